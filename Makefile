@@ -1,0 +1,30 @@
+# Everything runs in .venv, made on first use from pyproject.toml and the pins in requirements.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help run test lint lab clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' Makefile
+
+run: $(STAMP) ## set up, then decompose MobileNet-v2 to 2 shifts and print the table (ARGS="bits=3 ...")
+	$(BIN)/python run.py model=mobilenet_v2 bits=2 $(ARGS)
+
+test: $(STAMP) ## set up, then run the whole test suite
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lab: $(STAMP) ## open JupyterLab on the notebooks
+	$(BIN)/jupyter lab notebooks
+
+clean: ## remove the environment
+	rm -rf .venv
+
+$(STAMP): pyproject.toml requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -c requirements.txt -e '.[notebooks,dev]'
+	touch $@

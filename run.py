@@ -1,0 +1,45 @@
+"""Run one configuration: python run.py model=mobilenet_v2 bits=2 (python run.py --help)."""
+
+import os
+import sys
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from swis.config import one_line, register, resolve
+from swis.errors import InputError
+
+register()
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(composed: DictConfig) -> None:
+    try:
+        config = resolve(composed)
+        # torch loads here and not above, which keeps --help and tab completion quick
+        from swis.experiment import run
+
+        print(run(config, command=f"python run.py {' '.join(sys.argv[1:])}"))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise  # the sweep goes on with its other jobs
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands exceptions on, so that they become one line here
+    try:
+        main()
+    except InputError:
+        sys.exit(2)
+    except (HydraException, OmegaConfBaseException) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; the rows already computed are kept", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,82 @@
+"""Activations of few bits: an affine quantizer at the input of every weight layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class ActivationRange:
+    """The interval [low, high] of a layer's input that is quantized; low <= 0 <= high."""
+
+    low: float
+    high: float
+
+    def affine(self, bits: int) -> tuple[float, int]:
+        """Return (scale, zero_point) that map the interval to 0..2^bits - 1, zero exactly.
+
+        >>> ActivationRange(0.0, 2.55).affine(8)
+        (0.01, 0)
+        """
+        top = 2**bits - 1
+        scale = (self.high - self.low) / top or 1.0
+        return scale, round(-self.low / scale)
+
+
+def observe_ranges(
+    model: nn.Module,
+    layers: dict[str, nn.Module],
+    batches: Iterable[Tensor],
+    percentile: float | None = None,
+) -> dict[str, ActivationRange]:
+    """Run calibration images [N, C, H, W] through the float network and record input ranges.
+
+    ``percentile`` null takes the minimum and maximum over all images; otherwise the
+    (100 - percentile) and percentile points of each batch, averaged over the batches.
+    """
+    lows: dict[str, list[float]] = {name: [] for name in layers}
+    highs: dict[str, list[float]] = {name: [] for name in layers}
+
+    def record(name: str, values: Tensor) -> None:
+        flat = values.detach().float().flatten()
+        if percentile is None:
+            low, high = flat.aminmax()
+        else:
+            tail = max(1, round(flat.numel() * (1 - percentile / 100)))
+            low, high = flat.kthvalue(tail).values, flat.kthvalue(flat.numel() - tail + 1).values
+        lows[name].append(min(float(low), 0.0))
+        highs[name].append(max(float(high), 0.0))
+
+    handles = [
+        layer.register_forward_pre_hook(lambda _, inputs, name=name: record(name, inputs[0]))
+        for name, layer in layers.items()
+    ]
+    try:
+        with torch.inference_mode():
+            for batch in batches:
+                model(batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if percentile is None:
+        return {name: ActivationRange(min(lows[name]), max(highs[name])) for name in layers}
+    mean = {name: len(lows[name]) for name in layers}
+    return {
+        name: ActivationRange(sum(lows[name]) / mean[name], sum(highs[name]) / mean[name]) for name in layers
+    }
+
+
+def quantize_activations(layers: dict[str, nn.Module], ranges: dict[str, ActivationRange], bits: int) -> None:
+    """Make every layer see its input rounded to ``bits`` bits over its range (in place, by hook)."""
+    top = 2**bits - 1
+    for name, layer in layers.items():
+        scale, zero_point = ranges[name].affine(bits)
+
+        def to_grid(_: nn.Module, inputs: tuple, scale: float = scale, zero_point: int = zero_point) -> tuple:
+            return (torch.fake_quantize_per_tensor_affine(inputs[0], scale, zero_point, 0, top), *inputs[1:])
+
+        layer.register_forward_pre_hook(to_grid)

@@ -1,0 +1,235 @@
+"""The typed configuration: its fields, their ranges, and its composition from conf/ by Hydra."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from swis.errors import InputError
+
+
+class Task(StrEnum):
+    evaluate = "evaluate"
+    train = "train"
+
+
+class Method(StrEnum):
+    swis = "swis"
+    swis_c = "swis_c"
+    truncate = "truncate"
+    round = "round"
+    uniform = "uniform"
+
+
+class Granularity(StrEnum):
+    tensor = "tensor"
+    channel = "channel"
+
+
+class Clip(StrEnum):
+    absmax = "absmax"
+    mse = "mse"
+
+
+class ActivationRange(StrEnum):
+    minmax = "minmax"
+    percentile = "percentile"
+
+
+class Precision(StrEnum):
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise InputError(message)
+
+
+@dataclass
+class ModelConfig:
+    """Which network, with which weights; the fields that are null come from the weights."""
+
+    label: str = MISSING
+    name: str = MISSING
+    weights: str = "timm"
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    input_size: list[int] | None = None
+    mean: list[float] | None = None
+    std: list[float] | None = None
+    interpolation: str | None = None
+    crop_pct: float | None = None
+
+    def __post_init__(self) -> None:
+        _require(
+            self.input_size is None or (len(self.input_size) == 3 and min(self.input_size) > 0),
+            f"model.input_size must be [channels, height, width], all positive, not {self.input_size}",
+        )
+
+
+@dataclass
+class DataConfig:
+    """Which images: a split to measure on and a split to calibrate on."""
+
+    name: str = MISSING
+    root: str | None = None
+    download: bool = False
+    split: str = MISSING
+    calibration_split: str = MISSING
+    limit: int | None = None
+    workers: int = 2
+
+    def __post_init__(self) -> None:
+        _require(
+            self.limit is None or self.limit >= 1, f"data.limit must be at least 1 image, not {self.limit}"
+        )
+        _require(self.workers >= 0, f"data.workers must be at least 0, not {self.workers}")
+
+
+@dataclass
+class ActivationConfig:
+    """How the range of 8-bit activations is found on the calibration images."""
+
+    range: ActivationRange = ActivationRange.minmax
+    percentile: float = 99.9
+
+    def __post_init__(self) -> None:
+        _require(
+            50 < self.percentile <= 100,
+            f"activation.percentile must be in (50, 100] percent, not {self.percentile}",
+        )
+
+
+@dataclass
+class CalibrationConfig:
+    images: int = 256
+
+    def __post_init__(self) -> None:
+        _require(self.images >= 1, f"calibration.images must be at least 1, not {self.images}")
+
+
+@dataclass
+class RecipeConfig:
+    """Training from scratch (task=train); see ``swis.train.Recipe`` for the fields it shares."""
+
+    output: str = "checkpoints/${model.label}.safetensors"
+    input_size: list[int] = field(default_factory=lambda: [3, 224, 224])
+    mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
+    std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    epochs: int = 90
+    batch_size: int = 64
+    learning_rate: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.05
+    image_sizes: list[int] = field(default_factory=lambda: [224])
+    shift: float = 0.08
+    erase: float = 0.0
+    precision: Precision = Precision.float32
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, f"recipe.epochs must be at least 1, not {self.epochs}")
+        _require(self.batch_size >= 2, f"recipe.batch_size must be at least 2, not {self.batch_size}")
+        _require(self.learning_rate > 0, f"recipe.learning_rate must be above 0, not {self.learning_rate:g}")
+        _require(
+            len(self.image_sizes) > 0 and min(self.image_sizes) > 0,
+            f"recipe.image_sizes must be positive side lengths, not {self.image_sizes}",
+        )
+
+
+@dataclass
+class Config:
+    """Everything one run needs; conf/config.yaml holds the defaults with a line on each."""
+
+    model: ModelConfig = MISSING
+    data: DataConfig = MISSING
+    recipe: RecipeConfig = field(default_factory=RecipeConfig)
+    task: Task = Task.evaluate
+    methods: list[Method] = field(default_factory=lambda: list(Method))
+    bits: float = 2
+    group_size: int = 4
+    alpha: float = 1.0
+    magnitude_bits: int = 7
+    granularity: Granularity = Granularity.channel
+    clip: Clip = Clip.absmax
+    skip: list[str] = field(default_factory=list)
+    fold_bn: bool = False
+    activation_bits: int | None = 8
+    activation: ActivationConfig = field(default_factory=ActivationConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    seed: int = 0
+    batch_size: int = 250
+    device: str = "auto"
+    results_dir: str = "results/runs"
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        b = self.magnitude_bits
+        _require(4 <= b <= 8, f"magnitude_bits must be in 4..8, not {b}")
+        _require(
+            self.bits == int(self.bits),
+            f"bits={self.bits:g} is a fractional budget, which needs a schedule (not available yet); "
+            f"use a whole number of shifts in 1..{b}",
+        )
+        _require(
+            1 <= self.bits <= b, f"bits (shifts) must be in 1..{b} (= magnitude_bits), not {self.bits:g}"
+        )
+        _require(self.group_size >= 1, f"group_size must be at least 1, not {self.group_size}")
+        _require(self.alpha >= 0, f"alpha must be at least 0, not {self.alpha:g}")
+        _require(len(self.methods) > 0, f"methods is empty; name at least one of {', '.join(Method)}")
+        _require(
+            self.activation_bits is None or 2 <= self.activation_bits <= 16,
+            f"activation_bits must be in 2..16, or null for weights only, not {self.activation_bits}",
+        )
+        _require(self.batch_size >= 1, f"batch_size must be at least 1, not {self.batch_size}")
+        _require(self.seed >= 0, f"seed must be at least 0, not {self.seed}")
+
+    @property
+    def shifts(self) -> int:
+        """The shifts N of every group (the command line's ``bits``)."""
+        return int(self.bits)
+
+
+def register() -> None:
+    """Make the schema known to Hydra, which then checks names and types as it composes."""
+    ConfigStore.instance().store(name="schema", node=Config)
+
+
+def resolve(composed: Any) -> Config:
+    """Turn what Hydra composed into a checked ``Config``; raise ``InputError`` with one line."""
+    try:
+        return OmegaConf.to_object(composed)
+    except OmegaConfBaseException as error:
+        raise InputError(one_line(error)) from error
+
+
+def load(overrides: Sequence[str] = ()) -> Config:
+    """Compose conf/ with command-line style overrides, for use from Python and notebooks.
+
+    >>> load(["bits=3", "model=resnet18"]).shifts
+    3
+    """
+    from pathlib import Path
+
+    from hydra import compose, initialize_config_dir
+
+    register()
+    with initialize_config_dir(str(Path(__file__).parents[1] / "conf"), version_base="1.3"):
+        return resolve(compose("config", list(overrides)))
+
+
+def one_line(error: Exception) -> str:
+    """Squeeze an exception's message, Hydra's and OmegaConf's included, into one line."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    kept = [
+        line
+        for line in lines
+        if line and not line.startswith(("full_key:", "object_type=", "reference_type="))
+    ]
+    return "; ".join(kept)

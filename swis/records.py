@@ -1,0 +1,194 @@
+"""Results on disk: one parquet file per row, named by what was computed, never half written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pandera.pandas as pa
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from swis.errors import InputError
+
+# Raised when the meaning of a column or of a configuration key changes: older rows are then
+# recomputed instead of reused.
+SCHEMA_VERSION = 1
+
+_PACKAGES = ("swis", "torch", "torchvision", "timm", "numpy", "pandas", "scipy")
+
+
+def _number(**kwargs: Any) -> pa.Column:
+    return pa.Column(float, nullable=True, coerce=True, **kwargs)
+
+
+def _percent() -> pa.Column:
+    return _number(checks=pa.Check.in_range(0, 100))
+
+
+def _count(low: int) -> pa.Column:
+    return pa.Column("Int64", pa.Check.ge(low), nullable=True, coerce=True)
+
+
+def _text(nullable: bool = True, **kwargs: Any) -> pa.Column:
+    return pa.Column("str", nullable=nullable, coerce=True, **kwargs)
+
+
+SCHEMA = pa.DataFrameSchema(
+    {
+        "key": _text(False),
+        "model": _text(False),
+        "weights": _text(False),
+        "data": _text(False),
+        "split": _text(False),
+        "images": _count(1),
+        "method": _text(False),
+        "bits": _number(checks=pa.Check.ge(1)),
+        "group_size": _count(1),
+        "alpha": _number(checks=pa.Check.ge(0)),
+        "magnitude_bits": _count(1),
+        "granularity": _text(),
+        "clip": _text(),
+        "skip": _text(),
+        "fold_bn": pa.Column(bool, coerce=True),
+        "activation_bits": _count(1),
+        "activation_range": _text(),
+        "top1": _percent(),
+        "top1_low": _percent(),
+        "top1_high": _percent(),
+        "top5": _percent(),
+        "agreement": _percent(),
+        "logit_sqnr_db": _number(),
+        "cycles_per_weight": _number(checks=pa.Check.ge(0)),
+        "weight_bits": _number(checks=pa.Check.gt(0)),
+        "compression": _number(checks=pa.Check.gt(0)),
+        "ideal_cycles": _number(checks=pa.Check.ge(0)),
+        "images_per_second": _number(),
+        "seconds": _number(checks=pa.Check.ge(0)),
+        "seed": _count(0),
+        "status": _text(False, checks=pa.Check.isin(["ok", "failed"])),
+        "error": _text(),
+        "config": _text(False),
+        "schema_version": _count(1),
+        "git_commit": _text(),
+        "git_dirty": pa.Column("boolean", nullable=True, coerce=True),
+        "packages": _text(False),
+        "machine": _text(False),
+        "created": _text(False),
+    },
+    strict=True,
+    ordered=True,
+)
+
+
+def row_key(science: dict[str, Any]) -> str:
+    """Return the name of a result: a hash of its scientific configuration and the schema version.
+
+    >>> row_key({"a": 1, "b": 2}) == row_key({"b": 2, "a": 1})
+    True
+    """
+    canonical = json.dumps([SCHEMA_VERSION, science], sort_keys=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:20]
+
+
+def write_row(row: dict[str, Any], folder: Path) -> None:
+    """Check a row against ``SCHEMA``, add its provenance and write FOLDER/KEY.parquet by rename."""
+    row = {column: row.get(column) for column in SCHEMA.columns}
+    created = pd.Timestamp.now("UTC").isoformat(timespec="seconds")
+    row |= provenance() | {"schema_version": SCHEMA_VERSION, "created": created}
+    table = SCHEMA.validate(pd.DataFrame([row]))
+    _rename_into(folder / f"{row['key']}.parquet", lambda path: table.to_parquet(path, index=False))
+
+
+def read_row(key: str, folder: Path) -> dict[str, Any] | None:
+    """Return a row that was computed successfully before, or None."""
+    path = folder / f"{key}.parquet"
+    if not path.exists():
+        return None
+    row = pd.read_parquet(path).iloc[0].to_dict()
+    return row if row["status"] == "ok" else None
+
+
+def load_table(results_dir: str | Path = "results/runs") -> pd.DataFrame:
+    """Read every row of a results folder into one table, in a reproducible order.
+
+    Raises ``InputError`` if the folder is not there, and if rows were written with another
+    schema version.
+    """
+    folder = Path(results_dir)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; run.py writes one (results_dir=...)")
+    empty = SCHEMA.validate(pd.DataFrame({column: [] for column in SCHEMA.columns}))
+    parts = [pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))]
+    table = pd.concat(parts, ignore_index=True) if parts else empty
+    order = ["model", "weights", "data", "method", "bits", "group_size", "key"]
+    return SCHEMA.validate(table).sort_values(order, ignore_index=True)
+
+
+def write_logits(logits: Tensor, key: str, folder: Path) -> None:
+    """Keep the logits [images, classes] of a float reference beside the rows."""
+    _rename_into(_logits_path(key, folder), lambda path: save_file({"logits": logits.contiguous()}, path))
+
+
+def read_logits(key: str, folder: Path) -> Tensor | None:
+    """Return the logits of a float reference measured before, or None."""
+    path = _logits_path(key, folder)
+    return load_file(path)["logits"] if path.exists() else None
+
+
+def _logits_path(key: str, folder: Path) -> Path:
+    # the underscore hides the folder from readers that take results_dir as one parquet data set
+    return folder / "_references" / f"{key}.safetensors"
+
+
+def _rename_into(path: Path, write: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix="_", suffix=".partial")
+    os.close(handle)
+    try:
+        write(partial)
+        Path(partial).chmod(0o644)  # mkstemp's own mode would hide the row from colleagues
+        Path(partial).replace(path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+@cache
+def provenance() -> dict[str, Any]:
+    """Say what code on which machine computes: commit, dirty tree, package versions, hardware."""
+    folder = Path(__file__).parent
+    commit = _git(folder, "rev-parse", "HEAD")
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return {
+        "git_commit": commit,
+        "git_dirty": None if commit is None else bool(_git(folder, "status", "--porcelain", "-uno")),
+        "packages": json.dumps({name: metadata.version(name) for name in _PACKAGES}),
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}{gpu}",
+    }
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None  # an installed package has no repository
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown processor"

@@ -1,0 +1,40 @@
+"""Rows as the table a run prints."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+
+def summary(rows: pd.DataFrame) -> str:
+    """Format rows for the terminal: accuracy with its interval, cycles and storage.
+
+    ideal cycles are lane-cycles per image: MACs x cycles per weight, at full utilisation.
+    """
+    table = pd.DataFrame(
+        {
+            "method": [_label(row) for row in rows.itertuples()],
+            "top-1 % (95 % interval)": [
+                f"{row.top1:6.2f} ({row.top1_low:.2f}-{row.top1_high:.2f})" for row in rows.itertuples()
+            ],
+            "agreement %": rows["agreement"].map("{:.2f}".format).to_list(),
+            "cycles/weight": _optional(rows["cycles_per_weight"], "{:.2f}"),
+            "bits/weight": rows["weight_bits"].map("{:.2f}".format).to_list(),
+            "compression": rows["compression"].map("{:.2f}x".format).to_list(),
+            "ideal Mcycles": _optional(rows["ideal_cycles"] / 1e6, "{:.1f}"),
+        }
+    )
+    first = rows.iloc[0]
+    title = f"{first.model} ({first.weights} weights) on {first.data}/{first.split}, {first.images} images"
+    return f"{title}\n{table.to_string(index=False)}"
+
+
+def _label(row: object) -> str:
+    if row.method == "base":
+        return f"{row.magnitude_bits + 1}-bit"
+    if row.method == "uniform":
+        return f"uniform ({row.bits + 1:g}-bit)"
+    return row.method
+
+
+def _optional(column: pd.Series, template: str) -> list[str]:
+    return ["-" if pd.isna(value) else template.format(value) for value in column]

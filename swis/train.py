@@ -1,0 +1,153 @@
+"""Training a float network from scratch: the recipe behind the embedded checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm.auto import tqdm
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training recipe: SGD with Nesterov momentum under a one-cycle schedule.
+
+    ``image_sizes`` splits the epochs into equal parts, each trained at its own side length in
+    pixels (progressive resizing: small images first, the evaluation size last). ``shift`` is the
+    largest translation as a fraction of the side, ``erase`` the probability of erasing a patch.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    label_smoothing: float
+    image_sizes: tuple[int, ...]
+    shift: float
+    erase: float
+    precision: str
+
+
+def augment(images: Tensor, shift: float, erase: float, generator: torch.Generator) -> Tensor:
+    """Flip, translate and erase each image of a batch at random.
+
+    Shapes: ``images`` [N, C, H, W] -> [N, C, H, W]. Pixels moved in or erased take the value 0,
+    the mean of a normalised image.
+
+    >>> g = torch.Generator().manual_seed(0)
+    >>> augment(torch.ones(2, 1, 4, 4), shift=0.25, erase=0.0, generator=g).shape
+    torch.Size([2, 1, 4, 4])
+    """
+    n, _, h, w = images.shape
+
+    def draw(low: int, high: int) -> Tensor:
+        return torch.randint(low, high + 1, (n, 1), generator=generator).to(images.device)
+
+    flip = draw(0, 1).bool()
+    rows, columns = torch.arange(h, device=images.device), torch.arange(w, device=images.device)
+    reach = round(shift * h)
+    y = rows + draw(-reach, reach)
+    x = torch.where(flip, w - 1 - columns, columns) + draw(-reach, reach)
+    inside = ((y >= 0) & (y < h))[:, :, None] & ((x >= 0) & (x < w))[:, None, :]
+
+    side, top, left = draw(h // 8, h // 3), draw(0, h - 1), draw(0, w - 1)
+    chosen = torch.rand(n, 1, 1, generator=generator).to(images.device) < erase
+    patch_rows = (rows >= top) & (rows < top + side)
+    patch_columns = (columns >= left) & (columns < left + side)
+    inside &= ~(chosen & patch_rows[:, :, None] & patch_columns[:, None, :])
+
+    index = torch.arange(n, device=images.device)[:, None, None]
+    moved = images.permute(0, 2, 3, 1)[index, y.clamp(0, h - 1)[:, :, None], x.clamp(0, w - 1)[:, None, :]]
+    return (moved * inside[..., None]).permute(0, 3, 1, 2)
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Split parameters: decay for matrices and kernels, none for biases and normalisation."""
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+
+
+def train(
+    model: nn.Module,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: torch.device,
+    state_path: Path,
+    on_epoch: Callable[[int, float], None] | None = None,
+) -> nn.Module:
+    """Train ``model`` in place on ``dataset`` of (image [C, H, W], label) and return it.
+
+    The state after every epoch goes to ``state_path``; a later call with the same arguments goes
+    on from there and ends with the weights of an uninterrupted run, because every epoch draws its
+    order and augmentation from a generator seeded by (seed, epoch). Raises ``FloatingPointError``
+    when the loss stops being finite.
+    """
+    model.to(device=device, memory_format=torch.channels_last).train()
+    optimizer = torch.optim.SGD(
+        parameter_groups(model, recipe.weight_decay),
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        nesterov=True,
+    )
+    steps = len(dataset) // recipe.batch_size
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps, pct_start=0.2
+    )
+    first_epoch = 0
+    if state_path.exists():
+        state = torch.load(state_path, map_location=device, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        first_epoch = state["epoch"] + 1
+
+    for epoch in range(first_epoch, recipe.epochs):
+        size = recipe.image_sizes[epoch * len(recipe.image_sizes) // recipe.epochs]
+        generator = torch.Generator().manual_seed(seed * 10_007 + epoch)
+        loader = DataLoader(
+            dataset, recipe.batch_size, shuffle=True, drop_last=True, generator=generator, num_workers=1
+        )
+        bar = tqdm(loader, desc=f"epoch {epoch + 1}/{recipe.epochs} at {size}px", mininterval=5, leave=False)
+        total = 0.0
+        for images, labels in bar:
+            images = F.interpolate(images.to(device), size=(size, size), mode="bilinear", antialias=True)
+            images = augment(images, recipe.shift, recipe.erase, generator)
+            images = images.contiguous(memory_format=torch.channels_last)
+            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+                logits = model(images).float()
+            loss = F.cross_entropy(logits, labels.to(device), label_smoothing=recipe.label_smoothing)
+            if not torch.isfinite(loss):
+                raise FloatingPointError(f"the training loss became {loss.item()} in epoch {epoch + 1}")
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total += loss.item()
+            bar.set_postfix(loss=f"{loss.item():.3f}")
+        _save_atomically(
+            {
+                "epoch": epoch,
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "schedule": schedule.state_dict(),
+            },
+            state_path,
+        )
+        if on_epoch is not None:
+            on_epoch(epoch, total / steps)
+    return model.eval()
+
+
+def _save_atomically(state: dict, path: Path) -> None:
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.replace(path)

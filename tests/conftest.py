@@ -1,0 +1,85 @@
+"""Fixtures shared by the tests: a tiny network on real images, and the development data."""
+
+import io
+import runpy
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from swis.config import ModelConfig
+from swis.models import new_network, save_checkpoint
+
+ROOT = Path(__file__).parents[1]
+TINY = "mobilenetv2_035"
+TINY_INPUTS = {
+    "input_size": [1, 32, 32],
+    "mean": [0.2860],
+    "std": [0.3530],
+    "interpolation": "bilinear",
+    "crop_pct": 1.0,
+}
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of development data beside the repository, or a skip."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs the development data (../shared)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory) -> Path:
+    """A real architecture, randomly initialised for 1-channel images of 10 classes."""
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    network = new_network(ModelConfig(label="tiny", name=TINY), 10, TINY_INPUTS, seed=0)
+    # random weights give logits near zero; spread them, so that agreement means something
+    with torch.no_grad():
+        network.module.classifier.weight.mul_(20)
+    save_checkpoint(network, path, {"data": "fashion_mnist"})
+    return path
+
+
+@pytest.fixture
+def tiny(tiny_checkpoint, tmp_path) -> list[str]:
+    """Command-line overrides for the tiny network on 64 images, with results in a fresh folder."""
+    return [
+        "model=timm",
+        f"model.name={TINY}",
+        f"model.weights={tiny_checkpoint}",
+        "data.limit=64",
+        "data.workers=0",
+        "calibration.images=32",
+        f"results_dir={tmp_path / 'runs'}",
+    ]
+
+
+@dataclass(frozen=True)
+class Finished:
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command_line(monkeypatch, tmp_path):
+    """Call run.py with arguments, in this process, from an empty folder."""
+
+    def call(*arguments: str) -> Finished:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
+        out, err = io.StringIO(), io.StringIO()
+        status = 0
+        with redirect_stdout(out), redirect_stderr(err):
+            try:
+                runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
+            except SystemExit as stop:
+                status = stop.code or 0
+        return Finished(status, out.getvalue(), err.getvalue())
+
+    return call
