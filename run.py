@@ -11,7 +11,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from swis.config import one_line, register, resolve
-from swis.errors import InputError
+from swis.errors import InputError, RunFailed
+
+STATUS = {InputError: 2, RunFailed: 1}
 
 register()
 
@@ -24,19 +26,19 @@ def main(composed: DictConfig) -> None:
         from swis.experiment import run
 
         print(run(config, command=f"python run.py {' '.join(sys.argv[1:])}"))
-    except InputError as error:
+    except (InputError, RunFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
-            raise  # the sweep goes on with its other jobs
-        sys.exit(2)
+            raise  # Hydra goes on with the sweep's other jobs and raises the first failure at the end
+        sys.exit(STATUS[type(error)])
 
 
 if __name__ == "__main__":
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands exceptions on, so that they become one line here
     try:
         main()
-    except InputError:
-        sys.exit(2)
+    except (InputError, RunFailed) as error:  # of a sweep: its line is printed
+        sys.exit(STATUS[type(error)])
     except (HydraException, OmegaConfBaseException) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(2)

@@ -147,8 +147,8 @@ class RecipeConfig:
 class Config:
     """Everything one run needs; conf/config.yaml holds the defaults with a line on each."""
 
-    model: ModelConfig = MISSING
-    data: DataConfig = MISSING
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
     recipe: RecipeConfig = field(default_factory=RecipeConfig)
     task: Task = Task.evaluate
     methods: list[Method] = field(default_factory=lambda: list(Method))
@@ -177,9 +177,7 @@ class Config:
             f"bits={self.bits:g} is a fractional budget, which needs a schedule (not available yet); "
             f"use a whole number of shifts in 1..{b}",
         )
-        _require(
-            1 <= self.bits <= b, f"bits (shifts) must be in 1..{b} (= magnitude_bits), not {self.bits:g}"
-        )
+        _require(1 <= self.bits <= b, f"bits (shifts) must be in 1..{b} (magnitude_bits), not {self.bits:g}")
         _require(self.group_size >= 1, f"group_size must be at least 1, not {self.group_size}")
         _require(self.alpha >= 0, f"alpha must be at least 0, not {self.alpha:g}")
         _require(len(self.methods) > 0, f"methods is empty; name at least one of {', '.join(Method)}")
@@ -198,7 +196,9 @@ class Config:
 
 def register() -> None:
     """Make the schema known to Hydra, which then checks names and types as it composes."""
-    ConfigStore.instance().store(name="schema", node=Config)
+    schema = OmegaConf.structured(Config)
+    OmegaConf.set_struct(schema.model.kwargs, False)  # model.kwargs.KEY=VALUE needs no leading +
+    ConfigStore.instance().store(name="schema", node=schema)
 
 
 def resolve(composed: Any) -> Config:
@@ -225,11 +225,8 @@ def load(overrides: Sequence[str] = ()) -> Config:
 
 
 def one_line(error: Exception) -> str:
-    """Squeeze an exception's message, Hydra's and OmegaConf's included, into one line."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    kept = [
-        line
-        for line in lines
-        if line and not line.startswith(("full_key:", "object_type=", "reference_type="))
-    ]
-    return "; ".join(kept)
+    """Squeeze an exception of Hydra or OmegaConf, and what caused it, into one line."""
+    noise = ("full_key:", "object_type=", "reference_type=")
+    text = f"{error}\n{error.__cause__ or ''}"
+    lines = [line.strip() for line in text.splitlines()]
+    return "; ".join(line for line in lines if line and not line.startswith(noise))

@@ -1,5 +1,9 @@
-"""The one exception for bad input: reported as one line, exit status 2."""
+"""What ends a run with one line instead of a traceback."""
 
 
 class InputError(ValueError):
-    """What the user gave is wrong; the message says what, and what would be right."""
+    """What the user gave is wrong; the message says what, and what would be right. Exit status 2."""
+
+
+class RunFailed(RuntimeError):
+    """Rows could not be computed; they are on disk with their traceback. Exit status 1."""

@@ -30,7 +30,9 @@ def predict(model: nn.Module, batches: DataLoader, device: torch.device, descrip
     start = time.perf_counter()
     with torch.inference_mode():
         for images, targets in tqdm(batches, desc=description, leave=False):
-            images = images.to(device, memory_format=torch.channels_last)
+            images = images.to(device)
+            if images.ndim == 4:
+                images = images.contiguous(memory_format=torch.channels_last)
             logits.append(model(images).float().cpu())
             labels.append(targets)
     return Prediction(torch.cat(logits), torch.cat(labels), time.perf_counter() - start)

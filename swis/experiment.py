@@ -13,6 +13,7 @@ import pandas as pd
 from swis import records
 from swis.config import Config, Task
 from swis.data import Split, loader, open_split
+from swis.errors import RunFailed
 from swis.evaluate import predict, score
 from swis.models import Network, load_network, new_network, save_checkpoint
 from swis.report import summary
@@ -24,10 +25,6 @@ log = logging.getLogger("swis")
 # A float accuracy further than this from the checkpoint's own record [points] means that
 # something is wrong with the images or the weights; kernels of other machines move it less.
 _FLOAT_TOLERANCE = 0.2
-
-
-class RunFailed(RuntimeError):
-    """Some rows could not be computed; they are on disk with status "failed" and a traceback."""
 
 
 def run(config: Config, command: str = "swis.experiment.run") -> str:

@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import timm
 import torch
 from PIL import Image
@@ -133,9 +134,12 @@ def _create(architecture: str, kwargs: dict[str, Any]) -> nn.Module:
 
 
 def _from_hub(config: ModelConfig) -> nn.Module:
-    if timm.get_pretrained_cfg(config.name, allow_unregistered=False) is None:
-        tags = ", ".join(timm.list_pretrained(f"{config.name.split('.')[0]}.*"))
-        raise InputError(f"timm has no weights {config.name!r}; it has {tags or 'none for this model'}")
+    known = timm.list_pretrained(f"{config.name.split('.')[0]}.*")
+    if "." in config.name and config.name not in known:
+        raise InputError(
+            f"timm has no weights {config.name!r}; it has {', '.join(known) or 'none for this model'}"
+        )
+    _stay_local_without_network()
     try:
         return timm.create_model(config.name, pretrained=True, **config.kwargs)
     except (TypeError, ValueError) as error:
@@ -146,6 +150,15 @@ def _from_hub(config: ModelConfig) -> nn.Module:
             f"the timm weights {config.name} could not be downloaded ({type(error).__name__}); "
             f"offline, use model.weights=embedded ({offline}) or model.weights=PATH"
         ) from error
+
+
+def _stay_local_without_network() -> None:
+    # the hub's client retries for a minute with a line each time; told to be offline, it looks into
+    # its cache and answers at once
+    try:
+        huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=10)
+    except Exception:  # whatever its HTTP library raises: there is no way to the hub
+        huggingface_hub.constants.HF_HUB_OFFLINE = True
 
 
 def _read(config: ModelConfig, architecture: str) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from swis import records
 from swis.activations import ActivationRange, observe_ranges, quantize_activations
-from swis.apply import WeightFormat, fold_batch_norm, layer_macs, skipped_layers, weight_layers, with_weights
+from swis.apply import WeightFormat, layer_macs, skipped_layers, weight_layers, with_weights
 from swis.config import Config
 from swis.cost import network_cost
 from swis.data import Split, loader, open_split
 from swis.errors import InputError
 from swis.evaluate import predict, score
+from swis.fold import fold_batch_norm, fused
 from swis.models import Network, load_network
 
 # Columns of a row that are null where the row's numbers do not depend on them.
@@ -118,17 +119,23 @@ class Study:
             **{name: science.get(name) for name in _FORM_COLUMNS},
         }
 
+    def emulate(self, form: WeightFormat, activation_bits: int | None) -> tuple[nn.Module, dict[str, float]]:
+        """Return a network that computes as the format does, and the format's cost columns."""
+        source = self.network.module if form.method == "float" else self.base_module
+        module, costs = with_weights(source.cpu(), form, self.macs, self.skip)
+        if form.method != "float":
+            module = fused(module, self.network.inputs["input_size"])  # pays for the activations' rounding
+            if activation_bits is not None:
+                quantize_activations(weight_layers(module), self.ranges, activation_bits)
+        return module, network_cost(costs)
+
     def measure(self, form: WeightFormat, reference: Tensor | None) -> tuple[dict[str, Any], Tensor]:
         """Compute a row's measured columns and the logits; the float format is its own reference."""
         start = time.perf_counter()
-        source = self.network.module if form.method == "float" else self.base_module
-        module, costs = with_weights(source.cpu(), form, self.macs, self.skip)
-        if form.method != "float" and self.config.activation_bits is not None:
-            quantize_activations(weight_layers(module), self.ranges, self.config.activation_bits)
+        module, costs = self.emulate(form, self.config.activation_bits)
         batches = loader(self.split, self.config.batch_size, self.config.data.workers)
         prediction = predict(module, batches, self.device, form.method)
-        columns = score(prediction, prediction.logits if reference is None else reference)
-        columns |= network_cost(costs)
+        columns = score(prediction, prediction.logits if reference is None else reference) | costs
         if form.method == "float":  # no bit-serial cycles, and no noise against itself
             columns |= {"cycles_per_weight": None, "ideal_cycles": None, "logit_sqnr_db": None}
         return columns | {"seconds": time.perf_counter() - start, "status": "ok"}, prediction.logits
@@ -137,30 +144,35 @@ class Study:
 def prepare(config: Config) -> Study:
     """Load and check everything a study needs; raise ``InputError`` before any work starts."""
     device = pick_device(config.device)
-    folder = Path(config.results_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"results_dir={folder} cannot be made: {error.strerror}") from error
     network = load_network(config.model)
     transform, channels = network.transform(), network.channels
     split = open_split(config.data, config.data.split).sample(config.data.limit, config.seed)
-    if split.num_classes != network.num_classes:
-        raise InputError(
-            f"{config.model.label} with weights {network.weights} tells {network.num_classes} classes apart, "
-            f"data={config.data.name} has {split.num_classes}; choose model.weights made for this data"
-        )
-    trained_on = network.metadata.get("data", split.name)
-    if trained_on != split.name:
-        raise InputError(f"the weights were trained on {trained_on}, not on data={split.name}")
+    check_fit(config, network, split.name, split.num_classes)
     calibration = None
     if config.activation_bits is not None:
         images = open_split(config.data, config.data.calibration_split)
         calibration = images.sample(config.calibration.images, config.seed).prepared(transform, channels)
     skip = skipped_layers(list(weight_layers(network.module)), config.skip)
+    folder = Path(config.results_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"results_dir={folder} cannot be made: {error.strerror}") from error
     return Study(
         config, network, split.prepared(transform, channels), calibration, frozenset(skip), device, folder
     )
+
+
+def check_fit(config: Config, network: Network, data: str, num_classes: int) -> None:
+    """Raise ``InputError`` if the weights are not for this data set."""
+    if num_classes != network.num_classes:
+        raise InputError(
+            f"{config.model.label} with weights {network.weights} tells {network.num_classes} classes apart, "
+            f"data={data} has {num_classes}; choose model.weights made for this data"
+        )
+    trained_on = network.metadata.get("data", data)
+    if trained_on != data:
+        raise InputError(f"the weights were trained on {trained_on}, not on data={data}")
 
 
 def pick_device(name: str) -> torch.device:

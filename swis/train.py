@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
+from swis.errors import InputError
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -88,9 +90,10 @@ def train(
 
     The state after every epoch goes to ``state_path``; a later call with the same arguments goes
     on from there and ends with the weights of an uninterrupted run, because every epoch draws its
-    order and augmentation from a generator seeded by (seed, epoch). Raises ``FloatingPointError``
-    when the loss stops being finite.
+    order and augmentation from a generator seeded by (seed, epoch). Raises ``InputError`` if the
+    state is of another recipe, ``FloatingPointError`` when the loss stops being finite.
     """
+    plan = repr((recipe, seed, len(dataset)))
     model.to(device=device, memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(
         parameter_groups(model, recipe.weight_decay),
@@ -105,6 +108,10 @@ def train(
     first_epoch = 0
     if state_path.exists():
         state = torch.load(state_path, map_location=device, weights_only=True)
+        if state["plan"] != plan:
+            raise InputError(
+                f"{state_path} is of another training ({state['plan']}); remove it to start anew"
+            )
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
@@ -135,6 +142,7 @@ def train(
             bar.set_postfix(loss=f"{loss.item():.3f}")
         _save_atomically(
             {
+                "plan": plan,
                 "epoch": epoch,
                 "model": model.state_dict(),
                 "optimizer": optimizer.state_dict(),

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import timm
 import torch
+from torch import nn
 
 from swis.config import ModelConfig
 from swis.models import new_network, save_checkpoint
@@ -57,6 +59,20 @@ def tiny(tiny_checkpoint, tmp_path) -> list[str]:
         "calibration.images=32",
         f"results_dir={tmp_path / 'runs'}",
     ]
+
+
+@pytest.fixture(scope="session")
+def model() -> nn.Module:
+    """A small network whose batch normalisations all do something; tests must not change it."""
+    torch.manual_seed(0)
+    model = timm.create_model("mobilenetv2_035", in_chans=1, num_classes=10).eval()
+    for module in model.modules():  # statistics that a folding mistake would show in
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 2)
+            module.weight.data.uniform_(0.5, 1.5)
+            module.bias.data.normal_(0, 0.2)
+    return model
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,12 @@ def oracle(group: list[int], method: str, shifts: int, alpha: float, bits: int) 
         sets = [tuple(range(bits - shifts, bits))]
     best = None
     for chosen in sets:
-        levels = sorted({sum(m * 2**s for m, s in zip(mask, chosen)) for mask in product((0, 1), repeat=shifts)})
+        levels = sorted(
+            {
+                sum(m * 2**s for m, s in zip(mask, chosen, strict=True))
+                for mask in product((0, 1), repeat=shifts)
+            }
+        )
         codes = []
         for weight in group:
             magnitude = abs(weight)
@@ -30,7 +35,7 @@ def oracle(group: list[int], method: str, shifts: int, alpha: float, bits: int) 
             else:
                 level = min(levels, key=lambda level: (abs(level - magnitude), level))
             codes.append(-level if weight < 0 else level)
-        errors = [code - weight for code, weight in zip(codes, group)]
+        errors = [code - weight for code, weight in zip(codes, group, strict=True)]
         cost = sum(e * e for e in errors) + alpha * sum(errors) ** 2
         if best is None or cost < best[0]:
             best = (cost, codes, chosen)
@@ -71,7 +76,8 @@ def test_equals_the_oracle_sets_and_ties_included(case):
     size = case["group_size"]
     groups = grouped(case["codes"], size)
     expected = [
-        oracle(g, case["method"], case["shifts"], case["alpha"], case["magnitude_bits"]) for g in groups.tolist()
+        oracle(g, case["method"], case["shifts"], case["alpha"], case["magnitude_bits"])
+        for g in groups.tolist()
     ]
     assert grouped(result.codes, size).tolist() == [codes for codes, _ in expected]
     assert result.shift_sets.flatten().tolist() == [sum(2**s for s in chosen) for _, chosen in expected]

@@ -1,0 +1,40 @@
+"""Throughput of emulated evaluation against the float network: python benchmarks/evaluate.py [OVERRIDES]
+
+Both run over the same loader, in turn, several times; the table shows the median of the images per
+second and of the ratio within each round. Overrides are those of run.py, such as model=resnet18.
+"""
+
+import statistics
+import sys
+
+from swis.apply import WeightFormat
+from swis.config import load
+from swis.data import loader
+from swis.evaluate import predict
+from swis.study import prepare
+
+ROUNDS = 5
+
+
+def main(overrides: list[str]) -> None:
+    """Measure and print the table."""
+    study = prepare(load(["data.limit=2000", "results_dir=outputs/benchmark", *overrides]))
+    networks = {
+        "float": study.network.module,
+        "swis, weights only": study.emulate(WeightFormat("swis"), activation_bits=None)[0],
+        "swis, 8-bit activations": study.emulate(WeightFormat("swis"), activation_bits=8)[0],
+    }
+    speeds: dict[str, list[float]] = {name: [] for name in networks}
+    for _ in range(ROUNDS):
+        for name, module in networks.items():
+            batches = loader(study.split, study.config.batch_size, study.config.data.workers)
+            speeds[name].append(len(study.split) / predict(module, batches, study.device, name).seconds)
+    print(f"{study.config.model.label}, {len(study.split)} images, median of {ROUNDS} rounds")
+    print(f"{'network':26}{'images/s':>10}{'of float':>10}")
+    for name, values in speeds.items():
+        ratio = statistics.median(value / base for value, base in zip(values, speeds["float"], strict=True))
+        print(f"{name:26}{statistics.median(values):10.1f}{ratio:10.1%}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,77 @@
+"""Which layers change, into what, and that nothing else does."""
+
+import pytest
+import torch
+
+from swis.apply import (
+    WeightFormat,
+    approximate,
+    layer_macs,
+    skipped_layers,
+    weight_layers,
+    with_weights,
+)
+from swis.decompose import decompose, to_filters
+from swis.errors import InputError
+from swis.quantizer import quantize
+
+
+def test_swis_weights_are_the_decomposed_codes_times_the_scale(model):
+    weight = model.blocks[1][0].conv_dw.weight
+    q = quantize(weight)
+    codes = decompose(to_filters(q.codes), "swis", 2, 4).codes
+    expected = torch.stack([row.reshape(3, 3) for row in codes])[:, None] * q.scale
+    assert torch.equal(approximate(weight, WeightFormat("swis", shifts=2, group_size=4)), expected)
+
+
+def test_all_shifts_equal_the_base_quantizer(model):
+    weight = model.conv_head.weight
+    base = approximate(weight, WeightFormat("base"))
+    for method in ("swis", "swis_c", "truncate", "round"):
+        assert torch.equal(approximate(weight, WeightFormat(method, shifts=7)), base)
+
+
+def test_uniform_has_its_levels_and_its_own_clip(model):
+    hat = approximate(model.conv_head.weight, WeightFormat("uniform", shifts=2))
+    for row in hat.flatten(1)[:20]:
+        assert len(row.unique()) <= 7  # -3..3 times a scale
+
+
+def test_float_is_untouched(model):
+    assert torch.equal(approximate(model.conv_head.weight, WeightFormat("float")), model.conv_head.weight)
+
+
+def test_only_weights_of_convolutions_and_linear_layers_change(model):
+    macs = layer_macs(model, (1, 32, 32))
+    changed, costs = with_weights(model, WeightFormat("swis"), macs)
+    layers = weight_layers(model)
+    before, after = model.state_dict(), changed.state_dict()
+    names = {f"{name}.weight" for name in layers}
+    assert len(costs) == len(layers)
+    assert sum(cost.weights for cost in costs) == sum(before[name].numel() for name in names)
+    for key, value in before.items():
+        assert torch.equal(value, after[key]) == (key not in names), key
+
+
+def test_skipped_layers_stay_at_eight_bits(model):
+    macs = layer_macs(model, (1, 32, 32))
+    changed, costs = with_weights(model, WeightFormat("swis"), macs, {"classifier"})
+    base = approximate(model.classifier.weight, WeightFormat("base"))
+    assert torch.equal(changed.classifier.weight, base)
+    assert costs[-1].weight_bits == 8 * costs[-1].weights
+    assert costs[-1].weight_cycles == 7 * costs[-1].weights
+
+
+def test_a_pattern_that_matches_nothing_is_an_error(model):
+    names = list(weight_layers(model))
+    assert skipped_layers(names, ["conv_stem", "blocks.0.*"]) >= {"conv_stem", "blocks.0.0.conv_dw"}
+    with pytest.raises(InputError, match="'stem' matches no layer"):
+        skipped_layers(names, ["stem"])
+
+
+def test_macs_of_known_layers(model):
+    macs = layer_macs(model, (1, 32, 32))
+    assert macs["conv_stem"] == 16 * 16 * 9 * model.conv_stem.out_channels
+    assert macs["classifier"] == 1280 * 10
+    depthwise = model.blocks[0][0].conv_dw
+    assert macs["blocks.0.0.conv_dw"] == 16 * 16 * 9 * depthwise.out_channels

@@ -1,0 +1,52 @@
+"""Scores from logits, and the interval around an accuracy."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import bootstrap
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from swis.evaluate import Prediction, bootstrap_interval, predict, score
+
+
+def test_scores_by_hand():
+    logits = torch.tensor([[9.0, 1, 2, 3, 4, 5], [1, 9, 2, 3, 4, 5], [9, 0, 5, 4, 3, 2], [0, 1, 2, 3, 4, 9]])
+    labels = torch.tensor([0, 1, 1, 4])
+    reference = torch.tensor([[9.0, 1, 2, 3, 4, 5]] * 4)
+    columns = score(Prediction(logits, labels, 0.5), reference)
+    assert columns["top1"] == 50
+    assert columns["top5"] == 75  # the third image's label has the smallest logit of all six
+    assert columns["agreement"] == 50
+    assert columns["images"] == 4
+    assert columns["images_per_second"] == 8
+
+
+def test_two_classes_have_no_fifth():
+    columns = score(Prediction(torch.eye(2), torch.tensor([0, 0]), 1.0), torch.eye(2))
+    assert (columns["top1"], columns["top5"], columns["logit_sqnr_db"]) == (50, 100, float("inf"))
+
+
+def test_the_interval_is_the_limit_of_resampling():
+    correct = np.repeat([1.0, 0.0], [860, 140])
+    resampled = bootstrap(
+        (correct,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(0), batch=1000
+    ).confidence_interval
+    low, high = bootstrap_interval(860, 1000)
+    assert low == pytest.approx(100 * resampled.low, abs=0.15)
+    assert high == pytest.approx(100 * resampled.high, abs=0.15)
+
+
+@pytest.mark.parametrize(("correct", "expected"), [(0, 0.0), (50, 100.0)])
+def test_the_interval_of_a_certainty_is_a_point(correct, expected):
+    assert bootstrap_interval(correct, 50) == (expected, expected)
+
+
+def test_predictions_are_the_network_s_in_order():
+    images, labels = torch.randn(10, 3), torch.arange(10)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5))  # evaluation mode turns dropout off
+    prediction = predict(model, DataLoader(TensorDataset(images, labels), 3), torch.device("cpu"))
+    with torch.no_grad():
+        torch.testing.assert_close(prediction.logits, model[0](images))
+    assert prediction.labels.tolist() == list(range(10))
+    assert prediction.seconds > 0

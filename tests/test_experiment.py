@@ -1,0 +1,203 @@
+"""The pipeline end to end on a tiny network and real images."""
+
+import json
+
+import pandas as pd
+import pytest
+
+import swis
+from swis import experiment, records, study
+from swis.config import load
+from swis.errors import InputError, RunFailed
+from swis.experiment import evaluate_methods, run
+from swis.models import load_network
+
+METHODS = ["float", "base", "swis", "swis_c", "truncate", "round", "uniform"]
+
+
+def computed_methods(monkeypatch) -> list[str]:
+    """Record which rows are computed rather than read."""
+    computed = []
+    measure = study.Study.measure
+
+    def watched(self, form, reference):
+        computed.append(form.method)
+        return measure(self, form, reference)
+
+    monkeypatch.setattr(study.Study, "measure", watched)
+    return computed
+
+
+def test_a_row_for_every_method_with_its_costs(tiny):
+    rows = evaluate_methods(load([*tiny, "bits=3"])).set_index("method")
+    assert list(rows.index) == METHODS
+    assert (rows["status"] == "ok").all()
+    assert (rows["images"] == 64).all()
+    assert rows.loc["float", "agreement"] == 100
+    assert rows.loc["base", "cycles_per_weight"] == 7
+    assert rows.loc["base", "weight_bits"] == 8
+    assert (rows.loc[["swis", "truncate", "uniform"], "cycles_per_weight"] == 3).all()
+    assert rows.loc["truncate", "weight_bits"] == 4
+    assert rows.loc["swis", "weight_bits"] > 25 / 4  # padding of 9-weight filters comes on top
+    assert rows.loc["swis", "ideal_cycles"] * 7 == rows.loc["base", "ideal_cycles"] * 3
+    # better weights give logits nearer to the float network's
+    order = ["base", "swis", "swis_c", "truncate"]
+    assert rows.loc[order, "logit_sqnr_db"].is_monotonic_decreasing
+
+
+def test_the_second_run_reads_what_the_first_computed(tiny, monkeypatch):
+    computed = computed_methods(monkeypatch)
+    first = evaluate_methods(load(tiny))
+    assert computed == METHODS
+    again = evaluate_methods(load(tiny))
+    assert computed == METHODS
+    pd.testing.assert_frame_equal(first, again)
+    evaluate_methods(load([*tiny, "force=true", "methods=[swis]"]))
+    assert computed == [*METHODS, "float", "base", "swis"]
+
+
+def test_only_what_depends_on_a_changed_value_is_computed(tiny, monkeypatch):
+    evaluate_methods(load(tiny))
+    computed = computed_methods(monkeypatch)
+    evaluate_methods(load([*tiny, "group_size=8"]))
+    assert computed == ["swis", "swis_c"]
+    computed.clear()
+    evaluate_methods(load([*tiny, "bits=3", "methods=[round]"]))
+    assert computed == ["round"]
+    computed.clear()
+    evaluate_methods(load([*tiny, "batch_size=17", "device=cpu", "data.workers=1"]))
+    assert computed == []
+
+
+def test_the_batch_size_does_not_change_predictions(tiny):
+    first = evaluate_methods(load([*tiny, "methods=[swis]"]))
+    second = evaluate_methods(load([*tiny, "methods=[swis]", "batch_size=7", "force=true"]))
+    for column in ("top1", "top5", "agreement"):
+        assert first[column].tolist() == second[column].tolist()
+    assert first["logit_sqnr_db"][2] == pytest.approx(second["logit_sqnr_db"][2], abs=0.01)
+
+
+def test_rows_differ_by_what_they_should(tiny):
+    def sqnr(*overrides):
+        rows = evaluate_methods(load([*tiny, "methods=[swis]", "bits=6", *overrides]))
+        return rows.iloc[-1]["logit_sqnr_db"]
+
+    default = sqnr()
+    assert sqnr("activation_bits=null") > default
+    assert sqnr("bits=4") < default
+    assert sqnr("skip=[conv_stem,classifier]") != default
+    assert sqnr("fold_bn=true") != default
+    assert sqnr("granularity=tensor") < default
+    assert sqnr("activation.range=percentile", "activation.percentile=99") != default
+
+
+def test_a_failure_is_a_row_and_the_other_rows_are_computed(tiny, monkeypatch):
+    measure = study.Study.measure
+
+    def fail(self, form, reference):
+        if form.method == "swis_c":
+            raise MemoryError("too big")
+        return measure(self, form, reference)
+
+    monkeypatch.setattr(study.Study, "measure", fail)
+    config = load(tiny)
+    with pytest.raises(RunFailed, match=r"1 of 7 rows failed.*swis_c \(MemoryError: too big\)"):
+        evaluate_methods(config)
+    table = swis.load_table(config.results_dir).set_index("method")
+    assert table.loc["swis_c", "status"] == "failed"
+    assert "MemoryError: too big" in table.loc["swis_c", "error"]
+    assert (table.drop("swis_c")["status"] == "ok").all()
+    monkeypatch.setattr(study.Study, "measure", measure)
+    assert (evaluate_methods(config)["status"] == "ok").all()
+
+
+def test_an_interrupted_run_keeps_its_rows(tiny, monkeypatch):
+    measure = study.Study.measure
+
+    def interrupt(self, form, reference):
+        if form.method == "truncate":
+            raise KeyboardInterrupt
+        return measure(self, form, reference)
+
+    monkeypatch.setattr(study.Study, "measure", interrupt)
+    config = load(tiny)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_methods(config)
+    assert set(swis.load_table(config.results_dir)["method"]) == {"float", "base", "swis", "swis_c"}
+
+
+def test_the_report_shows_every_row_and_where_they_are(tiny):
+    config = load(tiny)
+    text = run(config)
+    for word in ("float", "8-bit", "swis_c", "truncate", "uniform (3-bit)", "cycles/weight", "64 images"):
+        assert word in text
+    assert f"swis.load_table({config.results_dir!r})" in text
+
+
+def test_a_float_accuracy_that_is_off_warns(tiny, tiny_checkpoint, monkeypatch, caplog):
+    config = load(tiny)
+    prepared = study.prepare(config)
+    prepared.network.metadata.update(images_digest=prepared.split.digest, top1="99.9")
+    monkeypatch.setattr(experiment, "prepare", lambda _: prepared)
+    evaluate_methods(config)
+    assert "its checkpoint records 99.90 %" in caplog.text
+
+
+def test_a_network_for_other_classes_is_refused():
+    with pytest.raises(InputError, match="tells 1000 classes apart, data=fashion_mnist has 10"):
+        study.prepare(load(["model=efficientnet_lite0"]))
+
+
+def test_weights_trained_on_other_data_are_refused(tiny, tmp_path):
+    with pytest.raises(InputError, match="trained on fashion_mnist, not on data=cifar10"):
+        study.check_fit(load(tiny), load_network(load(tiny).model), "cifar10", 10)
+
+
+def test_an_impossible_device_is_named(tiny):
+    with pytest.raises(InputError, match="device=abacus"):
+        study.pick_device("abacus")
+
+
+def test_training_writes_a_checkpoint_that_says_how_it_was_made(tmp_path):
+    import numpy as np
+
+    from tools.embed_fashion_mnist import write_idx
+
+    random = np.random.default_rng(0)
+    for split, count in (("train", 64), ("t10k", 20)):
+        write_idx(tmp_path / f"{split}-images-idx3-ubyte.gz", random.integers(0, 256, (count, 28, 28)))
+        write_idx(tmp_path / f"{split}-labels-idx1-ubyte.gz", np.arange(count) % 10)
+    output = tmp_path / "out.safetensors"
+    config = load(
+        [
+            "task=train",
+            "model=timm",
+            "model.name=mobilenetv2_035",
+            f"data.root={tmp_path}",
+            f"recipe.output={output}",
+            "recipe.input_size=[1,32,32]",
+            "recipe.mean=[0.5]",
+            "recipe.std=[0.5]",
+            "recipe.image_sizes=[32]",
+            "recipe.epochs=1",
+            "recipe.batch_size=16",
+        ]
+    )
+    text = run(config, command="python run.py task=train model=timm")
+    network = load_network(
+        load(["model=timm", "model.name=mobilenetv2_035", f"model.weights={output}"]).model
+    )
+    assert f"{float(network.metadata['top1']):.2f} % top-1 on 20 images" in text
+    assert network.metadata["command"] == "python run.py task=train model=timm"
+    assert json.loads(network.metadata["recipe"])["epochs"] == 1
+    assert network.inputs["mean"] == [0.5]
+
+
+def test_keys_do_not_depend_on_paths(tiny, tiny_checkpoint, tmp_path):
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(tiny_checkpoint.read_bytes())
+    first = study.prepare(load(tiny))
+    second = study.prepare(load([*tiny, f"model.weights={copy}", f"results_dir={tmp_path / 'other'}"]))
+    for form in study.formats(first.config):
+        assert first.key(form) == second.key(form)
+    assert records.SCHEMA_VERSION == 1

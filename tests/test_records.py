@@ -1,0 +1,118 @@
+"""Rows on disk: named by content, checked, atomic, and one tidy table together."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pandera.errors
+import pytest
+import torch
+
+import swis
+from swis import records
+from swis.errors import InputError
+
+
+def row(key="k", **changes):
+    return {
+        "key": key,
+        "model": "tiny",
+        "weights": "random",
+        "data": "fashion_mnist",
+        "split": "test",
+        "images": 64,
+        "method": "swis",
+        "bits": 2,
+        "group_size": 4,
+        "alpha": 1.0,
+        "fold_bn": False,
+        "top1": 50.0,
+        "status": "ok",
+        "seed": 0,
+        "config": "{}",
+        **changes,
+    }
+
+
+def test_a_row_comes_back_with_its_provenance(tmp_path):
+    records.write_row(row(), tmp_path)
+    back = records.read_row("k", tmp_path)
+    assert {name: back[name] for name in ("model", "bits", "group_size", "top1")} == {
+        "model": "tiny",
+        "bits": 2.0,
+        "group_size": 4,
+        "top1": 50.0,
+    }
+    assert json.loads(back["packages"])["torch"] == torch.__version__.split("+")[0]
+    assert "cores" in back["machine"]
+    assert back["schema_version"] == records.SCHEMA_VERSION
+
+
+def test_the_table_has_every_column_typed_whatever_rows_lack(tmp_path):
+    records.write_row(row("a", method="float", bits=None, group_size=None, alpha=None), tmp_path)
+    records.write_row(row("b", bits=3), tmp_path)
+    records.write_row(row("c", status="failed", error="Traceback", top1=None), tmp_path)
+    table = swis.load_table(tmp_path)
+    assert list(table.columns) == list(records.SCHEMA.columns)
+    assert len(table) == 3
+    assert table["group_size"].isna().sum() == 1
+    assert table["group_size"].dtype == "Int64"
+    assert table["top1"].dtype == float
+    assert set(table["status"]) == {"ok", "failed"}
+    pd.testing.assert_frame_equal(table, swis.load_table(str(tmp_path)))
+
+
+def test_pandas_reads_the_folder_itself(tmp_path):
+    records.write_row(row("a", error=None), tmp_path)
+    records.write_row(row("b", error="Traceback", status="failed"), tmp_path)
+    records.write_logits(torch.ones(2, 3), "a", tmp_path)
+    assert len(pd.read_parquet(tmp_path)) == 2
+
+
+def test_an_empty_folder_is_an_empty_table(tmp_path):
+    assert swis.load_table(tmp_path).empty
+    with pytest.raises(InputError, match="not a folder"):
+        swis.load_table(tmp_path / "nowhere")
+
+
+def test_a_failed_row_is_not_reused(tmp_path):
+    records.write_row(row(status="failed", error="Traceback"), tmp_path)
+    assert records.read_row("k", tmp_path) is None
+    records.write_row(row(), tmp_path)
+    assert records.read_row("k", tmp_path)["status"] == "ok"
+
+
+@pytest.mark.parametrize("changes", [{"top1": 101.0}, {"status": "maybe"}, {"model": None}, {"alpha": -1.0}])
+def test_a_wrong_value_is_not_written(tmp_path, changes):
+    with pytest.raises(pandera.errors.SchemaError):
+        records.write_row(row(**changes), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_write_leaves_the_old_row_and_no_debris(tmp_path, monkeypatch):
+    records.write_row(row(top1=10.0), tmp_path)
+
+    def stop(self, path, **_):
+        Path(path).write_bytes(b"half a row")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", stop)
+    with pytest.raises(KeyboardInterrupt):
+        records.write_row(row(top1=20.0), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["k.parquet"]
+    assert records.read_row("k", tmp_path)["top1"] == 10.0
+
+
+def test_a_key_depends_on_values_and_schema_not_on_order(monkeypatch):
+    key = records.row_key({"a": 1, "b": [1, 2]})
+    assert key == records.row_key({"b": [1, 2], "a": 1})
+    assert key != records.row_key({"a": 1, "b": [2, 1]})
+    monkeypatch.setattr(records, "SCHEMA_VERSION", 99)
+    assert key != records.row_key({"a": 1, "b": [1, 2]})
+
+
+def test_logits_come_back(tmp_path):
+    logits = torch.randn(5, 3)
+    records.write_logits(logits, "k", tmp_path)
+    assert torch.equal(records.read_logits("k", tmp_path), logits)
+    assert records.read_logits("other", tmp_path) is None

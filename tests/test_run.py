@@ -1,0 +1,124 @@
+"""The command line: help, composition, one line and status 2 for bad input, sweeps."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+import swis
+
+
+def test_help_fits_on_a_screen_and_names_the_groups(command_line):
+    done = command_line("--help")
+    assert done.status == 0
+    assert len(done.out.splitlines()) <= 30
+    assert max(len(line) for line in done.out.splitlines()) <= 100
+    for word in ("model: efficientnet_lite0, mobilenet_v2", "data: cifar10", "group_size", "python run.py"):
+        assert word in done.out
+
+
+def test_a_run_prints_its_table(command_line, tiny, tmp_path):
+    done = command_line(*tiny, "methods=[swis,round]")
+    assert done.status == 0
+    assert "swis" in done.out
+    assert "round" in done.out
+    assert len(swis.load_table(tmp_path / "runs")) == 4
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["bits=8"], "bits (shifts) must be in 1..7 (magnitude_bits), not 8"),
+        (["bits=0"], "bits (shifts) must be in 1..7"),
+        (["bits=2.5"], "bits=2.5 is a fractional budget, which needs a schedule"),
+        (["bits=two"], "'two'"),
+        (["group_size=0"], "group_size must be at least 1, not 0"),
+        (["alpha=-1"], "alpha must be at least 0, not -1"),
+        (["magnitude_bits=9"], "magnitude_bits must be in 4..8"),
+        (["activation_bits=1"], "activation_bits must be in 2..16"),
+        (["activation.percentile=20"], "activation.percentile"),
+        (["calibration.images=0"], "calibration.images"),
+        (["batch_size=0"], "batch_size"),
+        (["data.limit=0"], "data.limit"),
+        (["methods=[]"], "methods is empty"),
+        (["methods=[swiss]"], "swiss"),
+        (["granularity=row"], "row"),
+        (["model=mobilenet_v9"], "Could not find 'model/mobilenet_v9'"),
+        (["colour=blue"], "colour"),
+        (["bits"], "bits"),
+        (["device=abacus"], "device=abacus is not a device"),
+        (["data=imagenet"], "data.root"),
+        (
+            ["model=efficientnet_lite0", "data=imagenet", "data.root=nowhere"],
+            "data.root=nowhere is not a folder",
+        ),
+        (["model.weights=nowhere.pth"], "nowhere.pth"),
+        (["model=efficientnet_lite0"], "tells 1000 classes apart"),
+        (["model=timm", "model.name=nonsense"], "timm has no model named 'nonsense'"),
+        (["skip=[nothing.*]"], "'nothing.*' matches no layer"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_two_before_any_work(command_line, tmp_path, overrides, message):
+    done = command_line(*overrides)
+    assert done.status == 2, done
+    assert done.out == ""
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1, done.err
+    assert message in done.err
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_a_sweep_runs_every_combination(command_line, tiny, tmp_path):
+    done = command_line("--multirun", *tiny, "methods=[swis]", "bits=2,3", "group_size=4,8")
+    assert done.status == 0
+    table = swis.load_table(tmp_path / "runs").query("method == 'swis'")
+    assert sorted(zip(table["bits"], table["group_size"], strict=True)) == [(2, 4), (2, 8), (3, 4), (3, 8)]
+
+
+def test_a_bad_point_of_a_sweep_does_not_stop_the_others(command_line, tiny, tmp_path):
+    done = command_line("--multirun", *tiny, "methods=[swis]", "bits=2,9,3")
+    assert done.status == 2
+    assert "bits (shifts) must be in 1..7 (magnitude_bits), not 9" in done.err
+    assert "Traceback" not in done.err
+    table = swis.load_table(tmp_path / "runs").query("method == 'swis'")
+    assert sorted(table["bits"]) == [2, 3]
+
+
+def test_a_failed_run_exits_with_one(command_line, tiny, monkeypatch):
+    monkeypatch.setattr("swis.study.Study.measure", lambda *_: 1 / 0)
+    done = command_line(*tiny)
+    assert done.status == 1
+    assert "1 of 1 rows failed" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_an_interrupt_says_that_rows_are_kept(command_line, tiny, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("swis.study.Study.measure", interrupt)
+    done = command_line(*tiny)
+    assert done.status == 130
+    assert "rows already computed are kept" in done.err
+
+
+def test_the_configuration_loads_without_torch():
+    # tab completion and --help must not wait for it
+    code = "import sys, swis.config, swis; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_run_py_as_a_user_starts_it(tiny, tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "run.py", *tiny, "methods=[round]"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "round" in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]  # nothing else is left lying

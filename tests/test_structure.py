@@ -1,0 +1,98 @@
+"""The shape of the repository: one way of data flow, agreeing dependencies and configuration."""
+
+import ast
+import re
+import tomllib
+
+import pytest
+import yaml
+from conftest import ROOT
+from hydra.core.config_store import ConfigStore
+
+from swis import apply, data, decompose, quantizer
+from swis.config import Clip, Granularity, Method, load, register
+
+# A module imports only modules on its left.
+FLOW = [
+    *("errors", "config", "quantizer", "decompose", "metrics", "cost", "apply", "fold", "activations"),
+    *("data", "models", "evaluate", "train", "records", "report", "study", "experiment"),
+]
+
+
+def imported_modules(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("swis"):
+            _, _, module = node.module.partition(".")
+            yield from [module] if module else [alias.name for alias in node.names]
+
+
+@pytest.mark.parametrize("module", FLOW)
+def test_data_flows_one_way(module):
+    for other in imported_modules(ROOT / "swis" / f"{module}.py"):
+        assert FLOW.index(other) < FLOW.index(module), f"{module} imports {other}"
+
+
+def test_the_flow_names_every_module():
+    modules = {path.stem for path in (ROOT / "swis").glob("*.py")} - {"__init__"}
+    assert modules == set(FLOW)
+
+
+def test_only_the_configuration_knows_hydra():
+    for path in (ROOT / "swis").glob("*.py"):
+        uses = re.search(r"^\s*(from|import) (hydra|omegaconf)", path.read_text(), re.MULTILINE)
+        assert bool(uses) == (path.stem == "config"), path
+
+
+def test_names_on_the_command_line_are_those_of_the_library():
+    assert set(Method) == {*decompose.METHODS, "uniform"}
+    assert tuple(Granularity) == quantizer.GRANULARITIES
+    assert tuple(Clip) == quantizer.CLIPS
+    assert {path.stem for path in (ROOT / "conf" / "data").glob("*.yaml")} == set(data._OPENERS)
+    assert apply.WeightFormat("swis").magnitude_bits == load().magnitude_bits
+
+
+def test_the_written_defaults_are_the_schema_s():
+    register()
+    schema = ConfigStore.instance().load("schema.yaml").node
+    written = yaml.safe_load((ROOT / "conf" / "config.yaml").read_text())
+    for key in set(written) - {"defaults", "hydra"}:
+        default = schema[key]
+        if key in ("activation", "calibration"):
+            default = {name: getattr(default[name], "value", default[name]) for name in default}
+        elif key == "methods":
+            default = [method.value for method in default]
+        assert getattr(default, "value", default) == written[key], key
+
+
+@pytest.mark.parametrize("model", ["mobilenet_v2", "resnet18", "vgg16", "efficientnet_lite0"])
+@pytest.mark.parametrize("dataset", ["fashion_mnist", "cifar10", "cifar100", "imagenette"])
+def test_every_choice_composes(model, dataset):
+    config = load([f"model={model}", f"data={dataset}"])
+    assert config.model.label == model
+    assert config.data.name == dataset
+
+
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_conda_and_pip_install_the_same():
+    extras = project()["optional-dependencies"]
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    (pip,) = (entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
+    assert sorted(pip) == sorted([*project()["dependencies"], *extras["notebooks"], *extras["dev"]])
+    assert f"python{project()['requires-python']}" in environment["dependencies"]
+
+
+def test_every_dependency_is_pinned_within_its_range():
+    from packaging.requirements import Requirement
+
+    pins = {}
+    for line in (ROOT / "requirements.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, version = re.fullmatch(r"([A-Za-z0-9_.-]+)==([^\s;]+)", line).groups()
+            pins[name.lower().replace("_", "-")] = version
+    extras = project()["optional-dependencies"]
+    for text in [*project()["dependencies"], *extras["notebooks"], *extras["dev"]]:
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(pins[requirement.name.lower().replace("_", "-")]), text

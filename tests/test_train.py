@@ -1,0 +1,118 @@
+"""Training learns, resumes to the very same weights, and stops on nonsense."""
+
+import pytest
+import timm
+import torch
+from torch.utils.data import TensorDataset
+
+from swis.errors import InputError
+from swis.train import Recipe, augment, parameter_groups, train
+
+RECIPE = Recipe(
+    epochs=3,
+    batch_size=16,
+    learning_rate=0.05,
+    momentum=0.9,
+    weight_decay=1e-4,
+    label_smoothing=0.0,
+    image_sizes=(16, 24),
+    shift=0.05,
+    erase=0.2,
+    precision="float32",
+)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def dataset() -> TensorDataset:
+    """Three classes told apart by where the image is bright."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(96) % 3
+    images = 0.3 * torch.randn(96, 1, 24, 24, generator=generator)
+    for i, label in enumerate(labels):
+        images[i, :, 8 * label : 8 * label + 8] += 1
+    return TensorDataset(images, labels)
+
+
+def fresh():
+    torch.manual_seed(0)
+    return timm.create_model("resnet10t", in_chans=1, num_classes=3)
+
+
+def weights(model):
+    return torch.cat([value.flatten().double() for value in model.state_dict().values()])
+
+
+def test_training_lowers_the_loss(dataset, tmp_path):
+    losses = []
+    train(
+        fresh(),
+        dataset,
+        RECIPE,
+        seed=0,
+        device=CPU,
+        state_path=tmp_path / "s",
+        on_epoch=lambda _, x: losses.append(x),
+    )
+    assert len(losses) == 3
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_a_killed_training_resumes_to_the_same_weights(dataset, tmp_path):
+    class Killed(Exception):
+        pass
+
+    def kill(epoch, _):
+        if epoch == 1:
+            raise Killed
+
+    whole = train(fresh(), dataset, RECIPE, seed=4, device=CPU, state_path=tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(fresh(), dataset, RECIPE, seed=4, device=CPU, state_path=tmp_path / "cut", on_epoch=kill)
+    epochs = []
+    resumed = train(
+        fresh(),
+        dataset,
+        RECIPE,
+        seed=4,
+        device=CPU,
+        state_path=tmp_path / "cut",
+        on_epoch=lambda epoch, _: epochs.append(epoch),
+    )
+    assert epochs == [2]
+    assert torch.equal(weights(whole), weights(resumed))
+
+
+def test_a_state_of_another_recipe_is_refused(dataset, tmp_path):
+    train(fresh(), dataset, RECIPE, seed=0, device=CPU, state_path=tmp_path / "s")
+    with pytest.raises(InputError, match="of another training"):
+        train(fresh(), dataset, RECIPE, seed=1, device=CPU, state_path=tmp_path / "s")
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
+    bad = TensorDataset(torch.full((32, 1, 24, 24), torch.nan), torch.zeros(32, dtype=torch.long))
+    with pytest.raises(FloatingPointError, match="epoch 1"):
+        train(fresh(), bad, RECIPE, seed=0, device=CPU, state_path=tmp_path / "s")
+
+
+def test_only_kernels_decay():
+    model = fresh()
+    decayed, plain = parameter_groups(model, 0.1)
+    assert decayed["weight_decay"] == 0.1
+    assert plain["weight_decay"] == 0
+    assert all(p.ndim > 1 for p in decayed["params"])
+    assert len(decayed["params"]) + len(plain["params"]) == len(list(model.parameters()))
+
+
+def test_augmentation_moves_flips_and_erases():
+    generator = torch.Generator().manual_seed(0)
+    ramp = torch.arange(1.0, 9.0).repeat(8, 1)[None, None].repeat(400, 1, 1, 1)
+    still = augment(ramp, shift=0.0, erase=0.0, generator=generator)
+    flipped = (still == ramp.flip(3)).flatten(1).all(1)
+    assert torch.all(flipped | (still == ramp).flatten(1).all(1))
+    assert 0.4 < flipped.float().mean() < 0.6
+    moved = augment(ramp, shift=0.25, erase=0.0, generator=generator)
+    empty_columns = (moved == 0).all(2).flatten(1).sum(1)
+    assert empty_columns.max() == 2
+    erased = augment(ramp, shift=0.0, erase=0.5, generator=generator)
+    assert 0.4 < (erased == 0).flatten(1).any(1).float().mean() < 0.6
