@@ -91,7 +91,10 @@ def train_checkpoint(config: Config, command: str) -> str:
     """
     recipe = config.recipe
     device = pick_device(config.device)
-    train_split, test_split = (open_split(config.data, name) for name in ("train", config.data.split))
+    train_split, test_split = (
+        open_split(config.data, name).sample(config.data.limit, config.seed)
+        for name in ("train", config.data.split)
+    )
     inputs = {key: getattr(recipe, key) for key in ("input_size", "mean", "std")}
     inputs |= {"interpolation": "bicubic", "crop_pct": 1.0}
     network = new_network(config.model, train_split.num_classes, inputs, config.seed)

@@ -27,6 +27,14 @@ SCHEMA_VERSION = 1
 
 _PACKAGES = ("swis", "torch", "torchvision", "timm", "numpy", "pandas", "scipy")
 
+# Of a file of one row, statistics, dictionaries and pandas' schema would be four fifths.
+_PLAIN_PARQUET = {
+    "index": False,
+    "store_schema": False,
+    "write_statistics": False,
+    "use_dictionary": False,
+}
+
 
 def _number(**kwargs: Any) -> pa.Column:
     return pa.Column(float, nullable=True, coerce=True, **kwargs)
@@ -107,7 +115,7 @@ def write_row(row: dict[str, Any], folder: Path) -> None:
     created = pd.Timestamp.now("UTC").isoformat(timespec="seconds")
     row |= provenance() | {"schema_version": SCHEMA_VERSION, "created": created}
     table = SCHEMA.validate(pd.DataFrame([row]))
-    _rename_into(folder / f"{row['key']}.parquet", lambda path: table.to_parquet(path, index=False))
+    _rename_into(folder / f"{row['key']}.parquet", lambda path: table.to_parquet(path, **_PLAIN_PARQUET))
 
 
 def read_row(key: str, folder: Path) -> dict[str, Any] | None:

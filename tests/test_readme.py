@@ -1,0 +1,63 @@
+"""What the README shows works, and its numbers are those of the committed rows."""
+
+import re
+
+import pytest
+from conftest import ROOT
+
+import swis
+from swis.report import summary
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+COMMANDS = [
+    line for block in blocks("bash") for line in block.splitlines() if line.startswith("python run.py")
+]
+
+
+def test_the_main_commands_are_shown():
+    assert "python run.py model=efficientnet_lite0 data=imagenet data.root=PATH bits=4" in COMMANDS
+    assert any("model.kwargs.pad_type=same" in command for command in COMMANDS)
+    assert "python run.py --help" in COMMANDS
+    assert "make run" in README
+    assert "make test" in README
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_runs(command, command_line, tmp_path, request):
+    arguments = command.split()[2:]
+    if "PATH" in command:
+        shared = request.getfixturevalue("shared")
+        names = {
+            "PATH": shared / "data" / "imagenet_sample",
+            "WEIGHTS": shared / "weights" / "mobilenet_v2_imagenet.safetensors",
+        }
+    else:
+        names = {"FASHION_MNIST": ROOT / "swis" / "assets" / "fashion_mnist"}
+    arguments = [re.sub(r"=([A-Z_]+)$", lambda name: f"={names[name[1]]}", text) for text in arguments]
+    if arguments != ["--help"]:
+        arguments += [f"results_dir={tmp_path / 'runs'}", "data.limit=64", "calibration.images=8"]
+    if "task=train" in arguments:
+        arguments += ["recipe.epochs=1", f"recipe.output={tmp_path / 'out.safetensors'}"]
+    done = command_line(*arguments)
+    assert done.status == 0, done.err
+    assert done.out
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_every_python_block_runs(code, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    exec(code, {})
+
+
+def test_the_first_table_is_that_of_the_committed_rows():
+    rows = swis.load_table(ROOT / "results" / "first_table").set_index("method")
+    order = ["float", "base", "swis", "swis_c", "truncate", "round", "uniform"]
+    assert summary(rows.loc[order].reset_index()) in README
+    assert not rows["git_dirty"].any()
+    assert (rows["images"] == 10_000).all()
