@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
@@ -35,21 +36,23 @@ def observe_ranges(
 ) -> dict[str, ActivationRange]:
     """Run calibration images [N, C, H, W] through the float network and record input ranges.
 
+    Layers that the network does not run have none.
+
     ``percentile`` null takes the minimum and maximum over all images; otherwise the
-    (100 - percentile) and percentile points of each batch, averaged over the batches.
+    (100 - percentile) and percentile points of each batch, averaged over the batches. Of a large
+    input every k-th value is looked at, about a million.
     """
-    lows: dict[str, list[float]] = {name: [] for name in layers}
-    highs: dict[str, list[float]] = {name: [] for name in layers}
+    seen: dict[str, list[tuple[float, float]]] = {}
 
     def record(name: str, values: Tensor) -> None:
         flat = values.detach().float().flatten()
         if percentile is None:
             low, high = flat.aminmax()
         else:
+            flat = flat[:: max(1, flat.numel() >> 20)]
             tail = max(1, round(flat.numel() * (1 - percentile / 100)))
             low, high = flat.kthvalue(tail).values, flat.kthvalue(flat.numel() - tail + 1).values
-        lows[name].append(min(float(low), 0.0))
-        highs[name].append(max(float(high), 0.0))
+        seen.setdefault(name, []).append((min(float(low), 0.0), max(float(high), 0.0)))
 
     handles = [
         layer.register_forward_pre_hook(lambda _, inputs, name=name: record(name, inputs[0]))
@@ -62,20 +65,19 @@ def observe_ranges(
     finally:
         for handle in handles:
             handle.remove()
+    lows = {name: [low for low, _ in pairs] for name, pairs in seen.items()}
+    highs = {name: [high for _, high in pairs] for name, pairs in seen.items()}
     if percentile is None:
-        return {name: ActivationRange(min(lows[name]), max(highs[name])) for name in layers}
-    mean = {name: len(lows[name]) for name in layers}
-    return {
-        name: ActivationRange(sum(lows[name]) / mean[name], sum(highs[name]) / mean[name]) for name in layers
-    }
+        return {name: ActivationRange(min(lows[name]), max(highs[name])) for name in seen}
+    return {name: ActivationRange(fmean(lows[name]), fmean(highs[name])) for name in seen}
 
 
 def quantize_activations(layers: dict[str, nn.Module], ranges: dict[str, ActivationRange], bits: int) -> None:
     """Make every layer see its input rounded to ``bits`` bits over its range (in place, by hook)."""
     top = 2**bits - 1
     workspace = _Workspace()
-    for name, layer in layers.items():
-        scale, zero_point = ranges[name].affine(bits)
+    for name, interval in ranges.items():
+        scale, zero_point = interval.affine(bits)
 
         def to_grid(_: nn.Module, inputs: tuple, scale: float = scale, zero_point: int = zero_point) -> tuple:
             if torch.is_grad_enabled() or inputs[0].device.type != "cpu":
@@ -84,7 +86,7 @@ def quantize_activations(layers: dict[str, nn.Module], ranges: dict[str, Activat
                 rounded = workspace.fake_quantize(inputs[0], scale, zero_point, top)
             return (rounded, *inputs[1:])
 
-        layer.register_forward_pre_hook(to_grid)
+        layers[name].register_forward_pre_hook(to_grid)
 
 
 class _Workspace:

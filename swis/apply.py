@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 import torch
@@ -85,7 +85,7 @@ def layer_macs(model: nn.Module, input_size: Sequence[int]) -> dict[str, int]:
         model(torch.zeros(1, *input_size, device=device))
     root = type(model).__name__
     counts = counter.get_flop_counts()
-    return {name: sum(counts[f"{root}.{name}"].values()) // 2 for name in weight_layers(model)}
+    return {name: sum(counts.get(f"{root}.{name}", {}).values()) // 2 for name in weight_layers(model)}
 
 
 def with_weights(
@@ -100,8 +100,7 @@ def with_weights(
     costs = []
     for name, layer in weight_layers(changed).items():
         method = "base" if name in skip and form.method in (*METHODS, "uniform") else form.method
-        layer_form = WeightFormat(**{**form.__dict__, "method": method})
-        layer.weight.data = approximate(layer.weight, layer_form).to(layer.weight.dtype)
+        layer.weight.data = approximate(layer.weight, replace(form, method=method)).to(layer.weight.dtype)
         filters = layer.weight.shape[0]
         costs.append(
             layer_cost(

@@ -24,6 +24,9 @@ from swis.evaluate import predict, score
 from swis.fold import fold_batch_norm, fused
 from swis.models import Network, load_network
 
+# Percentiles are averaged over batches, so their size must not be the user's to change.
+_CALIBRATION_BATCH = 32
+
 # Columns of a row that are null where the row's numbers do not depend on them.
 _FORM_COLUMNS = (
     *("group_size", "alpha", "magnitude_bits", "granularity", "clip"),
@@ -59,7 +62,7 @@ class Study:
     @cached_property
     def ranges(self) -> dict[str, ActivationRange]:
         """Input ranges of the weight layers of the float network on the calibration images."""
-        batches = loader(self.calibration, self.config.batch_size, self.config.data.workers)
+        batches = loader(self.calibration, _CALIBRATION_BATCH, self.config.data.workers)
         module = self.base_module.to(self.device)
         activation = self.config.activation
         percentile = activation.percentile if activation.range == "percentile" else None

@@ -15,9 +15,8 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
-COMMANDS = [
-    line for block in blocks("bash") for line in block.splitlines() if line.startswith("python run.py")
-]
+LINES = [line for block in blocks("bash") for line in block.splitlines()]
+COMMANDS = [line for line in LINES if line.startswith("python run.py")]
 
 
 def test_the_main_commands_are_shown():
