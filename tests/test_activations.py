@@ -61,8 +61,13 @@ def test_eight_bits_err_by_half_a_step_and_keep_zero():
 
 def test_a_layer_that_only_sees_zeros_is_harmless(model):
     ranges = observe_ranges(model, layers(model), [torch.zeros(1, 4)])
-    quantize_activations({"0": model[0]}, ranges, bits=8)
+    quantize_activations(layers(model), ranges, bits=8)
     assert model(torch.zeros(1, 4)).isfinite().all()
+
+
+def test_a_layer_that_is_never_run_has_no_range(model):
+    idle = {**layers(model), "idle": nn.Linear(1, 1)}
+    assert set(observe_ranges(model, idle, [torch.zeros(1, 4)])) == {"0", "2"}
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last", "sliced"])
