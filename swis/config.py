@@ -115,32 +115,45 @@ class CalibrationConfig:
 
 
 @dataclass
+class StageConfig:
+    """One learning-rate cycle of a training; see ``swis.train.Recipe``."""
+
+    epochs: int = 90
+    learning_rate: float = 0.05
+    image_sizes: list[int] = field(default_factory=lambda: [224])
+    erase: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, f"recipe.stages: epochs must be at least 1, not {self.epochs}")
+        _require(
+            self.learning_rate > 0,
+            f"recipe.stages: learning_rate must be above 0, not {self.learning_rate:g}",
+        )
+        _require(
+            len(self.image_sizes) > 0 and min(self.image_sizes) > 0,
+            f"recipe.stages: image_sizes must be positive side lengths, not {self.image_sizes}",
+        )
+
+
+@dataclass
 class RecipeConfig:
-    """Training from scratch (task=train); see ``swis.train.Recipe`` for the fields it shares."""
+    """Training from scratch (task=train), in stages; see ``swis.train.Recipe``."""
 
     output: str = "checkpoints/${model.label}.safetensors"
     input_size: list[int] = field(default_factory=lambda: [3, 224, 224])
     mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
     std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
-    epochs: int = 90
+    stages: list[StageConfig] = field(default_factory=lambda: [StageConfig()])
     batch_size: int = 64
-    learning_rate: float = 0.05
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.05
-    image_sizes: list[int] = field(default_factory=lambda: [224])
     shift: float = 0.08
-    erase: float = 0.0
     precision: Precision = Precision.float32
 
     def __post_init__(self) -> None:
-        _require(self.epochs >= 1, f"recipe.epochs must be at least 1, not {self.epochs}")
         _require(self.batch_size >= 2, f"recipe.batch_size must be at least 2, not {self.batch_size}")
-        _require(self.learning_rate > 0, f"recipe.learning_rate must be above 0, not {self.learning_rate:g}")
-        _require(
-            len(self.image_sizes) > 0 and min(self.image_sizes) > 0,
-            f"recipe.image_sizes must be positive side lengths, not {self.image_sizes}",
-        )
+        _require(len(self.stages) > 0, "recipe.stages is empty; a training has at least one")
 
 
 @dataclass

@@ -26,6 +26,8 @@ log = logging.getLogger("swis")
 # something is wrong with the images or the weights; kernels of other machines move it less.
 _FLOAT_TOLERANCE = 0.2
 
+_SHARED_BY_STAGES = ("batch_size", "momentum", "weight_decay", "label_smoothing", "shift", "precision")
+
 
 def run(config: Config, command: str = "swis.experiment.run") -> str:
     """Do the configured task and return the text that reports it.
@@ -110,16 +112,16 @@ def train_checkpoint(config: Config, command: str) -> str:
         **{key: str(value) for key, value in records.provenance().items()},
     }
 
-    settings = asdict(recipe)
-    steps = Recipe(**{key: settings[key] for key in Recipe.__dataclass_fields__})
-    train(
-        network.module,
-        train_split.prepared(transform, channels),
-        steps,
-        seed=config.seed,
-        device=device,
-        state_path=output.with_suffix(".state"),
-    )
+    shared = {key: getattr(recipe, key) for key in _SHARED_BY_STAGES}
+    for number, stage in enumerate(recipe.stages):
+        train(
+            network.module,
+            train_split.prepared(transform, channels),
+            Recipe(**shared, **asdict(stage)),
+            seed=100 * config.seed + number,
+            device=device,
+            state_path=output.with_suffix(f".stage{number}.state"),
+        )
     save_checkpoint(network, output, facts)
     # what counts is the accuracy of the rounded weights in the file
     saved = load_network(replace(config.model, weights=str(output)))

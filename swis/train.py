@@ -17,7 +17,7 @@ from swis.errors import InputError
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training recipe: SGD with Nesterov momentum under a one-cycle schedule.
+    """One learning-rate cycle of training: SGD with Nesterov momentum under a one-cycle schedule.
 
     ``image_sizes`` splits the epochs into equal parts, each trained at its own side length in
     pixels (progressive resizing: small images first, the evaluation size last). ``shift`` is the

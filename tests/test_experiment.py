@@ -178,8 +178,7 @@ def test_training_writes_a_checkpoint_that_says_how_it_was_made(tmp_path):
             "recipe.input_size=[1,32,32]",
             "recipe.mean=[0.5]",
             "recipe.std=[0.5]",
-            "recipe.image_sizes=[32]",
-            "recipe.epochs=1",
+            "recipe.stages=[{epochs: 1, image_sizes: [32]}, {epochs: 1, image_sizes: [32], erase: 0.5}]",
             "recipe.batch_size=16",
         ]
     )
@@ -189,7 +188,7 @@ def test_training_writes_a_checkpoint_that_says_how_it_was_made(tmp_path):
     )
     assert f"{float(network.metadata['top1']):.2f} % top-1 on 20 images" in text
     assert network.metadata["command"] == "python run.py task=train model=timm"
-    assert json.loads(network.metadata["recipe"])["epochs"] == 1
+    assert json.loads(network.metadata["recipe"])["stages"][1]["erase"] == 0.5
     assert network.inputs["mean"] == [0.5]
 
 

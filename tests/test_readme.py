@@ -42,7 +42,10 @@ def test_every_command_runs(command, command_line, tmp_path, request):
     if arguments != ["--help"]:
         arguments += [f"results_dir={tmp_path / 'runs'}", "data.limit=64", "calibration.images=8"]
     if "task=train" in arguments:
-        arguments += ["recipe.epochs=1", f"recipe.output={tmp_path / 'out.safetensors'}"]
+        arguments += [
+            "recipe.stages=[{epochs: 1, image_sizes: [32]}]",
+            f"recipe.output={tmp_path / 'out.safetensors'}",
+        ]
     done = command_line(*arguments)
     assert done.status == 0, done.err
     assert done.out
