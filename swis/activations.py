@@ -9,6 +9,9 @@ from statistics import fmean
 import torch
 from torch import Tensor, nn
 
+# Values of a layer's input that a percentile is taken of, at most.
+_SAMPLE = 1 << 20
+
 
 @dataclass(frozen=True)
 class ActivationRange:
@@ -39,20 +42,23 @@ def observe_ranges(
     Layers that the network does not run have none.
 
     ``percentile`` null takes the minimum and maximum over all images; otherwise the
-    (100 - percentile) and percentile points of each batch, averaged over the batches. Of a large
-    input every k-th value is looked at, about a million.
+    (100 - percentile) and percentile points of each batch, averaged over the images. Of a large
+    input a million values are looked at, drawn with a fixed seed.
     """
-    seen: dict[str, list[tuple[float, float]]] = {}
+    exact = percentile is None or percentile == 100
+    seen: dict[str, list[tuple[float, float, int]]] = {}
 
     def record(name: str, values: Tensor) -> None:
         flat = values.detach().float().flatten()
-        if percentile is None:
+        if exact:
             low, high = flat.aminmax()
         else:
-            flat = flat[:: max(1, flat.numel() >> 20)]
+            if flat.numel() > _SAMPLE:
+                generator = torch.Generator(flat.device).manual_seed(0)
+                flat = flat[torch.randint(flat.numel(), (_SAMPLE,), generator=generator, device=flat.device)]
             tail = max(1, round(flat.numel() * (1 - percentile / 100)))
             low, high = flat.kthvalue(tail).values, flat.kthvalue(flat.numel() - tail + 1).values
-        seen.setdefault(name, []).append((min(float(low), 0.0), max(float(high), 0.0)))
+        seen.setdefault(name, []).append((min(float(low), 0.0), max(float(high), 0.0), len(values)))
 
     handles = [
         layer.register_forward_pre_hook(lambda _, inputs, name=name: record(name, inputs[0]))
@@ -65,11 +71,14 @@ def observe_ranges(
     finally:
         for handle in handles:
             handle.remove()
-    lows = {name: [low for low, _ in pairs] for name, pairs in seen.items()}
-    highs = {name: [high for _, high in pairs] for name, pairs in seen.items()}
-    if percentile is None:
-        return {name: ActivationRange(min(lows[name]), max(highs[name])) for name in seen}
-    return {name: ActivationRange(fmean(lows[name]), fmean(highs[name])) for name in seen}
+    combined = {}
+    for name, batches_seen in seen.items():
+        lows, highs, images = zip(*batches_seen, strict=True)
+        if exact:
+            combined[name] = ActivationRange(min(lows), max(highs))
+        else:
+            combined[name] = ActivationRange(fmean(lows, images), fmean(highs, images))
+    return combined
 
 
 def quantize_activations(layers: dict[str, nn.Module], ranges: dict[str, ActivationRange], bits: int) -> None:
@@ -80,7 +89,8 @@ def quantize_activations(layers: dict[str, nn.Module], ranges: dict[str, Activat
         scale, zero_point = interval.affine(bits)
 
         def to_grid(_: nn.Module, inputs: tuple, scale: float = scale, zero_point: int = zero_point) -> tuple:
-            if torch.is_grad_enabled() or inputs[0].device.type != "cpu":
+            fast = inputs[0].device.type == "cpu" and inputs[0].dtype == torch.float32
+            if torch.is_grad_enabled() or not fast:
                 rounded = torch.fake_quantize_per_tensor_affine(inputs[0], scale, zero_point, 0, top)
             else:
                 rounded = workspace.fake_quantize(inputs[0], scale, zero_point, top)
@@ -90,7 +100,7 @@ def quantize_activations(layers: dict[str, nn.Module], ranges: dict[str, Activat
 
 
 class _Workspace:
-    """The values of ``torch.fake_quantize_per_tensor_affine`` six times faster on a CPU.
+    """The values of ``torch.fake_quantize_per_tensor_affine`` without its slow CPU kernel.
 
     One buffer serves all layers, since a layer has consumed its input when the next one runs, and
     the four steps are done on parts that stay in the cache.
@@ -105,7 +115,8 @@ class _Workspace:
         if not values.is_contiguous() and not values.is_contiguous(memory_format=torch.channels_last):
             values = values.contiguous()
         if self.buffer.numel() < values.numel():
-            self.buffer = torch.empty(values.numel())
+            with torch.inference_mode(False):  # a plain tensor serves under no_grad as well
+                self.buffer = torch.empty(values.numel())
         flat = values.as_strided((values.numel(),), (1,))
         out = self.buffer[: values.numel()]
         inverse = float(torch.tensor(scale).reciprocal())  # in float32, as torch's own kernel

@@ -65,6 +65,7 @@ class ModelConfig:
     std: list[float] | None = None
     interpolation: str | None = None
     crop_pct: float | None = None
+    crop_mode: str | None = None
 
     def __post_init__(self) -> None:
         _require(

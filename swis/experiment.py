@@ -98,7 +98,7 @@ def train_checkpoint(config: Config, command: str) -> str:
         for name in ("train", config.data.split)
     )
     inputs = {key: getattr(recipe, key) for key in ("input_size", "mean", "std")}
-    inputs |= {"interpolation": "bicubic", "crop_pct": 1.0}
+    inputs |= {"interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": "center"}
     network = new_network(config.model, train_split.num_classes, inputs, config.seed)
     transform, channels = network.transform(), network.channels
     output = Path(recipe.output)
@@ -113,20 +113,36 @@ def train_checkpoint(config: Config, command: str) -> str:
     }
 
     shared = {key: getattr(recipe, key) for key in _SHARED_BY_STAGES}
-    for number, stage in enumerate(recipe.stages):
+    stages = [asdict(stage) for stage in recipe.stages]
+    states = [output.with_suffix(f".stage{number}.state") for number in range(len(stages))]
+    for number, state_path in enumerate(states):
+        history = [
+            network.digest,
+            network.inputs,
+            train_split.digest,
+            config.seed,
+            shared,
+            stages[: number + 1],
+        ]
         train(
             network.module,
             train_split.prepared(transform, channels),
-            Recipe(**shared, **asdict(stage)),
+            Recipe(**shared, **stages[number]),
             seed=100 * config.seed + number,
+            plan=json.dumps(history),
             device=device,
-            state_path=output.with_suffix(f".stage{number}.state"),
+            state_path=state_path,
         )
-    save_checkpoint(network, output, facts)
+
     # what counts is the accuracy of the rounded weights in the file
-    saved = load_network(replace(config.model, weights=str(output)))
+    partial = output.with_name(f"partial_{output.name}")
+    save_checkpoint(network, partial, facts)
+    saved = load_network(replace(config.model, weights=str(partial)))
     batches = loader(test_split.prepared(transform, channels), config.batch_size, config.data.workers)
     prediction = predict(saved.module, batches, device, "test")
     top1 = score(prediction, prediction.logits)["top1"]
-    save_checkpoint(saved, output, facts | {"top1": f"{top1:.2f}"})
+    save_checkpoint(saved, partial, facts | {"top1": f"{top1:.2f}"})
+    partial.replace(output)
+    for state_path in states:
+        state_path.unlink()
     return f"{top1:.2f} % top-1 on {len(test_split)} images of {test_split.name}; weights in {output}"

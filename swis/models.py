@@ -24,14 +24,14 @@ from swis.config import ModelConfig
 from swis.errors import InputError
 
 # What metadata of a checkpoint written by ``save_checkpoint`` says about its network's input.
-_INPUT_KEYS = ("input_size", "mean", "std", "interpolation", "crop_pct")
+_INPUT_KEYS = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
 
 
 @dataclass(frozen=True)
 class Network:
     """A float network in evaluation mode with what is needed to feed and identify it.
 
-    ``inputs`` holds input_size [C, H, W], mean, std, interpolation and crop_pct; ``digest`` is
+    ``inputs`` holds input_size [C, H, W], mean, std, interpolation, crop_pct and crop_mode; ``digest`` is
     the SHA-256 of the architecture's name, its arguments and every tensor; ``metadata`` is what
     the checkpoint says of itself (empty for foreign files).
     """
@@ -56,17 +56,13 @@ class Network:
 
 def load_network(config: ModelConfig) -> Network:
     """Create the configured network and load its weights; raise ``InputError`` for bad ones."""
-    architecture = config.name.split(".")[0]
-    if not timm.is_model(architecture):
-        similar = timm.list_models(f"*{architecture}*")[:3]
-        hint = f"; did you mean {', '.join(similar)}?" if similar else "; timm.list_models() lists the names"
-        raise InputError(f"timm has no model named {architecture!r}{hint}")
+    architecture = _architecture(config)
     if config.weights == "timm":
         module, metadata = _from_hub(config), {}
         weights = timm.get_pretrained_cfg(config.name).tag or "timm"
     else:
         state, metadata = _read(config, architecture)
-        module = _create(architecture, {**json.loads(metadata.get("kwargs", "{}")), **config.kwargs})
+        module = _create(config, {**_stored(metadata, "kwargs"), **config.kwargs})
         _load(module, state, config.weights)
         weights = "embedded" if config.weights == "embedded" else Path(config.weights).stem
     return _network(module, config, weights, metadata)
@@ -81,8 +77,8 @@ def new_network(config: ModelConfig, num_classes: int, inputs: dict[str, Any], s
     kwargs = {"in_chans": inputs["input_size"][0], "num_classes": num_classes, **config.kwargs}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # timm draws its initial weights from the global generator
-        module = _create(config.name.split(".")[0], kwargs)
-    return _network(module, config, "random", {"kwargs": json.dumps(kwargs), "inputs": json.dumps(inputs)})
+        module = _create(config, kwargs)
+    return _network(module, config, "random", _facts(_architecture(config), kwargs, inputs))
 
 
 def save_checkpoint(network: Network, path: Path, facts: dict[str, str]) -> None:
@@ -94,28 +90,22 @@ def save_checkpoint(network: Network, path: Path, facts: dict[str, str]) -> None
         key: (value.half() if value.ndim > 1 else value).contiguous()
         for key, value in network.module.state_dict().items()
     }
-    metadata = {
-        "architecture": network.architecture,
-        "kwargs": json.dumps(network.kwargs),
-        "inputs": json.dumps(network.inputs),
-        **facts,
-    }
+    metadata = _facts(network.architecture, network.kwargs, network.inputs) | facts
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, metadata)
 
 
 def _network(module: nn.Module, config: ModelConfig, weights: str, metadata: dict[str, str]) -> Network:
-    inputs = resolve_model_data_config(module)
-    inputs |= json.loads(metadata.get("inputs", "{}"))
+    inputs = resolve_model_data_config(module) | _stored(metadata, "inputs")
     inputs |= {key: getattr(config, key) for key in _INPUT_KEYS if getattr(config, key) is not None}
     inputs = {key: list(value) if isinstance(value, tuple) else value for key, value in inputs.items()}
     inputs = {key: inputs[key] for key in _INPUT_KEYS}
     channels = inputs["input_size"][0]
     for key in ("mean", "std"):
         if len(inputs[key]) != channels:
-            raise InputError(f"model.{key} has {len(inputs[key])} values for {channels} input channels")
-    kwargs = {**json.loads(metadata.get("kwargs", "{}")), **config.kwargs}
-    architecture = config.name.split(".")[0]
+            raise InputError(f"{key} has {len(inputs[key])} values for {channels} input channels")
+    kwargs = {**_stored(metadata, "kwargs"), **config.kwargs}
+    architecture = _architecture(config)
     digest = hashlib.sha256(json.dumps([architecture, kwargs], sort_keys=True).encode())
     for name, value in module.state_dict().items():
         if value.is_floating_point() and not value.isfinite().all():
@@ -126,25 +116,47 @@ def _network(module: nn.Module, config: ModelConfig, weights: str, metadata: dic
     )
 
 
-def _create(architecture: str, kwargs: dict[str, Any]) -> nn.Module:
+def _architecture(config: ModelConfig) -> str:
+    architecture, _, tag = config.name.partition(".")
+    if not timm.is_model(architecture):
+        similar = timm.list_models(f"*{architecture}*")[:3]
+        hint = f"; did you mean {', '.join(similar)}?" if similar else "; timm.list_models() lists the names"
+        raise InputError(f"timm has no model named {architecture!r}{hint}")
+    known = timm.list_pretrained(f"{architecture}.*")
+    if tag and config.name not in known:
+        raise InputError(f"timm has no weights {config.name!r}; it has {', '.join(known) or 'none for it'}")
+    return architecture
+
+
+def _facts(architecture: str, kwargs: dict[str, Any], inputs: dict[str, Any]) -> dict[str, str]:
+    return {"architecture": architecture, "kwargs": json.dumps(kwargs), "inputs": json.dumps(inputs)}
+
+
+def _stored(metadata: dict[str, str], key: str) -> dict[str, Any]:
+    # foreign files may use the same key for something else
+    return json.loads(metadata[key]) if "architecture" in metadata and key in metadata else {}
+
+
+def _create(config: ModelConfig, kwargs: dict[str, Any]) -> nn.Module:
+    # the full name: its tag decides how timm prepares the images
     try:
-        return timm.create_model(architecture, **kwargs)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"model.kwargs={kwargs} do not fit {architecture}: {error}") from error
+        return timm.create_model(config.name, **kwargs)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"model.kwargs={kwargs} do not fit {config.name}: {error}") from error
 
 
 def _from_hub(config: ModelConfig) -> nn.Module:
-    known = timm.list_pretrained(f"{config.name.split('.')[0]}.*")
-    if "." in config.name and config.name not in known:
-        raise InputError(
-            f"timm has no weights {config.name!r}; it has {', '.join(known) or 'none for this model'}"
-        )
+    taken = [key for key in ("num_classes", "in_chans") if key in config.kwargs]
+    if taken:
+        raise InputError(f"model.kwargs.{taken[0]} would replace trained weights; use model.weights=PATH")
+    if not timm.list_pretrained(f"{_architecture(config)}.*"):
+        raise InputError(f"timm has no weights for {config.name}; use model.weights=PATH")
     _stay_local_without_network()
     try:
         return timm.create_model(config.name, pretrained=True, **config.kwargs)
     except (TypeError, ValueError) as error:
         raise InputError(f"model.kwargs={config.kwargs} do not fit {config.name}: {error}") from error
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, huggingface_hub.errors.HTTPError) as error:
         offline = ", ".join(sorted(_EMBEDDED))
         raise InputError(
             f"the timm weights {config.name} could not be downloaded ({type(error).__name__}); "

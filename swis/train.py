@@ -82,18 +82,21 @@ def train(
     recipe: Recipe,
     *,
     seed: int,
+    plan: str,
     device: torch.device,
     state_path: Path,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> nn.Module:
     """Train ``model`` in place on ``dataset`` of (image [C, H, W], label) and return it.
 
-    The state after every epoch goes to ``state_path``; a later call with the same arguments goes
-    on from there and ends with the weights of an uninterrupted run, because every epoch draws its
-    order and augmentation from a generator seeded by (seed, epoch). Raises ``InputError`` if the
-    state is of another recipe, ``FloatingPointError`` when the loss stops being finite.
+    The state after every epoch goes to ``state_path``, with ``plan``: a text that identifies the
+    whole training. A later call with the same plan goes on from there and ends with the weights of
+    an uninterrupted run, because every epoch draws its order and augmentation from a generator
+    seeded by (seed, epoch). (Networks with dropout draw from the global generator: theirs differ.)
+    Raises ``InputError`` if the state is of another plan or the data set smaller than a batch,
+    ``FloatingPointError`` when the loss stops being finite.
     """
-    plan = repr((recipe, seed, len(dataset)))
+    state_path.parent.mkdir(parents=True, exist_ok=True)
     model.to(device=device, memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(
         parameter_groups(model, recipe.weight_decay),
@@ -102,6 +105,8 @@ def train(
         nesterov=True,
     )
     steps = len(dataset) // recipe.batch_size
+    if steps == 0:
+        raise InputError(f"{len(dataset)} training images do not fill a batch of {recipe.batch_size}")
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps, pct_start=0.2
     )
@@ -109,9 +114,7 @@ def train(
     if state_path.exists():
         state = torch.load(state_path, map_location=device, weights_only=True)
         if state["plan"] != plan:
-            raise InputError(
-                f"{state_path} is of another training ({state['plan']}); remove it to start anew"
-            )
+            raise InputError(f"{state_path} is of another training; remove it to start anew")
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])

@@ -23,6 +23,7 @@ TINY_INPUTS = {
     "std": [0.3530],
     "interpolation": "bilinear",
     "crop_pct": 1.0,
+    "crop_mode": "center",
 }
 
 

@@ -32,8 +32,13 @@ def test_percentile_leaves_the_tails_out(model):
     ranges = observe_ranges(model, layers(model), [values], percentile=99)
     assert ranges["0"].high == pytest.approx(0.98, abs=1e-3)
     assert ranges["0"].low == pytest.approx(-0.98, abs=1e-3)
-    full = observe_ranges(model, layers(model), [values], percentile=100)
-    assert full["0"] == observe_ranges(model, layers(model), [values])["0"]
+
+
+def test_percentiles_are_averaged_over_images_and_all_of_them_are_the_extremes(model):
+    batches = [torch.full((6, 4), 4.0), torch.full((2, 4), 8.0)]
+    assert observe_ranges(model, layers(model), batches, percentile=99)["0"].high == 5.0
+    full = observe_ranges(model, layers(model), batches, percentile=100)
+    assert full == observe_ranges(model, layers(model), batches)
 
 
 def test_observing_leaves_no_hook_behind(model):

@@ -149,6 +149,12 @@ def test_a_pickle_with_code_is_refused(tmp_path):
         ({"weights": "embedded"}, "no weights are embedded for mobilenetv2_035"),
         ({"weights": "nowhere.pth"}, "neither embedded, timm nor a file"),
         ({"name": "resnet18.nonsense", "weights": "timm"}, "timm has no weights 'resnet18.nonsense'"),
+        ({"name": "resnet18.nonsense", "weights": "x.pth"}, "timm has no weights 'resnet18.nonsense'"),
+        ({"name": "lcnet_035", "weights": "timm"}, "timm has no weights for lcnet_035"),
+        (
+            {"name": "resnet18.tv_in1k", "weights": "timm", "kwargs": {"num_classes": 10}},
+            "num_classes would replace trained weights",
+        ),
     ],
 )
 def test_wrong_names_are_explained(changes, message):
@@ -162,14 +168,27 @@ def test_wrong_arguments_for_the_architecture(tiny_checkpoint):
 
 
 def test_mean_must_have_a_value_per_channel(tiny_checkpoint):
-    with pytest.raises(InputError, match=r"model\.mean has 3 values for 1 input channels"):
+    with pytest.raises(InputError, match=r"mean has 3 values for 1 input channels"):
         load_network(tiny_config(tiny_checkpoint, mean=[0.5, 0.5, 0.5]))
 
 
-def test_hub_weights_without_a_network_say_what_works_offline(monkeypatch, tmp_path):
+def test_the_tag_decides_how_images_are_prepared(tmp_path):
+    network = new_network(ModelConfig(label="x", name="resnet18.a1_in1k"), 10, TINY_INPUTS, seed=0)
+    torch.save(network.module.state_dict(), tmp_path / "w.pth")
+    kwargs = {"in_chans": 1, "num_classes": 10}
+    grey = {"input_size": [1, 224, 224], "mean": [0.5], "std": [0.5]}
+    crops = {}
+    for name in ("resnet18.tv_in1k", "resnet18.a1_in1k"):
+        config = ModelConfig(label="x", name=name, weights=str(tmp_path / "w.pth"), kwargs=kwargs, **grey)
+        crops[name] = load_network(config).inputs["crop_pct"]
+    assert crops == {"resnet18.tv_in1k": 0.875, "resnet18.a1_in1k": 0.95}
+
+
+def test_hub_weights_without_a_network_say_what_works_offline(monkeypatch):
     def refuse(*_, **__):
         raise ConnectionError("no route")
 
+    monkeypatch.setattr("swis.models._stay_local_without_network", lambda: None)
     monkeypatch.setattr("timm.create_model", refuse)
     with pytest.raises(
         InputError, match=r"could not be downloaded.*model.weights=embedded \(mobilenetv2_100"

@@ -50,6 +50,7 @@ def test_training_lowers_the_loss(dataset, tmp_path):
         dataset,
         RECIPE,
         seed=0,
+        plan="a",
         device=CPU,
         state_path=tmp_path / "s",
         on_epoch=lambda _, x: losses.append(x),
@@ -66,15 +67,18 @@ def test_a_killed_training_resumes_to_the_same_weights(dataset, tmp_path):
         if epoch == 1:
             raise Killed
 
-    whole = train(fresh(), dataset, RECIPE, seed=4, device=CPU, state_path=tmp_path / "whole")
+    whole = train(fresh(), dataset, RECIPE, seed=4, plan="a", device=CPU, state_path=tmp_path / "whole")
     with pytest.raises(Killed):
-        train(fresh(), dataset, RECIPE, seed=4, device=CPU, state_path=tmp_path / "cut", on_epoch=kill)
+        train(
+            fresh(), dataset, RECIPE, seed=4, plan="a", device=CPU, state_path=tmp_path / "cut", on_epoch=kill
+        )
     epochs = []
     resumed = train(
         fresh(),
         dataset,
         RECIPE,
         seed=4,
+        plan="a",
         device=CPU,
         state_path=tmp_path / "cut",
         on_epoch=lambda epoch, _: epochs.append(epoch),
@@ -83,16 +87,22 @@ def test_a_killed_training_resumes_to_the_same_weights(dataset, tmp_path):
     assert torch.equal(weights(whole), weights(resumed))
 
 
-def test_a_state_of_another_recipe_is_refused(dataset, tmp_path):
-    train(fresh(), dataset, RECIPE, seed=0, device=CPU, state_path=tmp_path / "s")
+def test_a_state_of_another_plan_is_refused(dataset, tmp_path):
+    train(fresh(), dataset, RECIPE, seed=0, plan="a", device=CPU, state_path=tmp_path / "s")
     with pytest.raises(InputError, match="of another training"):
-        train(fresh(), dataset, RECIPE, seed=1, device=CPU, state_path=tmp_path / "s")
+        train(fresh(), dataset, RECIPE, seed=0, plan="b", device=CPU, state_path=tmp_path / "s")
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
     bad = TensorDataset(torch.full((32, 1, 24, 24), torch.nan), torch.zeros(32, dtype=torch.long))
     with pytest.raises(FloatingPointError, match="epoch 1"):
-        train(fresh(), bad, RECIPE, seed=0, device=CPU, state_path=tmp_path / "s")
+        train(fresh(), bad, RECIPE, seed=0, plan="a", device=CPU, state_path=tmp_path / "s")
+
+
+def test_fewer_images_than_a_batch_are_refused(tmp_path):
+    few = TensorDataset(torch.zeros(8, 1, 24, 24), torch.zeros(8, dtype=torch.long))
+    with pytest.raises(InputError, match="do not fill a batch of 16"):
+        train(fresh(), few, RECIPE, seed=0, plan="a", device=CPU, state_path=tmp_path / "s")
 
 
 def test_only_kernels_decay():
