@@ -27,6 +27,8 @@ def main(composed: DictConfig) -> None:
 
         print(run(config, command=f"python run.py {' '.join(sys.argv[1:])}"))
     except (InputError, RunFailed) as error:
+        if isinstance(error, RunFailed):
+            print(error.report)
         print(f"error: {error}", file=sys.stderr)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise  # Hydra goes on with the sweep's other jobs and raises the first failure at the end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -42,6 +43,18 @@ class ActivationRange(StrEnum):
     percentile = "percentile"
 
 
+class Interpolation(StrEnum):
+    nearest = "nearest"
+    bilinear = "bilinear"
+    bicubic = "bicubic"
+
+
+class CropMode(StrEnum):
+    center = "center"
+    squash = "squash"
+    border = "border"
+
+
 class Precision(StrEnum):
     float32 = "float32"
     bfloat16 = "bfloat16"
@@ -63,14 +76,22 @@ class ModelConfig:
     input_size: list[int] | None = None
     mean: list[float] | None = None
     std: list[float] | None = None
-    interpolation: str | None = None
+    interpolation: Interpolation | None = None
     crop_pct: float | None = None
-    crop_mode: str | None = None
+    crop_mode: CropMode | None = None
 
     def __post_init__(self) -> None:
         _require(
             self.input_size is None or (len(self.input_size) == 3 and min(self.input_size) > 0),
             f"model.input_size must be [channels, height, width], all positive, not {self.input_size}",
+        )
+        _require(
+            self.std is None or all(value > 0 for value in self.std),
+            f"model.std must be above 0, not {self.std}",
+        )
+        _require(
+            self.crop_pct is None or 0 < self.crop_pct <= 1,
+            f"model.crop_pct must be in (0, 1], not {self.crop_pct}",
         )
 
 
@@ -154,6 +175,7 @@ class RecipeConfig:
 
     def __post_init__(self) -> None:
         _require(self.batch_size >= 2, f"recipe.batch_size must be at least 2, not {self.batch_size}")
+        _require(0 < self.momentum < 1, f"recipe.momentum must be between 0 and 1, not {self.momentum:g}")
         _require(len(self.stages) > 0, "recipe.stages is empty; a training has at least one")
 
 
@@ -186,6 +208,7 @@ class Config:
     def __post_init__(self) -> None:
         b = self.magnitude_bits
         _require(4 <= b <= 8, f"magnitude_bits must be in 4..8, not {b}")
+        _require(math.isfinite(self.bits), f"bits must be a number in 1..{b}, not {self.bits}")
         _require(
             self.bits == int(self.bits),
             f"bits={self.bits:g} is a fractional budget, which needs a schedule (not available yet); "
@@ -193,7 +216,7 @@ class Config:
         )
         _require(1 <= self.bits <= b, f"bits (shifts) must be in 1..{b} (magnitude_bits), not {self.bits:g}")
         _require(self.group_size >= 1, f"group_size must be at least 1, not {self.group_size}")
-        _require(self.alpha >= 0, f"alpha must be at least 0, not {self.alpha:g}")
+        _require(0 <= self.alpha < math.inf, f"alpha must be at least 0, and finite, not {self.alpha:g}")
         _require(len(self.methods) > 0, f"methods is empty; name at least one of {', '.join(Method)}")
         _require(
             self.activation_bits is None or 2 <= self.activation_bits <= 16,

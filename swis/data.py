@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,18 +80,21 @@ def loader(split: Split, batch_size: int, workers: int) -> DataLoader:
 
 def read_idx(path: Path) -> np.ndarray:
     """Read an IDX file of uint8 (optionally gzipped), the format of MNIST and Fashion-MNIST."""
-    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    if raw[:3] != b"\x00\x00\x08":
-        raise InputError(f"{path} is not an IDX file of bytes")
-    shape = np.frombuffer(raw, ">i4", count=raw[3], offset=4)
-    return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape)
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        if raw[:3] != b"\x00\x00\x08":
+            raise ValueError("its first bytes are others")
+        shape = np.frombuffer(raw, ">i4", count=raw[3], offset=4)
+        return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape)
+    except (OSError, EOFError, ValueError) as error:
+        raise InputError(f"{path} is not a whole IDX file of bytes ({error})") from error
 
 
 def _fashion_mnist(config: DataConfig, split: str) -> Split:
     if split not in _FASHION_FILES:
         raise InputError(f"fashion_mnist has the splits train and test, not {split!r}")
     if config.download:
-        datasets.FashionMNIST(_root(config, must_exist=False), download=True)
+        _stored(config, lambda root: datasets.FashionMNIST(root, download=True))
     if config.root is None:
         folders = [Path(str(resources.files("swis") / "assets" / "fashion_mnist"))]
     else:
@@ -110,12 +114,7 @@ def _cifar(config: DataConfig, split: str) -> Split:
     if split not in ("train", "test"):
         raise InputError(f"{config.name} has the splits train and test, not {split!r}")
     kind = datasets.CIFAR10 if config.name == "cifar10" else datasets.CIFAR100
-    try:
-        stored = kind(_root(config, must_exist=False), train=split == "train", download=config.download)
-    except RuntimeError as error:
-        raise InputError(
-            f"{config.name} is not in data.root={config.root}; data.download=true fetches it"
-        ) from error
+    stored = _stored(config, lambda root: kind(root, train=split == "train", download=config.download))
     return _arrays(config.name, stored.data, np.array(stored.targets), len(stored.classes))
 
 
@@ -125,14 +124,26 @@ def _arrays(name: str, images: np.ndarray, labels: np.ndarray, num_classes: int)
 
 
 def _imagenette(config: DataConfig, split: str) -> Split:
+    if split not in ("train", "val"):
+        raise InputError(f"imagenette has the splits train and val, not {split!r}")
+    stored = _stored(
+        config, lambda root: datasets.Imagenette(root, split, size="160px", download=config.download)
+    )
+    return _imagenet_folder("imagenette", Path(stored.root) / "imagenette2-160" / split)
+
+
+def _stored(config: DataConfig, make: Callable[[Path], Any]) -> Any:
+    """Let torchvision find, or download, a data set below data.root."""
     root = _root(config, must_exist=False)
     try:
-        datasets.Imagenette(root, split, size="160px", download=config.download)
-    except (RuntimeError, ValueError) as error:
+        return make(root)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        if config.download:
+            raise InputError(f"{config.name} could not be downloaded to {root}: {reason}") from error
         raise InputError(
-            f"imagenette's split {split!r} is not in data.root={config.root}; data.download=true fetches it"
+            f"{config.name} is not in data.root={root}; data.download=true fetches it"
         ) from error
-    return _imagenet_folder("imagenette", root / "imagenette2-160" / split)
 
 
 def _imagenet(config: DataConfig, split: str) -> Split:
@@ -186,7 +197,10 @@ def _root(config: DataConfig, must_exist: bool = True) -> Path:
 def _split_folder(config: DataConfig, split: str) -> Path:
     folder = _root(config) / split
     if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; data.root must hold one named {split!r}")
+        raise InputError(
+            f"{folder} is not a folder; data.root must hold one named {split!r} (data.split and "
+            "data.calibration_split name the folders)"
+        )
     return folder
 
 

@@ -6,4 +6,11 @@ class InputError(ValueError):
 
 
 class RunFailed(RuntimeError):
-    """Rows could not be computed; they are on disk with their traceback. Exit status 1."""
+    """Rows could not be computed; they are on disk with their traceback. Exit status 1.
+
+    ``report`` is the text about the rows that could.
+    """
+
+    def __init__(self, message: str, report: str) -> None:
+        super().__init__(message)
+        self.report = report

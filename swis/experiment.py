@@ -7,17 +7,20 @@ import logging
 import traceback
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from torch import Tensor
 
 from swis import records
+from swis.apply import WeightFormat
 from swis.config import Config, Task
 from swis.data import Split, loader, open_split
 from swis.errors import RunFailed
 from swis.evaluate import predict, score
 from swis.models import Network, load_network, new_network, save_checkpoint
 from swis.report import summary
-from swis.study import formats, pick_device, prepare
+from swis.study import Study, formats, pick_device, prepare
 from swis.train import Recipe, train
 
 log = logging.getLogger("swis")
@@ -33,49 +36,58 @@ def run(config: Config, command: str = "swis.experiment.run") -> str:
     """Do the configured task and return the text that reports it.
 
     ``command`` is written into a checkpoint that the task makes, so that it can be made again.
+    Raises ``RunFailed`` with the report of the other rows if some could not be computed.
     """
     if config.task is Task.train:
         return train_checkpoint(config, command)
     rows = evaluate_methods(config)
+    done, failed = rows[rows["status"] == "ok"], rows[rows["status"] == "failed"]
     where = f"{len(rows)} rows in {config.results_dir}: swis.load_table({config.results_dir!r})"
-    return f"{summary(rows)}\n\n{where}"
+    report = f"{summary(done)}\n\n{where}" if len(done) else where
+    if len(failed):
+        reasons = "; ".join(f"{row.method}: {row.error.splitlines()[-1]}" for row in failed.itertuples())
+        raise RunFailed(
+            f"{len(failed)} of {len(rows)} rows failed, see their error column ({reasons})", report
+        )
+    return report
 
 
 def evaluate_methods(config: Config) -> pd.DataFrame:
     """Measure the float and base references and every method; return their rows, in that order.
 
-    Rows computed before are read, not computed. A row that fails is written with its traceback,
-    the others are computed all the same, and ``RunFailed`` is raised at the end.
+    Rows computed before are read, not computed. A row that fails has status "failed" and its
+    traceback as error, and the others are computed all the same.
     """
     study = prepare(config)
-    keys, failed, reference = [], [], None
+    rows, reference = [], None
     for form in formats(config):
         key = study.key(form)
-        keys.append(key)
         if form.method == "float":
             reference = records.read_logits(key, study.folder)
-        known = None if config.force else records.read_row(key, study.folder)
-        if known is not None and reference is not None:
-            continue
-        row = study.describe(form)
-        try:
-            columns, logits = study.measure(form, None if form.method == "float" else reference)
-        except Exception as error:
-            records.write_row(row | {"status": "failed", "error": traceback.format_exc()}, study.folder)
-            failed.append(f"{form.method} ({type(error).__name__}: {error})")
-            if form.method == "float":
-                break  # nothing can be compared without the reference
-            continue
+        row = None if config.force else records.read_row(key, study.folder)
+        if row is None or reference is None:
+            columns, logits = _measure_or_explain(study, form, reference)
+            if form.method == "float" and logits is not None:
+                reference = logits
+                records.write_logits(logits, key, study.folder)
+            row = records.write_row(study.describe(form) | columns, study.folder)
         if form.method == "float":
-            reference = logits
-            records.write_logits(logits, key, study.folder)
-            _warn_if_off(study.network, study.split, columns["top1"])
-        records.write_row(row | columns, study.folder)
-    if failed:
-        raise RunFailed(
-            f"{len(failed)} of {len(keys)} rows failed, see their error column: {'; '.join(failed)}"
-        )
-    return records.load_table(study.folder).set_index("key").loc[keys].reset_index()
+            _warn_if_off(study.network, study.split, row["top1"].item())
+        rows.append(row)
+    return pd.concat(rows, ignore_index=True)
+
+
+def _measure_or_explain(
+    study: Study, form: WeightFormat, reference: Tensor | None
+) -> tuple[dict[str, Any], Tensor | None]:
+    try:
+        if form.method == "float":
+            return study.measure(form, None)
+        if reference is None:
+            raise RuntimeError("there is no float reference to compare with")
+        return study.measure(form, reference)
+    except Exception:
+        return {"status": "failed", "error": traceback.format_exc()}, None
 
 
 def _warn_if_off(network: Network, split: Split, top1: float) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 import pandera.pandas as pa
 import torch
+from pandera.errors import SchemaError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -109,38 +110,58 @@ def row_key(science: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:20]
 
 
-def write_row(row: dict[str, Any], folder: Path) -> None:
-    """Check a row against ``SCHEMA``, add its provenance and write FOLDER/KEY.parquet by rename."""
+def write_row(row: dict[str, Any], folder: Path) -> pd.DataFrame:
+    """Add provenance to a row, check it, write FOLDER/KEY.parquet by rename; return it as a table.
+
+    A failure never replaces a row that was computed before.
+    """
     row = {column: row.get(column) for column in SCHEMA.columns}
     created = pd.Timestamp.now("UTC").isoformat(timespec="seconds")
     row |= provenance() | {"schema_version": SCHEMA_VERSION, "created": created}
     table = SCHEMA.validate(pd.DataFrame([row]))
-    _rename_into(folder / f"{row['key']}.parquet", lambda path: table.to_parquet(path, **_PLAIN_PARQUET))
+    if row["status"] == "ok" or read_row(row["key"], folder) is None:
+        _rename_into(folder / f"{row['key']}.parquet", lambda path: table.to_parquet(path, **_PLAIN_PARQUET))
+    return table
 
 
-def read_row(key: str, folder: Path) -> dict[str, Any] | None:
-    """Return a row that was computed successfully before, or None."""
+def read_row(key: str, folder: Path) -> pd.DataFrame | None:
+    """Return a row that was computed successfully before as a table of one, or None."""
     path = folder / f"{key}.parquet"
     if not path.exists():
         return None
-    row = pd.read_parquet(path).iloc[0].to_dict()
-    return row if row["status"] == "ok" else None
+    row = _read_file(path)
+    return row if row["status"].item() == "ok" else None
+
+
+def _read_file(path: Path) -> pd.DataFrame:
+    try:
+        row = pd.read_parquet(path)
+        version = row["schema_version"].item() if "schema_version" in row else None
+        if version != SCHEMA_VERSION:
+            raise InputError(
+                f"{path} has schema version {version}, this code reads {SCHEMA_VERSION}; move it away"
+            )
+        return SCHEMA.validate(row)
+    except (OSError, ValueError, SchemaError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is not a row of results ({type(error).__name__}); move it away") from error
 
 
 def load_table(results_dir: str | Path = "results/runs") -> pd.DataFrame:
     """Read every row of a results folder into one table, in a reproducible order.
 
-    Raises ``InputError`` if the folder is not there, and if rows were written with another
-    schema version.
+    Raises ``InputError`` if the folder is not there, and for a file that is no row of this schema
+    version.
     """
     folder = Path(results_dir)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; run.py writes one (results_dir=...)")
     empty = SCHEMA.validate(pd.DataFrame({column: [] for column in SCHEMA.columns}))
-    parts = [pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))]
+    parts = [_read_file(path) for path in sorted(folder.glob("*.parquet"))]
     table = pd.concat(parts, ignore_index=True) if parts else empty
     order = ["model", "weights", "data", "method", "bits", "group_size", "key"]
-    return SCHEMA.validate(table).sort_values(order, ignore_index=True)
+    return table.sort_values(order, ignore_index=True)
 
 
 def write_logits(logits: Tensor, key: str, folder: Path) -> None:

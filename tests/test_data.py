@@ -124,17 +124,61 @@ def test_what_is_missing_is_named(tmp_path, overrides, split, message):
 
 def test_a_file_that_is_not_idx_is_refused(tmp_path):
     (tmp_path / "x").write_bytes(b"PNG and more")
-    with pytest.raises(InputError, match="not an IDX file"):
+    with pytest.raises(InputError, match="not a whole IDX file"):
         read_idx(tmp_path / "x")
 
 
-def test_cifar_as_torchvision_stores_it(tmp_path):
+def test_a_corrupt_file_is_refused(tmp_path):
+    (tmp_path / "short").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 9, 1, 2]))
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(b"0" * 1000)[:20])
+    for name in ("short", "cut.gz"):
+        with pytest.raises(InputError, match=f"{name} is not a whole IDX file"):
+            read_idx(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["fashion_mnist", "cifar10", "cifar100", "imagenette"])
+def test_a_failed_download_is_one_line(tmp_path, monkeypatch, name):
+    def refuse(*_, **__):
+        raise OSError("no route to host\nand more")
+
+    kinds = ("FashionMNIST.download", "CIFAR10.download", "Imagenette._download")
+    for kind in kinds:
+        monkeypatch.setattr(f"torchvision.datasets.{kind}", refuse)
+    config = data_config(f"data={name}", f"data.root={tmp_path}", "data.download=true")
+    with pytest.raises(InputError, match=r"could not be downloaded.*no route to host$"):
+        open_split(config, config.split)
+
+
+@pytest.mark.parametrize("classes", [10, 100])
+def test_cifar_as_torchvision_stores_it(tmp_path, monkeypatch, classes):
     import pickle
 
-    folder = tmp_path / "cifar-10-batches-py"
+    from torchvision import datasets
+
+    kind = {10: datasets.CIFAR10, 100: datasets.CIFAR100}[classes]
+    folder = tmp_path / kind.base_folder
     folder.mkdir()
-    pytest.importorskip("torchvision")
-    # torchvision checks its own checksums, so a made-up copy must be refused, not misread
-    (folder / "test_batch").write_bytes(pickle.dumps({"data": np.zeros((1, 3072), np.uint8), "labels": [0]}))
-    with pytest.raises(InputError, match="cifar10 is not in"):
-        open_split(data_config("data=cifar10", f"data.root={tmp_path}"), "test")
+    pixels = np.arange(2 * 3072, dtype=np.uint8).reshape(2, 3072)
+    labels = {"labels" if classes == 10 else "fine_labels": [3, 7]}
+    (folder / kind.test_list[0][0]).write_bytes(pickle.dumps({"data": pixels, **labels}))
+    names = [f"class {i}" for i in range(classes)]
+    (folder / kind.meta["filename"]).write_bytes(pickle.dumps({kind.meta["key"]: names}))
+    config = data_config(f"data=cifar{classes}", f"data.root={tmp_path}")
+    with pytest.raises(InputError, match=r"data\.download=true"):  # torchvision compares checksums
+        open_split(config, "test")
+    monkeypatch.setattr(kind, "_check_integrity", lambda _: True)
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
+    split = open_split(config, "test")
+    assert (split.labels.tolist(), split.num_classes) == ([3, 7], classes)
+    assert split.sources[0].shape == (32, 32, 3)
+    assert split.sources[1][0, 1, 2] == pixels[1, 2 * 1024 + 1]  # planes of red, green and blue
+
+
+def test_imagenette_has_imagenet_s_labels(tmp_path):
+    for split in ("train", "val"):
+        for wordnet_id in ("n01440764", "n03888257"):
+            save_images(tmp_path / "imagenette2-160" / split / wordnet_id, 1)
+            for path in (tmp_path / "imagenette2-160" / split / wordnet_id).iterdir():
+                path.rename(path.with_suffix(".JPEG"))
+    split = open_split(data_config("data=imagenette", f"data.root={tmp_path}"), "val")
+    assert (split.labels.tolist(), split.num_classes) == ([0, 701], 1000)

@@ -36,7 +36,7 @@ def row(key="k", **changes):
 
 def test_a_row_comes_back_with_its_provenance(tmp_path):
     records.write_row(row(), tmp_path)
-    back = records.read_row("k", tmp_path)
+    back = records.read_row("k", tmp_path).iloc[0].to_dict()
     assert {name: back[name] for name in ("model", "bits", "group_size", "top1")} == {
         "model": "tiny",
         "bits": 2.0,
@@ -75,11 +75,22 @@ def test_an_empty_folder_is_an_empty_table(tmp_path):
         swis.load_table(tmp_path / "nowhere")
 
 
+def test_a_row_of_another_schema_and_a_broken_file_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "SCHEMA_VERSION", 99)
+    records.write_row(row("old"), tmp_path)
+    monkeypatch.undo()
+    with pytest.raises(InputError, match=r"old\.parquet has schema version 99, this code reads 1"):
+        swis.load_table(tmp_path)
+    (tmp_path / "old.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(InputError, match=r"old\.parquet is not a row of results"):
+        swis.load_table(tmp_path)
+
+
 def test_a_failed_row_is_not_reused(tmp_path):
     records.write_row(row(status="failed", error="Traceback"), tmp_path)
     assert records.read_row("k", tmp_path) is None
     records.write_row(row(), tmp_path)
-    assert records.read_row("k", tmp_path)["status"] == "ok"
+    assert records.read_row("k", tmp_path)["status"].item() == "ok"
 
 
 @pytest.mark.parametrize("changes", [{"top1": 101.0}, {"status": "maybe"}, {"model": None}, {"alpha": -1.0}])
@@ -100,7 +111,7 @@ def test_an_interrupted_write_leaves_the_old_row_and_no_debris(tmp_path, monkeyp
     with pytest.raises(KeyboardInterrupt):
         records.write_row(row(top1=20.0), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["k.parquet"]
-    assert records.read_row("k", tmp_path)["top1"] == 10.0
+    assert records.read_row("k", tmp_path)["top1"].item() == 10.0
 
 
 def test_a_key_depends_on_values_and_schema_not_on_order(monkeypatch):

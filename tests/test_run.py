@@ -34,6 +34,12 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["bits=0"], "bits (shifts) must be in 1..7"),
         (["bits=2.5"], "bits=2.5 is a fractional budget, which needs a schedule"),
         (["bits=two"], "'two'"),
+        (["bits=nan"], "bits must be a number"),
+        (["bits=inf"], "bits must be a number"),
+        (["alpha=inf"], "alpha must be at least 0, and finite"),
+        (["model.interpolation=foo"], "foo"),
+        (["model.std=[0]"], "model.std must be above 0"),
+        (["recipe.momentum=0"], "recipe.momentum"),
         (["group_size=0"], "group_size must be at least 1, not 0"),
         (["alpha=-1"], "alpha must be at least 0, not -1"),
         (["magnitude_bits=9"], "magnitude_bits must be in 4..8"),
@@ -90,7 +96,7 @@ def test_a_failed_run_exits_with_one(command_line, tiny, monkeypatch):
     monkeypatch.setattr("swis.study.Study.measure", lambda *_: 1 / 0)
     done = command_line(*tiny)
     assert done.status == 1
-    assert "1 of 1 rows failed" in done.err
+    assert "7 of 7 rows failed" in done.err
     assert "Traceback" not in done.err
 
 
