@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from torch.utils.flop_counter import FlopCounterMode
 
 from swis.cost import LayerCost, layer_cost
@@ -98,19 +99,25 @@ def with_weights(
     """
     changed = copy.deepcopy(model)
     costs = []
+    shared: set[int] = set()
     for name, layer in weight_layers(changed).items():
+        if is_parametrized(layer, "weight"):
+            remove_parametrizations(layer, "weight")  # leaves the weight that it computes
         method = "base" if name in skip and form.method in (*METHODS, "uniform") else form.method
-        layer.weight.data = approximate(layer.weight, replace(form, method=method)).to(layer.weight.dtype)
         filters = layer.weight.shape[0]
-        costs.append(
-            layer_cost(
-                method,
-                filters,
-                layer.weight.numel() // filters,
-                macs[name],
-                form.shifts,
-                form.group_size,
-                form.magnitude_bits,
-            )
+        cost = layer_cost(
+            method,
+            filters,
+            layer.weight.numel() // filters,
+            macs[name],
+            form.shifts,
+            form.group_size,
+            form.magnitude_bits,
         )
+        if id(layer.weight) in shared:  # stored once, used again
+            cost = replace(cost, weights=0, stored_bits=0, weight_cycles=0)
+        else:
+            layer.weight.data = approximate(layer.weight, replace(form, method=method)).to(layer.weight.dtype)
+            shared.add(id(layer.weight))
+        costs.append(cost)
     return changed, costs

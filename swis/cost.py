@@ -13,14 +13,14 @@ BASELINE_BITS = 8  # compression is quoted against 8-bit weights
 class LayerCost:
     """The cost of one layer's weights: totals, so that layers add up to the network.
 
-    ``weight_bits`` counts signs, masks and shift sets of every group, padding included; scales
+    ``stored_bits`` counts signs, masks and shift sets of every group, padding included; scales
     are the same for all methods and left out. ``lane_cycles`` are the cycles one bit-serial lane
     would need for the layer's MACs on one image: MACs x cycles per weight.
     """
 
     weights: int
     macs: int
-    weight_bits: int
+    stored_bits: int
     weight_cycles: int
     lane_cycles: int
 
@@ -41,7 +41,7 @@ def layer_cost(
     formula: README). "truncate", "round" and "uniform" store N + 1 bits a weight, "base" B + 1.
     "float" stores 32 and has no bit-serial cycles (0).
 
-    >>> layer_cost("swis", 1, 16, 16, shifts=1, group_size=16, magnitude_bits=7).weight_bits
+    >>> layer_cost("swis", 1, 16, 16, shifts=1, group_size=16, magnitude_bits=7).stored_bits
     35
     """
     weights = filters * filter_weights
@@ -71,7 +71,7 @@ def network_cost(layers: list[LayerCost]) -> dict[str, float]:
     1.78
     """
     weights = sum(layer.weights for layer in layers)
-    bits = sum(layer.weight_bits for layer in layers)
+    bits = sum(layer.stored_bits for layer in layers)
     cycles = sum(layer.weight_cycles for layer in layers)
     return {
         "cycles_per_weight": cycles / weights,

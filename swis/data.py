@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -27,17 +28,16 @@ _FASHION_FILES = {"train": "train", "test": "t10k"}
 
 @dataclass(frozen=True)
 class Split(Dataset):
-    """One split: images as uint8 arrays [H, W] or [H, W, 3], or as paths of image files.
+    """One split: images as uint8 [images, H, W] or [images, H, W, 3], or as paths of image files.
 
-    ``labels`` [images] int64; ``digest`` identifies the content (of files: names and sizes).
-    Indexing gives (transform(image), label) with the image in PIL's ``mode`` ("L" or "RGB").
+    ``labels`` [images] int64. Indexing gives (transform(image), label) with the image in PIL's
+    ``mode`` ("L" or "RGB").
     """
 
     name: str
-    sources: Sequence[np.ndarray] | Sequence[Path]
+    sources: np.ndarray | list[Path]
     labels: np.ndarray
     num_classes: int
-    digest: str
     transform: Callable[[Image.Image], Tensor] | None = None
     mode: str = "RGB"
 
@@ -46,8 +46,18 @@ class Split(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         source = self.sources[index]
-        image = Image.fromarray(source) if isinstance(source, np.ndarray) else Image.open(source)
+        image = Image.open(source) if isinstance(source, Path) else Image.fromarray(source)
         return self.transform(image.convert(self.mode)), int(self.labels[index])
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the labels and the images; of files, of their names and sizes."""
+        if isinstance(self.sources, np.ndarray):
+            content = self.sources.tobytes()
+        else:
+            lines = [f"{path.parent.name}/{path.name} {path.stat().st_size}" for path in self.sources]
+            content = "\n".join(lines).encode()
+        return hashlib.sha256(content + self.labels.tobytes()).hexdigest()
 
     def prepared(self, transform: Callable[[Image.Image], Tensor], channels: int) -> Split:
         """Return the split with a transform, for a network of 1 or 3 input channels."""
@@ -58,9 +68,10 @@ class Split(Dataset):
         if count is None or count >= len(self):
             return self
         generator = torch.Generator().manual_seed(seed)
-        keep = torch.randperm(len(self), generator=generator)[:count].sort().values.tolist()
-        digest = hashlib.sha256(f"{self.digest} {keep}".encode()).hexdigest()
-        return replace(self, sources=[self.sources[i] for i in keep], labels=self.labels[keep], digest=digest)
+        keep = torch.randperm(len(self), generator=generator)[:count].sort().values.numpy()
+        arrays = isinstance(self.sources, np.ndarray)
+        sources = self.sources[keep] if arrays else [self.sources[i] for i in keep]
+        return replace(self, sources=sources, labels=self.labels[keep])
 
 
 def open_split(config: DataConfig, split: str) -> Split:
@@ -119,8 +130,7 @@ def _cifar(config: DataConfig, split: str) -> Split:
 
 
 def _arrays(name: str, images: np.ndarray, labels: np.ndarray, num_classes: int) -> Split:
-    digest = hashlib.sha256(images.tobytes() + labels.astype(np.int64).tobytes()).hexdigest()
-    return Split(name, images, labels.astype(np.int64), num_classes, digest)
+    return Split(name, images, labels.astype(np.int64), num_classes)
 
 
 def _imagenette(config: DataConfig, split: str) -> Split:
@@ -179,10 +189,8 @@ def _files(name: str, folder: Path, classes: dict[str, int], num_classes: int) -
         raise InputError(f"{folder}: {error}") from error
     if not samples:
         raise InputError(f"{folder} holds no images ({' '.join(IMG_EXTENSIONS)})")
-    paths = [Path(path) for path, _ in samples]
-    listing = "\n".join(f"{path.relative_to(folder)} {path.stat().st_size}" for path in paths)
     labels = np.array([label for _, label in samples], np.int64)
-    return Split(name, paths, labels, num_classes, hashlib.sha256(listing.encode()).hexdigest())
+    return Split(name, [Path(path) for path, _ in samples], labels, num_classes)
 
 
 def _root(config: DataConfig, must_exist: bool = True) -> Path:

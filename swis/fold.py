@@ -23,9 +23,9 @@ def fold_batch_norm(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
     >>> [type(module).__name__ for module in folded]
     ['Conv2d', 'Identity']
     """
-    folded = copy.deepcopy(model).eval()
-    device = next(folded.parameters()).device
-    probe = torch.randn(2, *input_size, generator=torch.Generator().manual_seed(0)).to(device)
+    first = next(model.parameters())
+    folded = copy.deepcopy(model).eval().double()  # so that a difference is one, and not rounding
+    probe = torch.randn(2, *input_size, generator=torch.Generator().manual_seed(0)).to(first.device).double()
     pairs, expected = _convolutions_before_norms(folded, probe)
     for convolution, name in pairs:
         norm = folded.get_submodule(name)
@@ -37,15 +37,15 @@ def fold_batch_norm(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
         setattr(folded.get_submodule(parent), child, _after_normalising(norm))
     with torch.inference_mode():
         got = folded(probe)
-    if not torch.allclose(got, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max())):
+    if not torch.allclose(got, expected, rtol=0, atol=1e-9 * float(expected.abs().max())):
         raise InputError("batch normalisation cannot be folded in this network; use fold_bn=false")
-    return folded
+    return folded.to(first.dtype)
 
 
 def fused(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
     """Return ``fold_batch_norm(model)``, or the network itself where that is impossible.
 
-    The function is the same up to the rounding of float32, and runs about a fifth faster.
+    The function is the same up to the rounding of float32, and runs faster.
     """
     try:
         return fold_batch_norm(model, input_size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -23,6 +24,8 @@ from swis.errors import InputError
 from swis.evaluate import predict, score
 from swis.fold import fold_batch_norm, fused
 from swis.models import Network, load_network
+
+log = logging.getLogger("swis")
 
 # Percentiles are averaged over batches, so their size must not be the user's to change.
 _CALIBRATION_BATCH = 32
@@ -51,7 +54,12 @@ class Study:
 
     @cached_property
     def macs(self) -> dict[str, int]:
-        return layer_macs(self.network.module, self.network.inputs["input_size"])
+        counts = layer_macs(self.network.module, self.network.inputs["input_size"])
+        idle = [name for name, macs in counts.items() if macs == 0]
+        if idle:
+            # such as an attention that uses a layer's weight without calling the layer
+            log.warning("not called as layers, so without MACs and 8-bit activations: %s", ", ".join(idle))
+        return counts
 
     @cached_property
     def base_module(self) -> nn.Module:
@@ -87,11 +95,9 @@ class Study:
             "activation_bits": config.activation_bits,
         }
         if config.activation_bits is not None:
-            facts |= {
-                "activation_range": config.activation.range,
-                "activation_percentile": config.activation.percentile,
-                "calibration": self.calibration.digest,
-            }
+            facts |= {"activation_range": config.activation.range, "calibration": self.calibration.digest}
+            if config.activation.range == "percentile":
+                facts["activation_percentile"] = config.activation.percentile
         if form.method != "uniform" or self.skip:
             facts |= {"magnitude_bits": form.magnitude_bits, "clip": form.clip}
         if form.method != "base":
@@ -161,9 +167,11 @@ def prepare(config: Config) -> Study:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"results_dir={folder} cannot be made: {error.strerror}") from error
-    return Study(
+    study = Study(
         config, network, split.prepared(transform, channels), calibration, frozenset(skip), device, folder
     )
+    _ = study.base_module  # folding can be refused: now rather than later
+    return study
 
 
 def check_fit(config: Config, network: Network, data: str, num_classes: int) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from swis.apply import (
     WeightFormat,
@@ -58,7 +59,7 @@ def test_skipped_layers_stay_at_eight_bits(model):
     changed, costs = with_weights(model, WeightFormat("swis"), macs, {"classifier"})
     base = approximate(model.classifier.weight, WeightFormat("base"))
     assert torch.equal(changed.classifier.weight, base)
-    assert costs[-1].weight_bits == 8 * costs[-1].weights
+    assert costs[-1].stored_bits == 8 * costs[-1].weights
     assert costs[-1].weight_cycles == 7 * costs[-1].weights
 
 
@@ -75,3 +76,20 @@ def test_macs_of_known_layers(model):
     assert macs["classifier"] == 1280 * 10
     depthwise = model.blocks[0][0].conv_dw
     assert macs["blocks.0.0.conv_dw"] == 16 * 16 * 9 * depthwise.out_channels
+
+
+def test_a_weight_used_by_two_layers_is_stored_once():
+    tied = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+    tied[1].weight = tied[0].weight
+    changed, costs = with_weights(tied, WeightFormat("swis"), {"0": 64, "1": 64})
+    assert torch.equal(changed[0].weight, approximate(tied[0].weight, WeightFormat("swis")))
+    assert changed[1].weight is changed[0].weight
+    assert [cost.weights for cost in costs] == [64, 0]
+    assert costs[0].lane_cycles == costs[1].lane_cycles == 128
+
+
+def test_a_parametrized_weight_is_replaced_by_its_approximation():
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(8, 8))
+    expected = approximate(layer.weight, WeightFormat("round"))
+    changed, _ = with_weights(nn.Sequential(layer), WeightFormat("round"), {"0": 64})
+    assert torch.equal(changed[0].weight, expected)

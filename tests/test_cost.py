@@ -23,18 +23,18 @@ from swis.cost import layer_cost, network_cost
 )
 def test_one_group(method, group_size, shifts, bits, compression):
     cost = layer_cost(method, 1, group_size, 0, shifts, group_size, 7)
-    assert cost.weight_bits == bits
+    assert cost.stored_bits == bits
     assert network_cost([cost])["compression"] == pytest.approx(compression, abs=0.005)
 
 
 def test_a_partial_group_costs_a_whole_one():
     # 9 weights in groups of 4 are 3 groups
-    assert layer_cost("swis", 5, 9, 0, 2, 4, 7).weight_bits == 5 * 3 * 18
+    assert layer_cost("swis", 5, 9, 0, 2, 4, 7).stored_bits == 5 * 3 * 18
 
 
 def test_positions_are_as_wide_as_the_magnitude_needs():
-    assert layer_cost("swis", 1, 4, 0, 2, 4, 4).weight_bits == 4 * 3 + 2 * 2
-    assert layer_cost("swis", 1, 4, 0, 2, 4, 8).weight_bits == 4 * 3 + 2 * 3
+    assert layer_cost("swis", 1, 4, 0, 2, 4, 4).stored_bits == 4 * 3 + 2 * 2
+    assert layer_cost("swis", 1, 4, 0, 2, 4, 8).stored_bits == 4 * 3 + 2 * 3
 
 
 def test_layers_add_up_to_the_network():
