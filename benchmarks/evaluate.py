@@ -1,7 +1,9 @@
 """Throughput of emulated evaluation against the float network: python benchmarks/evaluate.py [OVERRIDES]
 
-Both run over the same loader, in turn, several times; the table shows the median of the images per
-second and of the ratio within each round. Overrides are those of run.py, such as model=resnet18.
+All run over the same loader, in turn, several times; the table shows the median of the images per
+second and of the ratio within each round. "float" is the network as timm builds it; emulated networks
+have their batch normalisation folded, so "float, folded" shows what rounding activations costs.
+Overrides are those of run.py, such as model=resnet18.
 """
 
 import statistics
@@ -11,6 +13,7 @@ from swis.apply import WeightFormat
 from swis.config import load
 from swis.data import loader
 from swis.evaluate import predict
+from swis.fold import fused
 from swis.study import prepare
 
 ROUNDS = 5
@@ -21,6 +24,7 @@ def main(overrides: list[str]) -> None:
     study = prepare(load(["data.limit=2000", "results_dir=outputs/benchmark", *overrides]))
     networks = {
         "float": study.network.module,
+        "float, folded": fused(study.network.module, study.network.inputs["input_size"]),
         "swis, weights only": study.emulate(WeightFormat("swis"), activation_bits=None)[0],
         "swis, 8-bit activations": study.emulate(WeightFormat("swis"), activation_bits=8)[0],
     }
