@@ -257,7 +257,10 @@ def load(overrides: Sequence[str] = ()) -> Config:
     from hydra import compose, initialize_config_dir
 
     register()
-    with initialize_config_dir(str(Path(__file__).parents[1] / "conf"), version_base="1.3"):
+    folder = Path(__file__).parents[1] / "conf"
+    if not folder.is_dir():
+        raise InputError(f"there is no {folder}; work in a clone, set up by make or pip install -e .")
+    with initialize_config_dir(str(folder), version_base="1.3"):
         return resolve(compose("config", list(overrides)))
 
 

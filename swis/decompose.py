@@ -95,7 +95,8 @@ def decompose(
     candidate set each weight takes its nearest level ("nearest" selection, reconstructed), and
     the set of least MSE++ wins: (1/M) (sum e^2 + alpha (sum e)^2), e = approximation - code.
     Ties go to the smaller level, then to the lexicographically smallest set. "truncate" keeps the
-    top ``shifts`` bits of every magnitude, "round" takes the nearest such level.
+    top ``shifts`` bits of every magnitude, "round" takes the nearest such level, halves to even
+    as the base quantizer does: halves downwards would shrink the weights and weaken the baseline.
 
     Raises ``ValueError`` for an unknown method, for parameters out of range and for codes that
     do not fit ``magnitude_bits``.
@@ -117,6 +118,10 @@ def decompose(
     if method == "truncate":
         kept = sum(2**s for s in sets[0])
         tables = torch.arange(2**magnitude_bits, dtype=torch.int16)[None, :] & kept
+    elif method == "round":
+        step = 2 ** (magnitude_bits - shifts)
+        rounded = (torch.arange(2**magnitude_bits) / step).round() * step
+        tables = rounded.clamp(max=2**magnitude_bits - step).short()[None, :]
     else:
         tables = torch.stack([nearest_levels(s, magnitude_bits) for s in sets])
     tables = tables.to(codes.device)

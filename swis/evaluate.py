@@ -24,7 +24,10 @@ class Prediction:
 
 
 def predict(model: nn.Module, batches: DataLoader, device: torch.device, description: str = "") -> Prediction:
-    """Run ``model`` over batches of (images [N, C, H, W], labels [N]) with a progress bar."""
+    """Run ``model`` over batches of (images [N, C, H, W], labels [N]) with a progress bar.
+
+    Raises ``FloatingPointError`` if a logit is not finite: its accuracy would mean nothing.
+    """
     model.to(device=device, memory_format=torch.channels_last).eval()
     logits, labels = [], []
     start = time.perf_counter()
@@ -35,7 +38,12 @@ def predict(model: nn.Module, batches: DataLoader, device: torch.device, descrip
                 images = images.contiguous(memory_format=torch.channels_last)
             logits.append(model(images).float().cpu())
             labels.append(targets)
-    return Prediction(torch.cat(logits), torch.cat(labels), time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    whole = torch.cat(logits)
+    broken = int((~whole.isfinite()).any(1).sum())
+    if broken:
+        raise FloatingPointError(f"the logits of {broken} of {len(whole)} images are not finite")
+    return Prediction(whole, torch.cat(labels), seconds)
 
 
 def score(prediction: Prediction, reference: Tensor) -> dict[str, float]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import resources
@@ -93,6 +94,7 @@ def save_checkpoint(network: Network, path: Path, facts: dict[str, str]) -> None
     metadata = _facts(network.architecture, network.kwargs, network.inputs) | facts
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, metadata)
+    path.chmod(0o644)  # safetensors' own mode is for the owner only
 
 
 def _network(module: nn.Module, config: ModelConfig, weights: str, metadata: dict[str, str]) -> Network:
@@ -151,9 +153,9 @@ def _from_hub(config: ModelConfig) -> nn.Module:
         raise InputError(f"model.kwargs.{taken[0]} would replace trained weights; use model.weights=PATH")
     if not timm.list_pretrained(f"{_architecture(config)}.*"):
         raise InputError(f"timm has no weights for {config.name}; use model.weights=PATH")
-    _stay_local_without_network()
     try:
-        return timm.create_model(config.name, pretrained=True, **config.kwargs)
+        with _local_without_network():
+            return timm.create_model(config.name, pretrained=True, **config.kwargs)
     except (TypeError, ValueError) as error:
         raise InputError(f"model.kwargs={config.kwargs} do not fit {config.name}: {error}") from error
     except (OSError, RuntimeError, huggingface_hub.errors.HTTPError) as error:
@@ -164,13 +166,20 @@ def _from_hub(config: ModelConfig) -> nn.Module:
         ) from error
 
 
-def _stay_local_without_network() -> None:
+@contextmanager
+def _local_without_network() -> Iterator[None]:
     # the hub's client retries for a minute with a line each time; told to be offline, it looks into
     # its cache and answers at once
+    constants = huggingface_hub.constants
+    before = constants.HF_HUB_OFFLINE
     try:
-        huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=10)
+        huggingface_hub.get_session().head(constants.ENDPOINT, timeout=10)
     except Exception:  # whatever its HTTP library raises: there is no way to the hub
-        huggingface_hub.constants.HF_HUB_OFFLINE = True
+        constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _read(config: ModelConfig, architecture: str) -> tuple[dict[str, Tensor], dict[str, str]]:

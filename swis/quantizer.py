@@ -10,7 +10,7 @@ from torch import Tensor
 GRANULARITIES = ("tensor", "channel")
 CLIPS = ("absmax", "mse")
 
-# Fractions of absmax tried by the "mse" clip: fine enough that a finer grid changes no accuracy.
+# Fractions of absmax tried by the "mse" clip: 1 %, 2 %, ... 100 %.
 _CLIP_STEPS = 100
 
 

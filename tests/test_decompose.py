@@ -32,6 +32,8 @@ def oracle(group: list[int], method: str, shifts: int, alpha: float, bits: int) 
             magnitude = abs(weight)
             if method == "truncate":
                 level = max(level for level in levels if level <= magnitude)
+            elif method == "round":
+                level = min(levels, key=lambda level: (abs(level - magnitude), level // levels[1] % 2))
             else:
                 level = min(levels, key=lambda level: (abs(level - magnitude), level))
             codes.append(-level if weight < 0 else level)

@@ -50,3 +50,11 @@ def test_predictions_are_the_network_s_in_order():
         torch.testing.assert_close(prediction.logits, model[0](images))
     assert prediction.labels.tolist() == list(range(10))
     assert prediction.seconds > 0
+
+
+def test_logits_that_are_not_finite_are_no_prediction():
+    model = nn.Linear(3, 4)
+    model.bias.data[2] = torch.inf
+    batches = DataLoader(TensorDataset(torch.randn(5, 3), torch.arange(5)), 3)
+    with pytest.raises(FloatingPointError, match="5 of 5 images are not finite"):
+        predict(model, batches, torch.device("cpu"))

@@ -1,5 +1,6 @@
 """Networks and weights: every source, and every way a checkpoint can be wrong."""
 
+import huggingface_hub
 import pytest
 import torch
 from conftest import TINY, TINY_INPUTS
@@ -185,12 +186,22 @@ def test_the_tag_decides_how_images_are_prepared(tmp_path):
 
 
 def test_hub_weights_without_a_network_say_what_works_offline(monkeypatch):
+    told = []
+
+    class NoNetwork:
+        def head(self, *_, **__):
+            raise ConnectionError("no route")
+
     def refuse(*_, **__):
+        told.append(huggingface_hub.constants.HF_HUB_OFFLINE)
         raise ConnectionError("no route")
 
-    monkeypatch.setattr("swis.models._stay_local_without_network", lambda: None)
+    before = huggingface_hub.constants.HF_HUB_OFFLINE
+    monkeypatch.setattr("huggingface_hub.get_session", NoNetwork)
     monkeypatch.setattr("timm.create_model", refuse)
     with pytest.raises(
         InputError, match=r"could not be downloaded.*model.weights=embedded \(mobilenetv2_100"
     ):
         load_network(load(["model=vgg16"]).model)
+    assert told == [True]  # so that the hub's client does not retry for a minute
+    assert before == huggingface_hub.constants.HF_HUB_OFFLINE
