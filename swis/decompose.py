@@ -9,12 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
 import torch
 from torch import Tensor
 
-METHODS = ("swis", "swis_c", "truncate", "round")
+from swis.joint import joint
+from swis.search import nearest
 
-# Groups handled at once: bounds memory; the result does not depend on it.
+METHODS = ("swis", "swis_c", "truncate", "round")
+SELECTIONS = ("nearest", "joint")
+
+# Groups handled at once by the torch search: bounds memory; the result does not depend on it.
 _CHUNK_GROUPS = 1 << 18
 
 
@@ -22,9 +27,9 @@ _CHUNK_GROUPS = 1 << 18
 class Decomposition:
     """Codes rebuilt from shift sets, one set for each group.
 
-    ``codes`` [filters, weights] int16 are the approximated codes: bit s of \\|codes\\| is the
-    weight's mask for shift s. ``shift_sets`` [filters, groups] int16 holds each group's set S as
-    a bit field: bit s is 1 where s is in S.
+    ``codes`` [filters, weights] are the approximated codes, int8 (int16 for 8 magnitude bits): bit s
+    of \\|codes\\| is the weight's mask for shift s. ``shift_sets`` [filters, groups] uint8 holds each
+    group's set S as a bit field: bit s is 1 where s is in S.
     """
 
     codes: Tensor
@@ -66,6 +71,16 @@ def candidate_sets(method: str, shifts: int, magnitude_bits: int) -> list[tuple[
     return [tuple(range(low, low + shifts)) for low in range(first, magnitude_bits - shifts + 1)]
 
 
+def levels(shift_set: tuple[int, ...]) -> list[int]:
+    """List the sums of powers of two from a shift set, ascending.
+
+    >>> levels((0, 2))
+    [0, 1, 4, 5]
+    """
+    masks = [mask for n in range(len(shift_set) + 1) for mask in combinations(shift_set, n)]
+    return sorted(sum(2**s for s in mask) for mask in masks)
+
+
 def nearest_levels(shift_set: tuple[int, ...], magnitude_bits: int) -> Tensor:
     """Tabulate, for every magnitude 0..2^B - 1, the nearest sum of powers from a shift set.
 
@@ -74,8 +89,7 @@ def nearest_levels(shift_set: tuple[int, ...], magnitude_bits: int) -> Tensor:
     >>> nearest_levels((0, 2), 3).tolist()
     [0, 1, 1, 4, 4, 5, 5, 5]
     """
-    masks = [mask for n in range(len(shift_set) + 1) for mask in combinations(shift_set, n)]
-    table = torch.tensor(sorted(sum(2**s for s in mask) for mask in masks), dtype=torch.int16)
+    table = torch.tensor(levels(shift_set), dtype=torch.int16)
     distance = (table[None, :] - torch.arange(2**magnitude_bits, dtype=torch.int16)[:, None]).abs()
     return table[distance.argmin(1)]  # argmin: the first of equals, and levels ascend
 
@@ -87,14 +101,17 @@ def decompose(
     group_size: int = 4,
     alpha: float = 1.0,
     magnitude_bits: int = 7,
+    selection: str = "nearest",
 ) -> Decomposition:
     """Approximate integer codes with ``shifts`` powers of two for each group of weights.
 
     ``codes`` [filters, weights] holds integers in -(2^B - 1)..2^B - 1. Each row is cut into
     groups of ``group_size`` consecutive weights, the last one padded with zeros. For every
-    candidate set each weight takes its nearest level ("nearest" selection, reconstructed), and
+    candidate set each weight takes its nearest level (``selection`` "nearest", reconstructed), and
     the set of least MSE++ wins: (1/M) (sum e^2 + alpha (sum e)^2), e = approximation - code.
-    Ties go to the smaller level, then to the lexicographically smallest set. "truncate" keeps the
+    Ties go to the smaller level, then to the lexicographically smallest set. "joint" selection
+    (ours) takes the levels that minimise MSE++ together; of equals the lexicographically smallest
+    set, then the smallest levels, first weight first. "truncate" keeps the
     top ``shifts`` bits of every magnitude, "round" takes the nearest such level, halves to even
     as the base quantizer does: halves downwards would shrink the weights and weaken the baseline.
 
@@ -108,13 +125,16 @@ def decompose(
     _check(method, shifts, magnitude_bits)
     if group_size < 1 or alpha < 0:
         raise ValueError(f"group_size must be >= 1 and alpha >= 0, not {group_size} and {alpha}")
+    if selection not in SELECTIONS:
+        raise ValueError(f"selection is one of {SELECTIONS}, not {selection!r}")
     if codes.ndim != 2 or codes.is_floating_point():
         raise ValueError(f"codes must be integers [filters, weights], not {codes.dtype} {list(codes.shape)}")
-    largest = int(codes.abs().amax()) if codes.numel() else 0
+    largest = max(abs(int(value)) for value in codes.aminmax()) if codes.numel() else 0
     if largest >= 2**magnitude_bits:
         raise ValueError(f"codes reach {largest}, more than {magnitude_bits} magnitude bits hold")
 
     sets = candidate_sets(method, shifts, magnitude_bits)
+    settings = (group_size, alpha, torch.get_num_threads())
     if method == "truncate":
         kept = sum(2**s for s in sets[0])
         tables = torch.arange(2**magnitude_bits, dtype=torch.int16)[None, :] & kept
@@ -124,29 +144,40 @@ def decompose(
         tables = rounded.clamp(max=2**magnitude_bits - step).short()[None, :]
     else:
         tables = torch.stack([nearest_levels(s, magnitude_bits) for s in sets])
-    tables = tables.to(codes.device)
-    fields = torch.tensor([sum(2**s for s in chosen) for chosen in sets], dtype=torch.int16)
+    fields = torch.tensor([sum(2**s for s in chosen) for chosen in sets], dtype=torch.uint8)
+    rows = codes.to(torch.int8 if magnitude_bits <= 7 else torch.int16).contiguous()
+    if selection == "joint" and method in ("swis", "swis_c") and alpha > 0:
+        choices = np.array([levels(chosen) for chosen in sets], np.int16)
+        approximated, chosen = joint(rows.cpu().numpy(), tables.numpy(), fields.numpy(), choices, *settings)
+    elif codes.device.type == "cpu":
+        approximated, chosen = nearest(rows.numpy(), tables.numpy(), fields.numpy(), *settings)
+    else:
+        return Decomposition(*_nearest_in_torch(rows, tables, fields, group_size, alpha), magnitude_bits)
+    found = (torch.from_numpy(array).to(codes.device) for array in (approximated, chosen))
+    return Decomposition(*found, magnitude_bits)
 
-    filters, weights = codes.shape
-    padded = torch.nn.functional.pad(codes.to(torch.int16), (0, -weights % group_size))
-    groups = padded.reshape(-1, group_size)
-    chunks = [_best_sets(chunk, tables, alpha) for chunk in groups.split(_CHUNK_GROUPS)]
-    chosen = torch.cat([best for best, _ in chunks])
-    approximated = torch.cat([codes for _, codes in chunks])
-    return Decomposition(
-        approximated.reshape(filters, -1)[:, :weights].contiguous(),
-        fields.to(codes.device)[chosen].reshape(filters, -1),
-        magnitude_bits,
-    )
+
+def _nearest_in_torch(
+    rows: Tensor, tables: Tensor, fields: Tensor, group_size: int, alpha: float
+) -> tuple[Tensor, Tensor]:
+    """Do what ``swis.search.nearest`` does on any device of torch."""
+    filters, weights = rows.shape
+    tables, fields = tables.to(rows.device), fields.to(rows.device)
+    groups = torch.nn.functional.pad(rows, (0, -weights % group_size)).reshape(-1, group_size)
+    parts = [_best_sets(part, tables, alpha) for part in groups.split(_CHUNK_GROUPS)]
+    approximated = torch.cat([codes for _, codes in parts]).to(rows.dtype)
+    chosen = fields[torch.cat([best for best, _ in parts])]
+    return approximated.reshape(filters, -1)[:, :weights].contiguous(), chosen.reshape(filters, -1)
 
 
 def _best_sets(groups: Tensor, tables: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
     """Choose a set for each group [n, M]: its index in ``tables`` [n] and the codes [n, M]."""
-    magnitude, sign = groups.abs().long(), groups.sign()
+    groups = groups.int()
+    magnitude, sign = groups.abs(), groups.sign()
     best = torch.zeros(len(groups), dtype=torch.long, device=groups.device)
     best_cost = torch.full((len(groups),), torch.inf, dtype=torch.float64, device=groups.device)
     for index, table in enumerate(tables):
-        error = (table[magnitude] * sign - groups).int()
+        error = table[magnitude] * sign - groups
         # integers below 2^53 are exact in float64, so a tie is a tie on every device
         cost = error.square().sum(1).double() + alpha * error.sum(1).double().square()
         better = cost < best_cost  # strict: of equals the first, lexicographically smallest, stays

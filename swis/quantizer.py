@@ -18,8 +18,8 @@ _CLIP_STEPS = 100
 class Quantized:
     """Sign-magnitude codes of one weight tensor.
 
-    ``codes`` has the weight's shape (int16, |code| <= 2^magnitude_bits - 1); ``scale`` broadcasts
-    against it and has the weight's unit.
+    ``codes`` has the weight's shape (int8, or int16 for 8 bits; |code| <= 2^magnitude_bits - 1);
+    ``scale`` broadcasts against it and has the weight's unit.
     """
 
     codes: Tensor
@@ -52,7 +52,8 @@ def quantize(
     absmax = rows.abs().amax(1, keepdim=True)
     ceiling = absmax if clip == "absmax" else _least_squares_ceiling(rows, absmax, magnitude_bits)
     scale = _scale(ceiling, magnitude_bits)
-    codes = _codes(rows, scale, magnitude_bits).to(torch.int16).reshape(weight.shape)
+    dtype = torch.int8 if magnitude_bits <= 7 else torch.int16
+    codes = _codes(rows, scale, magnitude_bits).to(dtype).reshape(weight.shape)
     shape = [-1] + [1] * (weight.ndim - 1) if granularity == "channel" else [1] * weight.ndim
     return Quantized(codes, scale.reshape(shape), magnitude_bits)
 

@@ -4,11 +4,38 @@ from itertools import combinations, product
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from swis.decompose import METHODS, candidate_sets, decompose, from_filters, nearest_levels, to_filters
+from swis import simd
+from swis.decompose import (
+    METHODS,
+    SELECTIONS,
+    _nearest_in_torch,
+    candidate_sets,
+    decompose,
+    from_filters,
+    levels,
+    nearest_levels,
+    to_filters,
+)
 from swis.metrics import mse_plus_plus
+
+
+@pytest.fixture(params=["fast", "plain", "torch"])
+def path(request, monkeypatch):
+    """Every way the search is done, on this machine's processor as far as it can."""
+    if request.param == "fast" and not simd.AVAILABLE:
+        pytest.skip("this processor lacks AVX-512 VBMI and VNNI")
+    if request.param == "plain":
+        monkeypatch.setattr("swis.simd.AVAILABLE", False)
+    if request.param == "torch":
+        monkeypatch.setattr("swis.decompose.nearest", search_in_torch)
+
+
+def search_in_torch(rows, tables, fields, group_size, alpha, threads):
+    arrays = (torch.from_numpy(array) for array in (rows, tables, fields))
+    return tuple(result.numpy() for result in _nearest_in_torch(*arrays, group_size, alpha))
 
 
 def oracle(group: list[int], method: str, shifts: int, alpha: float, bits: int) -> tuple[list[int], tuple]:
@@ -71,9 +98,9 @@ def grouped(rows: torch.Tensor, size: int) -> torch.Tensor:
     return torch.nn.functional.pad(rows, (0, -rows.shape[1] % size)).reshape(-1, size)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cases())
-def test_equals_the_oracle_sets_and_ties_included(case):
+def test_equals_the_oracle_sets_and_ties_included(path, case):
     result = decompose(**case)
     size = case["group_size"]
     groups = grouped(case["codes"], size)
@@ -144,7 +171,7 @@ def test_more_shifts_can_raise_mse_plus_plus():
 @given(cases())
 def test_all_magnitude_bits_are_exact(case):
     result = decompose(**{**case, "shifts": case["magnitude_bits"]})
-    assert torch.equal(result.codes, case["codes"].short())
+    assert torch.equal(result.codes.long(), case["codes"])
 
 
 @settings(max_examples=100, deadline=None)
@@ -156,13 +183,89 @@ def test_zeros_beyond_the_last_weight_change_nothing(case, extra):
     assert torch.all(padded.codes[:, weights:] == 0)
 
 
-def test_the_result_does_not_depend_on_chunks(monkeypatch):
-    codes = torch.randint(-127, 128, (16, 90), generator=torch.Generator().manual_seed(1))
-    whole = decompose(codes)
+@pytest.mark.parametrize("group_size", [1, 2, 4, 7, 16, 64])
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_the_result_does_not_depend_on_parts_and_threads(path, monkeypatch, group_size, selection):
+    codes = torch.randint(-127, 128, (16, 92), generator=torch.Generator().manual_seed(1))
+    whole = decompose(codes, "swis", 3, group_size, selection=selection)
     monkeypatch.setattr("swis.decompose._CHUNK_GROUPS", 7)
-    parts = decompose(codes)
+    monkeypatch.setattr("swis.search._PART", 16)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 3)
+    parts = decompose(codes, "swis", 3, group_size, selection=selection)
     assert torch.equal(whole.codes, parts.codes)
     assert torch.equal(whole.shift_sets, parts.shift_sets)
+
+
+@pytest.mark.parametrize("bits", range(4, 9))
+@pytest.mark.parametrize("group_size", [1, 2, 3, 4, 5, 8, 16, 33, 64, 100])
+def test_every_path_gives_the_same_result(monkeypatch, bits, group_size):
+    generator = torch.Generator().manual_seed(bits)
+    shape = (37, 129)
+    codes = (torch.randn(shape, generator=generator) * 2 ** (bits - 2)).round()
+    codes = codes.clamp(1 - 2**bits, 2**bits - 1).long()
+    for method, shifts in product(METHODS, range(1, bits + 1)):
+        case = (codes, method, shifts, group_size, 1.0, bits)
+        usual = decompose(*case)
+        with monkeypatch.context() as context:
+            context.setattr("swis.simd.AVAILABLE", False)
+            plain = decompose(*case)
+        with monkeypatch.context() as context:
+            context.setattr("swis.decompose.nearest", search_in_torch)
+            torch_result = decompose(*case)
+        for other in (plain, torch_result):
+            assert torch.equal(usual.codes, other.codes)
+            assert torch.equal(usual.shift_sets, other.shift_sets)
+
+
+def joint_oracle(group: list[int], sets: list[tuple], alpha: float) -> tuple[list[int], tuple]:
+    """Try every set and every level of every weight; the first of the best, in lexicographic order."""
+    best = None
+    for chosen in sets:
+        for picked in product(levels(chosen), repeat=len(group)):
+            codes = [-level if weight < 0 else level for level, weight in zip(picked, group, strict=True)]
+            errors = [code - weight for code, weight in zip(codes, group, strict=True)]
+            cost = sum(e * e for e in errors) + alpha * sum(errors) ** 2
+            if best is None or cost < best[0]:
+                best = (cost, codes, chosen)
+    return best[1], best[2]
+
+
+@pytest.mark.parametrize(
+    ("method", "bits", "shifts", "group_size", "filters"),
+    [
+        *[("swis", 7, 2, 4, 4), ("swis", 7, 3, 3, 4), ("swis", 7, 4, 2, 6), ("swis", 6, 1, 4, 20)],
+        *[("swis", 5, 2, 4, 20), ("swis", 4, 1, 7, 20), ("swis", 4, 2, 5, 10), ("swis", 8, 1, 5, 10)],
+        *[("swis_c", 7, 2, 4, 10), ("swis_c", 7, 3, 3, 10), ("swis", 4, 3, 1, 20), ("swis", 4, 4, 3, 4)],
+    ],
+)
+@pytest.mark.parametrize("alpha", [0.3, 1.0, 2.0])
+def test_joint_selection_equals_its_oracle(path, method, bits, shifts, group_size, filters, alpha):
+    generator = torch.Generator().manual_seed(bits)
+    top = 2**bits - 1
+    weights = max(2, 2 * group_size - 1)  # the second group is short
+    codes = (torch.randn((filters, weights), generator=generator) * 2 ** (bits - 2)).round()
+    codes = codes.clamp(-top, top).long()
+    result = decompose(codes, method, shifts, group_size, alpha, bits, "joint")
+    sets = candidate_sets(method, shifts, bits)
+    for row, found, chosen in zip(
+        codes.tolist(), result.codes.tolist(), result.shift_sets.tolist(), strict=True
+    ):
+        expected = [joint_oracle(row[at : at + group_size], sets, alpha) for at in (0, group_size)]
+        assert found == [code for codes, _ in expected for code in codes]
+        assert chosen == [sum(2**s for s in best) for _, best in expected]
+
+
+@settings(max_examples=100, deadline=None)
+@given(cases(methods=("swis", "swis_c")))
+def test_joint_selection_is_at_least_as_good_as_nearest(case):
+    metric = {
+        selection: mse_plus_plus(
+            grouped(decompose(**case, selection=selection).codes - case["codes"], case["group_size"]),
+            case["alpha"],
+        )
+        for selection in SELECTIONS
+    }
+    assert torch.all(metric["joint"] <= metric["nearest"])
 
 
 def test_candidate_sets_are_all_sets_in_lexicographic_order():
@@ -191,6 +294,7 @@ def test_layout_is_kernel_rows_then_columns_then_channels():
         ({"shifts": 0}, "shifts must be in 1..7"),
         ({"group_size": 0}, "group_size"),
         ({"alpha": -1.0}, "alpha"),
+        ({"selection": "best"}, "selection is one of"),
         ({"magnitude_bits": 9}, "magnitude_bits"),
         ({"codes": torch.tensor([[128]])}, "codes reach 128"),
         ({"codes": torch.tensor([[0.5]])}, "integers"),

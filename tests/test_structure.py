@@ -14,7 +14,20 @@ from swis.config import Clip, Granularity, Method, load, register
 
 # A module imports only modules on its left.
 FLOW = [
-    *("errors", "config", "quantizer", "decompose", "metrics", "cost", "apply", "fold", "activations"),
+    *(
+        "errors",
+        "config",
+        "quantizer",
+        "simd",
+        "search",
+        "joint",
+        "decompose",
+        "metrics",
+        "cost",
+        "apply",
+        "fold",
+        "activations",
+    ),
     *("data", "models", "evaluate", "train", "records", "report", "study", "experiment"),
 ]
 
