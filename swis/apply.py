@@ -36,6 +36,7 @@ class WeightFormat:
     magnitude_bits: int = 7
     granularity: str = "channel"
     clip: str = "absmax"
+    selection: str = "nearest"
 
 
 def approximate(weight: Tensor, form: WeightFormat) -> Tensor:
@@ -52,7 +53,8 @@ def approximate(weight: Tensor, form: WeightFormat) -> Tensor:
     if form.method == "base":
         return quantized.dequantize()
     rows = to_filters(quantized.codes)
-    result = decompose(rows, form.method, form.shifts, form.group_size, form.alpha, form.magnitude_bits)
+    settings = (form.shifts, form.group_size, form.alpha, form.magnitude_bits, form.selection)
+    result = decompose(rows, form.method, *settings)
     return quantized.dequantize(from_filters(result.codes, weight.shape))
 
 

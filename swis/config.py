@@ -28,6 +28,11 @@ class Method(StrEnum):
     uniform = "uniform"
 
 
+class Selection(StrEnum):
+    nearest = "nearest"
+    joint = "joint"
+
+
 class Granularity(StrEnum):
     tensor = "tensor"
     channel = "channel"
@@ -191,6 +196,7 @@ class Config:
     bits: float = 2
     group_size: int = 4
     alpha: float = 1.0
+    selection: Selection = Selection.nearest
     magnitude_bits: int = 7
     granularity: Granularity = Granularity.channel
     clip: Clip = Clip.absmax

@@ -65,6 +65,7 @@ SCHEMA = pa.DataFrameSchema(
         "bits": _number(checks=pa.Check.ge(1)),
         "group_size": _count(1),
         "alpha": _number(checks=pa.Check.ge(0)),
+        "selection": _text(),
         "magnitude_bits": _count(1),
         "granularity": _text(),
         "clip": _text(),
@@ -141,7 +142,8 @@ def _read_file(path: Path) -> pd.DataFrame:
             raise InputError(
                 f"{path} has schema version {version}, this code reads {SCHEMA_VERSION}; move it away"
             )
-        return SCHEMA.validate(row)
+        missing = {column: None for column in SCHEMA.columns if column not in row}  # younger than the row
+        return SCHEMA.validate(row.assign(**missing)[list(SCHEMA.columns)])
     except (OSError, ValueError, SchemaError) as error:
         if isinstance(error, InputError):
             raise

@@ -104,6 +104,8 @@ class Study:
             facts["shifts"] = form.shifts
         if form.method in ("swis", "swis_c"):
             facts |= {"group_size": form.group_size, "alpha": form.alpha}
+            if form.selection != "nearest":
+                facts["selection"] = form.selection
         return json.loads(json.dumps(facts))
 
     def key(self, form: WeightFormat) -> str:
@@ -126,6 +128,7 @@ class Study:
             "seed": self.config.seed,
             "config": json.dumps(asdict(self.config)),
             **{name: science.get(name) for name in _FORM_COLUMNS},
+            "selection": form.selection if "group_size" in science else None,
         }
 
     def emulate(self, form: WeightFormat, activation_bits: int | None) -> tuple[nn.Module, dict[str, float]]:
@@ -210,4 +213,5 @@ def formats(config: Config) -> Iterator[WeightFormat]:
             config.magnitude_bits,
             str(config.granularity),
             str(config.clip),
+            str(config.selection),
         )
