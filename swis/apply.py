@@ -39,23 +39,52 @@ class WeightFormat:
     selection: str = "nearest"
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """A weight tensor in a format: integers and scales.
+
+    ``codes`` [filters, weights] are laid out as groups are cut; ``shift_sets`` uint8 [filters, groups]
+    (bit fields) where the method has them; ``scale`` broadcasts against a weight of ``shape``.
+    """
+
+    form: WeightFormat
+    codes: Tensor
+    shift_sets: Tensor | None
+    scale: Tensor
+    shape: torch.Size
+
+    def weight(self) -> Tensor:
+        """Return codes x scale as a float tensor of ``shape``."""
+        weight = from_filters(self.codes, self.shape) * self.scale
+        # with other strides other kernels run, and logits differ in their last bits
+        return weight.clone(memory_format=torch.contiguous_format)
+
+
+def encode(weight: Tensor, form: WeightFormat) -> Encoded:
+    """Bring a weight [out, in, kh, kw] or [out, in] into a format other than "float".
+
+    >>> encode(torch.tensor([[1.27, 0.70]]), WeightFormat("truncate", shifts=1)).codes.tolist()
+    [[64, 64]]
+    """
+    if form.method == "uniform":
+        quantized = quantize(weight, form.shifts, form.granularity, "mse")
+    else:
+        quantized = quantize(weight, form.magnitude_bits, form.granularity, form.clip)
+    rows, shift_sets = to_filters(quantized.codes), None
+    if form.method in METHODS:
+        settings = (form.shifts, form.group_size, form.alpha, form.magnitude_bits, form.selection)
+        result = decompose(rows, form.method, *settings)
+        rows, shift_sets = result.codes, result.shift_sets
+    return Encoded(form, rows, shift_sets, quantized.scale, weight.shape)
+
+
 def approximate(weight: Tensor, form: WeightFormat) -> Tensor:
     """Return the weight [out, in, kh, kw] or [out, in] as the format can express it, in float.
 
     >>> approximate(torch.tensor([[1.27, 0.70]]), WeightFormat("truncate", shifts=1)).tolist()
     [[0.6399999856948853, 0.6399999856948853]]
     """
-    if form.method == "float":
-        return weight.detach()
-    if form.method == "uniform":
-        return quantize(weight, form.shifts, form.granularity, "mse").dequantize()
-    quantized = quantize(weight, form.magnitude_bits, form.granularity, form.clip)
-    if form.method == "base":
-        return quantized.dequantize()
-    rows = to_filters(quantized.codes)
-    settings = (form.shifts, form.group_size, form.alpha, form.magnitude_bits, form.selection)
-    result = decompose(rows, form.method, *settings)
-    return quantized.dequantize(from_filters(result.codes, weight.shape))
+    return weight.detach() if form.method == "float" else encode(weight, form).weight()
 
 
 def weight_layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -91,6 +120,30 @@ def layer_macs(model: nn.Module, input_size: Sequence[int]) -> dict[str, int]:
     return {name: sum(counts.get(f"{root}.{name}", {}).values()) // 2 for name in weight_layers(model)}
 
 
+def encode_layers(model: nn.Module, form: WeightFormat, skip: set[str] = frozenset()) -> dict[str, Encoded]:
+    """Bring every weight layer into a format, layers in ``skip`` into the base format.
+
+    Layers that share a parameter share the result. ``form`` is not "float".
+    """
+    encoded: dict[str, Encoded] = {}
+    of_parameter: dict[int, Encoded] = {}
+    for name, layer in weight_layers(model).items():
+        method = "base" if name in skip else form.method
+        if id(layer.weight) not in of_parameter:
+            of_parameter[id(layer.weight)] = encode(layer.weight, replace(form, method=method))
+        encoded[name] = of_parameter[id(layer.weight)]
+    return encoded
+
+
+def plain_copy(model: nn.Module) -> nn.Module:
+    """Copy a network; weights that a parametrization computes become ordinary parameters."""
+    copied = copy.deepcopy(model)
+    for layer in weight_layers(copied).values():
+        if is_parametrized(layer, "weight"):
+            remove_parametrizations(layer, "weight")
+    return copied
+
+
 def with_weights(
     model: nn.Module, form: WeightFormat, macs: dict[str, int], skip: set[str] = frozenset()
 ) -> tuple[nn.Module, list[LayerCost]]:
@@ -99,27 +152,20 @@ def with_weights(
     Returns the copy and each layer's cost. Only weights change: biases, normalisation and the
     layers' classes stay, so the copy runs as fast as the original.
     """
-    changed = copy.deepcopy(model)
+    changed = plain_copy(model)
+    encoded = {} if form.method == "float" else encode_layers(changed, form, skip)
     costs = []
-    shared: set[int] = set()
+    stored: set[int] = set()
     for name, layer in weight_layers(changed).items():
-        if is_parametrized(layer, "weight"):
-            remove_parametrizations(layer, "weight")  # leaves the weight that it computes
-        method = "base" if name in skip and form.method in (*METHODS, "uniform") else form.method
+        method = encoded[name].form.method if encoded else "float"
         filters = layer.weight.shape[0]
-        cost = layer_cost(
-            method,
-            filters,
-            layer.weight.numel() // filters,
-            macs[name],
-            form.shifts,
-            form.group_size,
-            form.magnitude_bits,
-        )
-        if id(layer.weight) in shared:  # stored once, used again
+        per_filter = layer.weight.numel() // filters
+        settings = (form.shifts, form.group_size, form.magnitude_bits)
+        cost = layer_cost(method, filters, per_filter, macs[name], *settings)
+        if id(layer.weight) in stored:  # stored once, used again
             cost = replace(cost, weights=0, stored_bits=0, weight_cycles=0)
-        else:
-            layer.weight.data = approximate(layer.weight, replace(form, method=method)).to(layer.weight.dtype)
-            shared.add(id(layer.weight))
+        elif encoded:
+            layer.weight.data = encoded[name].weight().to(layer.weight.dtype)
+        stored.add(id(layer.weight))
         costs.append(cost)
     return changed, costs

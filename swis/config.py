@@ -18,6 +18,7 @@ from swis.errors import InputError
 class Task(StrEnum):
     evaluate = "evaluate"
     train = "train"
+    pack = "pack"
 
 
 class Method(StrEnum):
@@ -26,6 +27,11 @@ class Method(StrEnum):
     truncate = "truncate"
     round = "round"
     uniform = "uniform"
+
+
+class Coding(StrEnum):
+    plain = "plain"
+    compact = "compact"
 
 
 class Selection(StrEnum):
@@ -210,6 +216,9 @@ class Config:
     device: str = "auto"
     results_dir: str = "results/runs"
     force: bool = False
+    weights: str | None = None
+    out: str | None = None
+    coding: Coding = Coding.plain
 
     def __post_init__(self) -> None:
         b = self.magnitude_bits
@@ -227,6 +236,13 @@ class Config:
         _require(
             self.activation_bits is None or 2 <= self.activation_bits <= 16,
             f"activation_bits must be in 2..16, or null for weights only, not {self.activation_bits}",
+        )
+        _require(
+            self.task is not Task.pack or self.out is not None, "task=pack needs out=FILE, the file to write"
+        )
+        _require(
+            self.weights is None or self.task is Task.evaluate,
+            "weights=FILE, a packed network, goes with task=evaluate",
         )
         _require(self.batch_size >= 1, f"batch_size must be at least 1, not {self.batch_size}")
         _require(self.seed >= 0, f"seed must be at least 0, not {self.seed}")

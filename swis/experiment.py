@@ -19,7 +19,9 @@ from swis.data import Split, loader, open_split
 from swis.errors import RunFailed
 from swis.evaluate import predict, score
 from swis.models import Network, load_network, new_network, save_checkpoint
-from swis.report import summary
+from swis.packed import load_packed, save_packed
+from swis.packed_study import prepare_packed
+from swis.report import storage, summary
 from swis.study import Study, formats, pick_device, prepare
 from swis.train import Recipe, train
 
@@ -40,7 +42,9 @@ def run(config: Config, command: str = "swis.experiment.run") -> str:
     """
     if config.task is Task.train:
         return train_checkpoint(config, command)
-    rows = evaluate_methods(config)
+    if config.task is Task.pack:
+        return pack_network(config)
+    rows = evaluate_methods(config) if config.weights is None else evaluate_packed(config)
     done, failed = rows[rows["status"] == "ok"], rows[rows["status"] == "failed"]
     where = f"{len(rows)} rows in {config.results_dir}: swis.load_table({config.results_dir!r})"
     report = f"{summary(done)}\n\n{where}" if len(done) else where
@@ -96,6 +100,41 @@ def _warn_if_off(network: Network, split: Split, top1: float) -> None:
     recorded = float(network.metadata["top1"])
     if abs(top1 - recorded) > _FLOAT_TOLERANCE:
         log.warning("the float network reaches %.2f %%, its checkpoint records %.2f %%", top1, recorded)
+
+
+def pack_network(config: Config) -> str:
+    """Write the configured network as a packed file, in the first of the configured methods."""
+    study = prepare(config)
+    form = next(form for form in formats(config) if form.method == config.methods[0])
+    path = Path(config.out)
+    save_packed(
+        path,
+        study.network,
+        form,
+        coding=str(config.coding),
+        skip=study.skip,
+        fold_bn=config.fold_bn,
+        label=config.model.label,
+        activation_bits=config.activation_bits,
+        ranges=study.ranges if config.activation_bits is not None else {},
+    )
+    return f"{storage(load_packed(path))}\n\nin {path}; to measure it: python run.py weights={path}"
+
+
+def evaluate_packed(config: Config) -> pd.DataFrame:
+    """Measure the network of a packed file; return its row, with the bits that it really takes.
+
+    The row's agreement is null: the float network is not at hand.
+    """
+    study = prepare_packed(config)
+    row = None if config.force else records.read_row(study.key, study.folder)
+    if row is None:
+        try:
+            columns = study.measure()
+        except Exception:
+            columns = {"status": "failed", "error": traceback.format_exc()}
+        row = records.write_row(study.describe() | columns, study.folder)
+    return row
 
 
 def train_checkpoint(config: Config, command: str) -> str:

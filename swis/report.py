@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from swis.cost import BASELINE_BITS
+from swis.packed import PackedNetwork
+
 
 def summary(rows: pd.DataFrame) -> str:
     """Format rows for the terminal: accuracy with its interval, cycles and storage.
@@ -16,7 +19,7 @@ def summary(rows: pd.DataFrame) -> str:
             "top-1 % (95 % interval)": [
                 f"{row.top1:6.2f} ({row.top1_low:.2f}-{row.top1_high:.2f})" for row in rows.itertuples()
             ],
-            "agreement %": rows["agreement"].map("{:.2f}".format).to_list(),
+            "agreement %": _optional(rows["agreement"], "{:.2f}"),
             "cycles/weight": _optional(rows["cycles_per_weight"], "{:.2f}"),
             "bits/weight": rows["weight_bits"].map("{:.2f}".format).to_list(),
             "compression": rows["compression"].map("{:.2f}x".format).to_list(),
@@ -26,6 +29,18 @@ def summary(rows: pd.DataFrame) -> str:
     first = rows.iloc[0]
     title = f"{first.model} ({first.weights} weights) on {first.data}/{first.split}, {first.images} images"
     return f"{title}\n{table.to_string(index=False)}"
+
+
+def storage(packed: PackedNetwork) -> str:
+    """Format where a packed network's bits go."""
+    parts = packed.bits_per_weight()
+    total = sum(parts.values())
+    shares = ", ".join(f"{part} {bits:.3f}" for part, bits in parts.items())
+    form = packed.form
+    return (
+        f"{packed.label}, {form.method} N={form.shifts} M={form.group_size}, {packed.coding}: "
+        f"{total:.3f} bits per weight ({shares}), {BASELINE_BITS / total:.2f}x of 8 bits"
+    )
 
 
 def _label(row: object) -> str:

@@ -159,17 +159,13 @@ def prepare(config: Config) -> Study:
     network = load_network(config.model)
     transform, channels = network.transform(), network.channels
     split = open_split(config.data, config.data.split).sample(config.data.limit, config.seed)
-    check_fit(config, network, split.name, split.num_classes)
+    check_fit(config.model.label, network, split.name, split.num_classes)
     calibration = None
     if config.activation_bits is not None:
         images = open_split(config.data, config.data.calibration_split)
         calibration = images.sample(config.calibration.images, config.seed).prepared(transform, channels)
     skip = skipped_layers(list(weight_layers(network.module)), config.skip)
-    folder = Path(config.results_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"results_dir={folder} cannot be made: {error.strerror}") from error
+    folder = results_folder(config)
     study = Study(
         config, network, split.prepared(transform, channels), calibration, frozenset(skip), device, folder
     )
@@ -177,11 +173,21 @@ def prepare(config: Config) -> Study:
     return study
 
 
-def check_fit(config: Config, network: Network, data: str, num_classes: int) -> None:
+def results_folder(config: Config) -> Path:
+    """Return the folder of the rows, made if need be."""
+    folder = Path(config.results_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"results_dir={folder} cannot be made: {error.strerror}") from error
+    return folder
+
+
+def check_fit(label: str, network: Network, data: str, num_classes: int) -> None:
     """Raise ``InputError`` if the weights are not for this data set."""
     if num_classes != network.num_classes:
         raise InputError(
-            f"{config.model.label} with weights {network.weights} tells {network.num_classes} classes apart, "
+            f"{label} with weights {network.weights} tells {network.num_classes} classes apart, "
             f"data={data} has {num_classes}; choose model.weights made for this data"
         )
     trained_on = network.metadata.get("data", data)

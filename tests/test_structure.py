@@ -14,21 +14,9 @@ from swis.config import Clip, Granularity, Method, load, register
 
 # A module imports only modules on its left.
 FLOW = [
-    *(
-        "errors",
-        "config",
-        "quantizer",
-        "simd",
-        "search",
-        "joint",
-        "decompose",
-        "metrics",
-        "cost",
-        "apply",
-        "fold",
-        "activations",
-    ),
-    *("data", "models", "evaluate", "train", "records", "report", "study", "experiment"),
+    *("errors", "config", "quantizer", "simd", "search", "joint", "decompose", "metrics", "cost", "apply"),
+    *("fold", "activations", "data", "models", "codec", "packed", "evaluate", "train", "records"),
+    *("study", "packed_study", "report", "experiment"),
 ]
 
 

@@ -1,0 +1,100 @@
+"""A packed network on one set of images: its row, measured without the network it was made from."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from swis import records
+from swis.activations import quantize_activations
+from swis.apply import layer_macs, weight_layers
+from swis.config import Config
+from swis.cost import BASELINE_BITS, layer_cost, network_cost
+from swis.data import Split, loader, open_split
+from swis.evaluate import predict, score
+from swis.fold import fused
+from swis.packed import PackedNetwork, load_packed
+from swis.study import check_fit, pick_device, results_folder
+
+
+@dataclass(frozen=True)
+class PackedStudy:
+    """One packed network on one split of images."""
+
+    config: Config
+    packed: PackedNetwork
+    split: Split
+    device: torch.device
+    folder: Path
+
+    @property
+    def key(self) -> str:
+        return records.row_key({"packed": self.packed.network.digest, "data": self.split.digest})
+
+    def describe(self) -> dict[str, Any]:
+        """Return the columns of the row that are known before it is computed."""
+        packed, form = self.packed, self.packed.form
+        grouped = form.method in ("swis", "swis_c")
+        return {
+            "key": self.key,
+            "model": packed.label,
+            "weights": packed.network.weights,
+            "data": self.split.name,
+            "split": self.config.data.split,
+            "images": len(self.split),
+            "method": form.method,
+            "bits": None if form.method == "base" else form.shifts,
+            "group_size": form.group_size if grouped else None,
+            "alpha": form.alpha if grouped else None,
+            "selection": form.selection if grouped else None,
+            "magnitude_bits": form.magnitude_bits,
+            "granularity": form.granularity,
+            "clip": form.clip,
+            "skip": ",".join(packed.skip),
+            "fold_bn": packed.fold_bn,
+            "activation_bits": packed.activation_bits,
+            "seed": self.config.seed,
+            "config": json.dumps(asdict(self.config)),
+        }
+
+    def measure(self) -> dict[str, Any]:
+        """Compute the measured columns: the network runs as it does where methods are compared."""
+        start = time.perf_counter()
+        packed, size = self.packed, self.packed.network.inputs["input_size"]
+        costs = self._costs()
+        module = fused(packed.network.module, size)
+        if packed.activation_bits is not None:
+            quantize_activations(weight_layers(module), packed.ranges, packed.activation_bits)
+        batches = loader(self.split, self.config.batch_size, self.config.data.workers)
+        prediction = predict(module, batches, self.device, packed.form.method)
+        columns = score(prediction, prediction.logits) | costs
+        columns |= {"agreement": None, "logit_sqnr_db": None}
+        return columns | {"seconds": time.perf_counter() - start, "status": "ok"}
+
+    def _costs(self) -> dict[str, float]:
+        network = self.packed.network
+        macs = layer_macs(network.module, network.inputs["input_size"])
+        costs = []
+        for name, layer in self.packed.layers.items():
+            form = layer.form
+            settings = (form.shifts, form.group_size, form.magnitude_bits)
+            cost = layer_cost(form.method, layer.filters, layer.filter_weights, macs[name], *settings)
+            costs.append(cost if layer.bits else replace(cost, weights=0, stored_bits=0, weight_cycles=0))
+        weight_bits = sum(self.packed.bits_per_weight().values())
+        return network_cost(costs) | {"weight_bits": weight_bits, "compression": BASELINE_BITS / weight_bits}
+
+
+def prepare_packed(config: Config) -> PackedStudy:
+    """Load and check the packed file and the images; raise ``InputError`` before any work starts."""
+    device = pick_device(config.device)
+    packed = load_packed(Path(config.weights))
+    network = packed.network
+    split = open_split(config.data, config.data.split).sample(config.data.limit, config.seed)
+    check_fit(packed.label, network, split.name, split.num_classes)
+    split = split.prepared(network.transform(), network.channels)
+    return PackedStudy(config, packed, split, device, results_folder(config))
