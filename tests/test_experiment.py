@@ -4,11 +4,13 @@ import json
 
 import pandas as pd
 import pytest
+import torch
 
 import swis
 from swis import experiment, study
 from swis.config import load
 from swis.errors import InputError, RunFailed
+from swis.evaluate import predict
 from swis.experiment import evaluate_methods, run
 from swis.models import load_network
 
@@ -89,6 +91,47 @@ def test_rows_differ_by_what_they_should(tiny):
     assert sqnr("fold_bn=true") != default
     assert sqnr("granularity=tensor") != default
     assert sqnr("activation.range=percentile", "activation.percentile=99") != default
+
+
+def test_joint_selection_has_rows_of_its_own_and_the_base_none(tiny, monkeypatch):
+    computed = computed_methods(monkeypatch)
+    nearest = evaluate_methods(load([*tiny, "methods=[swis]"])).set_index("method")
+    joint = evaluate_methods(load([*tiny, "methods=[swis]", "selection=joint"])).set_index("method")
+    assert computed == ["float", "base", "swis", "swis"]
+    assert (nearest.loc["swis", "selection"], joint.loc["swis", "selection"]) == ("nearest", "joint")
+    assert nearest.loc["swis", "logit_sqnr_db"] != joint.loc["swis", "logit_sqnr_db"]
+    assert joint.loc["base", "selection"] is None or pd.isna(joint.loc["base", "selection"])
+
+
+@pytest.mark.parametrize("extra", [[], ["activation_bits=null", "fold_bn=true"], ["skip=[conv_stem]"]])
+@pytest.mark.parametrize("coding", ["plain", "compact"])
+def test_a_packed_network_is_measured_as_it_was_before(tiny, tmp_path, monkeypatch, extra, coding):
+    logits = []
+
+    def watched(*arguments):
+        prediction = predict(*arguments)
+        logits.append(prediction.logits)
+        return prediction
+
+    monkeypatch.setattr("swis.study.predict", watched)
+    monkeypatch.setattr("swis.packed_study.predict", watched)
+    before = evaluate_methods(load([*tiny, *extra, "bits=3", "methods=[swis]"])).iloc[-1]
+    path = tmp_path / "packed.safetensors"
+    text = run(load([*tiny, *extra, "bits=3", "task=pack", f"out={path}", f"coding={coding}"]))
+    assert str(path) in text
+    packed = [f"weights={path}", "data.limit=64", "data.workers=0", f"results_dir={tmp_path / 'packed'}"]
+    after = experiment.evaluate_packed(load(packed)).iloc[0]
+    assert torch.equal(logits[-1], logits[-2])
+    same = ["model", "weights", "images", "method", "bits", "group_size", "top1", "top5", "cycles_per_weight"]
+    assert after[[*same, "ideal_cycles", "skip", "fold_bn"]].equals(
+        before[[*same, "ideal_cycles", "skip", "fold_bn"]]
+    )
+    if coding == "plain":
+        assert after["weight_bits"] == pytest.approx(before["weight_bits"], abs=0.01)
+    else:
+        assert after["weight_bits"] < before["weight_bits"]
+    assert "swis" in run(load(packed))  # read, not measured again
+    assert len(logits) == 4
 
 
 def test_a_failure_is_a_row_and_the_other_rows_are_computed(tiny, monkeypatch):

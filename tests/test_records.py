@@ -86,6 +86,15 @@ def test_a_row_of_another_schema_and_a_broken_file_are_named(tmp_path, monkeypat
         swis.load_table(tmp_path)
 
 
+def test_a_row_older_than_a_column_is_read_without_it(tmp_path):
+    records.write_row(row(), tmp_path)
+    path = tmp_path / "k.parquet"
+    pd.read_parquet(path).drop(columns="selection").to_parquet(path)
+    table = swis.load_table(tmp_path)
+    assert table["selection"].isna().all()
+    assert list(table.columns) == list(records.SCHEMA.columns)
+
+
 def test_a_failed_row_is_not_reused(tmp_path):
     records.write_row(row(status="failed", error="Traceback"), tmp_path)
     assert records.read_row("k", tmp_path) is None

@@ -9,14 +9,14 @@ import yaml
 from conftest import ROOT
 from hydra.core.config_store import ConfigStore
 
-from swis import apply, data, decompose, quantizer
-from swis.config import Clip, Granularity, Method, load, register
+from swis import apply, codec, data, decompose, quantizer
+from swis.config import Clip, Coding, Granularity, Method, Selection, load, register
 
 # A module imports only modules on its left.
 FLOW = [
     *("errors", "config", "quantizer", "simd", "search", "joint", "decompose", "metrics", "cost", "apply"),
     *("fold", "activations", "data", "models", "codec", "packed", "evaluate", "train", "records"),
-    *("study", "packed_study", "report", "experiment"),
+    *("study", "packed_study", "report", "storage", "experiment"),
 ]
 
 
@@ -48,6 +48,8 @@ def test_names_on_the_command_line_are_those_of_the_library():
     assert set(Method) == {*decompose.METHODS, "uniform"}
     assert tuple(Granularity) == quantizer.GRANULARITIES
     assert tuple(Clip) == quantizer.CLIPS
+    assert tuple(Selection) == decompose.SELECTIONS
+    assert tuple(Coding) == codec.CODINGS
     assert {path.stem for path in (ROOT / "conf" / "data").glob("*.yaml")} == set(data._OPENERS)
     assert apply.WeightFormat("swis").magnitude_bits == load().magnitude_bits
 
