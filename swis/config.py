@@ -19,6 +19,7 @@ class Task(StrEnum):
     evaluate = "evaluate"
     train = "train"
     pack = "pack"
+    storage = "storage"
 
 
 class Method(StrEnum):
@@ -238,7 +239,8 @@ class Config:
             f"activation_bits must be in 2..16, or null for weights only, not {self.activation_bits}",
         )
         _require(
-            self.task is not Task.pack or self.out is not None, "task=pack needs out=FILE, the file to write"
+            self.task not in (Task.pack, Task.storage) or self.out is not None,
+            f"task={self.task} needs out=FILE, the file to write",
         )
         _require(
             self.weights is None or self.task is Task.evaluate,

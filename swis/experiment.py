@@ -10,18 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import Tensor
 
 from swis import records
-from swis.apply import WeightFormat
+from swis.apply import WeightFormat, weight_layers
 from swis.config import Config, Task
 from swis.data import Split, loader, open_split
+from swis.decompose import to_filters
 from swis.errors import RunFailed
 from swis.evaluate import predict, score
 from swis.models import Network, load_network, new_network, save_checkpoint
 from swis.packed import load_packed, save_packed
 from swis.packed_study import prepare_packed
-from swis.report import storage, summary
+from swis.quantizer import quantize
+from swis.report import storage, storage_summary, summary
+from swis.storage import storage_table
 from swis.study import Study, formats, pick_device, prepare
 from swis.train import Recipe, train
 
@@ -44,6 +48,8 @@ def run(config: Config, command: str = "swis.experiment.run") -> str:
         return train_checkpoint(config, command)
     if config.task is Task.pack:
         return pack_network(config)
+    if config.task is Task.storage:
+        return measure_storage(config)
     rows = evaluate_methods(config) if config.weights is None else evaluate_packed(config)
     done, failed = rows[rows["status"] == "ok"], rows[rows["status"] == "failed"]
     where = f"{len(rows)} rows in {config.results_dir}: swis.load_table({config.results_dir!r})"
@@ -119,6 +125,32 @@ def pack_network(config: Config) -> str:
         ranges=study.ranges if config.activation_bits is not None else {},
     )
     return f"{storage(load_packed(path))}\n\nin {path}; to measure it: python run.py weights={path}"
+
+
+def measure_storage(config: Config) -> str:
+    """Write the table of ``swis.storage`` for the network and for Gaussian weights of the same shapes."""
+    network = load_network(config.model)
+    generator = torch.Generator().manual_seed(config.seed)
+    weights = {
+        name: (layer.weight.detach(), torch.randn(layer.weight.shape, generator=generator))
+        for name, layer in weight_layers(network.module).items()
+    }
+    tables = []
+    for number, source in enumerate((network.weights, "gaussian")):
+        codes = {
+            name: to_filters(
+                quantize(pair[number], config.magnitude_bits, str(config.granularity), str(config.clip)).codes
+            )
+            for name, pair in weights.items()
+        }
+        table = storage_table(codes, config.magnitude_bits)
+        table.insert(0, "weights", source)
+        table.insert(0, "model", config.model.label)
+        tables.append(table)
+    path = Path(config.out)
+    whole = pd.concat(tables, ignore_index=True)
+    records.write_table(whole.assign(config=json.dumps(asdict(config))), path)
+    return f"{storage_summary(tables[0])}\n\n{len(whole)} rows in {path}"
 
 
 def evaluate_packed(config: Config) -> pd.DataFrame:

@@ -125,6 +125,11 @@ def write_row(row: dict[str, Any], folder: Path) -> pd.DataFrame:
     return table
 
 
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table that is not of rows of results, with provenance in every line, by rename."""
+    _rename_into(path, lambda partial: table.assign(**provenance()).to_parquet(partial, index=False))
+
+
 def read_row(key: str, folder: Path) -> pd.DataFrame | None:
     """Return a row that was computed successfully before as a table of one, or None."""
     path = folder / f"{key}.parquet"

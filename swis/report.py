@@ -43,6 +43,13 @@ def storage(packed: PackedNetwork) -> str:
     )
 
 
+def storage_summary(table: pd.DataFrame) -> str:
+    """Format measured bits per weight, a line per method, coding and shifts, a column per group size."""
+    packed = table.dropna(subset="weight_bits")
+    bits = packed.pivot(index=["method", "coding", "bits"], columns="group_size", values="weight_bits")
+    return f"bits per weight of {table['model'][0]}, by group size\n{bits.round(3).to_string()}"
+
+
 def _label(row: object) -> str:
     if row.method == "base":
         return f"{row.magnitude_bits + 1}-bit"

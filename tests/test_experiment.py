@@ -134,6 +134,17 @@ def test_a_packed_network_is_measured_as_it_was_before(tiny, tmp_path, monkeypat
     assert len(logits) == 4
 
 
+def test_the_storage_task_writes_the_network_s_table_and_gaussian_weights_beside(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("swis.storage.storage_table.__defaults__", (7, (4,), (2,)))
+    path = tmp_path / "storage.parquet"
+    text = run(load([*tiny, "task=storage", f"out={path}"]))
+    assert "compact" in text
+    table = pd.read_parquet(path)
+    assert set(table["weights"]) == {"tiny", "gaussian"}
+    assert set(table["method"]) == {"swis", "swis_c", "layer", "dpred"}
+    assert table["git_commit"].notna().all()
+
+
 def test_a_failure_is_a_row_and_the_other_rows_are_computed(tiny, monkeypatch):
     measure = study.Study.measure
 
