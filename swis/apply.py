@@ -16,6 +16,7 @@ from swis.cost import LayerCost, layer_cost
 from swis.decompose import METHODS, decompose, from_filters, to_filters
 from swis.errors import InputError
 from swis.quantizer import quantize
+from swis.search import total_metric
 
 LAYER_KINDS = (nn.Conv2d, nn.Linear)
 
@@ -44,7 +45,9 @@ class Encoded:
     """A weight tensor in a format: integers and scales.
 
     ``codes`` [filters, weights] are laid out as groups are cut; ``shift_sets`` uint8 [filters, groups]
-    (bit fields) where the method has them; ``scale`` broadcasts against a weight of ``shape``.
+    (bit fields) where the method has them; ``scale`` broadcasts against a weight of ``shape``;
+    ``metric`` is what the approximation of the base quantizer's codes costs: M x MSE++, summed over
+    all groups, in squared steps of that quantizer (None for methods without groups).
     """
 
     form: WeightFormat
@@ -52,6 +55,7 @@ class Encoded:
     shift_sets: Tensor | None
     scale: Tensor
     shape: torch.Size
+    metric: float | None = None
 
     def weight(self) -> Tensor:
         """Return codes x scale as a float tensor of ``shape``."""
@@ -70,12 +74,16 @@ def encode(weight: Tensor, form: WeightFormat) -> Encoded:
         quantized = quantize(weight, form.shifts, form.granularity, "mse")
     else:
         quantized = quantize(weight, form.magnitude_bits, form.granularity, form.clip)
-    rows, shift_sets = to_filters(quantized.codes), None
-    if form.method in METHODS:
-        settings = (form.shifts, form.group_size, form.alpha, form.magnitude_bits, form.selection)
-        result = decompose(rows, form.method, *settings)
-        rows, shift_sets = result.codes, result.shift_sets
-    return Encoded(form, rows, shift_sets, quantized.scale, weight.shape)
+    rows = to_filters(quantized.codes)
+    if form.method not in METHODS:
+        return Encoded(form, rows, None, quantized.scale, weight.shape)
+    settings = (form.shifts, form.group_size, form.alpha, form.magnitude_bits, form.selection)
+    result = decompose(rows, form.method, *settings)
+    metric = None
+    if form.method in ("swis", "swis_c"):  # the others have no groups
+        arrays = (rows.cpu().numpy(), result.codes.cpu().numpy())
+        metric = total_metric(*arrays, form.group_size, float(form.alpha))
+    return Encoded(form, result.codes, result.shift_sets, quantized.scale, weight.shape, metric)
 
 
 def approximate(weight: Tensor, form: WeightFormat) -> Tensor:
@@ -166,6 +174,7 @@ def with_weights(
             cost = replace(cost, weights=0, stored_bits=0, weight_cycles=0)
         elif encoded:
             layer.weight.data = encoded[name].weight().to(layer.weight.dtype)
+            cost = replace(cost, metric=encoded[name].metric)
         stored.add(id(layer.weight))
         costs.append(cost)
     return changed, costs

@@ -15,7 +15,8 @@ class LayerCost:
 
     ``stored_bits`` counts signs, masks and shift sets of every group, padding included; scales
     are the same for all methods and left out. ``lane_cycles`` are the cycles one bit-serial lane
-    would need for the layer's MACs on one image: MACs x cycles per weight.
+    would need for the layer's MACs on one image: MACs x cycles per weight. ``metric`` is the sum of
+    M x MSE++ over its groups in squared steps of the base quantizer, None if it was not measured.
     """
 
     weights: int
@@ -23,6 +24,7 @@ class LayerCost:
     stored_bits: int
     weight_cycles: int
     lane_cycles: int
+    metric: float | None = None
 
 
 def layer_cost(
@@ -65,7 +67,8 @@ def network_cost(layers: list[LayerCost]) -> dict[str, float]:
     """Add layers up to the network's columns.
 
     ``cycles_per_weight`` [cycles], ``weight_bits`` [bits per weight], ``compression`` (against
-    8-bit weights, x) and ``ideal_cycles`` [lane-cycles per image at full utilisation].
+    8-bit weights, x), ``ideal_cycles`` [lane-cycles per image at full utilisation] and ``mse_plus_plus``
+    [squared steps of the base quantizer], the mean over the weights whose error was measured, or None.
 
     >>> network_cost([layer_cost("swis", 1, 16, 100, 2, 4, 7)])["compression"].__round__(2)
     1.78
@@ -73,9 +76,12 @@ def network_cost(layers: list[LayerCost]) -> dict[str, float]:
     weights = sum(layer.weights for layer in layers)
     bits = sum(layer.stored_bits for layer in layers)
     cycles = sum(layer.weight_cycles for layer in layers)
+    measured = [layer for layer in layers if layer.metric is not None]
+    errors = sum(layer.metric for layer in measured)
     return {
         "cycles_per_weight": cycles / weights,
         "weight_bits": bits / weights,
         "compression": BASELINE_BITS * weights / bits,
         "ideal_cycles": float(sum(layer.lane_cycles for layer in layers)),
+        "mse_plus_plus": errors / sum(layer.weights for layer in measured) if measured else None,
     }

@@ -79,6 +79,7 @@ SCHEMA = pa.DataFrameSchema(
         "top5": _percent(),
         "agreement": _percent(),
         "logit_sqnr_db": _number(),
+        "mse_plus_plus": _number(checks=pa.Check.ge(0)),
         "cycles_per_weight": _number(checks=pa.Check.ge(0)),
         "weight_bits": _number(checks=pa.Check.gt(0)),
         "compression": _number(checks=pa.Check.gt(0)),

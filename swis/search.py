@@ -31,6 +31,21 @@ def nearest(
     return run_parts(_part, codes, group_size, threads, Tables(table, fields, codes.dtype, alpha, group_size))
 
 
+@njit(nogil=True, cache=True)
+def total_metric(codes, approximated, group_size, alpha):
+    """Add up M x MSE++ over all groups of two arrays of codes [filters, weights], in squared steps."""
+    total = 0.0
+    for row in range(codes.shape[0]):
+        for start in range(0, codes.shape[1], group_size):
+            square = bias = 0
+            for i in range(start, min(start + group_size, codes.shape[1])):
+                error = np.int64(approximated[row, i]) - np.int64(codes[row, i])
+                square += error * error
+                bias += error
+            total += square + alpha * (bias * bias)
+    return total
+
+
 class Tables:
     """The candidate sets in the forms the kernels read, and whether the fast ones can be used."""
 

@@ -7,13 +7,16 @@ from torch import nn
 from swis.apply import (
     WeightFormat,
     approximate,
+    encode,
     layer_macs,
     skipped_layers,
     weight_layers,
     with_weights,
 )
+from swis.cost import network_cost
 from swis.decompose import decompose, to_filters
 from swis.errors import InputError
+from swis.metrics import mse_plus_plus
 from swis.quantizer import quantize
 
 
@@ -52,6 +55,20 @@ def test_only_weights_of_convolutions_and_linear_layers_change(model):
     assert sum(cost.weights for cost in costs) == sum(before[name].numel() for name in names)
     for key, value in before.items():
         assert torch.equal(value, after[key]) == (key not in names), key
+
+
+def test_the_metric_is_that_of_the_groups(model):
+    form = WeightFormat("swis", shifts=2, group_size=4, alpha=0.5)
+    weight = model.conv_head.weight
+    found = encode(weight, form)
+    error = (found.codes.long() - to_filters(quantize(weight).codes).long()).reshape(-1, 4)
+    assert found.metric == pytest.approx(4 * float(mse_plus_plus(error, 0.5).sum()))
+    _, costs = with_weights(model, form, layer_macs(model, (1, 32, 32)), {"conv_stem"})
+    assert costs[0].metric is None
+    total = sum(cost.metric for cost in costs[1:])
+    weights = sum(cost.weights for cost in costs[1:])
+    assert network_cost(costs)["mse_plus_plus"] == pytest.approx(total / weights)
+    assert encode(weight, WeightFormat("round")).metric is None
 
 
 def test_skipped_layers_stay_at_eight_bits(model):
