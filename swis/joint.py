@@ -112,7 +112,7 @@ def _plain(codes, weights, group_size, first, last, solve, by_code, alpha, sets,
         chosen[group] = fields[winner]
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def _refine(codes, start, size, squares, least, bound, nearest, alpha, sets, solve, levels, out):
     """Write the best levels of the group at codes[start:start + size]; return the index of its set.
 
