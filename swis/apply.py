@@ -15,8 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from swis.cost import LayerCost, layer_cost
 from swis.decompose import METHODS, decompose, from_filters, to_filters
 from swis.errors import InputError
+from swis.metrics import total_metric
 from swis.quantizer import quantize
-from swis.search import total_metric
 
 LAYER_KINDS = (nn.Conv2d, nn.Linear)
 

@@ -6,10 +6,10 @@ sequence of its groups, filter by filter:
 * plain: the shift set (N exponents, ascending, of p = ceil(log2 B) bits each; for SWIS-C the lowest one),
   then for each of M weights its sign (1 is negative) and its N mask bits, lowest exponent first. Every group
   has the same length, M (1 + N) + N p bits (SWIS-C: M (1 + N) + p); a filter's last one is padded with zeros.
-* compact: first, with 4 bits for each of the 2^N masks, the lengths of a canonical Huffman code (all 0:
-  masks have N bits); then every group: its shift set's rank among the candidate sets, and for each weight,
-  padding left out, its mask and, unless the mask is empty, its sign. Groups differ in length, so they
-  are decoded in order.
+* compact: first a bit that says whether masks are Huffman coded and, if they are, 4 bits for each of the
+  2^N masks, the lengths of a canonical code (otherwise masks have N bits); then every group: its shift
+  set's rank among the candidate sets, and for each weight, padding left out, its mask and, unless that
+  is empty, its sign. Groups differ in length, so they are decoded in order.
 
 Codes without shift sets (truncate, round, uniform, base) are groups of one weight without a shift field;
 their mask is the magnitude, bits that are always zero left out.
@@ -76,12 +76,22 @@ def pack(codes: np.ndarray, fields: np.ndarray | None, layout: Layout) -> tuple[
 
     ``codes`` [filters, weights] are what ``decompose`` gave, ``fields`` uint8 [filters, groups] its shift
     sets (None for codes without). The parts are sign, mask, shift and metadata (the lengths of
-    the Huffman code, and what fills the last byte); together they are 8 bits for each byte.
+    the Huffman code, and what fills the last byte); together they are 8 bits for each byte. Raises
+    ``ValueError`` for codes of another shape or that their shift sets cannot express.
     """
     masks = _mask_bits(layout)
+    groups = -(-layout.weights // layout.weights_per_group)
+    if codes.shape != (layout.filters, layout.weights) or (
+        fields is not None and fields.shape != (layout.filters, groups)
+    ):
+        raise ValueError(f"codes or shift sets have other shapes than {layout} says")
+    if codes.size and max(-int(codes.min()), int(codes.max())) >= 1 << layout.magnitude_bits:
+        raise ValueError(f"codes do not fit {layout.magnitude_bits} magnitude bits")
     sets = [sum(1 << s for s in chosen) for chosen in layout.sets]
     if fields is None:
-        fields = np.full((layout.filters, layout.weights), sets[0], np.uint8)
+        fields = np.full((layout.filters, groups), sets[0], np.uint8)
+    if not np.isin(fields, sets).all():
+        raise ValueError("a shift set is none of the candidates")
     compact = layout.coding == "compact"
     extract = _extract_table(sets, layout.magnitude_bits)
     set_codes, set_bits = layout.set_codes()
@@ -95,15 +105,20 @@ def pack(codes: np.ndarray, fields: np.ndarray | None, layout: Layout) -> tuple[
         )
         lengths = _huffman_lengths(counts, masks)
     words, used = _huffman_codes(lengths, masks)
-    header = 4 * len(lengths) if compact else 0
+    coded = bool(lengths.any())
+    header = int(compact) + 4 * len(lengths) * coded
     largest = header + fields.size * (set_bits + layout.weights_per_group * (1 + int(used.max())))
     out = np.zeros(largest // 32 + 2, np.uint32)
-    for mask in range(len(lengths) if compact else 0):
-        out[mask // 8] |= np.uint32(lengths[mask] << (4 * (mask % 8)))
+    if coded:
+        at = _put(out, 0, 1, 1)
+        for length in lengths:
+            at = _put(out, at, length, 4)
     end, signs, mask_total = _pack(
         *(codes.reshape(-1), layout.weights, layout.weights_per_group, fields.reshape(-1), extract),
         *(code_of_field, set_bits, words, used, compact, out, header),
     )
+    if end < 0:
+        raise ValueError("a code is not a sum of its shift set's powers of two")
     payload = out.view(np.uint8)[: -(-end // 8)].copy()
     bits = {"sign": int(signs), "mask": int(mask_total), "shift": fields.size * set_bits}
     return payload, bits | {"metadata": 8 * len(payload) - sum(bits.values())}
@@ -117,16 +132,17 @@ def unpack(payload: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]
     masks = _mask_bits(layout)
     fields_of_sets = [sum(1 << s for s in chosen) for chosen in layout.sets]
     compact = layout.coding == "compact"
+    if layout.filters * layout.weights > 8 * len(payload):  # before memory is taken for them
+        raise InputError(f"a packed layer has {len(payload)} bytes, too few for what it declares")
     words = np.zeros(len(payload) // 4 + 4, np.uint32)
     words.view(np.uint8)[: len(payload)] = payload
     lengths = np.zeros(1 << masks, np.int64)
-    header = 0
-    if compact:
-        header = 4 * len(lengths)
+    header = int(compact)
+    if compact and words[0] & 1:
+        header += 4 * len(lengths)
         if 8 * len(payload) < header:
             raise InputError("a packed layer is shorter than its own header")
-        places = np.arange(len(lengths))
-        lengths = (words[places // 8] >> (4 * (places % 8)).astype(np.uint32)).astype(np.int64) & 15
+        lengths = np.array([_peek(words, 1 + 4 * mask, 4) for mask in range(len(lengths))])
     set_codes, set_bits = layout.set_codes()
     order = np.argsort(set_codes)
     groups = -(-layout.weights // layout.weights_per_group)
@@ -138,7 +154,7 @@ def unpack(payload: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]
         *(*_decoder(lengths, masks), masks, compact),
         *(_deposit_table(fields_of_sets, masks), codes.reshape(-1), fields.reshape(-1)),
     )
-    if end < 0 or -(-end // 8) != len(payload):
+    if end < 0 or -(-end // 8) != len(payload) or int(payload[-1:].sum()) >> (end - 1) % 8 + 1:
         raise InputError("a packed layer is not whole: its bits do not end where its weights do")
     return codes, fields
 
@@ -185,7 +201,8 @@ def _huffman_lengths(counts: np.ndarray, masks: int) -> np.ndarray:
         if lengths.max(initial=0) <= _LONGEST:
             break
         floor = max(1, 2 * floor)
-    pays = int((counts * lengths).sum()) < masks * int(counts.sum())
+    header = 4 * len(counts)
+    pays = int((counts * lengths).sum()) + header < masks * int(counts.sum())
     return lengths if pays else np.zeros_like(lengths)
 
 
@@ -216,7 +233,7 @@ def _decoder(lengths: np.ndarray, masks: int) -> tuple[np.ndarray, np.ndarray, i
     return symbols, sizes, longest
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _count(codes, weights, per_group, fields, extract, counts):
     groups = -(-weights // per_group)
     for row in range(len(codes) // weights):
@@ -235,7 +252,7 @@ def _put(out, at, value, width):
     return at + width
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _pack(codes, weights, per_group, fields, extract, code_of_field, set_bits, words, used, compact, out, at):
     signs = masks = 0
     groups = -(-weights // per_group)
@@ -250,6 +267,8 @@ def _pack(codes, weights, per_group, fields, extract, code_of_field, set_bits, w
                     signs, masks, at = signs + 1, masks + used[0], at + 1 + used[0]
                 continue
             code = np.int64(codes[start + i])
+            if abs(code) & ~np.int64(field):
+                return -1, 0, 0
             mask = extract[field, abs(code)]
             negative = np.uint64(code < 0)
             if not compact:
@@ -271,7 +290,7 @@ def _peek(words, at, width):
     return np.int64((both >> np.uint64(at & 31)) & ((np.uint64(1) << np.uint64(width)) - np.uint64(1)))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _unpack(
     words,
     total,
@@ -303,20 +322,18 @@ def _unpack(
         fields[group] = field
         start, size = row * weights + number * per_group, min(per_group, weights - number * per_group)
         for i in range(per_group if not compact else size):
-            negative = False
-            if not compact:
-                negative = _peek(words, at, 1) == 1
-                mask = _peek(words, at + 1, masks)
-                at += 1 + masks
-            else:
-                bits = _peek(words, at, longest)
-                mask = np.int64(symbols[bits])
-                at += sizes[bits]
-                if sizes[bits] == 0 and longest > 0:
+            window = _peek(words, at, 32)
+            if compact:
+                known_bits = window & ((1 << longest) - 1)
+                mask, length = np.int64(symbols[known_bits]), np.int64(sizes[known_bits])
+                if length == 0:
                     return -1
-                if mask:
-                    negative = _peek(words, at, 1) == 1
-                    at += 1
+                negative = mask != 0 and (window >> length) & 1 == 1
+                at += length + (mask != 0)
+            else:
+                negative = window & 1 == 1
+                mask = (window >> 1) & ((1 << masks) - 1)
+                at += 1 + masks
             if i < size:
                 magnitude = deposit[field, mask]
                 codes[start + i] = -magnitude if negative else magnitude

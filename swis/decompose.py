@@ -6,6 +6,7 @@ not state (the selection, the metric's alpha, tie breaking, the layout) is recon
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -18,6 +19,7 @@ from swis.search import nearest
 
 METHODS = ("swis", "swis_c", "truncate", "round")
 SELECTIONS = ("nearest", "joint")
+LARGEST_JOINT_GROUP = 64  # its time and memory grow with the square of the group
 
 # Groups handled at once by the torch search: bounds memory; the result does not depend on it.
 _CHUNK_GROUPS = 1 << 18
@@ -123,17 +125,20 @@ def decompose(
     ([[66, -2, 64, 2]], [1, 6])
     """
     _check(method, shifts, magnitude_bits)
-    if group_size < 1 or alpha < 0:
-        raise ValueError(f"group_size must be >= 1 and alpha >= 0, not {group_size} and {alpha}")
+    if group_size != int(group_size) or group_size < 1 or not 0 <= alpha < math.inf:
+        raise ValueError(f"group_size must be >= 1 and alpha >= 0, finite, not {group_size} and {alpha}")
     if selection not in SELECTIONS:
         raise ValueError(f"selection is one of {SELECTIONS}, not {selection!r}")
-    if codes.ndim != 2 or codes.is_floating_point():
+    if selection == "joint" and group_size > LARGEST_JOINT_GROUP:
+        raise ValueError(f"joint selection is for groups of up to {LARGEST_JOINT_GROUP}, not {group_size}")
+    if codes.ndim != 2 or codes.is_floating_point() or codes.is_complex():
         raise ValueError(f"codes must be integers [filters, weights], not {codes.dtype} {list(codes.shape)}")
     largest = max(abs(int(value)) for value in codes.aminmax()) if codes.numel() else 0
     if largest >= 2**magnitude_bits:
         raise ValueError(f"codes reach {largest}, more than {magnitude_bits} magnitude bits hold")
 
     sets = candidate_sets(method, shifts, magnitude_bits)
+    group_size = min(int(group_size), max(1, codes.shape[1]))  # what is beyond a filter is padding
     settings = (group_size, alpha, torch.get_num_threads())
     if method == "truncate":
         kept = sum(2**s for s in sets[0])

@@ -61,7 +61,7 @@ def _part(codes, weights, group_size, first, last, out, chosen, tables, sets) ->
         _plain(*where, solve, tables.by_code, tables.alpha, sets, tables.fields, out, chosen)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _fast(
     codes, weights, group_size, first, last, solve, errors, alpha, index_bits, sets, fields, out, chosen
 ):
@@ -97,7 +97,7 @@ def _fast(
             chosen[group + lane] = fields[winner]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _plain(codes, weights, group_size, first, last, solve, by_code, alpha, sets, fields, out, chosen):
     square, total = np.empty(by_code.shape[1], np.int64), np.empty(by_code.shape[1], np.int64)
     levels = np.zeros(max(group_size, 4), np.int64)
@@ -220,9 +220,8 @@ def _programme(codes, start, size, j, sets, alpha, slack, bound, chosen):
             error = errors[i, k]
             for t in range(low[i + 1], high[i + 1] + 1):
                 value = square[i + 1, t - low[i + 1]] + error * error
-                place = t + error - low[i]
-                if value < square[i, place]:
-                    square[i, place] = value
+                column = t + error - low[i]
+                square[i, column] = min(square[i, column], value)
     for t in range(low[0], high[0] + 1):
         metric = square[0, t - low[0]] + alpha * (t * t)
         bound = min(bound, metric)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numba import njit
 from torch import Tensor
 
 
@@ -32,3 +34,18 @@ def sqnr_db(reference: Tensor, approximation: Tensor) -> float:
     if noise == 0:
         return float("inf")
     return float(10 * torch.log10(reference.square().sum() / noise))
+
+
+@njit(nogil=True)
+def total_metric(codes, approximated, group_size, alpha):
+    """Add up M x MSE++ over all groups of two arrays of codes [filters, weights], in squared steps."""
+    total = 0.0
+    for row in range(codes.shape[0]):
+        for start in range(0, codes.shape[1], group_size):
+            square = bias = 0
+            for i in range(start, min(start + group_size, codes.shape[1])):
+                error = np.int64(approximated[row, i]) - np.int64(codes[row, i])
+                square += error * error
+                bias += error
+            total += square + alpha * (bias * bias)
+    return total

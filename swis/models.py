@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from swis.config import ModelConfig
 from swis.errors import InputError
+from swis.files import write_atomically
 
 # What metadata of a checkpoint written by ``save_checkpoint`` says about its network's input.
 _INPUT_KEYS = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
@@ -92,9 +93,7 @@ def save_checkpoint(network: Network, path: Path, facts: dict[str, str]) -> None
         for key, value in network.module.state_dict().items()
     }
     metadata = _facts(network.architecture, network.kwargs, network.inputs) | facts
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata)
-    path.chmod(0o644)  # safetensors' own mode is for the owner only
+    write_atomically(path, lambda partial: save_file(tensors, partial, metadata))
 
 
 def _network(module: nn.Module, config: ModelConfig, weights: str, metadata: dict[str, str]) -> Network:

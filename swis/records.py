@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import subprocess
-import tempfile
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from swis.errors import InputError
+from swis.files import write_atomically
 
 # Raised when the meaning of a column or of a configuration key changes: older rows are then
 # recomputed instead of reused.
@@ -122,13 +122,15 @@ def write_row(row: dict[str, Any], folder: Path) -> pd.DataFrame:
     row |= provenance() | {"schema_version": SCHEMA_VERSION, "created": created}
     table = SCHEMA.validate(pd.DataFrame([row]))
     if row["status"] == "ok" or read_row(row["key"], folder) is None:
-        _rename_into(folder / f"{row['key']}.parquet", lambda path: table.to_parquet(path, **_PLAIN_PARQUET))
+        write_atomically(
+            folder / f"{row['key']}.parquet", lambda path: table.to_parquet(path, **_PLAIN_PARQUET)
+        )
     return table
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table that is not of rows of results, with provenance in every line, by rename."""
-    _rename_into(path, lambda partial: table.assign(**provenance()).to_parquet(partial, index=False))
+    write_atomically(path, lambda partial: table.assign(**provenance()).to_parquet(partial, index=False))
 
 
 def read_row(key: str, folder: Path) -> pd.DataFrame | None:
@@ -174,7 +176,7 @@ def load_table(results_dir: str | Path = "results/runs") -> pd.DataFrame:
 
 def write_logits(logits: Tensor, key: str, folder: Path) -> None:
     """Keep the logits [images, classes] of a float reference beside the rows."""
-    _rename_into(_logits_path(key, folder), lambda path: save_file({"logits": logits.contiguous()}, path))
+    write_atomically(_logits_path(key, folder), lambda path: save_file({"logits": logits.contiguous()}, path))
 
 
 def read_logits(key: str, folder: Path) -> Tensor | None:
@@ -186,18 +188,6 @@ def read_logits(key: str, folder: Path) -> Tensor | None:
 def _logits_path(key: str, folder: Path) -> Path:
     # the underscore hides the folder from readers that take results_dir as one parquet data set
     return folder / "_references" / f"{key}.safetensors"
-
-
-def _rename_into(path: Path, write: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix="_", suffix=".partial")
-    os.close(handle)
-    try:
-        write(partial)
-        Path(partial).chmod(0o644)  # mkstemp's own mode would hide the row from colleagues
-        Path(partial).replace(path)
-    finally:
-        Path(partial).unlink(missing_ok=True)
 
 
 @cache

@@ -1,5 +1,8 @@
 """The search for the best shift set of every group, compiled by Numba for the CPU.
 
+Compiling takes about a second in every process. It is not cached on disk: Numba would not notice
+that a function which it inlined from another file has changed.
+
 Every path below gives the same answer: the fast one for processors with the right instructions, the
 plain one for all others and for what the fast one's integers could not hold.
 """
@@ -29,21 +32,6 @@ def nearest(
     field of each group's set [filters, groups]. Of equal sets the first wins.
     """
     return run_parts(_part, codes, group_size, threads, Tables(table, fields, codes.dtype, alpha, group_size))
-
-
-@njit(nogil=True, cache=True)
-def total_metric(codes, approximated, group_size, alpha):
-    """Add up M x MSE++ over all groups of two arrays of codes [filters, weights], in squared steps."""
-    total = 0.0
-    for row in range(codes.shape[0]):
-        for start in range(0, codes.shape[1], group_size):
-            square = bias = 0
-            for i in range(start, min(start + group_size, codes.shape[1])):
-                error = np.int64(approximated[row, i]) - np.int64(codes[row, i])
-                square += error * error
-                bias += error
-            total += square + alpha * (bias * bias)
-    return total
 
 
 class Tables:
@@ -112,7 +100,7 @@ def _part(codes, weights, group_size, first, last, out, chosen, tables) -> None:
     _blocks(codes, weights, group_size, first, last, *errors, *results)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _in_place(codes, first, last, errors, alpha, index_bits, fields, out, chosen):
     magnitudes, best = np.empty(64, np.int8), np.empty((2, 16), np.int32)
     for group in range(first, last, 16):
@@ -128,7 +116,7 @@ def _in_place(codes, first, last, errors, alpha, index_bits, fields, out, chosen
             chosen[group + lane] = fields[best[1, lane]]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _blocks(codes, weights, group_size, first, last, errors, alpha, index_bits, fields, out, chosen):
     slices = (group_size + 3) // 4
     block, result = np.zeros(slices * 64, np.int8), np.empty(slices * 64, np.int8)
@@ -165,7 +153,7 @@ def place(group, groups, weights, group_size):
     return row * weights + number * group_size, min(group_size, weights - number * group_size)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _plain(codes, weights, group_size, first, last, by_code, levels, alpha, fields, out, chosen):
     sets = by_code.shape[1]
     square, total = np.empty(sets, np.int64), np.empty(sets, np.int64)

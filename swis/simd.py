@@ -9,17 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, config
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
-_features = binding.get_host_cpu_features()
-AVAILABLE = all(_features.get(name) for name in ("avx512bw", "avx512vbmi", "avx512vnni"))
+
+def _available() -> bool:
+    if config.DISABLE_JIT or config.CPU_NAME or config.CPU_FEATURES:
+        return False  # Numba compiles for another processor than this one, or not at all
+    features = get_host_cpu_features().split(",")
+    return all(f"+{name}" in features for name in ("avx512bw", "avx512vbmi", "avx512vnni"))
+
+
+AVAILABLE = _available()
 
 LANES = 16  # groups in a block: one 32-bit lane each, of four weights
 TABLE = 128  # entries of an error table: magnitudes of up to 7 bits
-LARGEST_ALPHA, LARGEST_GROUP = 32, 64  # the metric of every possible winner fits 32 bits with its index
+# A winner's metric must fit 32 bits beside its index. No winner is worse than the top N exponents with
+# their largest error e = 2^(7 - N) - 1, and alpha (M e)^2 + M e^2 < 2^(32 - index bits) for N = 1
+# (e = 63, 3 index bits) and, by more, for all other N.
+LARGEST_ALPHA, LARGEST_GROUP = 32, 64
 
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _BYTES, _WORDS = ir.VectorType(_I8, 64), ir.VectorType(_I32, LANES)

@@ -133,6 +133,45 @@ def test_a_payload_of_another_length_is_refused(coding, damage):
         unpack(damage(payload), layout)
 
 
+def test_bits_that_fill_the_last_byte_are_zero():
+    layout = Layout("swis", 1, 3, 2, 3, 7, "plain")  # 15 bits
+    payload, _ = pack(*encoded(layout, 0, 32), layout)
+    payload[-1] |= 0x80
+    with pytest.raises(InputError, match="not whole"):
+        unpack(payload, layout)
+
+
+def test_a_layer_larger_than_its_payload_is_refused_before_memory_is_taken():
+    with pytest.raises(InputError, match="too few for what it declares"):
+        unpack(np.zeros(3, np.uint8), Layout("swis", 10**9, 10**9, 2, 4, 7, "plain"))
+
+
+@pytest.mark.parametrize(
+    ("codes", "fields", "message"),
+    [
+        ([[5, 7, -127, 1]], [[3]], "not a sum of its shift set's powers"),
+        ([[1, 2, 3, 0]], [[7]], "none of the candidates"),
+        ([[1, 2, 300, 0]], [[3]], "do not fit 7"),
+        ([[1, 2, 3]], [[3]], "other shapes"),
+        ([[1, 2, 3, 0]], [[3, 3]], "other shapes"),
+    ],
+)
+def test_codes_that_the_layout_cannot_hold_are_refused(codes, fields, message):
+    with pytest.raises(ValueError, match=message):
+        pack(np.array(codes), np.array(fields, np.uint8), Layout("swis", 1, 4, 2, 4, 7, "plain"))
+
+
+@settings(max_examples=100, deadline=None)
+@given(layers())
+def test_compact_is_at_most_a_bit_longer_than_plain(layer):
+    layout, codes, fields = layer
+    plain, compact = (
+        sum(pack(codes, fields, Layout(**{**vars(layout), "coding": coding}))[1].values())
+        for coding in CODINGS
+    )
+    assert compact <= plain + 8  # one bit may begin a byte
+
+
 def test_a_set_that_is_none_is_refused():
     layout = Layout("swis", 1, 4, 2, 4, 7, "plain")
     with pytest.raises(InputError, match="not whole"):

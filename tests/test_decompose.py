@@ -11,6 +11,7 @@ from swis import simd
 from swis.decompose import (
     METHODS,
     SELECTIONS,
+    Decomposition,
     _nearest_in_torch,
     candidate_sets,
     decompose,
@@ -196,25 +197,43 @@ def test_the_result_does_not_depend_on_parts_and_threads(path, monkeypatch, grou
     assert torch.equal(whole.shift_sets, parts.shift_sets)
 
 
+def in_every_way(monkeypatch, *case) -> list[Decomposition]:
+    results = [decompose(*case)]
+    with monkeypatch.context() as context:
+        context.setattr("swis.simd.AVAILABLE", False)
+        results.append(decompose(*case))
+    with monkeypatch.context() as context:
+        context.setattr("swis.decompose.nearest", search_in_torch)
+        results.append(decompose(*case))
+    return results
+
+
+@pytest.mark.parametrize("weights", [128, 129])  # 128: groups of four lie in place
 @pytest.mark.parametrize("bits", range(4, 9))
 @pytest.mark.parametrize("group_size", [1, 2, 3, 4, 5, 8, 16, 33, 64, 100])
-def test_every_path_gives_the_same_result(monkeypatch, bits, group_size):
+def test_every_path_gives_the_same_result(monkeypatch, bits, group_size, weights):
     generator = torch.Generator().manual_seed(bits)
-    shape = (37, 129)
+    shape = (37, weights)
     codes = (torch.randn(shape, generator=generator) * 2 ** (bits - 2)).round()
     codes = codes.clamp(1 - 2**bits, 2**bits - 1).long()
     for method, shifts in product(METHODS, range(1, bits + 1)):
-        case = (codes, method, shifts, group_size, 1.0, bits)
-        usual = decompose(*case)
-        with monkeypatch.context() as context:
-            context.setattr("swis.simd.AVAILABLE", False)
-            plain = decompose(*case)
-        with monkeypatch.context() as context:
-            context.setattr("swis.decompose.nearest", search_in_torch)
-            torch_result = decompose(*case)
-        for other in (plain, torch_result):
-            assert torch.equal(usual.codes, other.codes)
-            assert torch.equal(usual.shift_sets, other.shift_sets)
+        for alpha in (0.0, 1.0, 3.0) if method == "swis" else (1.0,):
+            first, *others = in_every_way(monkeypatch, codes, method, shifts, group_size, alpha, bits)
+            for other in others:
+                assert torch.equal(first.codes, other.codes)
+                assert torch.equal(first.shift_sets, other.shift_sets)
+
+
+@pytest.mark.parametrize("shifts", range(1, 8))
+def test_the_largest_metrics_fit_the_fast_path_s_integers(monkeypatch, shifts):
+    group_size, alpha = simd.LARGEST_GROUP, float(simd.LARGEST_ALPHA)
+    codes = torch.full((3, group_size), 127)
+    codes[1] = torch.randint(64, 128, (group_size,), generator=torch.Generator().manual_seed(0))
+    codes[2] = 95  # halfway between 64 and 127, nearly: the largest errors of both sides
+    first, *others = in_every_way(monkeypatch, codes, "swis", shifts, group_size, alpha, 7)
+    for other in others:
+        assert torch.equal(first.codes, other.codes)
+        assert torch.equal(first.shift_sets, other.shift_sets)
 
 
 def joint_oracle(group: list[int], sets: list[tuple], alpha: float) -> tuple[list[int], tuple]:
@@ -294,6 +313,9 @@ def test_layout_is_kernel_rows_then_columns_then_channels():
         ({"shifts": 0}, "shifts must be in 1..7"),
         ({"group_size": 0}, "group_size"),
         ({"alpha": -1.0}, "alpha"),
+        ({"alpha": float("inf")}, "alpha"),
+        ({"alpha": float("nan")}, "alpha"),
+        ({"selection": "joint", "group_size": 65}, "groups of up to 64"),
         ({"selection": "best"}, "selection is one of"),
         ({"magnitude_bits": 9}, "magnitude_bits"),
         ({"codes": torch.tensor([[128]])}, "codes reach 128"),
