@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING as NO_DEFAULT
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -191,6 +192,12 @@ class RecipeConfig:
         _require(len(self.stages) > 0, "recipe.stages is empty; a training has at least one")
 
 
+_OF_THE_FILE = (
+    *("methods", "bits", "group_size", "alpha", "selection", "magnitude_bits", "granularity", "clip"),
+    *("skip", "fold_bn", "activation_bits"),
+)
+
+
 @dataclass
 class Config:
     """Everything one run needs; conf/config.yaml holds the defaults with a line on each."""
@@ -233,6 +240,10 @@ class Config:
         _require(1 <= self.bits <= b, f"bits (shifts) must be in 1..{b} (magnitude_bits), not {self.bits:g}")
         _require(self.group_size >= 1, f"group_size must be at least 1, not {self.group_size}")
         _require(0 <= self.alpha < math.inf, f"alpha must be at least 0, and finite, not {self.alpha:g}")
+        _require(
+            self.selection is Selection.nearest or self.group_size <= 64,
+            f"selection=joint is for group_size up to 64, not {self.group_size}",
+        )
         _require(len(self.methods) > 0, f"methods is empty; name at least one of {', '.join(Method)}")
         _require(
             self.activation_bits is None or 2 <= self.activation_bits <= 16,
@@ -246,6 +257,13 @@ class Config:
             self.weights is None or self.task is Task.evaluate,
             "weights=FILE, a packed network, goes with task=evaluate",
         )
+        if self.weights is not None:
+            for known in fields(self):
+                default = known.default if known.default_factory is NO_DEFAULT else known.default_factory()
+                _require(
+                    known.name not in _OF_THE_FILE or getattr(self, known.name) == default,
+                    f"a packed file has its own {known.name}; leave it out beside weights=FILE",
+                )
         _require(self.batch_size >= 1, f"batch_size must be at least 1, not {self.batch_size}")
         _require(self.seed >= 0, f"seed must be at least 0, not {self.seed}")
 

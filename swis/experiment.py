@@ -14,16 +14,15 @@ import torch
 from torch import Tensor
 
 from swis import records
-from swis.apply import WeightFormat, weight_layers
+from swis.apply import WeightFormat, encode, encode_layers, plain_copy
 from swis.config import Config, Task
 from swis.data import Split, loader, open_split
-from swis.decompose import to_filters
 from swis.errors import RunFailed
 from swis.evaluate import predict, score
+from swis.files import check_output
 from swis.models import Network, load_network, new_network, save_checkpoint
 from swis.packed import load_packed, save_packed
 from swis.packed_study import prepare_packed
-from swis.quantizer import quantize
 from swis.report import storage, storage_summary, summary
 from swis.storage import storage_table
 from swis.study import Study, formats, pick_device, prepare
@@ -110,44 +109,54 @@ def _warn_if_off(network: Network, split: Split, top1: float) -> None:
 
 def pack_network(config: Config) -> str:
     """Write the configured network as a packed file, in the first of the configured methods."""
+    path = Path(config.out)
+    check_output(path, config.force)
     study = prepare(config)
     form = next(form for form in formats(config) if form.method == config.methods[0])
-    path = Path(config.out)
+    few_bits = config.activation_bits is not None
     save_packed(
         path,
         study.network,
         form,
         coding=str(config.coding),
-        skip=study.skip,
+        skip=config.skip,
         fold_bn=config.fold_bn,
         label=config.model.label,
         activation_bits=config.activation_bits,
-        ranges=study.ranges if config.activation_bits is not None else {},
+        activation_range=str(config.activation.range) if few_bits else None,
+        ranges=study.ranges if few_bits else {},
     )
     return f"{storage(load_packed(path))}\n\nin {path}; to measure it: python run.py weights={path}"
 
 
 def measure_storage(config: Config) -> str:
-    """Write the table of ``swis.storage`` for the network and for Gaussian weights of the same shapes."""
-    network = load_network(config.model)
+    """Write the table of ``swis.storage`` for the network and for Gaussian weights of the same shapes.
+
+    Layers in ``skip`` are left out, and a weight that several layers share counts once.
+    """
+    path = Path(config.out)
+    check_output(path, config.force)
+    study = prepare(config)
+    form = WeightFormat(
+        "base",
+        magnitude_bits=config.magnitude_bits,
+        granularity=str(config.granularity),
+        clip=str(config.clip),
+    )
     generator = torch.Generator().manual_seed(config.seed)
-    weights = {
-        name: (layer.weight.detach(), torch.randn(layer.weight.shape, generator=generator))
-        for name, layer in weight_layers(network.module).items()
+    encoded = encode_layers(plain_copy(study.base_module), form)
+    distinct = {id(layer): name for name, layer in encoded.items() if name not in study.skip}
+    real = {name: encoded[name].codes for name in distinct.values()}
+    gaussian = {
+        name: encode(torch.randn(encoded[name].shape, generator=generator), form).codes
+        for name in distinct.values()
     }
     tables = []
-    for number, source in enumerate((network.weights, "gaussian")):
-        codes = {
-            name: to_filters(
-                quantize(pair[number], config.magnitude_bits, str(config.granularity), str(config.clip)).codes
-            )
-            for name, pair in weights.items()
-        }
-        table = storage_table(codes, config.magnitude_bits)
+    for source, layers in ((study.network.weights, real), ("gaussian", gaussian)):
+        table = storage_table(layers, config.magnitude_bits)
         table.insert(0, "weights", source)
         table.insert(0, "model", config.model.label)
         tables.append(table)
-    path = Path(config.out)
     whole = pd.concat(tables, ignore_index=True)
     records.write_table(whole.assign(config=json.dumps(asdict(config))), path)
     return f"{storage_summary(tables[0])}\n\n{len(whole)} rows in {path}"

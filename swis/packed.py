@@ -2,10 +2,11 @@
 
 The file is safetensors. For every weight layer it holds ``LAYER.weight.packed``, the bits that ``swis.codec``
 describes, and ``LAYER.weight.scale``; all other tensors of the network are there as they are. The
-metadata, JSON, say how to read it: ``format``, ``version``, ``sha256`` (of everything else), ``network``
-(architecture, arguments, input, what the weights were), ``form`` (of all layers but those in ``skip``),
-``layers`` (each one's format, shape and bits), ``coding``, ``fold_bn`` and ``activations`` (bits and ranges,
-if they were calibrated).
+metadata have one entry, ``swis``, JSON: ``version``, ``sha256`` (of everything else), ``network``
+(architecture, arguments, input, what the weights were), ``form`` (of all layers but those that match
+``skip``), ``layers`` (each one's format, shape and bits), ``aliases`` (tensors that are a packed weight
+again), ``coding``, ``fold_bn`` and ``activations`` (bits and ranges, if they were calibrated). The same
+network gives the same file, byte for byte.
 """
 
 from __future__ import annotations
@@ -17,21 +18,24 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from swis.activations import ActivationRange
-from swis.apply import Encoded, WeightFormat, encode_layers, plain_copy
+from swis.apply import Encoded, WeightFormat, encode_layers, plain_copy, skipped_layers, weight_layers
 from swis.codec import CODINGS, Layout, pack, unpack
 from swis.config import ModelConfig
 from swis.errors import InputError
+from swis.files import write_atomically
 from swis.fold import fold_batch_norm
 from swis.models import Network, new_network
 
-_FORMAT, _VERSION = "swis-packed", "1"
+_VERSION = 1
+
+# Arguments of timm.create_model that would fetch weights or read files: never taken from a file.
+_REACHING_OUT = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class PackedNetwork:
     fold_bn: bool
     layers: dict[str, PackedLayer]
     activation_bits: int | None
+    activation_range: str | None
     ranges: dict[str, ActivationRange]
 
     def bits_per_weight(self) -> dict[str, float]:
@@ -78,27 +83,35 @@ def save_packed(
     fold_bn: bool = False,
     label: str = "",
     activation_bits: int | None = None,
+    activation_range: str | None = None,
     ranges: dict[str, ActivationRange] | None = None,
 ) -> None:
-    """Write a network with its weights in ``form`` as a packed file.
+    """Write a float32 network with its weights in ``form`` as a packed file.
 
-    Layers named in ``skip`` are packed in the base format. ``ranges`` are those of the layers' inputs,
-    for ``activation_bits``. Raises ``ValueError`` for an unknown coding.
+    Layers whose names match a pattern in ``skip`` are packed in the base format. ``ranges`` are those
+    of the layers' inputs, for ``activation_bits``. Raises ``ValueError`` for an unknown coding, the
+    format "float" and networks that are not float32, ``InputError`` for a pattern without a match.
     """
     if coding not in CODINGS:
         raise ValueError(f"coding is one of {CODINGS}, not {coding!r}")
+    if form.method == "float":
+        raise ValueError("the format float has no bits to pack; use base or a decomposition")
     module = plain_copy(network.module).cpu()
+    if any(
+        value.is_floating_point() and value.dtype != torch.float32 for value in module.state_dict().values()
+    ):
+        raise ValueError("packed files hold float32 networks; call network.module.float() first")
     if fold_bn:
         module = fold_batch_norm(module, network.inputs["input_size"])
     tensors, layers, first_name = {}, {}, {}
     skip = sorted(skip)
-    encoded = encode_layers(module, form, set(skip))
+    encoded = encode_layers(module, form, skipped_layers(list(weight_layers(module)), skip))
     for name, layer in encoded.items():
         if id(layer) in first_name:
             layers[name] = {"same_as": first_name[id(layer)]}
             continue
         first_name[id(layer)] = name
-        layout = _layout(layer, coding)
+        layout = _layout(layer.form, *layer.codes.shape, coding)
         fields = (
             None if layer.shift_sets is None or layout.weights_per_group == 1 else layer.shift_sets.numpy()
         )
@@ -106,13 +119,18 @@ def save_packed(
         tensors[f"{name}.weight.packed"] = torch.from_numpy(payload)
         tensors[f"{name}.weight.scale"] = layer.scale
         layers[name] = {"form": asdict(layer.form), "shape": list(layer.shape), "bits": bits}
-    weights = {f"{name}.weight" for name in encoded}
-    tensors |= {key: value for key, value in module.state_dict().items() if key not in weights}
+    packed = {id(module.get_parameter(f"{name}.weight")): name for name in first_name.values()}
+    aliases = {}
+    for key, value in module.state_dict(keep_vars=True).items():
+        if id(value) in packed:
+            aliases[key] = f"{packed[id(value)]}.weight"
+        else:
+            tensors[key] = value
     tensors = {key: value.detach().clone().contiguous() for key, value in tensors.items()}
     about = {
         "label": label,
         "architecture": network.architecture,
-        "kwargs": network.kwargs,
+        "kwargs": {key: value for key, value in network.kwargs.items() if key not in _REACHING_OUT},
         "num_classes": network.num_classes,
         "inputs": network.inputs,
         "weights": network.weights,
@@ -121,100 +139,107 @@ def save_packed(
     }
     limits = {name: [interval.low, interval.high] for name, interval in (ranges or {}).items()}
     header = {
-        "format": _FORMAT,
         "version": _VERSION,
-        "network": json.dumps(about),
-        "form": json.dumps(asdict(form)),
+        "network": about,
+        "form": asdict(form),
         "coding": coding,
-        "skip": json.dumps(skip),
-        "fold_bn": json.dumps(fold_bn),
-        "layers": json.dumps(layers),
-        "activations": json.dumps({"bits": activation_bits, "ranges": limits}),
+        "skip": skip,
+        "fold_bn": fold_bn,
+        "layers": layers,
+        "aliases": aliases,
+        "activations": {"bits": activation_bits, "range": activation_range, "ranges": limits},
     }
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    save_file(tensors, partial, header | {"sha256": _checksum(tensors, header)})
-    partial.chmod(0o644)  # safetensors' own mode is for the owner only
-    partial.replace(path)
+    header["sha256"] = _checksum(tensors, header)
+    # one entry: safetensors writes several in an order that changes
+    text = {"swis": json.dumps(header, sort_keys=True)}
+    write_atomically(Path(path), lambda partial: save_file(tensors, partial, text))
 
 
 def load_packed(path: str | Path) -> PackedNetwork:
     """Read a packed file and decode its weights; raise ``InputError`` for any other or damaged file."""
     tensors, header = _read(Path(path))
-    about, layers = json.loads(header["network"]), json.loads(header["layers"])
-    config = ModelConfig(
-        label=about["label"] or about["architecture"], name=about["architecture"], kwargs=about["kwargs"]
-    )
+    try:
+        return _decode(tensors, header)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else ""
+        raise InputError(f"{path} is not a sound packed file: {type(error).__name__} {reason}") from error
+
+
+def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork:
+    about, coding = header["network"], header["coding"]
+    if coding not in CODINGS:
+        raise ValueError(f"its coding is {coding}")
+    if reaching := _REACHING_OUT & set(about["kwargs"]):
+        raise ValueError(f"it asks for {', '.join(sorted(reaching))}")
+    label = about["label"] or about["architecture"]
+    config = ModelConfig(label=label, name=about["architecture"], kwargs=about["kwargs"])
     network = new_network(config, about["num_classes"], about["inputs"], seed=0)
     module = network.module
-    if json.loads(header["fold_bn"]):
+    if header["fold_bn"]:
         module = fold_batch_norm(module, about["inputs"]["input_size"])
     state, packed_layers = dict(tensors), {}
-    for name, entry in layers.items():
+    for name, entry in header["layers"].items():
         if "same_as" in entry:
-            state[f"{name}.weight"] = state[f"{entry['same_as']}.weight"]
             packed_layers[name] = replace(packed_layers[entry["same_as"]], bits={})
             continue
         payload, scale = (state.pop(f"{name}.weight.{part}") for part in ("packed", "scale"))
         form, shape = WeightFormat(**entry["form"]), torch.Size(entry["shape"])
-        empty = torch.empty(shape[0], shape[1:].numel(), dtype=torch.int8)
-        layout = _layout(Encoded(form, empty, None, scale, shape), header["coding"])
-        codes, fields = unpack(payload.numpy(), layout)
-        decoded = Encoded(form, torch.from_numpy(codes), torch.from_numpy(fields), scale, shape)
-        state[f"{name}.weight"] = decoded.weight()
-        packed_layers[name] = PackedLayer(form, shape[0], shape[1:].numel(), entry["bits"])
+        layout = _layout(form, shape[0], shape[1:].numel(), coding)
+        codes, _ = unpack(payload.numpy(), layout)
+        state[f"{name}.weight"] = Encoded(form, torch.from_numpy(codes), None, scale, shape).weight()
+        packed_layers[name] = PackedLayer(form, layout.filters, layout.weights, entry["bits"])
+    state |= {key: state[source] for key, source in header["aliases"].items()}
     module.load_state_dict(state)
-    activations = json.loads(header["activations"])
+    activations = header["activations"]
+    ranges = {name: ActivationRange(*limits) for name, limits in activations["ranges"].items()}
+    if unknown := set(ranges) - set(weight_layers(module)):
+        raise ValueError(f"it has activation ranges for {sorted(unknown)[0]}, which is no layer")
     metadata = {} if about["data"] is None else {"data": about["data"]}
+    origin = {"weights": about["weights"], "digest": header["sha256"], "metadata": metadata}
     return PackedNetwork(
-        replace(
-            network,
-            module=module.eval(),
-            weights=about["weights"],
-            digest=header["sha256"],
-            metadata=metadata,
-        ),
-        config.label,
-        WeightFormat(**json.loads(header["form"])),
-        header["coding"],
-        json.loads(header["skip"]),
-        json.loads(header["fold_bn"]),
+        replace(network, module=module.eval(), **origin),
+        label,
+        WeightFormat(**header["form"]),
+        coding,
+        header["skip"],
+        header["fold_bn"],
         packed_layers,
         activations["bits"],
-        {name: ActivationRange(*limits) for name, limits in activations["ranges"].items()},
+        activations["range"],
+        ranges,
     )
 
 
-def _layout(layer: Encoded, coding: str) -> Layout:
-    form = layer.form
-    filters, weights = layer.codes.shape
+def _layout(form: WeightFormat, filters: int, weights: int, coding: str) -> Layout:
     if form.method == "uniform":  # its codes have as many bits as it has shifts
         return Layout("base", filters, weights, form.shifts, 1, form.shifts, coding)
     return Layout(form.method, filters, weights, form.shifts, form.group_size, form.magnitude_bits, coding)
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, "pt") as file:
-            header = dict(file.metadata() or {})
+            metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a readable packed file: {error}") from error
-    if header.get("format") != _FORMAT:
+    if "swis" not in metadata:
         raise InputError(f"{path} is not a packed file; task=pack writes them")
-    if header.get("version") != _VERSION:
-        raise InputError(
-            f"{path} has version {header.get('version')} of the format, this code reads {_VERSION}"
-        )
-    if header.pop("sha256", None) != (checksum := _checksum(tensors, header)):
+    try:
+        header = json.loads(metadata["swis"])
+        version, claimed = header["version"], header.pop("sha256")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is damaged: its header cannot be read") from error
+    if version != _VERSION:
+        raise InputError(f"{path} has version {version} of the format, this code reads {_VERSION}")
+    if claimed != _checksum(tensors, header):
         raise InputError(f"{path} is damaged: its checksum is not that of its contents")
-    return tensors, header | {"sha256": checksum}
+    return tensors, header | {"sha256": claimed}
 
 
 def _checksum(tensors: dict[str, Tensor], header: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
-        digest.update(np.ascontiguousarray(value.numpy()).tobytes())
+        digest.update(value.contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -21,6 +21,8 @@ from swis.fold import fused
 from swis.packed import PackedNetwork, load_packed
 from swis.study import check_fit, pick_device, results_folder
 
+_OF_THE_RUN = ("weights", "data", "seed", "batch_size", "device", "results_dir")
+
 
 @dataclass(frozen=True)
 class PackedStudy:
@@ -40,6 +42,9 @@ class PackedStudy:
         """Return the columns of the row that are known before it is computed."""
         packed, form = self.packed, self.packed.form
         grouped = form.method in ("swis", "swis_c")
+        clipped = form.method != "uniform" or packed.skip  # as in Study: uniform has its own bits and clip
+        # of the run's configuration, what is not the file's own affair
+        config = {key: value for key, value in asdict(self.config).items() if key in _OF_THE_RUN}
         return {
             "key": self.key,
             "model": packed.label,
@@ -52,14 +57,15 @@ class PackedStudy:
             "group_size": form.group_size if grouped else None,
             "alpha": form.alpha if grouped else None,
             "selection": form.selection if grouped else None,
-            "magnitude_bits": form.magnitude_bits,
+            "magnitude_bits": form.magnitude_bits if clipped else None,
             "granularity": form.granularity,
-            "clip": form.clip,
+            "clip": form.clip if clipped else None,
             "skip": ",".join(packed.skip),
             "fold_bn": packed.fold_bn,
             "activation_bits": packed.activation_bits,
+            "activation_range": packed.activation_range,
             "seed": self.config.seed,
-            "config": json.dumps(asdict(self.config)),
+            "config": json.dumps(config),
         }
 
     def measure(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from swis.cost import BASELINE_BITS
+from swis.cost import BASELINE_BITS, FLOAT_BITS
 from swis.packed import PackedNetwork
 
 
@@ -39,7 +39,8 @@ def storage(packed: PackedNetwork) -> str:
     form = packed.form
     return (
         f"{packed.label}, {form.method} N={form.shifts} M={form.group_size}, {packed.coding}: "
-        f"{total:.3f} bits per weight ({shares}), {BASELINE_BITS / total:.2f}x of 8 bits"
+        f"{total:.3f} bits per weight ({shares}), {BASELINE_BITS / total:.2f}x of 8 bits, "
+        f"{FLOAT_BITS / total:.2f}x of float32"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from swis.codec import CODINGS, Layout, pack
-from swis.cost import BASELINE_BITS, layer_cost
+from swis.cost import BASELINE_BITS, FLOAT_BITS, layer_cost
 from swis.decompose import decompose
 
 GROUP_SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -22,15 +22,16 @@ SHIFTS = (1, 2, 3, 4, 5, 6)
 def storage_table(
     layers: dict[str, Tensor],
     magnitude_bits: int = 7,
-    group_sizes: Iterable[int] = GROUP_SIZES,
-    shifts: Iterable[int] = SHIFTS,
+    group_sizes: Sequence[int] = GROUP_SIZES,
+    shifts: Sequence[int] = SHIFTS,
 ) -> pd.DataFrame:
     """Measure the storage of layers' codes [filters, weights] for every method, group size and shifts.
 
-    A row per method ("swis", "swis_c", "layer", "dpred"), group_size, bits (shifts; null for "dpred")
-    and coding. ``formula_bits`` and ``weight_bits`` are bits per weight by the formula and as
-    packed, ``sign_bits``, ``mask_bits``, ``shift_bits`` and ``metadata_bits`` its parts;
-    ``compression`` is against 8 bits; ``lossless`` the fraction of groups that keep every code:
+    A row per method ("swis", "swis_c", "layer", "dpred"), group_size, bits (shifts up to the magnitude's;
+    null for "dpred") and coding. ``formula_bits`` and ``weight_bits`` are bits per weight by the formula
+    and as packed, ``sign_bits``, ``mask_bits``, ``shift_bits`` and ``metadata_bits`` its parts;
+    ``compression`` is against 8 bits, ``compression_of_float`` against 32; ``lossless`` is the fraction
+    of groups that keep every code:
 
     * swis: the bits that a group's magnitudes use are at most N; swis_c: they lie within N places;
     * layer: they lie within one set of N for the whole layer, the set that suits most groups (only
@@ -39,22 +40,18 @@ def storage_table(
       groups are lossless, without masks (formula only; after DPRed).
     """
     rows: list[dict[str, Any]] = []
-    points = [(m, n) for m in group_sizes for n in shifts]
-    for group_size, count in tqdm(points, desc="storage", leave=False):
+    for group_size in tqdm(group_sizes, desc="storage", leave=False):
         unions = {name: group_unions(codes, group_size) for name, codes in layers.items()}
-        for method in ("swis", "swis_c"):
-            lossless = _fraction(_fits(method, used, count) for used in unions.values())
-            for coding, bits in _packed_bits(layers, method, count, group_size, magnitude_bits):
-                rows.append(
-                    {"method": method, "group_size": group_size, "bits": count, "coding": coding}
-                    | bits
-                    | {"lossless": lossless}
-                )
-        layerwise = _fraction(_best_common_set(used, count, magnitude_bits) for used in unions.values())
-        rows.append({"method": "layer", "group_size": group_size, "bits": count, "lossless": layerwise})
-        if count == min(shifts):
-            bits = _dpred_bits(layers, unions, group_size, magnitude_bits)
-            rows.append({"method": "dpred", "group_size": group_size, "lossless": 1.0, **bits})
+        bits = _dpred_bits(layers, unions, group_size, magnitude_bits)
+        rows.append({"method": "dpred", "group_size": group_size, "lossless": 1.0, **bits})
+        for count in (n for n in shifts if n <= magnitude_bits):
+            point = {"group_size": group_size, "bits": count}
+            for method in ("swis", "swis_c"):
+                lossless = _fraction(_fits(method, used, count) for used in unions.values())
+                for coding, bits in _packed_bits(layers, method, count, group_size, magnitude_bits):
+                    rows.append({"method": method, "coding": coding, "lossless": lossless, **point, **bits})
+            common = _fraction(_best_common_set(used, count, magnitude_bits) for used in unions.values())
+            rows.append({"method": "layer", "lossless": common, **point})
     return pd.DataFrame(rows)
 
 
@@ -110,7 +107,7 @@ def _packed_bits(
                 "formula_bits": formula / weights,
                 "weight_bits": measured,
                 **parts,
-                "compression": BASELINE_BITS / measured,
+                **_compression(measured),
             },
         )
 
@@ -122,4 +119,8 @@ def _dpred_bits(
     needed = np.concatenate([np.ceil(np.log2(used + 1.0)) for used in unions.values()])
     total = (group_size * (1 + needed) * (needed > 0) + width).sum()  # all zeros: the number alone
     bits = total / sum(codes.numel() for codes in layers.values())
-    return {"formula_bits": bits, "compression": BASELINE_BITS / bits}
+    return {"formula_bits": bits, **_compression(bits)}
+
+
+def _compression(bits: float) -> dict[str, float]:
+    return {"compression": BASELINE_BITS / bits, "compression_of_float": FLOAT_BITS / bits}

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from swis import records
 from swis.activations import ActivationRange, observe_ranges, quantize_activations
 from swis.apply import WeightFormat, layer_macs, skipped_layers, weight_layers, with_weights
-from swis.config import Config
+from swis.config import Config, Task
 from swis.cost import network_cost
 from swis.data import Split, loader, open_split
 from swis.errors import InputError
@@ -46,11 +46,11 @@ class Study:
 
     config: Config
     network: Network
-    split: Split
+    split: Split | None
     calibration: Split | None
     skip: frozenset[str]
     device: torch.device
-    folder: Path
+    folder: Path | None
 
     @cached_property
     def macs(self) -> dict[str, int]:
@@ -154,21 +154,27 @@ class Study:
 
 
 def prepare(config: Config) -> Study:
-    """Load and check everything a study needs; raise ``InputError`` before any work starts."""
+    """Load and check everything a study needs; raise ``InputError`` before any work starts.
+
+    Only task=evaluate has a split to measure on; images to calibrate on are needed for activations of
+    few bits alone, and not for task=storage.
+    """
     device = pick_device(config.device)
     network = load_network(config.model)
-    transform, channels = network.transform(), network.channels
-    split = open_split(config.data, config.data.split).sample(config.data.limit, config.seed)
-    check_fit(config.model.label, network, split.name, split.num_classes)
-    calibration = None
-    if config.activation_bits is not None:
-        images = open_split(config.data, config.data.calibration_split)
-        calibration = images.sample(config.calibration.images, config.seed).prepared(transform, channels)
+
+    def images_of(name: str, count: int | None) -> Split:
+        images = open_split(config.data, name).sample(count, config.seed)
+        check_fit(config.model.label, network, images.name, images.num_classes)
+        return images.prepared(network.transform(), network.channels)
+
+    split = calibration = None
+    if config.task is Task.evaluate:
+        split = images_of(config.data.split, config.data.limit)
+    if config.activation_bits is not None and config.task is not Task.storage:
+        calibration = images_of(config.data.calibration_split, config.calibration.images)
     skip = skipped_layers(list(weight_layers(network.module)), config.skip)
-    folder = results_folder(config)
-    study = Study(
-        config, network, split.prepared(transform, channels), calibration, frozenset(skip), device, folder
-    )
+    folder = results_folder(config) if config.task is Task.evaluate else None
+    study = Study(config, network, split, calibration, frozenset(skip), device, folder)
     _ = study.base_module  # folding can be refused: now rather than later
     return study
 

@@ -103,7 +103,7 @@ def test_joint_selection_has_rows_of_its_own_and_the_base_none(tiny, monkeypatch
     assert joint.loc["base", "selection"] is None or pd.isna(joint.loc["base", "selection"])
 
 
-@pytest.mark.parametrize("extra", [[], ["activation_bits=null", "fold_bn=true"], ["skip=[conv_stem]"]])
+@pytest.mark.parametrize("extra", [[], ["activation_bits=null", "fold_bn=true"], ["skip=[blocks.0.*]"]])
 @pytest.mark.parametrize("coding", ["plain", "compact"])
 def test_a_packed_network_is_measured_as_it_was_before(tiny, tmp_path, monkeypatch, extra, coding):
     logits = []
@@ -123,15 +123,45 @@ def test_a_packed_network_is_measured_as_it_was_before(tiny, tmp_path, monkeypat
     after = experiment.evaluate_packed(load(packed)).iloc[0]
     assert torch.equal(logits[-1], logits[-2])
     same = ["model", "weights", "images", "method", "bits", "group_size", "top1", "top5", "cycles_per_weight"]
-    assert after[[*same, "ideal_cycles", "skip", "fold_bn"]].equals(
-        before[[*same, "ideal_cycles", "skip", "fold_bn"]]
-    )
+    same += ["ideal_cycles", "skip", "fold_bn", "activation_bits", "clip", "magnitude_bits"]
+    pd.testing.assert_series_equal(after[same], before[same], check_names=False)
+    assert pd.isna(before["activation_range"]) or after["activation_range"] == before["activation_range"]
     if coding == "plain":
         assert after["weight_bits"] == pytest.approx(before["weight_bits"], abs=0.01)
     else:
         assert after["weight_bits"] < before["weight_bits"]
     assert "swis" in run(load(packed))  # read, not measured again
     assert len(logits) == 4
+
+
+def test_packing_needs_no_images_for_float_activations(tiny, tmp_path):
+    path = tmp_path / "packed.safetensors"
+    nowhere = ["data=imagenet", f"data.root={tmp_path / 'nowhere'}"]
+    run(load([*tiny, *nowhere, "activation_bits=null", "task=pack", f"out={path}"]))
+    assert path.is_file()
+
+
+@pytest.mark.parametrize("task", ["pack", "storage"])
+def test_what_is_there_is_not_replaced_unless_asked(tiny, tmp_path, monkeypatch, task):
+    monkeypatch.setattr("swis.storage.storage_table.__defaults__", (7, (4,), (2,)))
+    path = tmp_path / "out"
+    path.write_text("precious")
+    command = [*tiny, f"task={task}", "activation_bits=null", f"out={path}"]
+    with pytest.raises(InputError, match="is there already; force=true replaces it"):
+        run(load(command))
+    assert path.read_text() == "precious"
+    run(load([*command, "force=true"]))
+    assert path.stat().st_size > 1000
+    with pytest.raises(InputError, match="is a folder; name a file"):
+        run(load([*command, f"out={tmp_path}"]))
+
+
+@pytest.mark.parametrize("bits", [4, 5])
+def test_the_storage_task_at_few_magnitude_bits(tiny, tmp_path, monkeypatch, bits):
+    monkeypatch.setattr("swis.storage.storage_table.__defaults__", (7, (4,), (2, 4, 5, 6)))
+    path = tmp_path / "storage.parquet"
+    run(load([*tiny, "task=storage", f"out={path}", f"magnitude_bits={bits}"]))
+    assert pd.read_parquet(path)["bits"].max() == bits
 
 
 def test_the_storage_task_writes_the_network_s_table_and_gaussian_weights_beside(tiny, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Packed files: the same network comes back, and nothing else passes for one."""
 
+import copy
 import json
 from dataclasses import replace
 
@@ -11,13 +12,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from swis.activations import ActivationRange
-from swis.apply import WeightFormat, layer_macs, with_weights
+from swis.apply import WeightFormat, approximate, layer_macs, with_weights
 from swis.codec import CODINGS
 from swis.config import ModelConfig
 from swis.errors import InputError
 from swis.fold import fold_batch_norm
 from swis.models import new_network
-from swis.packed import load_packed, save_packed
+from swis.packed import _checksum, load_packed, save_packed
 
 
 @pytest.fixture(scope="module")
@@ -76,17 +77,22 @@ def test_a_shared_weight_is_stored_once(network, tmp_path, monkeypatch):
         def __init__(self):
             super().__init__()
             self.a, self.b = nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)
-            self.b.weight = self.a.weight
+            self.table = nn.Embedding(4, 4)  # shares the weight, and is no weight layer
+            self.b.weight = self.table.weight = self.a.weight
 
         def forward(self, x):
             return self.b(self.a(x))
 
     network = replace(network, module=Twice())
-    monkeypatch.setattr("swis.packed.new_network", lambda *_, **__: network)
+    fresh = replace(network, module=Twice())
+    monkeypatch.setattr("swis.packed.new_network", lambda *_, **__: fresh)
     save_packed(tmp_path / "p", network, WeightFormat("swis"))
     assert [key for key in load_file(tmp_path / "p") if key.endswith("packed")] == ["a.weight.packed"]
     packed = load_packed(tmp_path / "p")
     assert packed.layers["b"].bits == {}
+    expected = approximate(network.module.a.weight, WeightFormat("swis"))
+    for shared in (packed.network.module.a, packed.network.module.b, packed.network.module.table):
+        assert torch.equal(shared.weight, expected)
 
 
 @pytest.mark.parametrize("position", [0.02, 0.3, 0.5, 0.7, 0.95, 1.0])
@@ -104,22 +110,79 @@ def test_a_cut_file_is_noticed(packed_file):
         load_packed(packed_file)
 
 
+def changed(path, change, sound_checksum: bool) -> None:
+    """Rewrite the header of a packed file; ``change`` edits it, and may edit the tensors."""
+    with safe_open(path, "pt") as file:
+        header = json.loads(file.metadata()["swis"])
+    tensors = load_file(path)
+    claimed = header.pop("sha256")
+    change(header, tensors)
+    header["sha256"] = _checksum(tensors, header) if sound_checksum else claimed
+    save_file(tensors, path, {"swis": json.dumps(header)})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": "other"}, "is not a packed file"),
-        ({"version": "2"}, "version 2 of the format, this code reads 1"),
+        ({"version": 2}, "version 2 of the format, this code reads 1"),
         ({"coding": "plain"}, "is damaged"),
-        ({"form": json.dumps({})}, "is damaged"),
-        ({"sha256": "0"}, "is damaged"),
+        ({"form": {}}, "is damaged"),
     ],
 )
 def test_a_changed_header_is_noticed(packed_file, change, message):
-    with safe_open(packed_file, "pt") as file:
-        header = file.metadata()
-    save_file(load_file(packed_file), packed_file, header | change)
+    changed(packed_file, lambda header, _: header.update(change), sound_checksum=False)
     with pytest.raises(InputError, match=message):
         load_packed(packed_file)
+
+
+def of_head(header) -> dict:
+    return header["layers"]["conv_head"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header, _: header.pop("network"),
+        lambda header, _: header.update(coding="zip"),
+        lambda header, _: header["form"].update(colour="red"),
+        lambda header, _: header["network"]["kwargs"].update(pretrained=True),
+        lambda header, _: header["network"]["kwargs"].update(checkpoint_path="weights.pth"),
+        lambda header, _: header["network"].update(architecture="no_such_model"),
+        lambda header, _: header["activations"].update(ranges={"nowhere": [0, 1]}),
+        lambda header, _: of_head(header).update(shape=[10**6, 10**6, 1, 1]),
+        lambda header, _: of_head(header).update(shape=[-1, 4, 1, 1]),
+        lambda header, _: of_head(header)["form"].update(group_size=0),
+        lambda header, _: of_head(header)["form"].update(shifts=9),
+        lambda header, _: of_head(header)["form"].update(method="base"),
+        lambda _, tensors: tensors.pop("conv_head.weight.packed"),
+        lambda _, tensors: tensors.pop("bn2.weight"),
+        lambda _, tensors: tensors.update({"conv_head.weight.scale": torch.ones(3)}),
+    ],
+)
+def test_a_file_that_is_wrong_under_a_right_checksum_is_refused(packed_file, change):
+    changed(packed_file, change, sound_checksum=True)
+    with pytest.raises(InputError, match=r"packed\.safetensors|packed layer|timm has no model"):
+        load_packed(packed_file)
+
+
+def test_the_same_network_gives_the_same_file(network, packed_file, tmp_path):
+    for number in range(3):
+        path = tmp_path / f"again{number}"
+        save_packed(path, network, WeightFormat("swis", 3), coding="compact", skip=["conv_stem"])
+        assert path.read_bytes() == packed_file.read_bytes()
+
+
+def test_arguments_that_reach_for_other_files_stay_out(network, tmp_path):
+    network = replace(network, kwargs={**network.kwargs, "checkpoint_path": "weights.pth"})
+    save_packed(tmp_path / "p", network, WeightFormat("swis"))
+    assert "checkpoint_path" not in load_packed(tmp_path / "p").network.kwargs
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_other_precisions_are_refused(network, tmp_path, dtype):
+    narrow = replace(network, module=copy.deepcopy(network.module).to(dtype))
+    with pytest.raises(ValueError, match="hold float32 networks"):
+        save_packed(tmp_path / "p", narrow, WeightFormat("swis"))
 
 
 def test_a_checkpoint_is_not_a_packed_file(tiny_checkpoint):
@@ -130,3 +193,7 @@ def test_a_checkpoint_is_not_a_packed_file(tiny_checkpoint):
 def test_unknown_codings_are_refused(network, tmp_path):
     with pytest.raises(ValueError, match="coding is one of"):
         save_packed(tmp_path / "p", network, WeightFormat("swis"), coding="zip")
+    with pytest.raises(ValueError, match="no bits to pack"):
+        save_packed(tmp_path / "p", network, WeightFormat("float"))
+    with pytest.raises(InputError, match="'nowhere' matches no layer"):
+        save_packed(tmp_path / "p", network, WeightFormat("swis"), skip=["nowhere"])

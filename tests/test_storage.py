@@ -72,6 +72,7 @@ def test_measured_bits_are_the_formula_and_compact_ones_are_fewer(table):
     compact = table[table["coding"] == "compact"].set_index(["method", "group_size", "bits"])
     coded = plain["weight_bits"] - plain["metadata_bits"]
     assert coded.to_list() == pytest.approx(plain["formula_bits"].to_list())
+    assert (plain["compression_of_float"] == 4 * plain["compression"]).all()
     assert (compact["shift_bits"] <= plain["shift_bits"]).all()
     assert (compact["sign_bits"] < plain["sign_bits"]).all()
     assert (compact["mask_bits"] <= plain["mask_bits"]).all()
