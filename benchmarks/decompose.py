@@ -8,13 +8,16 @@ is what a call adds to the resident set at its peak, output included (Linux only
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from swis import simd
+from swis.codec import CODINGS, Layout, pack, unpack
 from swis.decompose import (
+    Decomposition,
     _nearest_in_torch,
     candidate_sets,
     decompose,
@@ -61,6 +64,14 @@ def main(million_weights: float = 138.0) -> None:
                     lambda rows, m=group_size, n=shifts: decompose(rows, "swis", n, m, selection="joint"),
                 )
             )
+    for coding in CODINGS:
+        whole = decompose(codes[: max(16, round(0.1 * filters))], "swis", 4, 4)
+        layout = Layout("swis", len(whole.codes), FILTER_WEIGHTS, 4, 4, 7, coding)
+        packed, _ = pack(whole.codes.numpy(), whole.shift_sets.numpy(), layout)
+        cases += [
+            (f"pack M=4 N=4, {coding}", 0.1, lambda rows, d=whole, y=layout: _pack(rows, d, y)),
+            (f"unpack M=4 N=4, {coding}", 0.1, lambda _, p=packed, y=layout: unpack(p, y)),
+        ]
     print(f"{codes.numel() / 1e6:.0f} million weights, {threads} threads, torch {torch.__version__}")
     print(
         f"{'case':36}{'Mweights/s':>12}{'of memcpy':>11}{'x torch':>10}{'x NumPy':>10}{'x 4-bit':>9}{'MB':>7}"
@@ -116,6 +127,11 @@ def _numpy(rows: torch.Tensor) -> np.ndarray:
     errors = [table[magnitude] * sign - groups for table in _tables().numpy().astype(np.int32)]
     metrics = np.stack([(e * e).sum(1) + e.sum(1) ** 2 for e in errors])
     return np.take_along_axis(np.stack(errors), metrics.argmin(0)[None, :, None], 0)[0] + groups
+
+
+def _pack(rows: torch.Tensor, whole: Decomposition, layout: Layout) -> None:
+    part = replace(layout, filters=len(rows))
+    pack(whole.codes[: len(rows)].numpy(), whole.shift_sets[: len(rows)].numpy(), part)
 
 
 def _one_thread(rows: torch.Tensor) -> None:

@@ -2,6 +2,7 @@
 
 import re
 
+import pandas as pd
 import pytest
 from conftest import ROOT
 
@@ -83,3 +84,20 @@ def test_the_table_of_efficientnet_lite0_is_that_of_the_committed_rows():
     assert f"(float {references['float']}, 8-bit {references['base']})" in README
     assert not rows["git_dirty"].any()
     assert (rows["images"] == 500).all()
+
+
+def test_the_table_of_selections_is_that_of_the_committed_rows():
+    rows = swis.load_table(ROOT / "results" / "joint_selection").query("method == 'swis'")
+    assert not rows["git_dirty"].any()
+    values = ["mse_plus_plus", "top1"]
+    table = rows.pivot(index=["bits", "group_size"], columns="selection", values=values)
+    assert table.round(2).to_string() in README
+    assert (table["mse_plus_plus", "joint"] < table["mse_plus_plus", "nearest"]).all()
+
+
+def test_the_table_of_storage_is_that_of_the_committed_rows():
+    rows = pd.read_parquet(ROOT / "results" / "storage" / "mobilenet_v2.parquet")
+    rows = rows.query("weights != 'gaussian' and method == 'swis' and group_size in [4, 8, 16] and bits <= 4")
+    table = rows.pivot(index="bits", columns=["group_size", "coding"], values="weight_bits")
+    assert table.round(2).to_string() in README
+    assert not rows["git_dirty"].any()
