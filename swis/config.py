@@ -179,6 +179,7 @@ class RecipeConfig:
     mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
     std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
     stages: list[StageConfig] = field(default_factory=lambda: [StageConfig()])
+    average: int = 1
     batch_size: int = 64
     momentum: float = 0.9
     weight_decay: float = 5e-4
@@ -190,6 +191,10 @@ class RecipeConfig:
         _require(self.batch_size >= 2, f"recipe.batch_size must be at least 2, not {self.batch_size}")
         _require(0 < self.momentum < 1, f"recipe.momentum must be between 0 and 1, not {self.momentum:g}")
         _require(len(self.stages) > 0, "recipe.stages is empty; a training has at least one")
+        _require(
+            1 <= self.average <= len(self.stages),
+            f"recipe.average must be in 1..{len(self.stages)} (the stages), not {self.average}",
+        )
 
 
 _OF_THE_FILE = (

@@ -12,6 +12,8 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, update_bn
+from tqdm.auto import tqdm
 
 from swis import records
 from swis.apply import WeightFormat, encode, encode_layers, plain_copy
@@ -181,6 +183,9 @@ def evaluate_packed(config: Config) -> pd.DataFrame:
 def train_checkpoint(config: Config, command: str) -> str:
     """Train the configured architecture from scratch and write a checkpoint that says how.
 
+    With ``recipe.average`` above 1 it holds the mean of the weights at the ends of that many last stages
+    (stochastic weight averaging), its normalisation statistics estimated anew on the training images.
+
     An interrupted training goes on where it was when the same command is given again.
     """
     recipe = config.recipe
@@ -207,6 +212,7 @@ def train_checkpoint(config: Config, command: str) -> str:
     shared = {key: getattr(recipe, key) for key in _SHARED_BY_STAGES}
     stages = [asdict(stage) for stage in recipe.stages]
     states = [output.with_suffix(f".stage{number}.state") for number in range(len(stages))]
+    averaged = AveragedModel(network.module)
     for number, state_path in enumerate(states):
         history = [
             network.digest,
@@ -225,6 +231,12 @@ def train_checkpoint(config: Config, command: str) -> str:
             device=device,
             state_path=state_path,
         )
+        if number >= len(stages) - recipe.average:
+            averaged.update_parameters(network.module)
+    if recipe.average > 1:
+        batches = loader(train_split.prepared(transform, channels), recipe.batch_size, config.data.workers)
+        update_bn(tqdm(batches, desc="statistics of the averaged network", leave=False), averaged, device)
+        network.module.load_state_dict(averaged.module.state_dict())
 
     # what counts is the accuracy of the rounded weights in the file
     partial = output.with_name(f"partial_{output.name}")

@@ -40,6 +40,7 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["model.interpolation=foo"], "foo"),
         (["model.std=[0]"], "model.std must be above 0"),
         (["recipe.momentum=0"], "recipe.momentum"),
+        (["recipe.average=4"], "recipe.average must be in 1..3"),
         (["group_size=0"], "group_size must be at least 1, not 0"),
         (["alpha=-1"], "alpha must be at least 0, and finite, not -1"),
         (["magnitude_bits=9"], "magnitude_bits must be in 4..8"),
