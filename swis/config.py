@@ -225,7 +225,7 @@ class Config:
     activation: ActivationConfig = field(default_factory=ActivationConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     seed: int = 0
-    batch_size: int = 250
+    batch_size: int | None = None
     device: str = "auto"
     results_dir: str = "results/runs"
     force: bool = False
@@ -269,7 +269,10 @@ class Config:
                     known.name not in _OF_THE_FILE or getattr(self, known.name) == default,
                     f"a packed file has its own {known.name}; leave it out beside weights=FILE",
                 )
-        _require(self.batch_size >= 1, f"batch_size must be at least 1, not {self.batch_size}")
+        _require(
+            self.batch_size is None or self.batch_size >= 1,
+            f"batch_size must be at least 1, or null, not {self.batch_size}",
+        )
         _require(self.seed >= 0, f"seed must be at least 0, not {self.seed}")
 
     @property

@@ -84,8 +84,21 @@ def open_split(config: DataConfig, split: str) -> Split:
     return _OPENERS[config.name](config, split)
 
 
-def loader(split: Split, batch_size: int, workers: int) -> DataLoader:
-    """Batches of a prepared split in its own order."""
+# Feature maps of more pixels than this leave a CPU's caches, and their memory is not used again.
+_PIXELS_OF_A_BATCH = 1 << 20
+
+
+def loader(split: Split, batch_size: int | None, workers: int) -> DataLoader:
+    """Batches of a prepared split in its own order, by default of a million pixels.
+
+    >>> from torchvision.transforms.functional import to_tensor
+    >>> from swis.config import load
+    >>> loader(open_split(load().data, "test").prepared(to_tensor, channels=1), None, workers=0).batch_size
+    1337
+    """
+    if batch_size is None:
+        height, width = split[0][0].shape[-2:]
+        batch_size = max(1, _PIXELS_OF_A_BATCH // (height * width))
     return DataLoader(split, batch_size, num_workers=workers)
 
 
