@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-# Counting references in the innermost functions would take longer than the search: they own no memory.
-INNER = {"nogil": True, "_nrt": False}
+from swis.search import INNER
+
 NEVER = np.int64(1) << 60  # above any squared error
 
 
@@ -52,7 +52,7 @@ def sets_of(levels: np.ndarray, magnitudes: int) -> Sets:
 
 def scratch_of(group_size: int, sets: Sets) -> Scratch:
     """Allocate what a thread needs for groups of ``group_size``."""
-    chosen, tied = np.zeros((2, max(group_size, 4)), np.int64)
+    chosen, tied = np.zeros((2, 512), np.int64)  # pages: threads must not write to one line of the cache
     levels, errors = np.empty((2, group_size, sets.levels.shape[1]), np.int64)
     rows = (group_size + 1) * (2 * sets.near.shape[1] * group_size + 1) if group_size > 4 else 0
     return Scratch(

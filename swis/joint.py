@@ -11,8 +11,8 @@ import numpy as np
 from numba import njit
 
 from swis import simd
-from swis.fit import INNER, few, many, scratch_of, sets_of
-from swis.search import Tables, fill_block, place, run_parts, sums_of_group
+from swis.fit import few, many, scratch_of, sets_of
+from swis.search import INNER, Tables, fill_block, place, run_parts, sums_of_group
 
 
 def joint(
@@ -81,7 +81,7 @@ def _fast(
 
 @njit(nogil=True)
 def _plain(codes, weights, group_size, first, last, fit, sets, scratch, by_code, alpha, fields, out, chosen):
-    square, total = np.empty((by_code.shape[1], 1), np.int64), np.empty(by_code.shape[1], np.int64)
+    square, total = np.empty((by_code.shape[1], 1), by_code.dtype), np.empty(by_code.shape[1], by_code.dtype)
     groups = -(-weights // group_size)
     for group in range(first, last):
         start, size = place(group, groups, weights, group_size)

@@ -18,6 +18,8 @@ from numba import njit
 
 from swis import simd
 
+# Counting references in the innermost functions would take longer than the search: they own no memory.
+INNER = {"nogil": True, "_nrt": False}
 # Groups that one thread takes at a time: enough to forget its start, few enough to share them out.
 _PART = simd.LANES << 12
 
@@ -43,19 +45,19 @@ class Tables:
         sets, magnitudes = table.shape
         errors = table - np.arange(magnitudes, dtype=np.int16)
         self.fields = fields
-        self.alpha = float(alpha)
-        self.levels = np.ascontiguousarray(table)
-        # a row per signed code, so that a weight's errors under all sets lie side by side
-        both = np.concatenate([-errors[:, :0:-1], errors], axis=1)
-        self.by_code = np.ascontiguousarray(both.T.astype(np.int64))
-        self.index_bits = int(sets - 1).bit_length()
-        self.fast = (
-            simd.AVAILABLE
-            and dtype == np.int8
+        # no metric, alpha (M e)^2 + M e^2 with e < 2^7, exceeds 32 bits
+        integral = (
+            alpha in range(simd.LARGEST_ALPHA + 1)
             and magnitudes <= simd.TABLE
             and group_size <= simd.LARGEST_GROUP
-            and alpha in range(simd.LARGEST_ALPHA + 1)
         )
+        self.alpha = np.int32(alpha) if integral else float(alpha)
+        # rows or columns for signed codes; a code's errors under all sets lie side by side
+        self.levels = np.concatenate([-table[:, :0:-1], table], axis=1).astype(dtype)
+        both = np.concatenate([-errors[:, :0:-1], errors], axis=1)
+        self.by_code = np.ascontiguousarray(both.T.astype(np.int32 if integral else np.int64))
+        self.index_bits = int(sets - 1).bit_length()
+        self.fast = integral and simd.AVAILABLE and dtype == np.int8
         if self.fast:
             self.errors = np.zeros((sets, simd.TABLE), np.int8)
             self.errors[:, :magnitudes] = errors
@@ -88,7 +90,8 @@ def run_parts(
 def _part(codes, weights, group_size, first, last, out, chosen, tables) -> None:
     results = (tables.fields, out, chosen)
     if not tables.fast:
-        plain = (tables.by_code, tables.levels, tables.alpha)
+        least = _least_float if isinstance(tables.alpha, float) else _least_integer
+        plain = (least, tables.by_code, tables.levels, tables.alpha)
         _plain(codes, weights, group_size, first, last, *plain, *results)
         return
     errors = (tables.errors, int(tables.alpha), tables.index_bits)
@@ -154,32 +157,54 @@ def place(group, groups, weights, group_size):
 
 
 @njit(nogil=True)
-def _plain(codes, weights, group_size, first, last, by_code, levels, alpha, fields, out, chosen):
-    sets = by_code.shape[1]
-    square, total = np.empty(sets, np.int64), np.empty(sets, np.int64)
+def _plain(codes, weights, group_size, first, last, least, by_code, levels, alpha, fields, out, chosen):
+    # allocated here, so that no two threads write to the same line of the cache
+    square, total = np.empty(by_code.shape[1], by_code.dtype), np.empty(by_code.shape[1], by_code.dtype)
     groups = -(-weights // group_size)
     for group in range(first, last):
         start, size = place(group, groups, weights, group_size)
-        sums_of_group(codes, start, size, by_code, square, total)
-        best, least = 0, np.inf
-        for j in range(sets):
-            metric = square[j] + alpha * (total[j] * total[j])
-            if metric < least:
-                best, least = j, metric
+        best = least(codes, start, size, by_code, alpha, square, total)
         chosen[group] = fields[best]
         for i in range(start, start + size):
-            code = codes[i]
-            out[i] = levels[best, code] if code >= 0 else -levels[best, -code]
+            out[i] = levels[best, by_code.shape[0] // 2 + codes[i]]
 
 
-@njit(nogil=True)
+@njit(**INNER)
+def _least_integer(codes, start, size, by_code, alpha, square, total):
+    """Return the first set of least metric, without a branch: its index is part of what is compared."""
+    sums_of_group(codes, start, size, by_code, square, total)
+    best = np.int64(1) << 62
+    for j in range(by_code.shape[1]):
+        metric = square[j] + alpha * np.int64(total[j]) * np.int64(total[j])
+        best = min(best, metric << 8 | j)
+    return best & 255
+
+
+@njit(**INNER)
+def _least_float(codes, start, size, by_code, alpha, square, total):
+    sums_of_group(codes, start, size, by_code, square, total)
+    best, least = 0, np.inf
+    for j in range(by_code.shape[1]):
+        metric = square[j] + alpha * (total[j] * total[j])
+        if metric < least:
+            best, least = j, metric
+    return best
+
+
+@njit(inline="always", **INNER)
 def sums_of_group(codes, start, size, by_code, square, total):
-    """Sum the squares and the errors of a group under every set."""
-    zero = len(by_code) // 2
-    square[:] = 0
-    total[:] = 0
-    for i in range(start, start + size):
-        errors = by_code[zero + codes[i]]
-        for j in range(len(errors)):
-            total[j] += errors[j]
-            square[j] += errors[j] * errors[j]
+    """Sum the squares and the errors of a group under every set, four weights at a time."""
+    zero, end = by_code.shape[0] // 2, start + size
+    for i in range(start, end, 4):
+        a = by_code[zero + codes[i]]
+        b = by_code[zero + (codes[i + 1] if i + 1 < end else 0)]
+        c = by_code[zero + (codes[i + 2] if i + 2 < end else 0)]
+        d = by_code[zero + (codes[i + 3] if i + 3 < end else 0)]
+        if i == start:  # not added to zeros: reading what was just written takes long
+            for j in range(len(a)):
+                total[j] = a[j] + b[j] + c[j] + d[j]
+                square[j] = a[j] * a[j] + b[j] * b[j] + c[j] * c[j] + d[j] * d[j]
+        else:
+            for j in range(len(a)):
+                total[j] += a[j] + b[j] + c[j] + d[j]
+                square[j] += a[j] * a[j] + b[j] * b[j] + c[j] * c[j] + d[j] * d[j]

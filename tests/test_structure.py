@@ -14,7 +14,19 @@ from swis.config import Clip, Coding, Granularity, Method, Selection, load, regi
 
 # A module imports only modules on its left.
 FLOW = [
-    *("errors", "files", "config", "quantizer", "simd", "search", "fit", "joint", "decompose", "metrics", "cost"),
+    *(
+        "errors",
+        "files",
+        "config",
+        "quantizer",
+        "simd",
+        "search",
+        "fit",
+        "joint",
+        "decompose",
+        "metrics",
+        "cost",
+    ),
     *("apply", "fold", "activations", "data", "models", "codec", "packed", "evaluate", "train", "records"),
     *("study", "packed_study", "report", "storage", "experiment"),
 ]
