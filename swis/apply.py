@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from torch.utils.flop_counter import FlopCounterMode
 
-from swis.cost import LayerCost, layer_cost
+from swis.cost import LayerCost, layer_cost, scheduled_cost
 from swis.decompose import METHODS, decompose, from_filters, to_filters
 from swis.errors import InputError
-from swis.metrics import total_metric
+from swis.metrics import filter_metrics
 from swis.quantizer import quantize
+from swis.schedule import LayerPlan
 
 LAYER_KINDS = (nn.Conv2d, nn.Linear)
 
@@ -46,8 +48,9 @@ class Encoded:
 
     ``codes`` [filters, weights] are laid out as groups are cut; ``shift_sets`` uint8 [filters, groups]
     (bit fields) where the method has them; ``scale`` broadcasts against a weight of ``shape``;
-    ``metric`` is what the approximation of the base quantizer's codes costs: M x MSE++, summed over
-    all groups, in squared steps of that quantizer (None for methods without groups).
+    ``metrics`` float64 [filters] is what the approximation of the base quantizer's codes costs: M x MSE++,
+    summed over a filter's groups, in squared steps of that quantizer (None for the base and "uniform").
+    ``plan`` says how many shifts each filter has, if not all have those of ``form``.
     """
 
     form: WeightFormat
@@ -55,7 +58,13 @@ class Encoded:
     shift_sets: Tensor | None
     scale: Tensor
     shape: torch.Size
-    metric: float | None = None
+    metrics: np.ndarray | None = None
+    plan: LayerPlan | None = None
+
+    @property
+    def metric(self) -> float | None:
+        """M x MSE++ summed over all groups; None for methods without groups."""
+        return float(self.metrics.sum()) if self.form.method in ("swis", "swis_c") else None
 
     def weight(self) -> Tensor:
         """Return codes x scale as a float tensor of ``shape``."""
@@ -64,12 +73,17 @@ class Encoded:
         return weight.clone(memory_format=torch.contiguous_format)
 
 
-def encode(weight: Tensor, form: WeightFormat) -> Encoded:
+def encode(weight: Tensor, form: WeightFormat, plan: LayerPlan | None = None) -> Encoded:
     """Bring a weight [out, in, kh, kw] or [out, in] into a format other than "float".
+
+    A ``plan`` gives every filter a number of shifts of its own.
 
     >>> encode(torch.tensor([[1.27, 0.70]]), WeightFormat("truncate", shifts=1)).codes.tolist()
     [[64, 64]]
     """
+    if plan is not None and form.method != "base":
+        parts = {n: encode(weight, replace(form, shifts=n)) for n in np.unique(plan.shifts).tolist()}
+        return _by_filter(parts, plan, form)
     if form.method == "uniform":
         quantized = quantize(weight, form.shifts, form.granularity, "mse")
     else:
@@ -79,11 +93,31 @@ def encode(weight: Tensor, form: WeightFormat) -> Encoded:
         return Encoded(form, rows, None, quantized.scale, weight.shape)
     settings = (form.shifts, form.group_size, form.alpha, form.magnitude_bits, form.selection)
     result = decompose(rows, form.method, *settings)
-    metric = None
-    if form.method in ("swis", "swis_c"):  # the others have no groups
-        arrays = (rows.cpu().numpy(), result.codes.cpu().numpy())
-        metric = total_metric(*arrays, form.group_size, float(form.alpha))
-    return Encoded(form, result.codes, result.shift_sets, quantized.scale, weight.shape, metric)
+    arrays = (rows.cpu().numpy(), result.codes.cpu().numpy())
+    metrics = filter_metrics(*arrays, form.group_size, float(form.alpha))
+    return Encoded(form, result.codes, result.shift_sets, quantized.scale, weight.shape, metrics)
+
+
+def _by_filter(parts: dict[int, Encoded], plan: LayerPlan, form: WeightFormat) -> Encoded:
+    """Take every filter from the part with its number of shifts."""
+    any_part = next(iter(parts.values()))
+    codes, metrics = torch.empty_like(any_part.codes), None
+    shift_sets = None if any_part.shift_sets is None else torch.empty_like(any_part.shift_sets)
+    scale = any_part.scale
+    if form.method == "uniform":  # every number of bits has its own clip
+        scale = scale.new_empty(len(codes), *scale.shape[1:])
+    if any_part.metrics is not None:
+        metrics = np.empty(len(codes))
+    for n, part in parts.items():
+        mine = torch.from_numpy(plan.shifts == n)
+        codes[mine] = part.codes[mine]
+        if shift_sets is not None:
+            shift_sets[mine] = part.shift_sets[mine]
+        if form.method == "uniform":
+            scale[mine] = part.scale.expand(len(codes), *scale.shape[1:])[mine]
+        if metrics is not None:
+            metrics[mine.numpy()] = part.metrics[mine.numpy()]
+    return Encoded(form, codes, shift_sets, scale, any_part.shape, metrics, plan)
 
 
 def approximate(weight: Tensor, form: WeightFormat) -> Tensor:
@@ -128,17 +162,24 @@ def layer_macs(model: nn.Module, input_size: Sequence[int]) -> dict[str, int]:
     return {name: sum(counts.get(f"{root}.{name}", {}).values()) // 2 for name in weight_layers(model)}
 
 
-def encode_layers(model: nn.Module, form: WeightFormat, skip: set[str] = frozenset()) -> dict[str, Encoded]:
+def encode_layers(
+    model: nn.Module,
+    form: WeightFormat,
+    skip: set[str] = frozenset(),
+    plans: dict[str, LayerPlan] | None = None,
+) -> dict[str, Encoded]:
     """Bring every weight layer into a format, layers in ``skip`` into the base format.
 
-    Layers that share a parameter share the result. ``form`` is not "float".
+    Layers that share a parameter share the result, and the plan of the first. ``form`` is not "float".
     """
     encoded: dict[str, Encoded] = {}
     of_parameter: dict[int, Encoded] = {}
     for name, layer in weight_layers(model).items():
         method = "base" if name in skip else form.method
         if id(layer.weight) not in of_parameter:
-            of_parameter[id(layer.weight)] = encode(layer.weight, replace(form, method=method))
+            of_parameter[id(layer.weight)] = encode(
+                layer.weight, replace(form, method=method), (plans or {}).get(name)
+            )
         encoded[name] = of_parameter[id(layer.weight)]
     return encoded
 
@@ -153,28 +194,43 @@ def plain_copy(model: nn.Module) -> nn.Module:
 
 
 def with_weights(
-    model: nn.Module, form: WeightFormat, macs: dict[str, int], skip: set[str] = frozenset()
+    model: nn.Module,
+    form: WeightFormat,
+    macs: dict[str, int],
+    skip: set[str] = frozenset(),
+    plans: dict[str, LayerPlan] | None = None,
 ) -> tuple[nn.Module, list[LayerCost]]:
     """Copy a network with every weight layer in ``form``; layers in ``skip`` stay in the base format.
 
-    Returns the copy and each layer's cost. Only weights change: biases, normalisation and the
-    layers' classes stay, so the copy runs as fast as the original.
+    ``plans`` gives filters shifts of their own. Returns the copy and each layer's cost. Only weights change:
+    biases, normalisation and the layers' classes stay, so the copy runs as fast as the original.
     """
     changed = plain_copy(model)
-    encoded = {} if form.method == "float" else encode_layers(changed, form, skip)
+    encoded = {} if form.method == "float" else encode_layers(changed, form, skip, plans)
     costs = []
     stored: set[int] = set()
     for name, layer in weight_layers(changed).items():
-        method = encoded[name].form.method if encoded else "float"
-        filters = layer.weight.shape[0]
-        per_filter = layer.weight.numel() // filters
-        settings = (form.shifts, form.group_size, form.magnitude_bits)
-        cost = layer_cost(method, filters, per_filter, macs[name], *settings)
+        shape = (len(layer.weight), layer.weight[0].numel())
+        if encoded:
+            found = encoded[name]
+            cost = replace(cost_of(found.form, found.plan, *shape, macs[name]), metric=found.metric)
+        else:
+            cost = cost_of(form, None, *shape, macs[name])
         if id(layer.weight) in stored:  # stored once, used again
-            cost = replace(cost, weights=0, stored_bits=0, weight_cycles=0)
+            cost = replace(cost, weights=0, stored_bits=0, weight_cycles=0, metric=None)
         elif encoded:
             layer.weight.data = encoded[name].weight().to(layer.weight.dtype)
-            cost = replace(cost, metric=encoded[name].metric)
         stored.add(id(layer.weight))
         costs.append(cost)
     return changed, costs
+
+
+def cost_of(
+    form: WeightFormat, plan: LayerPlan | None, filters: int, filter_weights: int, macs: int
+) -> LayerCost:
+    """Return what a layer costs in a format, all filters with the same shifts or with those of a plan."""
+    settings = (form.group_size, form.magnitude_bits)
+    if plan is None:
+        return layer_cost(form.method, filters, filter_weights, macs, form.shifts, *settings)
+    cost = scheduled_cost(form.method, plan.shifts, plan.cycles, filter_weights, macs, *settings)
+    return replace(cost, stored_bits=cost.stored_bits + plan.stored_bits(form.magnitude_bits))

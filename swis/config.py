@@ -41,6 +41,23 @@ class Selection(StrEnum):
     joint = "joint"
 
 
+class Policy(StrEnum):
+    uniform = "uniform"
+    greedy = "greedy"
+    optimal = "optimal"
+
+
+class Scope(StrEnum):
+    layer = "layer"
+    network = "network"
+
+
+class Price(StrEnum):
+    weights = "weights"
+    macs = "macs"
+    storage = "storage"
+
+
 class Granularity(StrEnum):
     tensor = "tensor"
     channel = "channel"
@@ -197,9 +214,46 @@ class RecipeConfig:
         )
 
 
+@dataclass
+class ScheduleConfig:
+    """How a budget of shifts is spent over filters; see ``swis.schedule.Schedule``."""
+
+    policy: Policy = Policy.uniform
+    scope: Scope = Scope.layer
+    price: Price = Price.weights
+    sensitivity: bool = False
+    images: int = 64
+    probe: int = 3
+    multiple: int = 1
+    filters_per_tile: int = 1
+    reorder: bool = True
+    min: int = 1
+    max: int | None = None
+    depthwise: int | None = None
+    first: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("images", "probe", "multiple", "filters_per_tile", "min", "max", "depthwise", "first"):
+            value = getattr(self, name)
+            _require(value is None or value >= 1, f"schedule.{name} must be at least 1, not {value}")
+        _require(
+            self.max is None or self.min <= self.max,
+            f"schedule.min={self.min} is more than schedule.max={self.max}",
+        )
+
+    @property
+    def label(self) -> str:
+        """The name of the policy in tables; "network" is the optimal one over layers by sensitivity."""
+        if self.scope is Scope.layer:
+            return str(self.policy)
+        if self.policy is Policy.optimal and self.sensitivity:
+            return "network"
+        return f"{self.policy} over layers"
+
+
 _OF_THE_FILE = (
     *("methods", "bits", "group_size", "alpha", "selection", "magnitude_bits", "granularity", "clip"),
-    *("skip", "fold_bn", "activation_bits"),
+    *("skip", "fold_bn", "activation_bits", "schedule"),
 )
 
 
@@ -210,6 +264,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     recipe: RecipeConfig = field(default_factory=RecipeConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     task: Task = Task.evaluate
     methods: list[Method] = field(default_factory=lambda: list(Method))
     bits: float = 2
@@ -237,12 +292,10 @@ class Config:
         b = self.magnitude_bits
         _require(4 <= b <= 8, f"magnitude_bits must be in 4..8, not {b}")
         _require(math.isfinite(self.bits), f"bits must be a number in 1..{b}, not {self.bits}")
-        _require(
-            self.bits == int(self.bits),
-            f"bits={self.bits:g} is a fractional budget, which needs a schedule (not available yet); "
-            f"use a whole number of shifts in 1..{b}",
-        )
         _require(1 <= self.bits <= b, f"bits (shifts) must be in 1..{b} (magnitude_bits), not {self.bits:g}")
+        for name in ("probe", "min", "max", "depthwise", "first"):
+            value = getattr(self.schedule, name)
+            _require(value is None or value <= b, f"schedule.{name} must be in 1..{b}, not {value}")
         _require(self.group_size >= 1, f"group_size must be at least 1, not {self.group_size}")
         _require(0 <= self.alpha < math.inf, f"alpha must be at least 0, and finite, not {self.alpha:g}")
         _require(
@@ -276,9 +329,20 @@ class Config:
         _require(self.seed >= 0, f"seed must be at least 0, not {self.seed}")
 
     @property
-    def shifts(self) -> int:
-        """The shifts N of every group (the command line's ``bits``)."""
-        return int(self.bits)
+    def needs_calibration(self) -> bool:
+        """Whether unlabelled images are needed beside those to measure on."""
+        by_images = self.activation_bits is not None or self.schedule.sensitivity
+        return by_images and self.task is not Task.storage
+
+    @property
+    def shifts(self) -> int | float:
+        """The shifts N of every group (the command line's ``bits``), a fraction if they are an average."""
+        return int(self.bits) if self.bits == int(self.bits) else self.bits
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether a schedule says how many shifts each filter has, and not ``bits`` alone."""
+        return self.bits != int(self.bits) or self.schedule != ScheduleConfig()
 
 
 def register() -> None:

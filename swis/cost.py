@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from math import ceil, log2
+
+import numpy as np
 
 FLOAT_BITS = 32
 BASELINE_BITS = 8  # compression is quoted against 8-bit weights
@@ -26,6 +28,11 @@ class LayerCost:
     lane_cycles: int
     metric: float | None = None
 
+    def __add__(self, other: LayerCost) -> LayerCost:
+        return LayerCost(
+            *(None if a is None else a + b for a, b in zip(astuple(self), astuple(other), strict=True))
+        )
+
 
 def layer_cost(
     method: str,
@@ -35,13 +42,15 @@ def layer_cost(
     shifts: int,
     group_size: int,
     magnitude_bits: int,
+    cycles: int | None = None,
 ) -> LayerCost:
     """Cost of a layer of ``filters`` x ``filter_weights`` weights that perform ``macs`` MACs.
 
     Per group of M weights and N shifts, SWIS stores M (1 + N) + N p bits and SWIS-C
     M (1 + N) + p bits, p = ceil(log2 B) = 3 bits a shift for B = 7 (reconstructed; docs of the
     formula: README). "truncate", "round" and "uniform" store N + 1 bits a weight, "base" B + 1.
-    "float" stores 32 and has no bit-serial cycles (0).
+    "float" stores 32 and has no bit-serial cycles (0). ``cycles`` is for filters that wait for others of
+    their tile with more shifts.
 
     >>> layer_cost("swis", 1, 16, 16, shifts=1, group_size=16, magnitude_bits=7).stored_bits
     35
@@ -51,23 +60,49 @@ def layer_cost(
     if method in ("swis", "swis_c"):
         positions = shifts if method == "swis" else 1
         groups = filters * ceil(filter_weights / group_size)
-        bits, cycles = groups * (group_size * (1 + shifts) + positions * position_bits), shifts
+        bits, spent = groups * (group_size * (1 + shifts) + positions * position_bits), shifts
     elif method in ("truncate", "round", "uniform"):
-        bits, cycles = weights * (shifts + 1), shifts
+        bits, spent = weights * (shifts + 1), shifts
     elif method == "base":
-        bits, cycles = weights * (magnitude_bits + 1), magnitude_bits
+        bits, spent = weights * (magnitude_bits + 1), magnitude_bits
     elif method == "float":
-        bits, cycles = weights * FLOAT_BITS, 0
+        bits, spent = weights * FLOAT_BITS, 0
     else:
         raise ValueError(f"no cost is known for method {method!r}")
-    return LayerCost(weights, macs, bits, weights * cycles, macs * cycles)
+    spent = spent if cycles is None else cycles
+    return LayerCost(weights, macs, bits, weights * spent, macs * spent)
+
+
+def scheduled_cost(
+    method: str,
+    shifts: np.ndarray,
+    cycles: np.ndarray,
+    filter_weights: int,
+    macs: int,
+    group_size: int,
+    magnitude_bits: int,
+) -> LayerCost:
+    """Cost as ``layer_cost`` says, of filters with their own ``shifts`` and ``cycles`` [filters].
+
+    >>> scheduled_cost("swis", np.array([1, 2]), np.array([2, 2]), 4, 8, 4, 7).stored_bits
+    29
+    """
+    kinds, counts = np.unique(np.stack([shifts, cycles]), axis=1, return_counts=True)
+    parts = [
+        layer_cost(
+            method, count, filter_weights, macs * count // len(shifts), n, group_size, magnitude_bits, spent
+        )
+        for (n, spent), count in zip(kinds.T.tolist(), counts.tolist(), strict=True)
+    ]
+    return sum(parts[1:], parts[0])
 
 
 def network_cost(layers: list[LayerCost]) -> dict[str, float]:
     """Add layers up to the network's columns.
 
     ``cycles_per_weight`` [cycles], ``weight_bits`` [bits per weight], ``compression`` (against
-    8-bit weights, x), ``ideal_cycles`` [lane-cycles per image at full utilisation] and ``mse_plus_plus``
+    8-bit weights, x), ``ideal_cycles`` [lane-cycles per image at full utilisation], ``cycles_per_mac`` (None
+    without MACs) and ``mse_plus_plus``
     [squared steps of the base quantizer], the mean over the weights whose error was measured, or None.
 
     >>> network_cost([layer_cost("swis", 1, 16, 100, 2, 4, 7)])["compression"].__round__(2)
@@ -76,12 +111,14 @@ def network_cost(layers: list[LayerCost]) -> dict[str, float]:
     weights = sum(layer.weights for layer in layers)
     bits = sum(layer.stored_bits for layer in layers)
     cycles = sum(layer.weight_cycles for layer in layers)
+    lane_cycles, macs = sum(layer.lane_cycles for layer in layers), sum(layer.macs for layer in layers)
     measured = [layer for layer in layers if layer.metric is not None]
     errors = sum(layer.metric for layer in measured)
     return {
         "cycles_per_weight": cycles / weights,
         "weight_bits": bits / weights,
         "compression": BASELINE_BITS * weights / bits,
-        "ideal_cycles": float(sum(layer.lane_cycles for layer in layers)),
+        "ideal_cycles": float(lane_cycles),
+        "cycles_per_mac": lane_cycles / macs if macs else None,
         "mse_plus_plus": errors / sum(layer.weights for layer in measured) if measured else None,
     }

@@ -25,7 +25,7 @@ from swis.files import check_output
 from swis.models import Network, load_network, new_network, save_checkpoint
 from swis.packed import load_packed, save_packed
 from swis.packed_study import prepare_packed
-from swis.report import storage, storage_summary, summary
+from swis.report import schedules, storage, storage_summary, summary
 from swis.storage import storage_table
 from swis.study import Study, formats, pick_device, prepare
 from swis.train import Recipe, train
@@ -54,7 +54,8 @@ def run(config: Config, command: str = "swis.experiment.run") -> str:
     rows = evaluate_methods(config) if config.weights is None else evaluate_packed(config)
     done, failed = rows[rows["status"] == "ok"], rows[rows["status"] == "failed"]
     where = f"{len(rows)} rows in {config.results_dir}: swis.load_table({config.results_dir!r})"
-    report = f"{summary(done)}\n\n{where}" if len(done) else where
+    lines = [summary(done), schedules(done, config.bits, config.results_dir)] if len(done) else []
+    report = "\n\n".join(filter(None, [*lines, where]))
     if len(failed):
         reasons = "; ".join(f"{row.method}: {row.error.splitlines()[-1]}" for row in failed.itertuples())
         raise RunFailed(
@@ -74,13 +75,14 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
     for form in formats(config):
         key = study.key(form)
         if form.method == "float":
-            reference = records.read_logits(key, study.folder)
+            kept = records.read_tensors(key, study.folder)
+            reference = None if kept is None else kept["logits"]
         row = None if config.force else records.read_row(key, study.folder)
         if row is None or reference is None:
             columns, logits = _measure_or_explain(study, form, reference)
             if form.method == "float" and logits is not None:
                 reference = logits
-                records.write_logits(logits, key, study.folder)
+                records.write_tensors({"logits": logits}, key, study.folder)
             row = records.write_row(study.describe(form) | columns, study.folder)
         if form.method == "float":
             _warn_if_off(study.network, study.split, row["top1"].item())
@@ -115,7 +117,7 @@ def pack_network(config: Config) -> str:
     check_output(path, config.force)
     study = prepare(config)
     form = next(form for form in formats(config) if form.method == config.methods[0])
-    few_bits = config.activation_bits is not None
+    few_bits, plan = config.activation_bits is not None, study.plan(form)
     save_packed(
         path,
         study.network,
@@ -127,6 +129,8 @@ def pack_network(config: Config) -> str:
         activation_bits=config.activation_bits,
         activation_range=str(config.activation.range) if few_bits else None,
         ranges=study.ranges if few_bits else {},
+        plans=plan.layers if plan else None,
+        schedule=config.schedule.label if form.method != "base" else None,
     )
     return f"{storage(load_packed(path))}\n\nin {path}; to measure it: python run.py weights={path}"
 

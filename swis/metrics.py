@@ -37,9 +37,12 @@ def sqnr_db(reference: Tensor, approximation: Tensor) -> float:
 
 
 @njit(nogil=True)
-def total_metric(codes, approximated, group_size, alpha):
-    """Add up M x MSE++ over all groups of two arrays of codes [filters, weights], in squared steps."""
-    total = 0.0
+def filter_metrics(codes, approximated, group_size, alpha):
+    """Return M x MSE++ summed over the groups of each row of two arrays of codes [filters, weights].
+
+    float64 [filters], in squared steps.
+    """
+    totals = np.zeros(codes.shape[0])
     for row in range(codes.shape[0]):
         for start in range(0, codes.shape[1], group_size):
             square = bias = 0
@@ -47,5 +50,5 @@ def total_metric(codes, approximated, group_size, alpha):
                 error = np.int64(approximated[row, i]) - np.int64(codes[row, i])
                 square += error * error
                 bias += error
-            total += square + alpha * (bias * bias)
-    return total
+            totals[row] += square + alpha * (bias * bias)
+    return totals

@@ -1,12 +1,13 @@
 """A network with packed weights as one file, which needs no other checkpoint.
 
 The file is safetensors. For every weight layer it holds ``LAYER.weight.packed``, the bits that ``swis.codec``
-describes, and ``LAYER.weight.scale``; all other tensors of the network are there as they are. The
-metadata have one entry, ``swis``, JSON: ``version``, ``sha256`` (of everything else), ``network``
-(architecture, arguments, input, what the weights were), ``form`` (of all layers but those that match
-``skip``), ``layers`` (each one's format, shape and bits), ``aliases`` (tensors that are a packed weight
-again), ``coding``, ``fold_bn`` and ``activations`` (bits and ranges, if they were calibrated). The same
-network gives the same file, byte for byte.
+describes, ``LAYER.weight.scale`` and, where filters have shifts of their own, ``LAYER.weight.schedule``
+(``swis.packed_layer``). All other tensors of the network are there as they are. The metadata have one entry,
+``swis``, JSON: ``version``, ``sha256`` (of everything else), ``network`` (architecture, arguments, input,
+what the weights were), ``form`` (of all layers but those that match ``skip``), ``schedule`` (the policy's
+name), ``layers`` (each one's format, shape, bits and tiles), ``aliases`` (tensors that are a packed
+weight again), ``coding``, ``fold_bn`` and ``activations`` (bits and ranges, if they were calibrated). The
+same network gives the same file, byte for byte.
 """
 
 from __future__ import annotations
@@ -24,15 +25,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from swis.activations import ActivationRange
-from swis.apply import Encoded, WeightFormat, encode_layers, plain_copy, skipped_layers, weight_layers
-from swis.codec import CODINGS, Layout, pack, unpack
+from swis.apply import WeightFormat, encode_layers, plain_copy, skipped_layers, weight_layers
+from swis.codec import CODINGS
 from swis.config import ModelConfig
 from swis.errors import InputError
 from swis.files import write_atomically
 from swis.fold import fold_batch_norm
 from swis.models import Network, new_network
+from swis.packed_layer import pack_layer, packed_parts, unpack_layer
+from swis.schedule import LayerPlan
 
-_VERSION = 1
+_VERSION = 2
 
 # Arguments of timm.create_model that would fetch weights or read files: never taken from a file.
 _REACHING_OUT = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"}
@@ -49,6 +52,7 @@ class PackedLayer:
     filters: int
     filter_weights: int
     bits: dict[str, int]
+    plan: LayerPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class PackedNetwork:
     activation_bits: int | None
     activation_range: str | None
     ranges: dict[str, ActivationRange]
+    schedule: str | None = None
 
     def bits_per_weight(self) -> dict[str, float]:
         """Return the bits of each part, divided by the number of stored weights."""
@@ -85,11 +90,14 @@ def save_packed(
     activation_bits: int | None = None,
     activation_range: str | None = None,
     ranges: dict[str, ActivationRange] | None = None,
+    plans: dict[str, LayerPlan] | None = None,
+    schedule: str | None = None,
 ) -> None:
     """Write a float32 network with its weights in ``form`` as a packed file.
 
     Layers whose names match a pattern in ``skip`` are packed in the base format. ``ranges`` are those
-    of the layers' inputs, for ``activation_bits``. Raises ``ValueError`` for an unknown coding, the
+    of the layers' inputs, for ``activation_bits``; ``plans`` give the filters of layers shifts of their own,
+    by a ``schedule`` of that name. Raises ``ValueError`` for an unknown coding, the
     format "float" and networks that are not float32, ``InputError`` for a pattern without a match.
     """
     if coding not in CODINGS:
@@ -105,25 +113,20 @@ def save_packed(
         module = fold_batch_norm(module, network.inputs["input_size"])
     tensors, layers, first_name = {}, {}, {}
     skip = sorted(skip)
-    encoded = encode_layers(module, form, skipped_layers(list(weight_layers(module)), skip))
+    encoded = encode_layers(module, form, skipped_layers(list(weight_layers(module)), skip), plans)
     for name, layer in encoded.items():
         if id(layer) in first_name:
             layers[name] = {"same_as": first_name[id(layer)]}
             continue
         first_name[id(layer)] = name
-        layout = _layout(layer.form, *layer.codes.shape, coding)
-        fields = (
-            None if layer.shift_sets is None or layout.weights_per_group == 1 else layer.shift_sets.numpy()
-        )
-        payload, bits = pack(layer.codes.numpy(), fields, layout)
-        tensors[f"{name}.weight.packed"] = torch.from_numpy(payload)
+        packed, layers[name] = pack_layer(layer, coding)
+        tensors |= {f"{name}.weight.{part}": torch.from_numpy(bits) for part, bits in packed.items()}
         tensors[f"{name}.weight.scale"] = layer.scale
-        layers[name] = {"form": asdict(layer.form), "shape": list(layer.shape), "bits": bits}
-    packed = {id(module.get_parameter(f"{name}.weight")): name for name in first_name.values()}
+    first = {id(module.get_parameter(f"{name}.weight")): name for name in first_name.values()}
     aliases = {}
     for key, value in module.state_dict(keep_vars=True).items():
-        if id(value) in packed:
-            aliases[key] = f"{packed[id(value)]}.weight"
+        if id(value) in first:
+            aliases[key] = f"{first[id(value)]}.weight"
         else:
             tensors[key] = value
     tensors = {key: value.detach().clone().contiguous() for key, value in tensors.items()}
@@ -142,6 +145,7 @@ def save_packed(
         "version": _VERSION,
         "network": about,
         "form": asdict(form),
+        "schedule": schedule,
         "coding": coding,
         "skip": skip,
         "fold_bn": fold_bn,
@@ -182,12 +186,10 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork
         if "same_as" in entry:
             packed_layers[name] = replace(packed_layers[entry["same_as"]], bits={})
             continue
-        payload, scale = (state.pop(f"{name}.weight.{part}") for part in ("packed", "scale"))
-        form, shape = WeightFormat(**entry["form"]), torch.Size(entry["shape"])
-        layout = _layout(form, shape[0], shape[1:].numel(), coding)
-        codes, _ = unpack(payload.numpy(), layout)
-        state[f"{name}.weight"] = Encoded(form, torch.from_numpy(codes), None, scale, shape).weight()
-        packed_layers[name] = PackedLayer(form, layout.filters, layout.weights, entry["bits"])
+        parts = {part: state.pop(f"{name}.weight.{part}").numpy() for part in packed_parts(entry)}
+        layer = unpack_layer(parts, entry, state.pop(f"{name}.weight.scale"), coding)
+        state[f"{name}.weight"] = layer.weight()
+        packed_layers[name] = PackedLayer(layer.form, *layer.codes.shape, entry["bits"], layer.plan)
     state |= {key: state[source] for key, source in header["aliases"].items()}
     module.load_state_dict(state)
     activations = header["activations"]
@@ -207,13 +209,8 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork
         activations["bits"],
         activations["range"],
         ranges,
+        header["schedule"],
     )
-
-
-def _layout(form: WeightFormat, filters: int, weights: int, coding: str) -> Layout:
-    if form.method == "uniform":  # its codes have as many bits as it has shifts
-        return Layout("base", filters, weights, form.shifts, 1, form.shifts, coding)
-    return Layout(form.method, filters, weights, form.shifts, form.group_size, form.magnitude_bits, coding)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -12,9 +12,9 @@ import torch
 
 from swis import records
 from swis.activations import quantize_activations
-from swis.apply import layer_macs, weight_layers
+from swis.apply import cost_of, layer_macs, weight_layers
 from swis.config import Config
-from swis.cost import BASELINE_BITS, layer_cost, network_cost
+from swis.cost import BASELINE_BITS, network_cost
 from swis.data import Split, loader, open_split
 from swis.evaluate import predict, score
 from swis.fold import fused
@@ -62,6 +62,7 @@ class PackedStudy:
             "clip": form.clip if clipped else None,
             "skip": ",".join(packed.skip),
             "fold_bn": packed.fold_bn,
+            "schedule": packed.schedule,
             "activation_bits": packed.activation_bits,
             "activation_range": packed.activation_range,
             "seed": self.config.seed,
@@ -87,9 +88,7 @@ class PackedStudy:
         macs = layer_macs(network.module, network.inputs["input_size"])
         costs = []
         for name, layer in self.packed.layers.items():
-            form = layer.form
-            settings = (form.shifts, form.group_size, form.magnitude_bits)
-            cost = layer_cost(form.method, layer.filters, layer.filter_weights, macs[name], *settings)
+            cost = cost_of(layer.form, layer.plan, layer.filters, layer.filter_weights, macs[name])
             costs.append(cost if layer.bits else replace(cost, weights=0, stored_bits=0, weight_cycles=0))
         weight_bits = sum(self.packed.bits_per_weight().values())
         return network_cost(costs) | {"weight_bits": weight_bits, "compression": BASELINE_BITS / weight_bits}

@@ -26,6 +26,9 @@ from swis.files import write_atomically
 # recomputed instead of reused.
 SCHEMA_VERSION = 1
 
+# Endings of files that belong to a row.
+TENSORS, SCHEDULE = "safetensors", "schedule.parquet"
+
 _PACKAGES = ("swis", "torch", "torchvision", "timm", "numpy", "pandas", "scipy")
 
 # Of a file of one row, statistics, dictionaries and pandas' schema would be four fifths.
@@ -79,8 +82,17 @@ SCHEMA = pa.DataFrameSchema(
         "top5": _percent(),
         "agreement": _percent(),
         "logit_sqnr_db": _number(),
+        "schedule": _text(),
+        "filters_per_tile": _count(1),
+        "shift_multiple": _count(1),
+        "schedule_spent": _number(checks=pa.Check.ge(0)),
+        "schedule_loss": _number(checks=pa.Check.ge(0)),
+        "schedule_bound": _number(checks=pa.Check.ge(0)),
         "mse_plus_plus": _number(checks=pa.Check.ge(0)),
+        "shifts_per_weight": _number(checks=pa.Check.ge(0)),
         "cycles_per_weight": _number(checks=pa.Check.ge(0)),
+        "cycles_per_weight_unordered": _number(checks=pa.Check.ge(0)),
+        "cycles_per_mac": _number(checks=pa.Check.ge(0)),
         "weight_bits": _number(checks=pa.Check.gt(0)),
         "compression": _number(checks=pa.Check.gt(0)),
         "ideal_cycles": _number(checks=pa.Check.ge(0)),
@@ -174,20 +186,22 @@ def load_table(results_dir: str | Path = "results/runs") -> pd.DataFrame:
     return table.sort_values(order, ignore_index=True)
 
 
-def write_logits(logits: Tensor, key: str, folder: Path) -> None:
-    """Keep the logits [images, classes] of a float reference beside the rows."""
-    write_atomically(_logits_path(key, folder), lambda path: save_file({"logits": logits.contiguous()}, path))
+def write_tensors(tensors: dict[str, Tensor], key: str, folder: Path) -> None:
+    """Keep what several rows are computed from (the float logits, tables of losses) beside the rows."""
+    contiguous = {name: value.contiguous() for name, value in tensors.items()}
+    write_atomically(beside(key, folder, TENSORS), lambda path: save_file(contiguous, path))
 
 
-def read_logits(key: str, folder: Path) -> Tensor | None:
-    """Return the logits of a float reference measured before, or None."""
-    path = _logits_path(key, folder)
-    return load_file(path)["logits"] if path.exists() else None
+def read_tensors(key: str, folder: Path) -> dict[str, Tensor] | None:
+    """Return tensors that were kept before, or None."""
+    path = beside(key, folder, TENSORS)
+    return load_file(path) if path.exists() else None
 
 
-def _logits_path(key: str, folder: Path) -> Path:
+def beside(key: str, folder: Path, ending: str) -> Path:
+    """Return the path of a file that belongs to rows and is none itself."""
     # the underscore hides the folder from readers that take results_dir as one parquet data set
-    return folder / "_references" / f"{key}.safetensors"
+    return folder / "_references" / f"{key}.{ending}"
 
 
 @cache

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
 from swis.cost import BASELINE_BITS, FLOAT_BITS
 from swis.packed import PackedNetwork
+from swis.records import SCHEDULE, beside
 
 
 def summary(rows: pd.DataFrame) -> str:
@@ -29,6 +32,18 @@ def summary(rows: pd.DataFrame) -> str:
     first = rows.iloc[0]
     title = f"{first.model} ({first.weights} weights) on {first.data}/{first.split}, {first.images} images"
     return f"{title}\n{table.to_string(index=False)}"
+
+
+def schedules(rows: pd.DataFrame, bits: float, folder: str) -> str:
+    """Format, a line per scheduled method, what the asked average of ``bits`` shifts became."""
+    lines = [
+        f"{row.method}, {row.schedule} schedule of {bits:g}: {row.shifts_per_weight:.3f} shifts and "
+        f"{row.cycles_per_weight:.3f} cycles per weight ({row.cycles_per_weight_unordered:.3f} without "
+        f"reordering), {row.cycles_per_mac:.3f} cycles per MAC, {row.weight_bits:.3f} bits per weight"
+        f"\n  filters in {beside(row.key, Path(folder), SCHEDULE)}"
+        for row in rows.dropna(subset="schedule_spent").itertuples()
+    ]
+    return "\n".join(lines)
 
 
 def storage(packed: PackedNetwork) -> str:

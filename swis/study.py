@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -18,12 +19,14 @@ from swis import records
 from swis.activations import ActivationRange, observe_ranges, quantize_activations
 from swis.apply import WeightFormat, layer_macs, skipped_layers, weight_layers, with_weights
 from swis.config import Config, Task
-from swis.cost import network_cost
+from swis.cost import LayerCost, network_cost
 from swis.data import Split, loader, open_split
 from swis.errors import InputError
 from swis.evaluate import predict, score
 from swis.fold import fold_batch_norm, fused
 from swis.models import Network, load_network
+from swis.planning import Planner
+from swis.schedule import Plan
 
 log = logging.getLogger("swis")
 
@@ -34,6 +37,13 @@ _CALIBRATION_BATCH = 32
 _FORM_COLUMNS = (
     *("group_size", "alpha", "magnitude_bits", "granularity", "clip"),
     *("activation_bits", "activation_range"),
+)
+
+
+# No bit-serial cycles, and no noise against itself.
+_NOT_OF_FLOAT = (
+    *("shifts_per_weight", "cycles_per_weight", "cycles_per_mac", "ideal_cycles"),
+    "logit_sqnr_db",
 )
 
 
@@ -77,6 +87,31 @@ class Study:
         images = (images.to(self.device) for images, _ in batches)
         return observe_ranges(module, weight_layers(module), images, percentile)
 
+    @cached_property
+    def planner(self) -> Planner:
+        """What gives every filter its shifts, where the configuration has a schedule."""
+        config, settings = self.config, self.config.schedule
+        images = self.calibration if settings.sensitivity else None
+        if images is not None:
+            images = images.sample(settings.images, config.seed)
+        return Planner(
+            module=self.base_module,
+            macs=self.macs,
+            skip=self.skip,
+            settings=settings,
+            facts={"network": self.network.digest, "fold_bn": config.fold_bn},
+            image_facts={"inputs": self.network.inputs, "images": images.digest} if images else {},
+            images=lambda: [batch for batch, _ in loader(images, _CALIBRATION_BATCH, config.data.workers)],
+            device=self.device,
+            folder=self.folder,
+        )
+
+    def plan(self, form: WeightFormat) -> Plan | None:
+        """Return the schedule of a method's shifts; None if all filters have the configured number."""
+        if not self.config.scheduled or form.method in ("float", "base"):
+            return None
+        return self.planner.plan(form, self.config.bits)
+
     def science(self, form: WeightFormat) -> dict[str, Any]:
         """Return all that a row's numbers depend on, and nothing else (no path, no device)."""
         config = self.config
@@ -102,11 +137,19 @@ class Study:
             facts |= {"magnitude_bits": form.magnitude_bits, "clip": form.clip}
         if form.method != "base":
             facts["shifts"] = form.shifts
+            if config.scheduled:
+                facts["schedule"] = self._schedule_facts()
         if form.method in ("swis", "swis_c"):
             facts |= {"group_size": form.group_size, "alpha": form.alpha}
             if form.selection != "nearest":
                 facts["selection"] = form.selection
         return json.loads(json.dumps(facts))
+
+    def _schedule_facts(self) -> dict[str, Any]:
+        settings = asdict(self.config.schedule)
+        unused = () if settings["sensitivity"] else ("images", "probe")
+        facts = {name: value for name, value in settings.items() if name not in unused}
+        return facts | self.planner.image_facts
 
     def key(self, form: WeightFormat) -> str:
         return records.row_key(self.science(form))
@@ -129,17 +172,37 @@ class Study:
             "config": json.dumps(asdict(self.config)),
             **{name: science.get(name) for name in _FORM_COLUMNS},
             "selection": form.selection if "group_size" in science else None,
+            **self._describe_schedule(science),
+        }
+
+    def _describe_schedule(self, science: dict[str, Any]) -> dict[str, Any]:
+        if "schedule" not in science:
+            return {"schedule": "uniform" if "shifts" in science else None}
+        schedule = self.config.schedule
+        return {
+            "schedule": schedule.label,
+            "filters_per_tile": schedule.filters_per_tile,
+            "shift_multiple": schedule.multiple,
         }
 
     def emulate(self, form: WeightFormat, activation_bits: int | None) -> tuple[nn.Module, dict[str, float]]:
         """Return a network that computes as the format does, and the format's cost columns."""
         source = self.network.module if form.method == "float" else self.base_module
-        module, costs = with_weights(source.cpu(), form, self.macs, self.skip)
+        plan = self.plan(form)
+        module, costs = with_weights(source.cpu(), form, self.macs, self.skip, plan.layers if plan else None)
         if form.method != "float":
             module = fused(module, self.network.inputs["input_size"])  # pays for the activations' rounding
             if activation_bits is not None:
                 quantize_activations(weight_layers(module), self.ranges, activation_bits)
-        return module, network_cost(costs)
+        columns = network_cost(costs)
+        columns["shifts_per_weight"] = columns["cycles_per_weight"]
+        if plan is not None:
+            filters = self.planner.filter_table(plan)
+            if self.folder is not None:
+                path = records.beside(self.key(form), self.folder, records.SCHEDULE)
+                records.write_table(filters, path)
+            columns |= _schedule_columns(plan, filters, columns["cycles_per_weight"], costs)
+        return module, columns
 
     def measure(self, form: WeightFormat, reference: Tensor | None) -> tuple[dict[str, Any], Tensor]:
         """Compute a row's measured columns and the logits; the float format is its own reference."""
@@ -148,8 +211,8 @@ class Study:
         batches = loader(self.split, self.config.batch_size, self.config.data.workers)
         prediction = predict(module, batches, self.device, form.method)
         columns = score(prediction, prediction.logits if reference is None else reference) | costs
-        if form.method == "float":  # no bit-serial cycles, and no noise against itself
-            columns |= {"cycles_per_weight": None, "ideal_cycles": None, "logit_sqnr_db": None}
+        if form.method == "float":
+            columns |= dict.fromkeys(_NOT_OF_FLOAT)
         return columns | {"seconds": time.perf_counter() - start, "status": "ok"}, prediction.logits
 
 
@@ -157,7 +220,7 @@ def prepare(config: Config) -> Study:
     """Load and check everything a study needs; raise ``InputError`` before any work starts.
 
     Only task=evaluate has a split to measure on; images to calibrate on are needed for activations of
-    few bits alone, and not for task=storage.
+    few bits and for a schedule by sensitivity, and not for task=storage.
     """
     device = pick_device(config.device)
     network = load_network(config.model)
@@ -170,13 +233,32 @@ def prepare(config: Config) -> Study:
     split = calibration = None
     if config.task is Task.evaluate:
         split = images_of(config.data.split, config.data.limit)
-    if config.activation_bits is not None and config.task is not Task.storage:
+    if config.needs_calibration:
         calibration = images_of(config.data.calibration_split, config.calibration.images)
     skip = skipped_layers(list(weight_layers(network.module)), config.skip)
     folder = results_folder(config) if config.task is Task.evaluate else None
     study = Study(config, network, split, calibration, frozenset(skip), device, folder)
     _ = study.base_module  # folding can be refused: now rather than later
+    if config.scheduled and config.task is not Task.storage:
+        for form in formats(config):
+            if form.method in config.methods:
+                study.planner.check(form, config.bits)
     return study
+
+
+def _schedule_columns(
+    plan: Plan, filters: pd.DataFrame, cycles_per_weight: float, costs: list[LayerCost]
+) -> dict[str, float]:
+    weights = sum(cost.weights for cost in costs)
+    waiting = ((filters["cycles"] - filters["shifts"]) * filters["weights"]).sum() / weights
+    longer = ((filters["cycles_unordered"] - filters["cycles"]) * filters["weights"]).sum() / weights
+    return {
+        "shifts_per_weight": cycles_per_weight - waiting,
+        "cycles_per_weight_unordered": cycles_per_weight + longer,
+        "schedule_spent": plan.spent,
+        "schedule_loss": plan.loss,
+        "schedule_bound": plan.bound,
+    }
 
 
 def results_folder(config: Config) -> Path:

@@ -1,5 +1,6 @@
 """Which layers change, into what, and that nothing else does."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -18,6 +19,7 @@ from swis.decompose import decompose, to_filters
 from swis.errors import InputError
 from swis.metrics import mse_plus_plus
 from swis.quantizer import quantize
+from swis.schedule import LayerPlan
 
 
 def test_swis_weights_are_the_decomposed_codes_times_the_scale(model):
@@ -68,7 +70,42 @@ def test_the_metric_is_that_of_the_groups(model):
     total = sum(cost.metric for cost in costs[1:])
     weights = sum(cost.weights for cost in costs[1:])
     assert network_cost(costs)["mse_plus_plus"] == pytest.approx(total / weights)
+    assert found.metrics.sum() == pytest.approx(found.metric)
+    assert found.metrics[3] == pytest.approx(
+        4 * float(mse_plus_plus(error.reshape(len(weight), -1, 4)[3], 0.5).sum())
+    )
     assert encode(weight, WeightFormat("round")).metric is None
+
+
+@pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round", "uniform"])
+@pytest.mark.parametrize("granularity", ["channel", "tensor"])
+def test_filters_of_a_plan_are_those_of_their_number_of_shifts(model, method, granularity):
+    weight = model.blocks[1][0].conv_pw.weight
+    filters = len(weight)
+    plan = LayerPlan(np.arange(filters) % 3 + 2, np.arange(filters))
+    found = encode(weight, WeightFormat(method, 2, granularity=granularity), plan)
+    for shifts in (2, 3, 4):
+        mine = plan.shifts == shifts
+        alone = encode(weight, WeightFormat(method, shifts, granularity=granularity))
+        assert torch.equal(found.weight()[mine], alone.weight()[mine])
+        if method == "swis":
+            assert torch.equal(found.shift_sets[mine], alone.shift_sets[mine])
+            assert (found.metrics[mine] == alone.metrics[mine]).all()
+
+
+def test_a_plan_costs_what_its_filters_do(model):
+    macs = layer_macs(model, (1, 32, 32))
+    order = np.arange(10)[::-1].copy()
+    plan = LayerPlan(np.array([1, 2, 3, 1, 2, 3, 1, 2, 3, 4]), order, filters_per_tile=2)
+    _, costs = with_weights(model, WeightFormat("swis"), macs, plans={"classifier": plan})
+    cost, per_filter = costs[-1], model.classifier.weight.shape[1]
+    groups = per_filter // 4
+    formula = sum(groups * (4 * (1 + n) + 3 * n) for n in plan.shifts.tolist())
+    assert cost.stored_bits == formula + 10 * (3 + 4)  # shifts and place of each filter
+    # tiles of filters (9, 8), (7, 6), (5, 4), (3, 2), (1, 0)
+    assert plan.cycles.tolist() == [2, 2, 3, 3, 3, 3, 2, 2, 4, 4]
+    assert cost.weight_cycles == per_filter * 28
+    assert cost.lane_cycles == macs["classifier"] // 10 * 28
 
 
 def test_skipped_layers_stay_at_eight_bits(model):

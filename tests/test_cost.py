@@ -1,8 +1,9 @@
 """Storage and cycles against the numbers worked out by hand."""
 
+import numpy as np
 import pytest
 
-from swis.cost import layer_cost, network_cost
+from swis.cost import layer_cost, network_cost, scheduled_cost
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,16 @@ def test_layers_add_up_to_the_network():
     assert total["ideal_cycles"] == 1000 * 2 + 500 * 7
     assert total["cycles_per_weight"] == (72 * 2 + 64 * 7) / (72 + 64)
     assert total["weight_bits"] == (8 * 3 * 18 + 64 * 8) / (72 + 64)
+
+
+def test_filters_with_shifts_of_their_own_add_up():
+    shifts, cycles = np.array([1, 2, 2, 4]), np.array([2, 2, 4, 4])
+    found = scheduled_cost("swis", shifts, cycles, 9, 400, 4, 7)
+    alone = [layer_cost("swis", 1, 9, 100, n, 4, 7) for n in shifts.tolist()]
+    assert found.stored_bits == sum(cost.stored_bits for cost in alone)
+    assert found.weights == 36
+    assert found.weight_cycles == 9 * cycles.sum()
+    assert found.lane_cycles == 100 * cycles.sum()
 
 
 def test_float_weights_have_bits_but_no_cycles():

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import swis
-from swis import experiment, study
+from swis import experiment, planning, records, study
+from swis.apply import weight_layers
 from swis.config import load
 from swis.errors import InputError, RunFailed
 from swis.evaluate import predict
@@ -133,6 +134,76 @@ def test_a_packed_network_is_measured_as_it_was_before(tiny, tmp_path, monkeypat
         assert after["weight_bits"] < before["weight_bits"]
     assert "swis" in run(load(packed))  # read, not measured again
     assert len(logits) == 4
+
+
+def test_a_scheduled_network_is_packed_and_measured_as_it_was_before(tiny, tmp_path):
+    scheduled = ["bits=2.5", "schedule=network", "schedule.filters_per_tile=4", "schedule.images=8"]
+    before = evaluate_methods(load([*tiny, *scheduled, "methods=[swis]"])).iloc[-1]
+    path = tmp_path / "packed.safetensors"
+    run(load([*tiny, *scheduled, "task=pack", f"out={path}"]))
+    packed = [f"weights={path}", "data.limit=64", "data.workers=0", f"results_dir={tmp_path / 'packed'}"]
+    after = experiment.evaluate_packed(load(packed)).iloc[0]
+    same = ["bits", "schedule", "top1", "top5", "cycles_per_weight", "cycles_per_mac", "ideal_cycles"]
+    pd.testing.assert_series_equal(after[same], before[same], check_names=False)
+    assert after["schedule"] == "network"
+    assert after["weight_bits"] == pytest.approx(before["weight_bits"], abs=0.02)
+
+
+@pytest.mark.parametrize("schedule", ["uniform", "greedy", "optimal", "network"])
+@pytest.mark.parametrize("price", ["weights", "macs", "storage"])
+def test_a_schedule_keeps_its_budget_and_its_filters_are_on_record(tiny, tmp_path, schedule, price):
+    methods = "methods=[swis,swis_c,truncate,uniform]"
+    overrides = [f"schedule={schedule}", f"schedule.price={price}", "schedule.images=8", methods]
+    config = load([*tiny, "bits=2.5", *overrides])
+    rows = evaluate_methods(config).set_index("method")
+    assert (rows["status"] == "ok").all()
+    scheduled = rows.loc[["swis", "swis_c", "truncate", "uniform"]]
+    assert (scheduled["schedule"] == schedule).all()
+    assert scheduled["schedule_spent"].between(2.2, 2.5).all()
+    spent = {"weights": "cycles_per_weight", "macs": "cycles_per_mac"}.get(price)
+    if spent:
+        assert scheduled[spent].to_numpy() == pytest.approx(scheduled["schedule_spent"].to_numpy())
+    for row in scheduled.itertuples():
+        filters = pd.read_parquet(records.beside(row.key, tmp_path / "runs", records.SCHEDULE))
+        weights = filters["weights"] @ filters["cycles"] / filters["weights"].sum()
+        assert weights == pytest.approx(row.cycles_per_weight)
+        assert filters["macs"] @ filters["cycles"] / filters["macs"].sum() == pytest.approx(
+            row.cycles_per_mac
+        )
+        assert set(filters["shifts"]) <= set(range(1, 8))
+
+
+def test_better_policies_lose_less(tiny):
+    loss = {
+        name: evaluate_methods(load([*tiny, "bits=2.5", f"schedule={name}", "methods=[swis]"])).iloc[-1]
+        for name in ("uniform", "greedy", "optimal")
+    }
+    assert loss["optimal"]["schedule_loss"] <= loss["greedy"]["schedule_loss"]
+    assert loss["greedy"]["schedule_loss"] < loss["uniform"]["schedule_loss"]
+    assert loss["optimal"]["mse_plus_plus"] < loss["uniform"]["mse_plus_plus"]
+
+
+def test_losses_and_sensitivities_are_measured_once(tiny, monkeypatch):
+    calls = []
+    for name in ("filter_losses", "layer_sensitivities"):
+        original = getattr(planning, name)
+        monkeypatch.setattr(
+            planning, name, lambda *a, name=name, original=original: calls.append(name) or original(*a)
+        )
+    for bits in (2.5, 3.5):
+        evaluate_methods(load([*tiny, f"bits={bits}", "schedule=network", "methods=[swis]"]))
+    assert calls.count("layer_sensitivities") == 1
+    assert calls.count("filter_losses") == len(weight_layers(load_network(load(tiny).model).module))
+
+
+def test_favoured_layers_have_their_shifts(tiny, tmp_path):
+    favours = ["schedule=optimal", "schedule.first=5", "schedule.depthwise=4"]
+    row = evaluate_methods(load([*tiny, "bits=2.5", *favours, "methods=[swis]"])).iloc[-1]
+    filters = pd.read_parquet(records.beside(row["key"], tmp_path / "runs", records.SCHEDULE))
+    assert (filters.query("layer == 'conv_stem'")["cycles"] == 5).all()
+    assert (filters.query("layer.str.contains('conv_dw')")["cycles"] == 4).all()
+    assert filters.query("layer == 'classifier'")["cycles"].mean() < 2.5
+    assert row["schedule_spent"] <= 2.5
 
 
 def test_packing_needs_no_images_for_float_activations(tiny, tmp_path):

@@ -4,6 +4,7 @@ import copy
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import TINY, TINY_INPUTS
@@ -12,13 +13,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from swis.activations import ActivationRange
-from swis.apply import WeightFormat, approximate, layer_macs, with_weights
+from swis.apply import WeightFormat, approximate, layer_macs, weight_layers, with_weights
 from swis.codec import CODINGS
 from swis.config import ModelConfig
 from swis.errors import InputError
 from swis.fold import fold_batch_norm
 from swis.models import new_network
 from swis.packed import _checksum, load_packed, save_packed
+from swis.schedule import LayerPlan
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,65 @@ def test_plain_files_take_the_bits_of_the_formula(network, tmp_path):
     parts = load_packed(path).bits_per_weight()
     assert sum(parts.values()) - parts["metadata"] == pytest.approx(formula)
     assert parts["metadata"] < 0.01  # the last byte of each layer
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "uniform"])
+def test_filters_with_shifts_of_their_own_come_back(network, plans, tmp_path, method, coding):
+    form, path = WeightFormat(method, 2.5), tmp_path / "packed.safetensors"
+    save_packed(path, network, form, coding=coding, skip=["conv_stem"], plans=plans, schedule="greedy")
+    packed = load_packed(path)
+    macs = layer_macs(network.module, (1, 32, 32))
+    expected, costs = with_weights(network.module, form, macs, {"conv_stem"}, plans)
+    for name, layer in weight_layers(expected).items():
+        assert torch.equal(packed.network.module.get_parameter(f"{name}.weight"), layer.weight), name
+    for name, plan in plans.items():
+        again = packed.layers[name].plan
+        assert (again.shifts == plan.shifts).all()
+        assert (again.order == plan.order).all()
+        assert (again.cycles == plan.cycles).all()
+    assert packed.schedule == "greedy"
+    sizes = [len(t) for key, t in load_file(path).items() if key.endswith((".packed", ".schedule"))]
+    assert sum(sum(layer.bits.values()) for layer in packed.layers.values()) == 8 * sum(sizes)
+    if coding == "plain":  # to a byte for each kind of filter
+        formula = sum(cost.stored_bits for cost in costs)
+        assert formula <= 8 * sum(sizes) < formula + 8 * 5 * len(costs)
+
+
+@pytest.fixture
+def plans(network):
+    random = np.random.default_rng(0)
+    layers = {name: len(layer.weight) for name, layer in weight_layers(network.module).items()}
+    del layers["conv_stem"]
+    return {
+        name: LayerPlan(
+            random.integers(1, 5, filters),
+            random.permutation(filters) if number % 2 else np.arange(filters),
+            filters_per_tile=1 + number % 3,
+            multiple=1 + number % 2,
+        )
+        for number, (name, filters) in enumerate(layers.items())
+    }
+
+
+@pytest.mark.parametrize("spoil", ["order", "length", "kinds"])
+def test_a_schedule_that_is_none_is_refused(network, plans, tmp_path, spoil):
+    path = tmp_path / "packed.safetensors"
+    save_packed(path, network, WeightFormat("swis", 2.5), skip=["conv_stem"], plans=plans)
+    name = next(name for name, plan in plans.items() if plan.reordered)
+
+    def change(header, tensors):
+        schedule = tensors[f"{name}.weight.schedule"]
+        if spoil == "order":
+            schedule[:] = 0
+        elif spoil == "length":
+            tensors[f"{name}.weight.schedule"] = torch.cat([schedule, schedule])
+        else:
+            header["layers"][name]["tiles"]["bytes"].append(0)
+
+    changed(path, change, sound_checksum=True)
+    with pytest.raises(InputError, match="a packed layer is not"):
+        load_packed(path)
 
 
 def test_activation_ranges_come_back_exactly(network, tmp_path):
@@ -124,7 +185,7 @@ def changed(path, change, sound_checksum: bool) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "version 2 of the format, this code reads 1"),
+        ({"version": 3}, "version 3 of the format, this code reads 2"),
         ({"coding": "plain"}, "is damaged"),
         ({"form": {}}, "is damaged"),
     ],

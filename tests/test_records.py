@@ -65,7 +65,7 @@ def test_the_table_has_every_column_typed_whatever_rows_lack(tmp_path):
 def test_pandas_reads_the_folder_itself(tmp_path):
     records.write_row(row("a", error=None), tmp_path)
     records.write_row(row("b", error="Traceback", status="failed"), tmp_path)
-    records.write_logits(torch.ones(2, 3), "a", tmp_path)
+    records.write_tensors({"logits": torch.ones(2, 3)}, "a", tmp_path)
     assert len(pd.read_parquet(tmp_path)) == 2
 
 
@@ -131,8 +131,8 @@ def test_a_key_depends_on_values_and_schema_not_on_order(monkeypatch):
     assert key != records.row_key({"a": 1, "b": [1, 2]})
 
 
-def test_logits_come_back(tmp_path):
+def test_tensors_come_back(tmp_path):
     logits = torch.randn(5, 3)
-    records.write_logits(logits, "k", tmp_path)
-    assert torch.equal(records.read_logits("k", tmp_path), logits)
-    assert records.read_logits("other", tmp_path) is None
+    records.write_tensors({"logits": logits.T}, "k", tmp_path)
+    assert torch.equal(records.read_tensors("k", tmp_path)["logits"], logits.T)
+    assert records.read_tensors("other", tmp_path) is None

@@ -32,7 +32,15 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
     [
         (["bits=8"], "bits (shifts) must be in 1..7 (magnitude_bits), not 8"),
         (["bits=0"], "bits (shifts) must be in 1..7"),
-        (["bits=2.5"], "bits=2.5 is a fractional budget, which needs a schedule"),
+        (["bits=7.5"], "bits (shifts) must be in 1..7 (magnitude_bits), not 7.5"),
+        (["schedule=best"], "Could not find 'schedule/best'"),
+        (["schedule.multiple=0"], "schedule.multiple must be at least 1"),
+        (["schedule.max=9"], "schedule.max must be in 1..7"),
+        (["schedule.min=3", "schedule.max=2"], "schedule.min=3 is more than schedule.max=2"),
+        (["bits=1.5", "schedule=optimal", "schedule.min=2"], "the fewest allowed are 2"),
+        (["bits=1.5", "schedule=network", "schedule.min=2"], "of what its fewest shifts cost"),
+        (["bits=2.5", "schedule.multiple=2", "schedule.min=3", "schedule.max=3"], "no multiple of"),
+        (["bits=1.5", "schedule=network", "schedule.depthwise=7", "schedule.price=macs"], "shifts cost"),
         (["bits=two"], "'two'"),
         (["bits=nan"], "bits must be a number"),
         (["bits=inf"], "bits must be a number"),
@@ -75,6 +83,16 @@ def test_bad_input_is_one_line_and_status_two_before_any_work(command_line, tmp_
     assert done.err.count("\n") == 1, done.err
     assert message in done.err
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_fractional_bits_are_scheduled(command_line, tiny, tmp_path):
+    done = command_line(*tiny, "bits=2.5", "schedule=optimal", "methods=[swis,truncate]")
+    assert done.status == 0, done.err
+    assert "swis, optimal schedule of 2.5: 2." in done.out
+    assert "truncate, optimal schedule of 2.5: 2." in done.out
+    table = swis.load_table(tmp_path / "runs").dropna(subset="schedule_spent")
+    assert len(table) == 2
+    assert table["cycles_per_weight"].between(2.3, 2.5).all()
 
 
 def test_a_sweep_runs_every_combination(command_line, tiny, tmp_path):

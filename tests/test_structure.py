@@ -9,8 +9,8 @@ import yaml
 from conftest import ROOT
 from hydra.core.config_store import ConfigStore
 
-from swis import apply, codec, data, decompose, quantizer
-from swis.config import Clip, Coding, Granularity, Method, Selection, load, register
+from swis import apply, codec, data, decompose, quantizer, schedule
+from swis.config import Clip, Coding, Granularity, Method, Policy, Scope, Selection, load, register
 
 # A module imports only modules on its left.
 FLOW = [
@@ -27,8 +27,9 @@ FLOW = [
         "metrics",
         "cost",
     ),
-    *("apply", "fold", "activations", "data", "models", "codec", "packed", "evaluate", "train", "records"),
-    *("study", "packed_study", "report", "storage", "experiment"),
+    *("knapsack", "schedule", "apply", "losses", "fold", "activations", "data", "models", "codec"),
+    *("packed_layer", "packed", "evaluate", "train", "records", "planning", "study", "packed_study"),
+    *("report", "storage", "figures", "experiment"),
 ]
 
 
@@ -62,6 +63,8 @@ def test_names_on_the_command_line_are_those_of_the_library():
     assert tuple(Clip) == quantizer.CLIPS
     assert tuple(Selection) == decompose.SELECTIONS
     assert tuple(Coding) == codec.CODINGS
+    assert tuple(Policy) == schedule.POLICIES
+    assert tuple(Scope) == schedule.SCOPES
     assert {path.stem for path in (ROOT / "conf" / "data").glob("*.yaml")} == set(data._OPENERS)
     assert apply.WeightFormat("swis").magnitude_bits == load().magnitude_bits
 
@@ -77,6 +80,12 @@ def test_the_written_defaults_are_the_schema_s():
         elif key == "methods":
             default = [method.value for method in default]
         assert getattr(default, "value", default) == written[key], key
+
+
+def test_a_schedule_is_called_what_it_was_chosen_as():
+    assert not load().scheduled  # the written defaults are the schema's
+    for name in ("uniform", "greedy", "optimal", "network"):
+        assert load([f"schedule={name}"]).schedule.label == name
 
 
 @pytest.mark.parametrize("model", ["mobilenet_v2", "resnet18", "vgg16", "efficientnet_lite0"])

@@ -1,0 +1,72 @@
+"""Time and quality of scheduling, given the tables of losses: python benchmarks/schedule.py [BITS]
+
+The networks have their real weights (VGG-16, which has none at hand, Gaussian ones), M = 4, N from 1 to 7.
+"tables" is the time that the engine takes for the losses of every filter with every number of shifts; the
+others are those of a schedule. Losses are quoted against the uniform policy's; the gap of greedy is against
+the optimum, or the bound where that was not proven.
+"""
+
+import resource
+import sys
+import time
+
+import timm
+import torch
+from torch import nn
+
+from swis.apply import WeightFormat, weight_layers
+from swis.config import load
+from swis.losses import filter_losses
+from swis.models import load_network
+from swis.schedule import LayerTable, Schedule, plan
+
+CASES = {
+    "uniform": Schedule("uniform"),
+    "greedy": Schedule("greedy"),
+    "optimal": Schedule("optimal"),
+    "greedy, over layers": Schedule("greedy", "network"),
+    "optimal, over layers": Schedule("optimal", "network"),
+    "greedy, tiles of 8": Schedule("greedy", "network", filters_per_tile=8),
+    "optimal, tiles of 8": Schedule("optimal", "network", filters_per_tile=8),
+    "greedy, tiles, double": Schedule("greedy", "network", 2, 8),
+    "optimal, tiles, double": Schedule("optimal", "network", 2, 8),
+}
+
+
+def networks() -> dict[str, nn.Module]:
+    """Return the networks to schedule."""
+    names = ("mobilenet_v2", "resnet18", "efficientnet_lite0")
+    found = {name: load_network(load([f"model={name}"]).model).module for name in names}
+    return found | {"vgg16": timm.create_model("vgg16_bn")}
+
+
+def main(bits: float = 2.5) -> None:
+    """Measure and print the tables."""
+    for name, module in networks().items():
+        start = time.perf_counter()
+        tables = {
+            layer: LayerTable(filter_losses(part.weight.detach(), WeightFormat("swis")), part.weight[0].numel())
+            for layer, part in weight_layers(module).items()
+        }
+        seconds = time.perf_counter() - start
+        filters = sum(len(table.losses) for table in tables.values())
+        print(f"{name}: {filters} filters, budget {bits:g} shifts, tables in {seconds:.1f} s")
+        print(f"  {'schedule':24}{'seconds':>9}{'loss':>9}{'gap':>10}{'spent':>8}")
+        losses: dict[str, float] = {}
+        for case, schedule in CASES.items():
+            start = time.perf_counter()
+            found = plan(tables, bits, schedule)
+            seconds = time.perf_counter() - start
+            losses[case] = found.loss
+            relative = f"{found.loss / losses["uniform"]:9.2%}"
+            gap = ""
+            if schedule.policy == "optimal":
+                greedy = losses[case.replace("optimal", "greedy")]
+                gap = f"{greedy / found.bound - 1:10.4%}"
+            print(f"  {case:24}{seconds:9.2f}{relative}{gap:>10}{found.spent:8.4f}", flush=True)
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        print(f"  at most {memory} MB of memory so far, torch {torch.__version__}")
+
+
+if __name__ == "__main__":
+    main(*(float(argument) for argument in sys.argv[1:]))
