@@ -45,7 +45,9 @@ def main(bits: float = 2.5) -> None:
     for name, module in networks().items():
         start = time.perf_counter()
         tables = {
-            layer: LayerTable(filter_losses(part.weight.detach(), WeightFormat("swis")), part.weight[0].numel())
+            layer: LayerTable(
+                filter_losses(part.weight.detach(), WeightFormat("swis")), part.weight[0].numel()
+            )
             for layer, part in weight_layers(module).items()
         }
         seconds = time.perf_counter() - start
@@ -58,7 +60,7 @@ def main(bits: float = 2.5) -> None:
             found = plan(tables, bits, schedule)
             seconds = time.perf_counter() - start
             losses[case] = found.loss
-            relative = f"{found.loss / losses["uniform"]:9.2%}"
+            relative = f"{found.loss / losses['uniform']:9.2%}"
             gap = ""
             if schedule.policy == "optimal":
                 greedy = losses[case.replace("optimal", "greedy")]
