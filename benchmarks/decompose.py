@@ -36,7 +36,7 @@ def main(million_weights: float = 138.0) -> None:
     codes = quantize(weight).codes
     copy = torch.empty_like(codes)
     threads = torch.get_num_threads()
-    name = f"swis M=4 N=4, {'AVX-512' if simd.AVAILABLE else 'plain'} engine"
+    name = f"swis M=4 N=4, {'AVX-512' if simd.AVAILABLE else '16-bit lanes'}"
     cases: list[tuple[str, float, Callable[[torch.Tensor], object]]] = [
         ("memcpy of the codes", 1, lambda rows: copy[: len(rows)].copy_(rows)),
         ("4-bit round to nearest, torch", 1, lambda rows: quantize(weight[: len(rows)], 3)),
@@ -44,7 +44,8 @@ def main(million_weights: float = 138.0) -> None:
         ("NumPy, M=4 N=4", 0.005, _numpy),
         (name, 1, lambda rows: decompose(rows, "swis", 4, 4)),
         ("  the same, one thread", 0.3, _one_thread),
-        ("  the same, plain Numba", 0.1, _plain),
+        ("  without AVX-512: 16-bit lanes", 0.3, _lanes),
+        ("  alpha=0.5: in 64 bits", 0.1, lambda rows: decompose(rows, "swis", 4, 4, 0.5)),
     ]
     for group_size in (2, 4, 8, 16, 32):
         for shifts in (2, 3, 4):
@@ -141,7 +142,7 @@ def _one_thread(rows: torch.Tensor) -> None:
     torch.set_num_threads(threads)
 
 
-def _plain(rows: torch.Tensor) -> None:
+def _lanes(rows: torch.Tensor) -> None:
     available, simd.AVAILABLE = simd.AVAILABLE, False
     decompose(rows, "swis", 4, 4)
     simd.AVAILABLE = available

@@ -139,6 +139,7 @@ def decompose(
 
     sets = candidate_sets(method, shifts, magnitude_bits)
     group_size = min(int(group_size), max(1, codes.shape[1]))  # what is beyond a filter is padding
+    alpha = min(alpha, 2.0**100)  # as good as any larger one, and no metric becomes infinite
     settings = (group_size, alpha, torch.get_num_threads())
     if method == "truncate":
         kept = sum(2**s for s in sets[0])

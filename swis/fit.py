@@ -11,25 +11,32 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from swis.search import INNER
+from swis.lanes import least_of_pairs
+from swis.search import INLINED, INNER
 
 NEVER = np.int64(1) << 60  # above any squared error
 
 
 class Sets(NamedTuple):
-    """What all sets offer: ``levels`` int64 [sets, 2^N], ascending, and ``near`` int64 [sets, 2^B, 5].
+    """What all sets offer: ``levels`` int64 [sets, 2^N], ascending, and what is known of every code.
 
-    ``near`` says of every magnitude: the place of its nearest level; how much the squared error grows
-    with the second nearest; the smaller and the larger of these two; how much it grows with any other.
+    ``place`` int64 [sets, 2^B] is where a magnitude's nearest level stands among them; ``pairs`` int32
+    [sets, codes] the errors of a code's two nearest levels, the smaller level's in the low 16 bits;
+    ``others`` int64 [sets, 2^B] how much larger than the nearest level's the squared error of a third is.
     """
 
     levels: np.ndarray
-    near: np.ndarray
+    place: np.ndarray
+    pairs: np.ndarray
+    others: np.ndarray
 
 
 class Scratch(NamedTuple):
-    """Memory of one thread: the ``chosen`` levels of a group, and what the dynamic programming needs."""
+    """Memory of one thread: a group's ``candidates`` among the sets, its ``chosen`` levels, and the rest
+    for the dynamic programming.
+    """
 
+    candidates: np.ndarray
     chosen: np.ndarray
     tied: np.ndarray
     levels: np.ndarray
@@ -41,67 +48,61 @@ class Scratch(NamedTuple):
 def sets_of(levels: np.ndarray, magnitudes: int) -> Sets:
     """Tabulate ``levels`` [sets, 2^N] for ``magnitudes`` = 2^B."""
     levels = levels.astype(np.int64)
-    squares = (levels[:, :, None] - np.arange(magnitudes)) ** 2
-    order = squares.argsort(1, kind="stable")
-    two = np.take_along_axis(levels[:, :, None], order[:, :2], 1)
-    squares = np.take_along_axis(squares, order, 1)
+    errors = levels[:, :, None] - np.arange(magnitudes)
+    order = (errors**2).argsort(1, kind="stable")
+    two = np.take_along_axis(errors, np.sort(order[:, :2], 1), 1)
+    two = np.concatenate([-two[:, :, :0:-1], two], 2)
+    squares = np.take_along_axis(errors**2, order, 1)
     squares = np.concatenate([squares, np.full_like(squares[:, :1], NEVER)], 1)
-    second, third = squares[:, 1] - squares[:, 0], squares[:, 2] - squares[:, 0]
-    return Sets(levels, np.stack([order[:, 0], second, two.min(1), two.max(1), third], 2))
+    pairs = (two[:, 1] << 16 | two[:, 0] & 0xFFFF).astype(np.int32)
+    return Sets(levels, order[:, 0].copy(), pairs, squares[:, 2] - squares[:, 0])
 
 
 def scratch_of(group_size: int, sets: Sets) -> Scratch:
     """Allocate what a thread needs for groups of ``group_size``."""
-    chosen, tied = np.zeros((2, 512), np.int64)  # pages: threads must not write to one line of the cache
+    # pages: threads must not write to one line of the cache
+    candidates, chosen, tied = np.zeros((3, 512), np.int64)
     levels, errors = np.empty((2, group_size, sets.levels.shape[1]), np.int64)
-    rows = (group_size + 1) * (2 * sets.near.shape[1] * group_size + 1) if group_size > 4 else 0
-    return Scratch(
-        chosen, tied, levels, errors, np.zeros((group_size + 1, 4), np.int64), np.empty(rows, np.int64)
-    )
+    rows = (group_size + 1) * (2 * sets.place.shape[1] * group_size + 1) if group_size > 4 else 0
+    ranges, squares = np.zeros((group_size + 1, 4), np.int64), np.empty(rows, np.int64)
+    return Scratch(candidates, chosen, tied, levels, errors, ranges, squares)
 
 
-@njit(**INNER)
-def few(codes, start, size, j, sets, alpha, slack, bound, scratch):
+@njit(**INLINED)
+def few(codes, start, size, j, sets, alpha, narrow, slack, bound, scratch):
     """Return the least metric of up to four weights with set j, or ``bound``; choose its levels if below.
 
     No level costs ``slack`` or more above the nearest. The two nearest levels of all weights are tried
     at once; rarely others can be better.
     """
-    low_a, high_a, under_a, over_a, third_a = _two(codes, start, size, 0, j, sets)
-    low_b, high_b, under_b, over_b, third_b = _two(codes, start, size, 1, j, sets)
-    low_c, high_c, under_c, over_c, third_c = _two(codes, start, size, 2, j, sets)
-    low_d, high_d, under_d, over_d, third_d = _two(codes, start, size, 3, j, sets)
-    best, which = bound, -1
-    for a in range(2):  # the compiler unrolls these into one line without branches
-        error_a = over_a if a else under_a
-        for b in range(2):
-            error_b = over_b if b else under_b
-            for c in range(2):
-                error_c = over_c if c else under_c
-                for d in range(2):
-                    error_d = over_d if d else under_d
-                    total = error_a + error_b + error_c + error_d
-                    square = error_a * error_a + error_b * error_b + error_c * error_c + error_d * error_d
-                    metric = square + alpha * (total * total)
-                    which = a * 8 + b * 4 + c * 2 + d if metric < best else which
-                    best = min(metric, best)
-    if min(min(third_a, third_b), min(third_c, third_d)) <= best - (bound - slack):
+    if bound > narrow.limit:
         return _enumerate(codes, start, size, j, sets, alpha, slack, bound, scratch.chosen)
-    if which >= 0:
-        scratch.chosen[0], scratch.chosen[1] = high_a if which & 8 else low_a, high_b if which & 4 else low_b
-        scratch.chosen[2], scratch.chosen[3] = high_c if which & 2 else low_c, high_d if which & 1 else low_d
+    code_a, a, others_a = _pair(codes, start, size, 0, j, sets)
+    code_b, b, others_b = _pair(codes, start, size, 1, j, sets)
+    code_c, c, others_c = _pair(codes, start, size, 2, j, sets)
+    code_d, d, others_d = _pair(codes, start, size, 3, j, sets)
+    metric, which = least_of_pairs(a, b, c, d, narrow.alpha, narrow.reach)
+    best = min(metric, bound)
+    if min(min(others_a, others_b), min(others_c, others_d)) <= best - (bound - slack):
+        return _enumerate(codes, start, size, j, sets, alpha, slack, bound, scratch.chosen)
+    if metric < bound:
+        scratch.chosen[0], scratch.chosen[1] = _level(code_a, a, which & 8), _level(code_b, b, which & 4)
+        scratch.chosen[2], scratch.chosen[3] = _level(code_c, c, which & 2), _level(code_d, d, which & 1)
     return best
 
 
 @njit(inline="always", **INNER)
-def _two(codes, start, size, i, j, sets):
-    """Return weight i's two nearest levels, its errors with them, and what any other costs more."""
+def _pair(codes, start, size, i, j, sets):
+    """Return weight i, its errors with its two nearest levels, and what any other costs more."""
     if i >= size:  # a padded zero
-        return 0, 0, 0, 0, NEVER
+        return 0, np.int32(0), NEVER
     code = np.int64(codes[start + i])
-    magnitude, sign = abs(code), 1 if code >= 0 else -1
-    low, high = sets.near[j, magnitude, 2], sets.near[j, magnitude, 3]
-    return low, high, sign * (low - magnitude), sign * (high - magnitude), sets.near[j, magnitude, 4]
+    return code, sets.pairs[j, sets.pairs.shape[1] // 2 + code], sets.others[j, abs(code)]
+
+
+@njit(inline="always", **INNER)
+def _level(code, pair, second):
+    return abs(code + np.int16(pair >> 16 if second else pair))
 
 
 @njit(inline="always", **INNER)
@@ -110,13 +111,12 @@ def _reach(codes, at, j, sets, slack):
     code = np.int64(codes[at])
     magnitude, sign = abs(code), 1 if code >= 0 else -1
     levels, last = sets.levels, sets.levels.shape[1] - 1
-    low = high = sets.near[j, magnitude, 0]
-    if sets.near[j, magnitude, 1] < slack:
-        limit = (levels[j, low] - magnitude) ** 2 + slack
-        while low > 0 and (levels[j, low - 1] - magnitude) ** 2 < limit:
-            low -= 1
-        while high < last and (levels[j, high + 1] - magnitude) ** 2 < limit:
-            high += 1
+    low = high = sets.place[j, magnitude]
+    limit = (levels[j, low] - magnitude) ** 2 + slack
+    while low > 0 and (levels[j, low - 1] - magnitude) ** 2 < limit:
+        low -= 1
+    while high < last and (levels[j, high + 1] - magnitude) ** 2 < limit:
+        high += 1
     return magnitude, sign, low, high + 1
 
 
@@ -157,13 +157,13 @@ def _enumerate(codes, start, size, j, sets, alpha, slack, bound, chosen):
 
 
 @njit(**INNER)
-def many(codes, start, size, j, sets, alpha, slack, bound, scratch):
+def many(codes, start, size, j, sets, alpha, narrow, slack, bound, scratch):
     """As ``few``, for any number of weights: the least sum of squares for every sum of errors.
 
     square[i, t] is the least sum of squares of weights i.. whose errors add up to t; ``ranges`` holds
     the number of levels of weight i, the least and the largest t, and where t = 0 lies in ``squares``.
     """
-    chosen, tied, levels, errors, ranges, squares = scratch
+    _, chosen, tied, levels, errors, ranges, squares = scratch
     ranges[size, 1] = ranges[size, 2] = ranges[size, 3] = squares[0] = 0
     used = 1
     for i in range(size - 1, -1, -1):
@@ -183,9 +183,11 @@ def many(codes, start, size, j, sets, alpha, slack, bound, scratch):
             for t in range(low, high + 1):
                 value = squares[below + t] + error * error
                 squares[zero + t + error] = min(squares[zero + t + error], value)
-    zero = ranges[0, 3]
+    zero, before = ranges[0, 3], bound
     for t in range(ranges[0, 1], ranges[0, 2] + 1):
         bound = min(bound, squares[zero + t] + alpha * (t * t))
+    if bound == before:
+        return bound
     unset = True
     for t in range(ranges[0, 1], ranges[0, 2] + 1):
         if squares[zero + t] + alpha * (t * t) != bound:

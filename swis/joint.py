@@ -12,7 +12,7 @@ from numba import njit
 
 from swis import simd
 from swis.fit import few, many, scratch_of, sets_of
-from swis.search import INNER, Tables, fill_block, place, run_parts, sums_of_group
+from swis.search import INLINED, Tables, fill_block, least_of_group, place, run_parts
 
 
 def joint(
@@ -36,15 +36,15 @@ def joint(
 def _part(codes, weights, group_size, first, last, out, chosen, tables, sets) -> None:
     where = (codes, weights, group_size, first, last)
     search = (few if group_size <= 4 else many, sets, scratch_of(group_size, sets))
+    metric = (tables.alpha, tables.narrow)
     if tables.fast:
-        errors = (tables.errors, int(tables.alpha), tables.index_bits)
-        _fast(*where, *search, *errors, tables.fields, out, chosen)
+        _blocks(*where, *search, *metric, tables.by_set, tables.index_bits, tables.fields, out, chosen)
     else:
-        _plain(*where, *search, tables.by_code, tables.alpha, tables.fields, out, chosen)
+        _singly(*where, *search, *metric, tables.errors, tables.fields, out, chosen)
 
 
 @njit(nogil=True)
-def _fast(
+def _blocks(
     codes,
     weights,
     group_size,
@@ -53,8 +53,9 @@ def _fast(
     fit,
     sets,
     scratch,
-    errors,
     alpha,
+    narrow,
+    errors,
     index_bits,
     fields,
     out,
@@ -74,52 +75,57 @@ def _fast(
         for lane in range(count):
             start, size = place(group + lane, groups, weights, group_size)
             least = np.int64(best[0, lane])
-            nearest = (best[1, lane], least, least + 1)
-            winner = _refine(codes, start, size, squares, lane, nearest, fit, sets, scratch, alpha, out)
+            winner = _refine(codes, start, size, squares, lane, least, fit, sets, scratch, alpha, narrow, out)
             chosen[group + lane] = fields[winner]
 
 
 @njit(nogil=True)
-def _plain(codes, weights, group_size, first, last, fit, sets, scratch, by_code, alpha, fields, out, chosen):
-    square, total = np.empty((by_code.shape[1], 1), by_code.dtype), np.empty(by_code.shape[1], by_code.dtype)
-    groups = -(-weights // group_size)
+def _singly(
+    codes,
+    weights,
+    group_size,
+    first,
+    last,
+    fit,
+    sets,
+    scratch,
+    alpha,
+    narrow,
+    errors,
+    fields,
+    out,
+    chosen,
+):
+    # 32 bits hold the squares of the largest group, 64 times 255^2
+    square, total = np.empty(errors.shape[1], np.int32), np.empty(errors.shape[1], np.int32)
+    squares, groups = square.reshape(-1, 1), -(-weights // group_size)
     for group in range(first, last):
         start, size = place(group, groups, weights, group_size)
-        sums_of_group(codes, start, size, by_code, square[:, 0], total)
-        metrics = square[:, 0] + alpha * (total * total)
-        winner = metrics.argmin()
-        nearest = (winner, metrics[winner], np.nextafter(metrics[winner], np.inf))
-        winner = _refine(codes, start, size, square, 0, nearest, fit, sets, scratch, alpha, out)
+        least, _ = least_of_group(codes, start, size, errors, alpha, narrow, square, square, total)
+        winner = _refine(codes, start, size, squares, 0, least, fit, sets, scratch, alpha, narrow, out)
         chosen[group] = fields[winner]
 
 
-@njit(**INNER)
-def _refine(codes, start, size, squares, lane, nearest, fit, sets, scratch, alpha, out):
+@njit(**INLINED)
+def _refine(codes, start, size, squares, lane, least, fit, sets, scratch, alpha, narrow, out):
     """Write the best levels of the group at codes[start:start + size]; return the index of its set.
 
-    ``nearest``: the set that wins with nearest levels, the metric it reaches, and the next number above
-    (all integers, or floats if alpha is one).
+    ``least``: the metric that is reached with nearest levels.
     """
-    winner, least, bound = nearest
-    for j in range(len(squares)):
+    winner, bound = 0, least + 1 + least // 2**40  # any number above it, be it an integer or a float
+    count = 0
+    for j in range(len(sets.levels)):  # no branch here: it would be mispredicted for every set that passes
+        scratch.candidates[count] = j
+        count += squares[j, lane] < bound
+    for k in range(count):
+        j = scratch.candidates[k]
         square = squares[j, lane]
         if square >= bound:
             continue
-        detour = sets.near[j, abs(np.int64(codes[start])), 1]
-        for i in range(start + 1, start + size):
-            detour = min(detour, sets.near[j, abs(np.int64(codes[i])), 1])
-        if square + detour >= bound:  # no other levels than the nearest
-            if j == nearest[0] and least < bound:
-                bound, winner = least, j
-                for i in range(start, start + size):
-                    code = np.int64(codes[i])
-                    level = sets.levels[j, sets.near[j, abs(code), 0]]
-                    out[i] = -level if code < 0 else level
-            continue
-        found = fit(codes, start, size, j, sets, alpha, bound - square, bound, scratch)
+        found = fit(codes, start, size, j, sets, alpha, narrow, bound - square, bound, scratch)
         if found < bound:
             bound, winner = found, j
-            for i in range(size):
-                level = scratch.chosen[i]
-                out[start + i] = -level if codes[start + i] < 0 else level
+    for i in range(size):
+        level = scratch.chosen[i]
+        out[start + i] = -level if codes[start + i] < 0 else level
     return winner

@@ -3,8 +3,9 @@
 Compiling takes about a second in every process. It is not cached on disk: Numba would not notice
 that a function which it inlined from another file has changed.
 
-Every path below gives the same answer: the fast one for processors with the right instructions, the
-plain one for all others and for what the fast one's integers could not hold.
+Every path below gives the same answer: blocks of 16 groups for processors with the right AVX-512
+instructions; for all others one group at a time, its sets in lanes of 16 bits; and one in 64 bits for
+what these could not hold.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ import numpy as np
 from numba import njit
 
 from swis import simd
+from swis.lanes import LANES, least_in_lanes, narrow
 
 # Counting references in the innermost functions would take longer than the search: they own no memory.
 INNER = {"nogil": True, "_nrt": False}
+# So would passing their many arguments, every array as seven numbers or more.
+INLINED = {**INNER, "forceinline": True}
 # Groups that one thread takes at a time: enough to forget its start, few enough to share them out.
 _PART = simd.LANES << 12
 
@@ -37,30 +41,31 @@ def nearest(
 
 
 class Tables:
-    """The candidate sets in the forms the kernels read, and whether the fast ones can be used."""
+    """The candidate sets in the forms the kernels read, and which kernels can be used."""
 
     def __init__(
         self, table: np.ndarray, fields: np.ndarray, dtype: np.dtype, alpha: float, group_size: int
     ) -> None:
         sets, magnitudes = table.shape
         errors = table - np.arange(magnitudes, dtype=np.int16)
+        both = np.concatenate([-errors[:, :0:-1], errors], axis=1)
+        # a code's errors under all sets lie side by side; the last set is repeated to fill the lanes
+        self.errors = np.ascontiguousarray(np.pad(both, ((0, -sets % LANES), (0, 0)), mode="edge").T)
+        self.sets = sets
         self.fields = fields
-        # no metric, alpha (M e)^2 + M e^2 with e < 2^7, exceeds 32 bits
-        integral = (
-            alpha in range(simd.LARGEST_ALPHA + 1)
+        self.narrow = narrow(alpha, errors, group_size)
+        self.alpha = int(alpha) if self.narrow.limit else float(alpha)
+        self.index_bits = int(sets - 1).bit_length()
+        self.fast = (
+            simd.AVAILABLE
+            and dtype == np.int8
             and magnitudes <= simd.TABLE
+            and alpha in range(simd.LARGEST_ALPHA + 1)
             and group_size <= simd.LARGEST_GROUP
         )
-        self.alpha = np.int32(alpha) if integral else float(alpha)
-        # rows or columns for signed codes; a code's errors under all sets lie side by side
-        self.levels = np.concatenate([-table[:, :0:-1], table], axis=1).astype(dtype)
-        both = np.concatenate([-errors[:, :0:-1], errors], axis=1)
-        self.by_code = np.ascontiguousarray(both.T.astype(np.int32 if integral else np.int64))
-        self.index_bits = int(sets - 1).bit_length()
-        self.fast = integral and simd.AVAILABLE and dtype == np.int8
         if self.fast:
-            self.errors = np.zeros((sets, simd.TABLE), np.int8)
-            self.errors[:, :magnitudes] = errors
+            self.by_set = np.zeros((sets, simd.TABLE), np.int8)
+            self.by_set[:, :magnitudes] = errors
 
 
 def run_parts(
@@ -90,11 +95,10 @@ def run_parts(
 def _part(codes, weights, group_size, first, last, out, chosen, tables) -> None:
     results = (tables.fields, out, chosen)
     if not tables.fast:
-        least = _least_float if isinstance(tables.alpha, float) else _least_integer
-        plain = (least, tables.by_code, tables.levels, tables.alpha)
-        _plain(codes, weights, group_size, first, last, *plain, *results)
+        forms = (tables.errors, tables.sets, tables.alpha, tables.narrow)
+        _singly(codes, weights, group_size, first, last, *forms, *results)
         return
-    errors = (tables.errors, int(tables.alpha), tables.index_bits)
+    errors = (tables.by_set, int(tables.alpha), tables.index_bits)
     if group_size == 4 and weights % 4 == 0:
         # the usual case needs no rearranging: 16 groups of 4 are 64 bytes in a row
         whole = first + (last - first) // simd.LANES * simd.LANES
@@ -157,54 +161,59 @@ def place(group, groups, weights, group_size):
 
 
 @njit(nogil=True)
-def _plain(codes, weights, group_size, first, last, least, by_code, levels, alpha, fields, out, chosen):
+def _singly(codes, weights, group_size, first, last, errors, sets, alpha, narrow, fields, out, chosen):
     # allocated here, so that no two threads write to the same line of the cache
-    square, total = np.empty(by_code.shape[1], by_code.dtype), np.empty(by_code.shape[1], by_code.dtype)
-    groups = -(-weights // group_size)
+    square, total = np.empty(sets, np.int64), np.empty(sets, np.int64)
+    zero, groups = errors.shape[0] // 2, -(-weights // group_size)
+    start, end = place(first, groups, weights, group_size)[0], (first // groups + 1) * weights
     for group in range(first, last):
-        start, size = place(group, groups, weights, group_size)
-        best = least(codes, start, size, by_code, alpha, square, total)
+        size = min(group_size, end - start)  # not by ``place``: a division takes as long as half a search
+        _, best = least_of_group(codes, start, size, errors, alpha, narrow, None, square, total)
         chosen[group] = fields[best]
         for i in range(start, start + size):
-            out[i] = levels[best, by_code.shape[0] // 2 + codes[i]]
+            out[i] = codes[i] + errors[zero + codes[i], best]
+        start += size
+        if start == end:
+            end += weights
+
+
+@njit(**INLINED)
+def least_of_group(codes, start, size, errors, alpha, narrow, squares, square, total):
+    """Return the least metric of a group, and the first set that reaches it.
+
+    Unless ``squares`` is None, it and ``square`` are the same array: every set's sum of squares.
+    """
+    if narrow.limit > 0:
+        one, reach = np.uint16(1), narrow.reach
+        if size == 4 and narrow.alpha == one:  # the usual case: constants make faster code
+            metric, best = least_in_lanes(codes, start, 4, errors, one, reach, squares)
+        else:
+            metric, best = least_in_lanes(codes, start, size, errors, narrow.alpha, reach, squares)
+        if metric < narrow.limit:
+            return metric, best
+    return _least_in_64_bits(codes, start, size, errors, alpha, square, total)
 
 
 @njit(**INNER)
-def _least_integer(codes, start, size, by_code, alpha, square, total):
-    """Return the first set of least metric, without a branch: its index is part of what is compared."""
-    sums_of_group(codes, start, size, by_code, square, total)
-    best = np.int64(1) << 62
-    for j in range(by_code.shape[1]):
-        metric = square[j] + alpha * np.int64(total[j]) * np.int64(total[j])
-        best = min(best, metric << 8 | j)
-    return best & 255
-
-
-@njit(**INNER)
-def _least_float(codes, start, size, by_code, alpha, square, total):
-    sums_of_group(codes, start, size, by_code, square, total)
-    best, least = 0, np.inf
-    for j in range(by_code.shape[1]):
-        metric = square[j] + alpha * (total[j] * total[j])
-        if metric < least:
-            best, least = j, metric
-    return best
-
-
-@njit(inline="always", **INNER)
-def sums_of_group(codes, start, size, by_code, square, total):
-    """Sum the squares and the errors of a group under every set, four weights at a time."""
-    zero, end = by_code.shape[0] // 2, start + size
+def _least_in_64_bits(codes, start, size, errors, alpha, square, total):
+    """Sum four weights at a time under every set, then compare."""
+    zero, end = errors.shape[0] // 2, start + size
     for i in range(start, end, 4):
-        a = by_code[zero + codes[i]]
-        b = by_code[zero + (codes[i + 1] if i + 1 < end else 0)]
-        c = by_code[zero + (codes[i + 2] if i + 2 < end else 0)]
-        d = by_code[zero + (codes[i + 3] if i + 3 < end else 0)]
+        a = errors[zero + codes[i]]
+        b = errors[zero + (codes[i + 1] if i + 1 < end else 0)]
+        c = errors[zero + (codes[i + 2] if i + 2 < end else 0)]
+        d = errors[zero + (codes[i + 3] if i + 3 < end else 0)]
         if i == start:  # not added to zeros: reading what was just written takes long
-            for j in range(len(a)):
+            for j in range(len(square)):
                 total[j] = a[j] + b[j] + c[j] + d[j]
                 square[j] = a[j] * a[j] + b[j] * b[j] + c[j] * c[j] + d[j] * d[j]
         else:
-            for j in range(len(a)):
+            for j in range(len(square)):
                 total[j] += a[j] + b[j] + c[j] + d[j]
                 square[j] += a[j] * a[j] + b[j] * b[j] + c[j] * c[j] + d[j] * d[j]
+    best, least = 0, square[0] + alpha * (total[0] * total[0])
+    for j in range(1, len(square)):
+        metric = square[j] + alpha * (total[j] * total[j])
+        if metric < least:
+            best, least = j, metric
+    return least, best

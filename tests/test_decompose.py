@@ -2,12 +2,14 @@
 
 from itertools import combinations, product
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numba import njit
 
-from swis import simd
+from swis import lanes, simd
 from swis.decompose import (
     METHODS,
     SELECTIONS,
@@ -23,14 +25,20 @@ from swis.decompose import (
 from swis.metrics import mse_plus_plus
 
 
-@pytest.fixture(params=["fast", "plain", "torch"])
+@pytest.fixture(params=["fast", "lanes", "plain", "torch"])
 def path(request, monkeypatch):
     """Every way the search is done, on this machine's processor as far as it can."""
     if request.param == "fast" and not simd.AVAILABLE:
         pytest.skip("this processor lacks AVX-512 VBMI and VNNI")
-    if request.param == "plain":
+    take(request.param, monkeypatch)
+
+
+def take(path, monkeypatch):
+    if path in ("lanes", "plain"):
         monkeypatch.setattr("swis.simd.AVAILABLE", False)
-    if request.param == "torch":
+    if path == "plain":
+        monkeypatch.setattr("swis.search.narrow", lambda *_: lanes.NOTHING)
+    if path == "torch":
         monkeypatch.setattr("swis.decompose.nearest", search_in_torch)
 
 
@@ -90,7 +98,7 @@ def cases(draw, methods=METHODS):
         "method": draw(st.sampled_from(methods)),
         "shifts": draw(st.integers(1, bits)),
         "group_size": draw(st.integers(1, 6)),
-        "alpha": draw(st.sampled_from([0.0, 0.3, 1.0, 2.5])),
+        "alpha": draw(st.sampled_from([0.0, 0.3, 1.0, 2.5, 3.0])),
         "magnitude_bits": bits,
     }
 
@@ -199,12 +207,10 @@ def test_the_result_does_not_depend_on_parts_and_threads(path, monkeypatch, grou
 
 def in_every_way(monkeypatch, *case) -> list[Decomposition]:
     results = [decompose(*case)]
-    with monkeypatch.context() as context:
-        context.setattr("swis.simd.AVAILABLE", False)
-        results.append(decompose(*case))
-    with monkeypatch.context() as context:
-        context.setattr("swis.decompose.nearest", search_in_torch)
-        results.append(decompose(*case))
+    for path in ("lanes", "plain", "torch") if simd.AVAILABLE else ("plain", "torch"):
+        with monkeypatch.context() as context:
+            take(path, context)
+            results.append(decompose(*case))
     return results
 
 
@@ -236,6 +242,80 @@ def test_the_largest_metrics_fit_the_fast_path_s_integers(monkeypatch, shifts):
         assert torch.equal(first.shift_sets, other.shift_sets)
 
 
+@pytest.mark.parametrize("alpha", [0, 1, 2, 31, 255, 256, 4096, 65535, 65536])
+@pytest.mark.parametrize(("bits", "most"), [(7, 258), (8, 128)])  # more errors may not fit 16 bits
+def test_metrics_on_both_sides_of_16_bits(monkeypatch, bits, most, alpha):
+    top, generator = 2**bits - 1, torch.Generator().manual_seed(alpha)
+    for group_size in (1, 3, 4, 5, 16, most, most + 1):
+        rows = [torch.full((group_size,), code) for code in (0, -top, top, -top // 2, top * 3 // 4)]
+        for scale in (2, 8, 32, top):  # from metrics that fit to those that do not
+            rows.append(torch.randint(-scale, scale + 1, (group_size,), generator=generator))
+            rows.append(rows[-1].abs())
+        for shifts in (1, 2, bits - 1, bits):
+            first, *others = in_every_way(
+                monkeypatch, torch.stack(rows), "swis", shifts, group_size, alpha, bits
+            )
+            for other in others:
+                assert torch.equal(first.codes, other.codes)
+                assert torch.equal(first.shift_sets, other.shift_sets)
+
+
+@njit
+def least_of_row(codes, errors, alpha, reach, squares):
+    return lanes.least_in_lanes(codes, 0, len(codes), errors, alpha, reach, squares)
+
+
+@njit
+def least_of_four(pairs, alpha, reach):
+    return lanes.least_of_pairs(pairs[0], pairs[1], pairs[2], pairs[3], alpha, reach)
+
+
+limits = st.sampled_from([0, 1, 2, 7, 100, 255, 256, 1000, 65025, 65535])
+errors_of_four = st.sampled_from([1, 15, 127, 255]).flatmap(
+    lambda most: st.lists(
+        st.lists(st.integers(-most, most), min_size=32, max_size=32), min_size=4, max_size=4
+    )
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(errors_of_four, limits)
+def test_lanes_are_exact_below_their_limit_and_say_so_above(errors, alpha):
+    errors = np.array(errors, np.int16)
+    narrow = lanes.narrow(alpha, errors, 4)
+    squares = np.empty(32, np.int32)
+    codes = np.arange(-2, 2, dtype=np.int8)
+    table = np.concatenate([errors, errors[:1]])  # five codes, -2 to 2; the last one is not used
+    found = least_of_row(codes, table, narrow.alpha, narrow.reach, squares)
+    errors = errors.astype(np.int64)
+    square = (errors**2).sum(0)
+    metric = square + alpha * errors.sum(0) ** 2
+    check_narrow(found, metric, narrow)
+    assert np.array_equal(squares, square.clip(max=65535))
+
+    pairs = errors[:, :2]
+    packed = (pairs[:, 1] << 16 | pairs[:, 0] & 0xFFFF).astype(np.int32)
+    found = least_of_four(packed, narrow.alpha, narrow.reach)
+    choices = np.array(list(product(*pairs)))
+    check_narrow(found, (choices**2).sum(1) + alpha * choices.sum(1) ** 2, narrow)
+
+
+def check_narrow(found, metric, narrow):
+    if metric.min() < narrow.limit:
+        assert found == (metric.min(), metric.argmin())
+    else:
+        assert found[0] >= narrow.limit
+
+
+def test_what_16_bits_do_not_hold_is_left_to_64():
+    errors = np.array([[-127, 60]], np.int16)
+    assert lanes.narrow(1, errors, 258).limit == 255**2
+    assert lanes.narrow(0.0, errors, 258).limit == 65535
+    assert lanes.narrow(65535.0, errors, 258).limit == 65535
+    for alpha, group_size in ((1, 259), (0.5, 4), (65536, 4)):
+        assert lanes.narrow(alpha, errors, group_size) == lanes.NOTHING
+
+
 def joint_oracle(group: list[int], sets: list[tuple], alpha: float) -> tuple[list[int], tuple]:
     """Try every set and every level of every weight; the first of the best, in lexicographic order."""
     best = None
@@ -257,7 +337,7 @@ def joint_oracle(group: list[int], sets: list[tuple], alpha: float) -> tuple[lis
         *[("swis_c", 7, 2, 4, 10), ("swis_c", 7, 3, 3, 10), ("swis", 4, 3, 1, 20), ("swis", 4, 4, 3, 4)],
     ],
 )
-@pytest.mark.parametrize("alpha", [0.3, 1.0, 2.0])
+@pytest.mark.parametrize("alpha", [0.3, 1.0, 2.0, 1000.0])
 def test_joint_selection_equals_its_oracle(path, method, bits, shifts, group_size, filters, alpha):
     generator = torch.Generator().manual_seed(bits)
     top = 2**bits - 1
@@ -272,6 +352,14 @@ def test_joint_selection_equals_its_oracle(path, method, bits, shifts, group_siz
         expected = [joint_oracle(row[at : at + group_size], sets, alpha) for at in (0, group_size)]
         assert found == [code for codes, _ in expected for code in codes]
         assert chosen == [sum(2**s for s in best) for _, best in expected]
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_no_alpha_is_too_large(path, selection):
+    codes = torch.tensor([[127, 127, -127, 90, 3]])
+    large, largest = (decompose(codes, "swis", 1, 3, alpha, selection=selection) for alpha in (1e30, 1e308))
+    assert torch.equal(large.codes, largest.codes)
+    assert torch.equal(large.shift_sets, largest.shift_sets)
 
 
 @settings(max_examples=100, deadline=None)

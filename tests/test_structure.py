@@ -20,6 +20,7 @@ FLOW = [
         "config",
         "quantizer",
         "simd",
+        "lanes",
         "search",
         "fit",
         "joint",
