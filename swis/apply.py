@@ -63,8 +63,9 @@ class Encoded:
 
     @property
     def metric(self) -> float | None:
-        """M x MSE++ summed over all groups; None for methods without groups."""
-        return float(self.metrics.sum()) if self.form.method in ("swis", "swis_c") else None
+        """M x MSE++ summed over all groups; None for methods without groups, or if it was not measured."""
+        measured = self.form.method in ("swis", "swis_c") and self.metrics is not None
+        return float(self.metrics.sum()) if measured else None
 
     def weight(self) -> Tensor:
         """Return codes x scale as a float tensor of ``shape``."""
@@ -206,23 +207,37 @@ def with_weights(
     biases, normalisation and the layers' classes stay, so the copy runs as fast as the original.
     """
     changed = plain_copy(model)
-    encoded = {} if form.method == "float" else encode_layers(changed, form, skip, plans)
+    layers = weight_layers(changed)
+    if form.method == "float":
+        return changed, layer_costs(layers, {}, form, macs)
+    encoded = encode_layers(changed, form, skip, plans)
+    costs = layer_costs(layers, encoded, form, macs)
+    for name, layer in layers.items():
+        layer.weight.data = encoded[name].weight().to(layer.weight.dtype)
+    return changed, costs
+
+
+def layer_costs(
+    layers: dict[str, nn.Module], encoded: dict[str, Encoded], form: WeightFormat, macs: dict[str, int]
+) -> list[LayerCost]:
+    """Return what each layer costs; those that are not encoded are float, as ``form`` says.
+
+    A weight that several layers share is stored once.
+    """
     costs = []
     stored: set[int] = set()
-    for name, layer in weight_layers(changed).items():
+    for name, layer in layers.items():
         shape = (len(layer.weight), layer.weight[0].numel())
-        if encoded:
+        if name in encoded:
             found = encoded[name]
             cost = replace(cost_of(found.form, found.plan, *shape, macs[name]), metric=found.metric)
         else:
             cost = cost_of(form, None, *shape, macs[name])
-        if id(layer.weight) in stored:  # stored once, used again
+        if id(layer.weight) in stored:
             cost = replace(cost, weights=0, stored_bits=0, weight_cycles=0, metric=None)
-        elif encoded:
-            layer.weight.data = encoded[name].weight().to(layer.weight.dtype)
         stored.add(id(layer.weight))
         costs.append(cost)
-    return changed, costs
+    return costs
 
 
 def cost_of(

@@ -58,6 +58,12 @@ class Price(StrEnum):
     storage = "storage"
 
 
+class Calibrate(StrEnum):
+    none = "none"
+    stats = "stats"
+    output_aware = "output_aware"
+
+
 class Granularity(StrEnum):
     tensor = "tensor"
     channel = "channel"
@@ -160,10 +166,19 @@ class ActivationConfig:
 
 @dataclass
 class CalibrationConfig:
+    """Unlabelled images, and how weights are chosen on them; see ``swis.calibrate.Calibration``."""
+
     images: int = 256
+    damping: float = 0.01
+    positions: int = 65536
+    rounds: int = 3
+    asymmetric: bool = True
 
     def __post_init__(self) -> None:
         _require(self.images >= 1, f"calibration.images must be at least 1, not {self.images}")
+        _require(self.damping > 0, f"calibration.damping must be above 0, not {self.damping:g}")
+        _require(self.positions >= 1, f"calibration.positions must be at least 1, not {self.positions}")
+        _require(self.rounds >= 0, f"calibration.rounds must be at least 0, not {self.rounds}")
 
 
 @dataclass
@@ -253,7 +268,7 @@ class ScheduleConfig:
 
 _OF_THE_FILE = (
     *("methods", "bits", "group_size", "alpha", "selection", "magnitude_bits", "granularity", "clip"),
-    *("skip", "fold_bn", "activation_bits", "schedule"),
+    *("skip", "fold_bn", "activation_bits", "schedule", "calibrate"),
 )
 
 
@@ -277,6 +292,7 @@ class Config:
     skip: list[str] = field(default_factory=list)
     fold_bn: bool = False
     activation_bits: int | None = 8
+    calibrate: Calibrate = Calibrate.none
     activation: ActivationConfig = field(default_factory=ActivationConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     seed: int = 0
@@ -331,8 +347,8 @@ class Config:
     @property
     def needs_calibration(self) -> bool:
         """Whether unlabelled images are needed beside those to measure on."""
-        by_images = self.activation_bits is not None or self.schedule.sensitivity
-        return by_images and self.task is not Task.storage
+        calibrated = self.activation_bits is not None or self.calibrate is not Calibrate.none
+        return (calibrated or self.schedule.sensitivity) and self.task is not Task.storage
 
     @property
     def shifts(self) -> int | float:

@@ -76,6 +76,7 @@ SCHEMA = pa.DataFrameSchema(
         "fold_bn": pa.Column(bool, coerce=True),
         "activation_bits": _count(1),
         "activation_range": _text(),
+        "calibrate": _text(),
         "top1": _percent(),
         "top1_low": _percent(),
         "top1_high": _percent(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import time
@@ -17,8 +18,18 @@ from torch import Tensor, nn
 
 from swis import records
 from swis.activations import ActivationRange, observe_ranges, quantize_activations
-from swis.apply import WeightFormat, layer_macs, skipped_layers, weight_layers, with_weights
-from swis.config import Config, Task
+from swis.apply import (
+    Encoded,
+    WeightFormat,
+    layer_costs,
+    layer_macs,
+    plain_copy,
+    skipped_layers,
+    weight_layers,
+    with_weights,
+)
+from swis.calibrate import Calibration, calibrate
+from swis.config import Calibrate, Config, Task
 from swis.cost import LayerCost, network_cost
 from swis.data import Split, loader, open_split
 from swis.errors import InputError
@@ -139,6 +150,10 @@ class Study:
             facts["shifts"] = form.shifts
             if config.scheduled:
                 facts["schedule"] = self._schedule_facts()
+            if config.calibrate is not Calibrate.none:
+                facts |= {"calibrate": str(config.calibrate), "calibration": self.calibration.digest}
+                if config.calibrate is Calibrate.output_aware:
+                    facts["output_aware"] = asdict(config.calibration)
         if form.method in ("swis", "swis_c"):
             facts |= {"group_size": form.group_size, "alpha": form.alpha}
             if form.selection != "nearest":
@@ -172,6 +187,7 @@ class Study:
             "config": json.dumps(asdict(self.config)),
             **{name: science.get(name) for name in _FORM_COLUMNS},
             "selection": form.selection if "group_size" in science else None,
+            "calibrate": science.get("calibrate", "none" if "shifts" in science else None),
             **self._describe_schedule(science),
         }
 
@@ -187,13 +203,18 @@ class Study:
 
     def emulate(self, form: WeightFormat, activation_bits: int | None) -> tuple[nn.Module, dict[str, float]]:
         """Return a network that computes as the format does, and the format's cost columns."""
-        source = self.network.module if form.method == "float" else self.base_module
         plan = self.plan(form)
-        module, costs = with_weights(source.cpu(), form, self.macs, self.skip, plan.layers if plan else None)
-        if form.method != "float":
-            module = fused(module, self.network.inputs["input_size"])  # pays for the activations' rounding
-            if activation_bits is not None:
-                quantize_activations(weight_layers(module), self.ranges, activation_bits)
+        if form.method in ("float", "base") or self.config.calibrate is Calibrate.none:
+            source = self.network.module if form.method == "float" else self.base_module
+            plans = plan.layers if plan else None
+            module, costs = with_weights(source.cpu(), form, self.macs, self.skip, plans)
+            if form.method != "float":
+                module = fused(module, self.network.inputs["input_size"])  # pays for rounding activations
+                if activation_bits is not None:
+                    quantize_activations(weight_layers(module), self.ranges, activation_bits)
+        else:
+            module, encoded = self.calibrated(form, plan, activation_bits)
+            costs = layer_costs(weight_layers(module), encoded, form, self.macs)
         columns = network_cost(costs)
         columns["shifts_per_weight"] = columns["cycles_per_weight"]
         if plan is not None:
@@ -203,6 +224,24 @@ class Study:
                 records.write_table(filters, path)
             columns |= _schedule_columns(plan, filters, columns["cycles_per_weight"], costs)
         return module, columns
+
+    def calibrated(
+        self, form: WeightFormat, plan: Plan | None, activation_bits: int | None
+    ) -> tuple[nn.Module, dict[str, Encoded]]:
+        """Return a network calibrated in a format, its normalisation folded, and its layers' weights."""
+        reference = fused(plain_copy(self.base_module.cpu()), self.network.inputs["input_size"])
+        module = copy.deepcopy(reference)
+        if activation_bits is not None:
+            quantize_activations(weight_layers(module), self.ranges, activation_bits)
+            self.base_module.cpu()
+        batches = loader(self.calibration, _CALIBRATION_BATCH, self.config.data.workers)
+        images = torch.cat([batch for batch, _ in batches])
+        chosen = self.config.calibration
+        settings = Calibration(
+            str(self.config.calibrate), chosen.damping, chosen.positions, chosen.rounds, chosen.asymmetric
+        )
+        plans = plan.layers if plan else None
+        return module, calibrate(reference, module, form, images, settings, self.skip, plans)
 
     def measure(self, form: WeightFormat, reference: Tensor | None) -> tuple[dict[str, Any], Tensor]:
         """Compute a row's measured columns and the logits; the float format is its own reference."""

@@ -9,8 +9,8 @@ import yaml
 from conftest import ROOT
 from hydra.core.config_store import ConfigStore
 
-from swis import apply, codec, data, decompose, quantizer, schedule
-from swis.config import Clip, Coding, Granularity, Method, Policy, Scope, Selection, load, register
+from swis import apply, calibrate, codec, data, decompose, quantizer, schedule
+from swis.config import Calibrate, Clip, Coding, Granularity, Method, Policy, Scope, Selection, load, register
 
 # A module imports only modules on its left.
 FLOW = [
@@ -29,7 +29,8 @@ FLOW = [
         "cost",
     ),
     *("knapsack", "schedule", "apply", "losses", "fold", "activations", "data", "models", "codec"),
-    *("packed_layer", "packed", "evaluate", "train", "records", "planning", "study", "packed_study"),
+    *("packed_layer", "packed", "evaluate", "train", "records", "planning", "walk", "moments", "companion"),
+    *("calibrate", "study", "packed_study"),
     *("report", "storage", "figures", "experiment"),
 ]
 
@@ -64,6 +65,7 @@ def test_names_on_the_command_line_are_those_of_the_library():
     assert tuple(Clip) == quantizer.CLIPS
     assert tuple(Selection) == decompose.SELECTIONS
     assert tuple(Coding) == codec.CODINGS
+    assert tuple(Calibrate) == calibrate.KINDS
     assert tuple(Policy) == schedule.POLICIES
     assert tuple(Scope) == schedule.SCOPES
     assert {path.stem for path in (ROOT / "conf" / "data").glob("*.yaml")} == set(data._OPENERS)
