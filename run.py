@@ -29,7 +29,8 @@ def main(composed: DictConfig) -> None:
     except (InputError, RunFailed) as error:
         if isinstance(error, RunFailed):
             print(error.report)
-        print(f"error: {error}", file=sys.stderr)
+        # of an error in another process the last line says it, those before where
+        print(f"error: {str(error).splitlines()[-1]}", file=sys.stderr)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise  # Hydra goes on with the sweep's other jobs and raises the first failure at the end
         sys.exit(STATUS[type(error)])

@@ -268,7 +268,7 @@ class ScheduleConfig:
 
 _OF_THE_FILE = (
     *("methods", "bits", "group_size", "alpha", "selection", "magnitude_bits", "granularity", "clip"),
-    *("skip", "fold_bn", "activation_bits", "schedule", "calibrate"),
+    *("skip", "fold_bn", "activation_bits", "schedule", "calibrate", "activation", "coding"),
 )
 
 
@@ -342,7 +342,11 @@ class Config:
             self.batch_size is None or self.batch_size >= 1,
             f"batch_size must be at least 1, or null, not {self.batch_size}",
         )
-        _require(self.seed >= 0, f"seed must be at least 0, not {self.seed}")
+        _require(0 <= self.seed < 2**63, f"seed must be in 0..2^63 - 1, not {self.seed}")
+        _require(
+            self.task is not Task.pack or self.calibrate is Calibrate.none,
+            "task=pack cannot pack calibrated networks yet; use calibrate=none",
+        )
 
     @property
     def needs_calibration(self) -> bool:

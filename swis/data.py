@@ -46,8 +46,12 @@ class Split(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         source = self.sources[index]
-        image = Image.open(source) if isinstance(source, Path) else Image.fromarray(source)
-        return self.transform(image.convert(self.mode)), int(self.labels[index])
+        try:
+            image = Image.open(source) if isinstance(source, Path) else Image.fromarray(source)
+            image = image.convert(self.mode)
+        except OSError as error:
+            raise InputError(f"{source} is not a whole image ({error})") from error
+        return self.transform(image), int(self.labels[index])
 
     @cached_property
     def digest(self) -> str:
@@ -81,6 +85,8 @@ def open_split(config: DataConfig, split: str) -> Split:
     >>> len(open_split(load().data, "test"))
     10000
     """
+    if config.name not in _OPENERS:
+        raise InputError(f"data.name={config.name} is not known; there are {', '.join(sorted(_OPENERS))}")
     return _OPENERS[config.name](config, split)
 
 

@@ -19,7 +19,7 @@ from swis import records
 from swis.apply import WeightFormat, encode, encode_layers, plain_copy
 from swis.config import Config, Task
 from swis.data import Split, loader, open_split
-from swis.errors import RunFailed
+from swis.errors import InputError, RunFailed
 from swis.evaluate import predict, score
 from swis.files import check_output
 from swis.models import Network, load_network, new_network, save_checkpoint
@@ -152,6 +152,8 @@ def measure_storage(config: Config) -> str:
     generator = torch.Generator().manual_seed(config.seed)
     encoded = encode_layers(plain_copy(study.base_module), form)
     distinct = {id(layer): name for name, layer in encoded.items() if name not in study.skip}
+    if not distinct:
+        raise InputError("skip leaves no layer to measure")
     real = {name: encoded[name].codes for name in distinct.values()}
     gaussian = {
         name: encode(torch.randn(encoded[name].shape, generator=generator), form).codes

@@ -29,6 +29,10 @@ from swis.files import write_atomically
 _INPUT_KEYS = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
 
 
+# Arguments of timm.create_model that would fetch weights or read files.
+REACHING_OUT = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"}
+
+
 @dataclass(frozen=True)
 class Network:
     """A float network in evaluation mode with what is needed to feed and identify it.
@@ -135,10 +139,19 @@ def _facts(architecture: str, kwargs: dict[str, Any], inputs: dict[str, Any]) ->
 
 def _stored(metadata: dict[str, str], key: str) -> dict[str, Any]:
     # foreign files may use the same key for something else
-    return json.loads(metadata[key]) if "architecture" in metadata and key in metadata else {}
+    if "architecture" not in metadata or key not in metadata:
+        return {}
+    try:
+        return json.loads(metadata[key])
+    except ValueError as error:
+        raise InputError(f"the checkpoint's metadata are damaged: its {key} are no JSON") from error
 
 
 def _create(config: ModelConfig, kwargs: dict[str, Any]) -> nn.Module:
+    if reaching := sorted(REACHING_OUT & set(kwargs)):
+        raise InputError(
+            f"model.kwargs.{reaching[0]} is not for here; model.weights says which weights to load"
+        )
     # the full name: its tag decides how timm prepares the images
     try:
         return timm.create_model(config.name, **kwargs)
@@ -147,7 +160,7 @@ def _create(config: ModelConfig, kwargs: dict[str, Any]) -> nn.Module:
 
 
 def _from_hub(config: ModelConfig) -> nn.Module:
-    taken = [key for key in ("num_classes", "in_chans") if key in config.kwargs]
+    taken = [key for key in ("num_classes", "in_chans", *sorted(REACHING_OUT)) if key in config.kwargs]
     if taken:
         raise InputError(f"model.kwargs.{taken[0]} would replace trained weights; use model.weights=PATH")
     if not timm.list_pretrained(f"{_architecture(config)}.*"):

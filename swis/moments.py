@@ -24,13 +24,16 @@ def input_moments(
     """
     generator = torch.Generator().manual_seed(0)
     sums: list[Tensor] = []
-    count = 0
+    count, origin = 0, None
     for start in range(0, len(inputs), _CHUNK):
         y, x = (patches(layer, part[start : start + _CHUNK]) for part in (inputs, float_inputs))
         share = positions * min(_CHUNK, len(inputs) - start) // len(inputs)
         if y.shape[1] > max(share, 1):
             keep = torch.randperm(y.shape[1], generator=generator)[: max(share, 1)]
             y, x = y[:, keep], x[:, keep]
+        if origin is None:  # near the mean, so that little cancels when that is taken off
+            origin = y.mean(1, keepdim=True)
+        y, x = y - origin, x - origin
         parts = [y.transpose(1, 2) @ y, x.transpose(1, 2) @ y, y.sum(1), x.sum(1)]
         parts = [part.double() for part in parts]
         sums = [a + b for a, b in zip(sums, parts, strict=True)] if sums else parts

@@ -31,14 +31,11 @@ from swis.config import ModelConfig
 from swis.errors import InputError
 from swis.files import write_atomically
 from swis.fold import fold_batch_norm
-from swis.models import Network, new_network
+from swis.models import REACHING_OUT, Network, new_network
 from swis.packed_layer import pack_layer, packed_parts, unpack_layer
 from swis.schedule import LayerPlan
 
 _VERSION = 2
-
-# Arguments of timm.create_model that would fetch weights or read files: never taken from a file.
-_REACHING_OUT = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"}
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,7 @@ def save_packed(
     about = {
         "label": label,
         "architecture": network.architecture,
-        "kwargs": {key: value for key, value in network.kwargs.items() if key not in _REACHING_OUT},
+        "kwargs": {key: value for key, value in network.kwargs.items() if key not in REACHING_OUT},
         "num_classes": network.num_classes,
         "inputs": network.inputs,
         "weights": network.weights,
@@ -173,7 +170,7 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork
     about, coding = header["network"], header["coding"]
     if coding not in CODINGS:
         raise ValueError(f"its coding is {coding}")
-    if reaching := _REACHING_OUT & set(about["kwargs"]):
+    if reaching := REACHING_OUT & set(about["kwargs"]):
         raise ValueError(f"it asks for {', '.join(sorted(reaching))}")
     label = about["label"] or about["architecture"]
     config = ModelConfig(label=label, name=about["architecture"], kwargs=about["kwargs"])

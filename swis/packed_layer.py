@@ -81,7 +81,7 @@ def _pack(
 ) -> tuple[np.ndarray, dict[str, int]]:
     layout = _layout(form, len(filters), layer.codes.shape[1], coding)
     fields = None
-    if layer.shift_sets is not None and layout.weights_per_group > 1:
+    if form.method in ("swis", "swis_c"):  # the others have one set for all
         fields = layer.shift_sets.numpy()[filters]
     return pack(layer.codes.numpy()[filters], fields, layout)
 

@@ -16,6 +16,7 @@ import pandas as pd
 import pandera.pandas as pa
 import torch
 from pandera.errors import SchemaError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -29,7 +30,7 @@ SCHEMA_VERSION = 1
 # Endings of files that belong to a row.
 TENSORS, SCHEDULE = "safetensors", "schedule.parquet"
 
-_PACKAGES = ("swis", "torch", "torchvision", "timm", "numpy", "pandas", "scipy")
+_PACKAGES = ("swis", "torch", "torchvision", "timm", "numpy", "numba", "pandas", "scipy", "safetensors")
 
 # Of a file of one row, statistics, dictionaries and pandas' schema would be four fifths.
 _PLAIN_PARQUET = {
@@ -77,6 +78,7 @@ SCHEMA = pa.DataFrameSchema(
         "activation_bits": _count(1),
         "activation_range": _text(),
         "calibrate": _text(),
+        "coding": _text(),
         "top1": _percent(),
         "top1_low": _percent(),
         "top1_high": _percent(),
@@ -196,7 +198,10 @@ def write_tensors(tensors: dict[str, Tensor], key: str, folder: Path) -> None:
 def read_tensors(key: str, folder: Path) -> dict[str, Tensor] | None:
     """Return tensors that were kept before, or None."""
     path = beside(key, folder, TENSORS)
-    return load_file(path) if path.exists() else None
+    try:
+        return load_file(path) if path.exists() else None
+    except (SafetensorError, OSError):  # damaged: computed again, and replaced
+        return None
 
 
 def beside(key: str, folder: Path, ending: str) -> Path:

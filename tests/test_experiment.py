@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import swis
-from swis import experiment, planning, records, study
+from swis import data, experiment, planning, records, study
 from swis.apply import weight_layers
 from swis.config import load
 from swis.errors import InputError, RunFailed
@@ -196,6 +196,31 @@ def test_losses_and_sensitivities_are_measured_once(tiny, monkeypatch):
         evaluate_methods(load([*tiny, f"bits={bits}", "schedule=network", "methods=[swis]"]))
     assert calls.count("layer_sensitivities") == 1
     assert calls.count("filter_losses") == len(weight_layers(load_network(load(tiny).model).module))
+
+
+@pytest.mark.parametrize("extra", [[], ["bits=2.5", "schedule=optimal"]])
+def test_calibration_brings_every_method_nearer(tiny, monkeypatch, extra):
+    computed = computed_methods(monkeypatch)
+    sqnr = {}
+    for kind in ("none", "stats", "output_aware"):
+        methods = "methods=[swis,round]"
+        rows = evaluate_methods(load([*tiny, "bits=3", *extra, methods, f"calibrate={kind}"]))
+        sqnr[kind] = rows.set_index("method").loc[["swis", "round"], "logit_sqnr_db"]
+        assert (rows["calibrate"].dropna() == kind).all()
+        assert rows["cycles_per_weight"].iloc[2:].between(2.2, 3).all()
+    assert (sqnr["none"] < sqnr["output_aware"]).all()
+    assert (sqnr["stats"] < sqnr["output_aware"]).all()
+    assert computed == ["float", "base", *["swis", "round"] * 3]  # references need no calibration
+
+
+def test_a_broken_image_is_named(tiny, tmp_path):
+    for split in ("val", "train"):
+        (tmp_path / split / "one").mkdir(parents=True)
+        (tmp_path / split / "one" / "broken.png").write_bytes(b"no image")
+    config = load([*tiny, "data=image_folder", f"data.root={tmp_path}"])
+    split = data.open_split(config.data, "val").prepared(None, 3)
+    with pytest.raises(InputError, match=r"broken\.png is not a whole image"):
+        split[0]
 
 
 def test_favoured_layers_have_their_shifts(tiny, tmp_path):

@@ -66,6 +66,18 @@ def test_plain_files_take_the_bits_of_the_formula(network, tmp_path):
 
 
 @pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("group_size", [1, 3, 64])
+@pytest.mark.parametrize("method", ["swis", "swis_c"])
+def test_groups_of_any_size_come_back(network, tmp_path, method, group_size, coding):
+    form, path = WeightFormat(method, 2, group_size), tmp_path / "packed.safetensors"
+    save_packed(path, network, form, coding=coding)
+    for name, layer in weight_layers(load_packed(path).network.module).items():
+        assert torch.equal(layer.weight, approximate(network.module.get_parameter(f"{name}.weight"), form)), (
+            name
+        )
+
+
+@pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "uniform"])
 def test_filters_with_shifts_of_their_own_come_back(network, plans, tmp_path, method, coding):
     form, path = WeightFormat(method, 2.5), tmp_path / "packed.safetensors"

@@ -136,3 +136,5 @@ def test_tensors_come_back(tmp_path):
     records.write_tensors({"logits": logits.T}, "k", tmp_path)
     assert torch.equal(records.read_tensors("k", tmp_path)["logits"], logits.T)
     assert records.read_tensors("other", tmp_path) is None
+    records.beside("k", tmp_path, records.TENSORS).write_bytes(b"damaged")
+    assert records.read_tensors("k", tmp_path) is None  # computed again

@@ -1,0 +1,234 @@
+"""Calibration: statistics match, outputs come nearer, and odd layers and images do no harm."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from swis.activations import observe_ranges, quantize_activations
+from swis.apply import WeightFormat, approximate, encode_layers, weight_layers
+from swis.calibrate import Calibration, calibrate, matching
+from swis.companion import Companion
+from swis.fold import fused
+from swis.metrics import sqnr_db
+from swis.moments import input_moments, patches
+from swis.schedule import LayerPlan
+
+STATS, AWARE = Calibration("stats"), Calibration("output_aware", positions=4096)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.rand(24, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def reference(model):
+    return fused(model, (1, 32, 32))
+
+
+def calibrated(reference, images, settings, form=None, **more):
+    network = copy.deepcopy(reference)
+    form = form or WeightFormat("swis", 2)
+    return network, calibrate(reference, network, form, images, settings, **more)
+
+
+@torch.inference_mode()
+def outputs(network, images):
+    """Return the output of every weight layer."""
+    seen, handles = {}, []
+    for name, layer in weight_layers(network).items():
+        handles.append(layer.register_forward_hook(lambda m, x, y, n=name: seen.update({n: y.clone()})))
+    network(images)
+    for handle in handles:
+        handle.remove()
+    return seen
+
+
+@pytest.mark.parametrize("settings", [STATS, AWARE], ids=["stats", "output_aware"])
+def test_every_layer_has_the_float_network_s_statistics(reference, images, settings):
+    network, _ = calibrated(reference, images, settings)
+    ours, wanted = outputs(network, images), outputs(reference, images)
+    for name, output in wanted.items():
+        around = (0, 2, 3) if output.ndim == 4 else (0,)
+        size = output.std()
+        assert torch.allclose(ours[name].mean(around), output.mean(around), atol=1e-3 * size), name
+        spread, aim = ours[name].std(around), output.std(around)
+        within = (aim / spread > 0.99) & (aim / spread < 1.01) | (aim < 1e-3 * size)
+        assert within.float().mean() > 0.9, name  # the others' gain would have been beyond its limit
+
+
+@pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round", "uniform"])
+def test_each_step_brings_the_logits_nearer(reference, images, method):
+    form = WeightFormat(method, 3)
+    plain = copy.deepcopy(reference)
+    for layer in weight_layers(plain).values():
+        layer.weight.data = approximate(layer.weight, form)
+    others = torch.rand(64, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        wanted = reference(others)
+        networks = (plain, *(calibrated(reference, images, how, form)[0] for how in (STATS, AWARE)))
+        none, stats, aware = (sqnr_db(wanted, network(others)) for network in networks)
+    assert none < stats < aware
+
+
+def test_weights_are_what_is_encoded_and_their_sets_hold_them(reference, images):
+    network, encoded = calibrated(reference, images, AWARE)
+    for name, layer in weight_layers(network).items():
+        found = encoded[name]
+        assert torch.equal(layer.weight, found.weight())
+        sets = found.shift_sets.repeat_interleave(4, 1)[:, : found.codes.shape[1]].short()
+        assert torch.all(found.codes.short().abs() & ~sets == 0), name
+
+
+def test_the_same_images_give_the_same_weights(reference, images):
+    first, second = (calibrated(reference, images, AWARE)[0].state_dict() for _ in range(2))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_the_float_network_is_left_as_it_was(reference, images):
+    before = copy.deepcopy(reference.state_dict())
+    calibrated(reference, images, AWARE)
+    assert all(torch.equal(value, before[key]) for key, value in reference.state_dict().items())
+    assert all(not layer._forward_hooks for layer in weight_layers(reference).values())
+
+
+def test_skipped_layers_keep_eight_bits(reference, images):
+    _, encoded = calibrated(reference, images, AWARE, skip={"conv_stem"})
+    assert encoded["conv_stem"].form.method == "base"
+    assert encoded["conv_head"].form.method == "swis"
+
+
+@pytest.mark.parametrize("method", ["swis", "uniform"])
+def test_filters_keep_the_shifts_of_their_plan(reference, images, method):
+    filters = len(reference.conv_head.weight)
+    shifts = torch.arange(filters).numpy() % 3 + 1
+    plans = {"conv_head": LayerPlan(shifts, torch.arange(filters).numpy())}
+    _, encoded = calibrated(reference, images, AWARE, WeightFormat(method, 2), plans=plans)
+    found = encoded["conv_head"]
+    if method == "uniform":
+        assert torch.all(found.codes.abs().amax(1) <= torch.from_numpy(2**shifts - 1))
+    else:
+        assert all(
+            int(s).bit_count() == n for row, n in zip(found.shift_sets, shifts, strict=True) for s in row
+        )
+
+
+def test_activations_may_be_rounded(reference, images):
+    layers = weight_layers(reference)
+    ranges = observe_ranges(reference, layers, [images])
+    network = copy.deepcopy(reference)
+    quantize_activations(weight_layers(network), ranges, 8)
+    calibrate(reference, network, WeightFormat("swis", 4), images, AWARE)
+    with torch.inference_mode():
+        assert sqnr_db(reference(images), network(images)) > 10
+
+
+class Odd(nn.Module):
+    """Layers without bias, used twice, sharing a weight, never called; inputs that are dead or constant."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Conv2d(1, 8, 3, stride=2, padding="valid", bias=False)
+        self.b = nn.Conv2d(8, 8, 3, padding=1, padding_mode="circular", groups=4)
+        self.c, self.d = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.d.weight = self.c.weight
+        self.twice, self.idle = nn.Linear(8, 8), nn.Linear(4, 4)
+
+    def forward(self, x):
+        x = self.b(torch.relu_(self.a(x))).mean((2, 3))
+        x = torch.cat([x[:, :4], torch.zeros_like(x[:, :2]), torch.ones_like(x[:, :2])], 1)
+        return self.twice(torch.relu_(self.twice(self.d(torch.relu_(self.c(x))))))
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_odd_layers_and_fewer_images_than_weights(images, count):
+    torch.manual_seed(0)
+    odd = Odd().eval()
+    network, encoded = calibrated(odd, images[:count], AWARE)
+    assert set(encoded) == set(weight_layers(odd))
+    assert network.c.weight is network.d.weight or torch.equal(network.c.weight, network.d.weight)
+    assert torch.equal(network.idle.weight, approximate(odd.idle.weight, WeightFormat("swis", 2)))
+    assert network.a.bias is not None
+    with torch.inference_mode():
+        assert network(images).isfinite().all()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5])
+def test_constant_images_do_no_harm(reference, value):
+    constant = torch.full((4, 1, 32, 32), value)
+    network, _ = calibrated(reference, constant, AWARE)
+    assert all(tensor.isfinite().all() for tensor in network.state_dict().values())
+
+
+def test_a_dead_channel_keeps_its_gain():
+    output, wanted = torch.zeros(5, 3), torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    output[:, 0] = wanted[:, 0] * 2
+    wanted[:, 2] = 7.0
+    gain, shift = matching(output, wanted)
+    assert gain.tolist() == pytest.approx([0.5, 1, 1])
+    assert torch.allclose(output.mean(0) * gain + shift, wanted.mean(0))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(4, 6, 3, stride=2, padding=1, dilation=2),
+        nn.Conv2d(4, 8, (1, 3), padding="same", groups=2),
+        nn.Conv2d(4, 4, 3, groups=4, padding=1, padding_mode="reflect"),
+        nn.Conv2d(4, 6, 1, stride=2),
+        nn.Linear(9, 5),
+    ],
+    ids=str,
+)
+def test_patches_times_filters_are_the_layer_s_output(layer):
+    linear = isinstance(layer, nn.Linear)
+    inputs = torch.randn(3, 9) if linear else torch.randn(3, 4, 9, 9)
+    filters = encode_layers(nn.Sequential(layer), WeightFormat("base"))["0"]
+    layer.weight.data = filters.weight()
+    layer.bias.data.zero_()
+    columns = patches(layer, inputs)
+    rows = (filters.codes * filters.scale.reshape(-1, 1)).reshape(len(columns), -1, columns.shape[2])
+    found = (columns @ rows.transpose(1, 2)).movedim(0, 1).flatten(1)
+    expected = layer(inputs)
+    expected = expected if linear else expected.movedim(1, -1).flatten(0, 2)
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_moments_are_covariances():
+    layer = nn.Linear(3, 2)
+    y, x = torch.randn(40, 3) + 5, torch.randn(40, 3) - 2
+    covariance, cross = input_moments(layer, y, x, positions=10_000)
+    assert torch.allclose(covariance[0], torch.cov(y.T.double(), correction=0), atol=1e-4)
+    both = torch.cov(torch.cat([x, y], 1).T.double(), correction=0)
+    assert torch.allclose(cross[0], both[:3, 3:], atol=1e-4)
+
+
+def test_of_many_positions_some_are_looked_at():
+    layer, images = nn.Conv2d(1, 2, 3), torch.randn(16, 1, 20, 20, generator=torch.Generator().manual_seed(0))
+    some, all_of_them = (input_moments(layer, images, images, n)[0] for n in (1000, 10**6))
+    assert not torch.equal(some, all_of_them)
+    assert torch.allclose(some, all_of_them, atol=0.2)
+
+
+def test_a_companion_stops_at_every_layer_before_anything_changes(images):
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(inplace=True), nn.Conv2d(2, 2, 3))
+    companion = Companion(model, images)
+    inputs, output = companion.wait()
+    assert torch.equal(inputs, images)
+    assert (output < 0).any()  # the ReLU in place has not run
+    companion.go_on()
+    inputs, _ = companion.wait()
+    assert (inputs >= 0).all()
+    companion.close()
+    assert not model[0]._forward_hooks
+
+
+def test_what_a_companion_raises_is_raised_where_it_is_awaited(images):
+    companion = Companion(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(5, 2, 3)), images)
+    companion.wait()
+    companion.go_on()
+    with pytest.raises(RuntimeError, match="channels"):
+        companion.wait()
+    companion.close()
