@@ -17,7 +17,7 @@ def accuracy_by_shifts(rows: pd.DataFrame, shifts: str, hue: str, axes: Axes) ->
     one, is drawn as a level.
     """
     lines = rows.dropna(subset=[shifts, hue]).sort_values(shifts)
-    order = list(lines[hue].drop_duplicates())
+    order = sorted(lines[hue].unique())  # so that a name has one colour in all panels
     colours = dict(zip(order, sns.color_palette(_PALETTE, len(order)), strict=True))
     sns.lineplot(
         lines,

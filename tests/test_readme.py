@@ -1,5 +1,6 @@
 """What the README shows works, and its numbers are those of the committed rows."""
 
+import json
 import re
 
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 import swis
-from swis.report import summary
+from swis.report import schedules, summary
 
 README = (ROOT / "README.md").read_text()
 
@@ -40,6 +41,8 @@ def test_every_command_runs(command, command_line, tmp_path, request):
     else:
         names = {"FASHION_MNIST": ROOT / "swis" / "assets" / "fashion_mnist"}
     arguments = [re.sub(r"=([A-Z_]+)$", lambda name: f"={names[name[1]]}", text) for text in arguments]
+    # of a sweep's numbers of shifts two will do
+    arguments = [re.sub(r"^bits=([\d.]+,[\d.]+),.*", r"bits=\1", text) for text in arguments]
     if arguments != ["--help"]:
         arguments += [f"results_dir={tmp_path / 'runs'}", "data.limit=64", "calibration.images=8"]
     if "task=train" in arguments:
@@ -102,3 +105,30 @@ def test_the_table_of_storage_is_that_of_the_committed_rows():
     table = rows.pivot(index="bits", columns=["group_size", "coding"], values="weight_bits")
     assert table.round(2).to_string() in README
     assert not rows["git_dirty"].any()
+
+
+def scheduling_rows() -> pd.DataFrame:
+    rows = swis.load_table(ROOT / "results" / "scheduling")
+    assert not rows["git_dirty"].any()
+    by_macs = rows["config"].map(lambda text: json.loads(text)["schedule"]["price"] == "macs")
+    rows["policy"] = rows["schedule"].where(~by_macs, rows["schedule"] + ", macs")
+    rows["network"] = rows["model"] + ", " + rows["data"]
+    return rows
+
+
+def test_the_tables_of_schedules_are_those_of_the_committed_rows():
+    rows = scheduling_rows()
+    some = rows[rows["method"].eq("swis") & rows["bits"].isin([2, 2.5, 3, 3.5, 4])]
+    for column in ("top1", "cycles_per_mac"):
+        table = some.pivot(index=["network", "bits"], columns="policy", values=column)
+        assert table.drop(columns="greedy").round(2).to_string() in README
+    row = rows.query("model == 'mobilenet_v2' and data == 'fashion_mnist' and bits == 2.5")
+    line = schedules(row[row["policy"] == "network"], 2.5, "results/runs")
+    assert line.splitlines()[0] in README
+    # the budget holds in every row, and better policies lose less
+    spent = rows.dropna(subset="schedule_spent")
+    assert (spent["schedule_spent"] <= spent["bits"] + 1e-12).all()
+    loss = spent[spent["bits"] != spent["bits"].round()]
+    loss = loss.pivot_table(index=["network", "bits"], columns="policy", values="schedule_loss")
+    assert (loss["optimal"] <= loss["greedy"] + 1e-9).all()
+    assert (loss["greedy"] < loss["uniform"]).all()
