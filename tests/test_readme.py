@@ -132,3 +132,14 @@ def test_the_tables_of_schedules_are_those_of_the_committed_rows():
     loss = loss.pivot_table(index=["network", "bits"], columns="policy", values="schedule_loss")
     assert (loss["optimal"] <= loss["greedy"] + 1e-9).all()
     assert (loss["greedy"] < loss["uniform"]).all()
+
+
+def test_the_table_of_calibration_is_that_of_the_committed_rows():
+    rows = swis.load_table(ROOT / "results" / "calibration")
+    assert not rows["git_dirty"].any()
+    assert (rows["images"] == 500).all()
+    some = rows[rows["method"].isin(["swis", "uniform"])]
+    values = ["top1", "cycles_per_weight", "weight_bits"]
+    assert some.pivot(index="model", columns="method", values=values).round(2).to_string() in README
+    for model, top1 in rows[rows["method"] == "float"].set_index("model")["top1"].items():
+        assert str(top1) in README, model
