@@ -72,10 +72,15 @@ def calibrate(
     alone = {name for name, layer in layers.items() if counts[id(layer.weight)] == 1}
     encoded: dict[str, Encoded] = {}
     matched: set[str] = set()
+    first: dict[int, str] = {}  # who has a shared weight first says what becomes of it
     for name, layer in layers.items():
-        if name not in alone:
+        if name in alone:
+            continue
+        if id(layer.weight) not in first:
+            first[id(layer.weight)] = name
             encoded[name] = _plain(layer, _format_of(name, form, skip), (plans or {}).get(name))
             layer.weight.data = encoded[name].weight()
+        encoded[name] = encoded[first[id(layer.weight)]]
     bar = tqdm(total=len(layers), desc=f"{form.method}: calibrating layers", leave=False)
     companion = Companion(reference, images)
 

@@ -1,7 +1,7 @@
 """Multiple-choice knapsack: one choice for every item, the least total loss within a budget.
 
 Items are tiles of filters, choices are numbers of shifts. ``losses`` [items, choices] never grow from one
-choice to the next; ``prices`` [items, choices], whole numbers, always do.
+choice to the next; ``prices`` [items, choices], whole numbers, never fall.
 """
 
 from __future__ import annotations

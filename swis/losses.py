@@ -65,7 +65,7 @@ def layer_sensitivities(
             ]
         finally:
             layer.weight.data = original
-        found[name] = float(sum(divergence)) / sum(len(batch) for batch in images)
+        found[name] = max(0.0, float(sum(divergence))) / sum(len(batch) for batch in images)
     return found
 
 

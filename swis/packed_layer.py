@@ -112,6 +112,10 @@ def _unpack_schedule(
         raise InputError("a packed layer is not sound: its schedule does not name every filter once")
     shifts = np.empty(filters, np.int64)
     shifts[order] = _number(bits[:, :width]) + 1
+    if shifts.max() > magnitude_bits:
+        raise InputError(
+            "a packed layer is not sound: its schedule has more shifts than a magnitude has bits"
+        )
     return LayerPlan(shifts, order, tiles["filters_per_tile"], tiles["multiple"])
 
 

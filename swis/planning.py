@@ -21,7 +21,7 @@ from swis.cost import layer_cost
 from swis.losses import filter_losses, layer_sensitivities
 from swis.schedule import LayerTable, Plan, Schedule, plan
 
-# Sensitivities are kept to so many digits: what kernels and devices differ by changes no schedule.
+# Sensitivities are kept to so many digits: what kernels and devices differ by rarely changes a schedule.
 _DIGITS = 3
 
 

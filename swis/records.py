@@ -86,6 +86,7 @@ SCHEMA = pa.DataFrameSchema(
         "agreement": _percent(),
         "logit_sqnr_db": _number(),
         "schedule": _text(),
+        "schedule_price": _text(),
         "filters_per_tile": _count(1),
         "shift_multiple": _count(1),
         "schedule_spent": _number(checks=pa.Check.ge(0)),

@@ -24,9 +24,9 @@ class Schedule:
     """What a schedule may do.
 
     ``policy`` "uniform" spreads the shifts evenly over the filters, "greedy" spends them step by step
-    (reconstructed), "optimal" has the least total loss. ``scope``: every "layer" keeps the budget, or the
-    "network". Tiles of ``filters_per_tile`` pay for multiples of ``multiple`` shifts (2: a double-shift PE)
-    in ``low``..``high``. ``reorder``: filters may change places to share a tile.
+    (reconstructed), "optimal" has the least total loss of these tiles. ``scope``: every "layer" keeps the
+    budget, or the "network". Tiles of ``filters_per_tile`` pay for multiples of ``multiple`` shifts (2: a
+    double-shift PE) in ``low``..``high``. ``reorder``: filters may change places to share a tile.
     """
 
     policy: str = "uniform"
@@ -153,10 +153,13 @@ def _shares(
     if schedule.scope == "network":
         return [(list(tables), int(bits * total))]
     least = {name: _first_of(options, table.least) for name, table in tables.items()}
-    favoured = {name for name in tables if least[name] > bits}
-    spent = sum(least[name] * prices[name] for name in favoured)
-    rest = total - sum(prices[name] for name in favoured)
-    share = (bits * total - spent) / rest if rest else bits
+    favoured: set[str] = set()
+    share, rest, spent = bits, total, 0
+    while more := {name for name in tables if name not in favoured and least[name] > share}:
+        favoured |= more  # what they take leaves less for the others, of which more may fall short
+        spent = sum(least[name] * prices[name] for name in favoured)
+        rest = total - sum(prices[name] for name in favoured)
+        share = (bits * total - spent) / rest if rest else bits
     if share < options[0] or (not rest and spent > bits * total):
         raise InputError(
             f"a budget of {float(bits):g} shifts leaves {float(share):.3g} for the other layers, and the "
@@ -198,7 +201,8 @@ def _assign(
         sizes[name] = np.diff([*starts, len(table.losses)])
         # a choice below the least is that least
         allowed[name] = np.maximum(options, _first_of(options, table.least))
-        best = np.minimum.accumulate(table.losses[:, schedule.low - 1 :], 1)[:, allowed[name] - schedule.low]
+        fewest = max(schedule.low, table.least)
+        best = np.minimum.accumulate(table.losses[:, fewest - 1 :], 1)[:, allowed[name] - fewest]
         losses.append(np.add.reduceat(best[orders[name]], starts, 0))
         prices.append(table.price * sizes[name][:, None] * allowed[name])
     solution = solve(np.concatenate(losses), np.concatenate(prices), budget)
@@ -209,7 +213,7 @@ def _assign(
         most = np.empty(len(table.losses), np.int64)
         most[orders[name]] = np.repeat(paid, sizes[name])
         numbers = np.arange(1, table.losses.shape[1] + 1)
-        affordable = (numbers >= schedule.low) & (numbers <= most[:, None])
+        affordable = (numbers >= max(schedule.low, table.least)) & (numbers <= most[:, None])
         shifts = np.where(affordable, table.losses, np.inf).argmin(1) + 1  # of equals the fewest
         layers[name] = LayerPlan(shifts, orders[name], schedule.filters_per_tile, schedule.multiple)
     return layers, solution

@@ -151,6 +151,8 @@ class Study:
             facts["shifts"] = form.shifts
             if config.scheduled:
                 facts["schedule"] = self._schedule_facts()
+                if form.method in ("truncate", "round"):  # without groups, but scheduled by their metric
+                    facts["schedule"] |= {"group_size": form.group_size, "alpha": form.alpha}
             if config.calibrate is not Calibrate.none:
                 facts |= {"calibrate": str(config.calibrate), "calibration": self.calibration.digest}
                 if config.calibrate is Calibrate.output_aware:
@@ -198,6 +200,7 @@ class Study:
         schedule = self.config.schedule
         return {
             "schedule": schedule.label,
+            "schedule_price": str(schedule.price),
             "filters_per_tile": schedule.filters_per_tile,
             "shift_multiple": schedule.multiple,
         }

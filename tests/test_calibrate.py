@@ -151,6 +151,8 @@ def test_odd_layers_and_fewer_images_than_weights(images, count):
     assert network.c.weight is network.d.weight or torch.equal(network.c.weight, network.d.weight)
     assert torch.equal(network.idle.weight, approximate(odd.idle.weight, WeightFormat("swis", 2)))
     assert network.a.bias is not None
+    assert torch.equal(network.c.weight, encoded["c"].weight())
+    assert torch.equal(network.c.weight, approximate(odd.c.weight, WeightFormat("swis", 2)))
     with torch.inference_mode():
         assert network(images).isfinite().all()
 

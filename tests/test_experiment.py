@@ -175,6 +175,20 @@ def test_a_schedule_keeps_its_budget_and_its_filters_are_on_record(tiny, tmp_pat
         assert set(filters["shifts"]) <= set(range(1, 8))
 
 
+def test_a_scheduled_row_depends_on_what_its_schedule_does(tiny):
+    def keys(*overrides):
+        prepared = study.prepare(load([*tiny, "bits=2.5", *overrides]))
+        return {form.method: prepared.key(form) for form in study.formats(prepared.config)}
+
+    first, other = (keys("schedule=optimal", f"alpha={alpha}") for alpha in (0, 1))
+    assert {method for method in first if first[method] != other[method]} == {
+        "swis",
+        "swis_c",
+        "truncate",
+        "round",
+    }
+
+
 def test_better_policies_lose_less(tiny):
     loss = {
         name: evaluate_methods(load([*tiny, "bits=2.5", f"schedule={name}", "methods=[swis]"])).iloc[-1]

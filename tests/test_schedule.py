@@ -159,6 +159,24 @@ def test_favoured_layers_get_their_shifts_and_the_others_pay_for_them():
         assert found.spent <= 2.5
 
 
+def test_every_layer_that_a_smaller_share_would_starve_is_favoured():
+    losses = np.tile([8.0, 4.0, 2.0, 1.0], (10, 1))
+    tables = {
+        "first": LayerTable(losses, 1, 4),
+        "depthwise": LayerTable(losses, 3, 2),
+        "rest": LayerTable(losses, 9),
+    }
+    found = plan(tables, 2.1, Schedule("optimal"))
+    assert (found.layers["first"].shifts == 4).all()
+    assert (found.layers["depthwise"].shifts >= 2).all()
+    assert found.spent <= 2.1
+
+
+def test_filters_that_more_shifts_do_not_help_have_the_least_all_the_same():
+    table = LayerTable(np.tile([4.0, 1.0, 0.0, 0.0], (4, 1)), 1, least=4)
+    assert (plan({"conv": table}, 4, Schedule("optimal")).layers["conv"].shifts == 4).all()
+
+
 @pytest.mark.parametrize(
     ("bits", "schedule", "least", "message"),
     [
