@@ -9,6 +9,7 @@ the images does it, whatever the network's graph, and inference costs nothing mo
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from swis.apply import Encoded, WeightFormat, encode, weight_layers
+from swis.apply import Encoded, WeightFormat, encode_layers, weight_layers
 from swis.companion import Companion
 from swis.decompose import to_filters
 from swis.moments import input_moments
@@ -66,38 +67,28 @@ def calibrate(
     are not called, get ``form`` without calibration.
     """
     layers = weight_layers(network)
-    counts: dict[int, int] = {}
-    for layer in layers.values():
-        counts[id(layer.weight)] = counts.get(id(layer.weight), 0) + 1
-    alone = {name for name, layer in layers.items() if counts[id(layer.weight)] == 1}
-    encoded: dict[str, Encoded] = {}
-    matched: set[str] = set()
-    first: dict[int, str] = {}  # who has a shared weight first says what becomes of it
-    for name, layer in layers.items():
-        if name in alone:
-            continue
-        if id(layer.weight) not in first:
-            first[id(layer.weight)] = name
-            encoded[name] = _plain(layer, _format_of(name, form, skip), (plans or {}).get(name))
-            layer.weight.data = encoded[name].weight()
-        encoded[name] = encoded[first[id(layer.weight)]]
+    encoded = encode_layers(network, form, skip, plans)
+    uses = Counter(id(weights) for weights in encoded.values())
+    alone = {name for name, weights in encoded.items() if uses[id(weights)] == 1}
+    done = set(layers) - alone
+    for name in done:
+        layers[name].weight.data = encoded[name].weight()
     bar = tqdm(total=len(layers), desc=f"{form.method}: calibrating layers", leave=False)
     companion = Companion(reference, images)
 
     def before(name: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         float_input, _ = companion.wait()
-        if name not in encoded:
-            own, plan = _format_of(name, form, skip), (plans or {}).get(name)
-            if settings.kind == "output_aware" and own.method != "base":
-                encoded[name] = _output_aware(layer, own, plan, inputs[0], float_input, settings)
-            else:
-                encoded[name] = _plain(layer, own, plan)
-            layer.weight.data = encoded[name].weight()
+        if name in done:
+            return
+        plain = encoded[name]
+        if settings.kind == "output_aware" and plain.form.method != "base":
+            encoded[name] = _output_aware(layer, plain.form, plain.plan, inputs[0], float_input, settings)
+        layer.weight.data = encoded[name].weight()
 
     def after(name: str, layer: nn.Module, output: Tensor) -> Tensor | None:
         _, wanted = companion.wait()
-        if name in alone and name not in matched:
-            matched.add(name)
+        if name not in done:
+            done.add(name)
             gain, shift = matching(output, wanted)
             encoded[name] = _correct(layer, encoded[name], gain, shift)
             output = output * _along_channels(gain, output) + _along_channels(shift, output)
@@ -117,19 +108,9 @@ def calibrate(
         bar.close()
         for handle in handles:
             handle.remove()
-    for name, layer in layers.items():
-        if name not in encoded:
-            encoded[name] = _plain(layer, _format_of(name, form, skip), (plans or {}).get(name))
-            layer.weight.data = encoded[name].weight()
+    for name in set(layers) - done:
+        layers[name].weight.data = encoded[name].weight()
     return encoded
-
-
-def _format_of(name: str, form: WeightFormat, skip: set[str]) -> WeightFormat:
-    return replace(form, method="base") if name in skip else form
-
-
-def _plain(layer: nn.Module, form: WeightFormat, plan: LayerPlan | None) -> Encoded:
-    return encode(layer.weight.detach(), form, plan)
 
 
 def matching(output: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
