@@ -24,7 +24,9 @@ def main(composed: DictConfig) -> None:
         config = resolve(composed)
         # torch loads here and not above, which keeps --help and tab completion quick
         from swis.experiment import run
+        from swis.memory import keep_freed_memory
 
+        keep_freed_memory()
         print(run(config, command=f"python run.py {' '.join(sys.argv[1:])}"))
     except (InputError, RunFailed) as error:
         if isinstance(error, RunFailed):

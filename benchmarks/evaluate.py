@@ -14,6 +14,7 @@ from swis.config import load
 from swis.data import loader
 from swis.evaluate import predict
 from swis.fold import fused
+from swis.memory import keep_freed_memory
 from swis.study import prepare
 
 ROUNDS = 5
@@ -21,6 +22,7 @@ ROUNDS = 5
 
 def main(overrides: list[str]) -> None:
     """Measure and print the table."""
+    keep_freed_memory()  # as run.py does
     study = prepare(load(["data.limit=2000", "results_dir=outputs/benchmark", *overrides]))
     networks = {
         "float": study.network.module,

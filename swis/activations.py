@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
@@ -101,15 +102,14 @@ def quantize_activations(layers: dict[str, nn.Module], ranges: dict[str, Activat
         layers[name].register_forward_pre_hook(to_grid)
 
 
-class _Workspace:
+class _Workspace(threading.local):
     """The values of ``torch.fake_quantize_per_tensor_affine`` without its slow CPU kernel.
 
-    One buffer serves all layers, since a layer has consumed its input when the next one runs. One
-    thread does the work: waking others takes longer, as torch's own still wait for theirs.
+    One buffer a thread serves all layers, since a layer has consumed its input when the next one runs. The
+    thread does the work alone: waking others takes longer, as torch's own still wait for theirs.
     """
 
-    def __init__(self) -> None:
-        self.buffer = np.empty(0, np.float32)
+    buffer = np.empty(0, np.float32)
 
     def fake_quantize(self, values: Tensor, scale: float, zero_point: int, top: int) -> Tensor:
         if not values.is_contiguous() and not values.is_contiguous(memory_format=torch.channels_last):
@@ -124,7 +124,7 @@ class _Workspace:
         return torch.from_numpy(out).as_strided(values.shape, values.stride())
 
 
-@njit
+@njit(nogil=True)
 def _to_grid(values, out, inverse, scale, low, high):
     for i in range(len(values)):
         level = np.rint(values[i] * inverse)

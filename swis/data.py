@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import datasets
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
+from tqdm.auto import tqdm
 
 from swis.config import DataConfig
 from swis.errors import InputError
@@ -106,6 +107,26 @@ def loader(split: Split, batch_size: int | None, workers: int) -> DataLoader:
         height, width = split[0][0].shape[-2:]
         batch_size = max(1, _PIXELS_OF_A_BATCH // (height * width))
     return DataLoader(split, batch_size, num_workers=workers)
+
+
+# Prepared images of at most this many bytes are kept for all methods of a run.
+_KEPT_BYTES = 1 << 31
+
+
+def kept_batches(split: Split, batch_size: int | None, workers: int) -> Collection[tuple[Tensor, Tensor]]:
+    """Batches to go through several times: decoded once and kept if they take 2 GiB at most.
+
+    >>> from torchvision.transforms.functional import to_tensor
+    >>> from swis.config import load
+    >>> split = open_split(load().data, "test").sample(100, seed=0).prepared(to_tensor, channels=1)
+    >>> [images.shape[0] for images, _ in kept_batches(split, 64, workers=0)]
+    [64, 36]
+    """
+    batches = loader(split, batch_size, workers)
+    if len(split) * split[0][0].nbytes > _KEPT_BYTES:
+        return batches
+    # copies, since what workers hand over lies in shared memory, of which there is little
+    return [(images.clone(), labels.clone()) for images, labels in tqdm(batches, "images", leave=False)]
 
 
 def read_idx(path: Path) -> np.ndarray:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+from collections.abc import Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
 from scipy.stats import binom
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from swis.metrics import sqnr_db
@@ -23,7 +25,12 @@ class Prediction:
     seconds: float
 
 
-def predict(model: nn.Module, batches: DataLoader, device: torch.device, description: str = "") -> Prediction:
+def predict(
+    model: nn.Module,
+    batches: Collection[tuple[Tensor, Tensor]],
+    device: torch.device,
+    description: str = "",
+) -> Prediction:
     """Run ``model`` over batches of (images [N, C, H, W], labels [N]) with a progress bar.
 
     Raises ``FloatingPointError`` if a logit is not finite: its accuracy would mean nothing.
@@ -31,19 +38,48 @@ def predict(model: nn.Module, batches: DataLoader, device: torch.device, descrip
     model.to(device=device, memory_format=torch.channels_last).eval()
     logits, labels = [], []
     start = time.perf_counter()
-    with torch.inference_mode():
-        for images, targets in tqdm(batches, desc=description, leave=False):
-            images = images.to(device)
-            if images.ndim == 4:
-                images = images.contiguous(memory_format=torch.channels_last)
-            logits.append(model(images).float().cpu())
-            labels.append(targets)
+    for outputs, targets in _in_turn(model, tqdm(batches, desc=description, leave=False), device):
+        logits.append(outputs)
+        labels.append(targets)
     seconds = time.perf_counter() - start
     whole = torch.cat(logits)
     broken = int((~whole.isfinite()).any(1).sum())
     if broken:
         raise FloatingPointError(f"the logits of {broken} of {len(whole)} images are not finite")
     return Prediction(whole, torch.cat(labels), seconds)
+
+
+def _in_turn(
+    model: nn.Module, batches: Collection[tuple[Tensor, Tensor]], device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (logits on the CPU, labels) of the batches in their order.
+
+    On the CPU a batch belongs to one thread: the threads then never wait for each other, and the work between
+    convolutions, such as rounding activations, is shared out as well.
+    """
+
+    @torch.inference_mode()
+    def outputs(images: Tensor) -> Tensor:
+        images = images.to(device)
+        if images.ndim == 4:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return model(images).float().cpu()
+
+    threads = torch.get_num_threads()
+    workers = min(threads, len(batches)) if device.type == "cpu" else 1
+    share = (threads // workers,)
+    running: deque[tuple[Future[Tensor], Tensor]] = deque()
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=share) as pool:
+            for images, targets in batches:
+                running.append((pool.submit(outputs, images), targets))
+                if len(running) > workers:
+                    future, targets = running.popleft()
+                    yield future.result(), targets
+            for future, targets in running:
+                yield future.result(), targets
+    finally:
+        torch.set_num_threads(threads)
 
 
 def score(prediction: Prediction, reference: Tensor) -> dict[str, float]:

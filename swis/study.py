@@ -7,7 +7,7 @@ import json
 import logging
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +32,7 @@ from swis.apply import (
 from swis.calibrate import Calibration, calibrate
 from swis.config import Calibrate, Config, Task
 from swis.cost import LayerCost, network_cost
-from swis.data import Split, loader, open_split
+from swis.data import Split, kept_batches, loader, open_split
 from swis.errors import InputError
 from swis.evaluate import predict, score
 from swis.fold import fold_batch_norm, fused
@@ -98,6 +98,11 @@ class Study:
         percentile = activation.percentile if activation.range == "percentile" else None
         images = (images.to(self.device) for images, _ in batches)
         return observe_ranges(module, weight_layers(module), images, percentile)
+
+    @cached_property
+    def batches(self) -> Collection[tuple[Tensor, Tensor]]:
+        """The images to measure on with their labels."""
+        return kept_batches(self.split, self.config.batch_size, self.config.data.workers)
 
     @cached_property
     def planner(self) -> Planner:
@@ -251,7 +256,7 @@ class Study:
         """Compute a row's measured columns and the logits; the float format is its own reference."""
         start = time.perf_counter()
         module, costs = self.emulate(form, self.config.activation_bits)
-        batches = loader(self.split, self.config.batch_size, self.config.data.workers)
+        batches = self.batches  # decoded before the clock of predict starts
         prediction = predict(module, batches, self.device, form.method)
         columns = score(prediction, prediction.logits if reference is None else reference) | costs
         if form.method == "float":

@@ -52,6 +52,32 @@ def test_predictions_are_the_network_s_in_order():
     assert prediction.seconds > 0
 
 
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_threads_change_no_logit_and_stay_as_they_were(threads):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(2, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 4))
+    batches = [(torch.randn(size, 2, 8, 8), torch.arange(size)) for size in (7, 7, 7, 2)]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        prediction = predict(model, batches, torch.device("cpu"))
+        assert torch.get_num_threads() == threads
+        torch.set_num_threads(1)
+        with torch.inference_mode():
+            alone = [model(images.contiguous(memory_format=torch.channels_last)) for images, _ in batches]
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(prediction.logits, torch.cat(alone))
+    assert torch.equal(prediction.labels, torch.cat([labels for _, labels in batches]))
+
+
+def test_a_batch_that_fails_ends_the_prediction():
+    model = nn.Linear(3, 4)
+    batches = [(torch.randn(5, 3), torch.arange(5)), (torch.randn(5, 2), torch.arange(5))]
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        predict(model, batches, torch.device("cpu"))
+
+
 def test_logits_that_are_not_finite_are_no_prediction():
     model = nn.Linear(3, 4)
     model.bias.data[2] = torch.inf

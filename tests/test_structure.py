@@ -17,6 +17,7 @@ FLOW = [
     *(
         "errors",
         "files",
+        "memory",
         "config",
         "quantizer",
         "simd",
