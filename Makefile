@@ -12,7 +12,7 @@ run: $(STAMP) ## set up, then decompose MobileNet-v2 to 2 shifts and print the t
 	$(BIN)/python run.py model=mobilenet_v2 bits=2 $(ARGS)
 
 test: $(STAMP) ## set up, then run the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: $(STAMP) ## check style and formatting
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Fixtures shared by the tests: a tiny network on real images, and the development data."""
 
 import io
+import os
 import runpy
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -14,6 +15,11 @@ from torch import nn
 
 from swis.config import ModelConfig
 from swis.models import new_network, save_checkpoint
+
+# Test processes share the cores; the programs they start read the variable.
+_SHARE = max(1, torch.get_num_threads() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+os.environ["OMP_NUM_THREADS"] = str(_SHARE)
+torch.set_num_threads(_SHARE)
 
 ROOT = Path(__file__).parents[1]
 TINY = "mobilenetv2_035"
