@@ -22,8 +22,9 @@ from swis.companion import Companion
 from swis.decompose import to_filters
 from swis.moments import input_moments
 from swis.quantizer import quantize
+from swis.refit import damped, refit
 from swis.schedule import LayerPlan
-from swis.walk import candidates, damped, walk
+from swis.walk import candidates, walk
 
 KINDS = ("none", "stats", "output_aware")
 
@@ -38,14 +39,14 @@ class Calibration:
     """How to calibrate; the defaults are those of the configuration.
 
     ``kind``: "stats" matches statistics alone, "output_aware" chooses weights by the Hessian walk as well.
-    ``damping`` is added to H, relative to its mean diagonal; H sums ``positions`` output positions of all
-    images, at most; ``rounds`` of coordinate descent follow the walk. ``asymmetric`` aims at what the float
-    layer makes of its own inputs, and so makes up for errors in front of it, not at what it would make of
-    those at hand.
+    ``damping`` times a filter's weights per image is added to H, relative to its mean diagonal; H sums
+    ``positions`` output positions of all images, at most; ``rounds`` of coordinate descent follow the walk.
+    ``asymmetric`` aims at what the float layer makes of its own inputs, and so makes up for errors in front
+    of it, not at what it would make of those at hand.
     """
 
     kind: str = "output_aware"
-    damping: float = 0.01
+    damping: float = 0.1
     positions: int = 1 << 16
     rounds: int = 3
     asymmetric: bool = True
@@ -153,15 +154,14 @@ def _output_aware(
     settings: Calibration,
 ) -> Encoded:
     weight = layer.weight.detach()
-    covariance, cross = input_moments(layer, inputs, float_inputs, settings.positions)
-    hessian = damped(covariance, settings.damping)
+    one, other = halves = input_moments(layer, inputs, float_inputs, settings.positions)
+    covariance, _ = (one if other is None else one + other).covariances()
     rows = to_filters(weight).double()
+    # the fewer the images for a filter's weights, the less their covariance is to be believed
+    hessian = damped(covariance, settings.damping * rows.shape[1] / len(inputs))
     owner = np.arange(len(rows)) // (len(rows) // len(hessian))
     if settings.asymmetric:
-        # the filters that make the most of the inputs at hand: W E[x y^T] E[y y^T]^-1, x the float inputs
-        parts = rows.reshape(len(hessian), -1, rows.shape[1])
-        missing = parts @ (covariance - cross)
-        rows = (parts - torch.linalg.solve(hessian, missing, left=False)).reshape(rows.shape)
+        rows = refit(rows, halves)
     shifts = np.full(len(rows), form.shifts) if plan is None else plan.shifts
     group_size = min(form.group_size if form.method in ("swis", "swis_c") else 1, rows.shape[1])
     codes = torch.empty(rows.shape, dtype=torch.int16)

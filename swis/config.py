@@ -169,7 +169,7 @@ class CalibrationConfig:
     """Unlabelled images, and how weights are chosen on them; see ``swis.calibrate.Calibration``."""
 
     images: int = 256
-    damping: float = 0.01
+    damping: float = 0.1
     positions: int = 65536
     rounds: int = 3
     asymmetric: bool = True

@@ -2,44 +2,70 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
+
 import torch
 from timm.layers import Conv2dSame, pad_same
 from torch import Tensor, nn
 from torch.nn.functional import pad, unfold
 
-# Images unfolded at once: bounds memory.
+# Images unfolded at once, at most: bounds memory.
 _CHUNK = 8
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over output positions of a layer's inputs y and the float network's x, about one origin.
+
+    ``yy`` and ``xy`` [groups, K, K] hold y y^T and x y^T, ``y`` and ``x`` [groups, K], all float64. K are a
+    filter's weights as ``swis.decompose.to_filters`` lays them out, groups those of the convolution.
+    """
+
+    count: int
+    yy: Tensor
+    xy: Tensor
+    y: Tensor
+    x: Tensor
+
+    def __add__(self, other: Moments) -> Moments:
+        return Moments(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def covariances(self) -> tuple[Tensor, Tensor]:
+        """Return cov(y, y) and cov(x, y): without means, since a layer's bias can make up for them."""
+        yy, xy, y, x = (total / self.count for total in (self.yy, self.xy, self.y, self.x))
+        return yy - y[:, :, None] * y[:, None], xy - x[:, :, None] * y[:, None]
 
 
 def input_moments(
     layer: nn.Module, inputs: Tensor, float_inputs: Tensor, positions: int
-) -> tuple[Tensor, Tensor]:
-    """Return cov(y, y) and cov(x, y) of a layer's inputs y and the float network's x.
+) -> tuple[Moments, Moments | None]:
+    """Return the moments of a layer's inputs over two halves of the images; one image has no second half.
 
-    float64 [groups, K, K]: K are a filter's weights as ``swis.decompose.to_filters`` lays them out, groups
-    those of the convolution.
+    Of many output positions at most about ``positions`` are looked at, drawn with a fixed seed, the same
+    number from every chunk of images.
 
-    Means are taken off, since a layer's bias can make up for them. Of many output positions at most about
-    ``positions`` are looked at, drawn with a fixed seed, the same number from every chunk of images.
+    >>> one, other = input_moments(nn.Linear(3, 2), torch.eye(3), torch.eye(3), positions=100)
+    >>> one.count, other.count, other.covariances()[0].shape
+    (2, 1, torch.Size([1, 3, 3]))
     """
     generator = torch.Generator().manual_seed(0)
-    sums: list[Tensor] = []
-    count, origin = 0, None
-    for start in range(0, len(inputs), _CHUNK):
-        y, x = (patches(layer, part[start : start + _CHUNK]) for part in (inputs, float_inputs))
-        share = positions * min(_CHUNK, len(inputs) - start) // len(inputs)
+    halves: list[Moments | None] = [None, None]
+    chunk = min(_CHUNK, -(-len(inputs) // 2))
+    origin = None
+    for number, start in enumerate(range(0, len(inputs), chunk)):
+        y, x = (patches(layer, part[start : start + chunk]) for part in (inputs, float_inputs))
+        share = positions * min(chunk, len(inputs) - start) // len(inputs)
         if y.shape[1] > max(share, 1):
             keep = torch.randperm(y.shape[1], generator=generator)[: max(share, 1)]
             y, x = y[:, keep], x[:, keep]
         if origin is None:  # near the mean, so that little cancels when that is taken off
             origin = y.mean(1, keepdim=True)
         y, x = y - origin, x - origin
-        parts = [y.transpose(1, 2) @ y, x.transpose(1, 2) @ y, y.sum(1), x.sum(1)]
-        parts = [part.double() for part in parts]
-        sums = [a + b for a, b in zip(sums, parts, strict=True)] if sums else parts
-        count += y.shape[1]
-    yy, xy, y_mean, x_mean = (total / count for total in sums)
-    return yy - y_mean[:, :, None] * y_mean[:, None], xy - x_mean[:, :, None] * y_mean[:, None]
+        sums = (y.transpose(1, 2) @ y, x.transpose(1, 2) @ y, y.sum(1), x.sum(1))
+        part = Moments(y.shape[1], *(total.double() for total in sums))
+        before = halves[number % 2]
+        halves[number % 2] = part if before is None else before + part
+    return halves[0], halves[1]
 
 
 def patches(layer: nn.Module, inputs: Tensor) -> Tensor:

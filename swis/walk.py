@@ -55,13 +55,6 @@ def candidates(method: str, shifts: int, magnitude_bits: int) -> Candidates:
     return Candidates(np.stack(tables), np.array([sum(1 << s for s in chosen) for chosen in sets], np.uint8))
 
 
-def damped(hessian: Tensor, damping: float) -> Tensor:
-    """Return H [groups, K, K] with ``damping`` times its mean diagonal added; zeros become the identity."""
-    mean = hessian.diagonal(dim1=1, dim2=2).mean(1)
-    ridge = torch.where(mean > 0, damping * mean, torch.ones_like(mean))
-    return hessian + ridge[:, None, None] * torch.eye(hessian.shape[1], dtype=hessian.dtype)
-
-
 def walk(
     target: Tensor,
     hessian: Tensor,

@@ -13,6 +13,7 @@ from swis.companion import Companion
 from swis.fold import fused
 from swis.metrics import sqnr_db
 from swis.moments import input_moments, patches
+from swis.refit import refit
 from swis.schedule import LayerPlan
 
 STATS, AWARE = Calibration("stats"), Calibration("output_aware", positions=4096)
@@ -201,7 +202,8 @@ def test_patches_times_filters_are_the_layer_s_output(layer):
 def test_moments_are_covariances():
     layer = nn.Linear(3, 2)
     y, x = torch.randn(40, 3) + 5, torch.randn(40, 3) - 2
-    covariance, cross = input_moments(layer, y, x, positions=10_000)
+    one, other = input_moments(layer, y, x, positions=10_000)
+    covariance, cross = (one + other).covariances()
     assert torch.allclose(covariance[0], torch.cov(y.T.double(), correction=0), atol=1e-4)
     both = torch.cov(torch.cat([x, y], 1).T.double(), correction=0)
     assert torch.allclose(cross[0], both[:3, 3:], atol=1e-4)
@@ -209,9 +211,49 @@ def test_moments_are_covariances():
 
 def test_of_many_positions_some_are_looked_at():
     layer, images = nn.Conv2d(1, 2, 3), torch.randn(16, 1, 20, 20, generator=torch.Generator().manual_seed(0))
-    some, all_of_them = (input_moments(layer, images, images, n)[0] for n in (1000, 10**6))
+    found = (input_moments(layer, images, images, n) for n in (1000, 10**6))
+    some, all_of_them = ((one + other).covariances()[0] for one, other in found)
     assert not torch.equal(some, all_of_them)
     assert torch.allclose(some, all_of_them, atol=0.2)
+
+
+@pytest.mark.parametrize("count", [2, 5, 16, 17])
+def test_every_image_is_in_one_half_of_the_moments(count):
+    layer, images = nn.Conv2d(1, 2, 3), torch.ones(count, 1, 3, 3)
+    one, other = input_moments(layer, images, images, 1000)
+    assert one.count + other.count == count
+    assert abs(one.count - other.count) <= 8  # images come in chunks
+    alone, nothing = input_moments(layer, images[:1], images[:1], 1000)
+    assert (alone.count, nothing) == (1, None)
+
+
+def noisy(samples, weights, noise):
+    """Inputs x of a filter and what stands in their place, y: smaller, and not quite the same."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(samples, weights, generator=generator)
+    return x, 0.5 * x + noise * torch.randn(samples, weights, generator=generator)
+
+
+def test_filters_fitted_anew_err_less_on_other_inputs():
+    layer, rows = nn.Linear(6, 3), torch.randn(3, 6, generator=torch.Generator().manual_seed(1)).double()
+    x, y = noisy(2000, 6, noise=0.1)
+    fitted = refit(rows, input_moments(layer, y[:1000], x[:1000], 1000))
+    wanted, plain, better = x[1000:].double() @ rows.T, *(y[1000:].double() @ w.T for w in (rows, fitted))
+    assert (better - wanted).square().mean() < 0.2 * (plain - wanted).square().mean()
+
+
+def test_few_images_change_filters_less_and_noise_does_not():
+    layer, rows = nn.Linear(64, 8), torch.randn(8, 64, generator=torch.Generator().manual_seed(1)).double()
+    x, y = noisy(1040, 64, noise=0.3)
+    few, many = (refit(rows, input_moments(layer, y[:n], x[:n], 1040)) for n in (40, 1000))
+    true = rows * 0.5 / (0.25 + 0.09)
+    assert (many - true).norm() < 0.6 * (few - true).norm()
+    judged = slice(1000, None)
+    wanted, plain, fitted = x[judged].double() @ rows.T, *(y[judged].double() @ w.T for w in (rows, few))
+    assert (fitted - wanted).square().mean() < (plain - wanted).square().mean()
+    unrelated = torch.randn(40, 64, generator=torch.Generator().manual_seed(2))
+    same = refit(rows, input_moments(layer, y[:40] + unrelated, y[:40] + unrelated, 1040))
+    assert torch.equal(same, rows)
 
 
 def test_a_companion_stops_at_every_layer_before_anything_changes(images):

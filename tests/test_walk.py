@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from swis.decompose import decompose
-from swis.walk import candidates, damped, walk
+from swis.refit import damped
+from swis.walk import candidates, walk
 
 
 def random_hessian(width: int, seed: int = 0, samples: int = 500) -> torch.Tensor:

@@ -1,0 +1,62 @@
+"""Filters fitted anew to inputs that differ from those they were made for."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from swis.moments import Moments
+
+# Ridges tried, relative to the mean variance of an input.
+RIDGES = (0.01, 0.1, 1.0, 10.0, 100.0)
+
+
+def damped(hessian: Tensor, damping: float) -> Tensor:
+    """Return H [groups, K, K] with ``damping`` times its mean diagonal added; zeros become the identity."""
+    mean = hessian.diagonal(dim1=1, dim2=2).mean(1)
+    ridge = torch.where(mean > 0, damping * mean, torch.ones_like(mean))
+    return hessian + ridge[:, None, None] * torch.eye(hessian.shape[1], dtype=hessian.dtype)
+
+
+def refit(rows: Tensor, halves: tuple[Moments, Moments | None]) -> Tensor:
+    """Return the filters that best make of a layer's inputs y what ``rows`` [filters, K] make of x.
+
+    That is ridge regression, W + W cov(x - y, y) (cov(y, y) + r)^-1. A few hundred images do not settle the
+    many weights of a deep layer, and what is fitted to their noise harms all others: the ridge r is the one
+    whose fit to one half of the images serves the other half best, and if none does, the filters stay.
+
+    >>> x = torch.randn(1000, 3, generator=torch.Generator().manual_seed(0))
+    >>> layer = torch.nn.Linear(3, 1)
+    >>> from swis.moments import input_moments
+    >>> refit(torch.ones(1, 3).double(), input_moments(layer, 2 * x, x, 1000)).round(decimals=2)
+    tensor([[0.5000, 0.5000, 0.5000]], dtype=torch.float64)
+    """
+    one, other = halves
+    if other is None:
+        return rows
+    parts = rows.reshape(len(one.yy), -1, rows.shape[1])
+
+    def change(moments: Moments, ridge: float) -> Tensor:
+        covariance, cross = moments.covariances()
+        return torch.linalg.solve(damped(covariance, ridge), parts @ (cross - covariance), left=False)
+
+    def unseen(ridge: float) -> float:
+        """By how much the error of both halves grows with a change fitted to the other half."""
+        total = 0.0
+        for fitted, judged in ((one, other), (other, one)):
+            by = change(fitted, ridge)
+            covariance, cross = judged.covariances()
+            total += float((by * (by @ covariance - 2 * parts @ (cross - covariance))).sum())
+        return total
+
+    best, least = None, 0.0
+    for ridge in RIDGES:
+        error = unseen(ridge)
+        if error < least:
+            best, least = ridge, error
+        elif best is not None:
+            break  # it grows again
+    if best is None:
+        return rows
+    # what half of the images need as a ridge, relative to their sum, is half as much relative to that of all
+    return rows + change(one + other, best / 2).reshape(rows.shape)
