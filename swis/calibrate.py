@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from tqdm.auto import tqdm
 
 from swis.apply import Encoded, WeightFormat, encode_layers, weight_layers
 from swis.companion import Companion
-from swis.decompose import to_filters
+from swis.decompose import from_filters, to_filters
 from swis.moments import input_moments
 from swis.quantizer import quantize
 from swis.refit import damped, refit
@@ -42,7 +43,8 @@ class Calibration:
     ``damping`` times a filter's weights per image is added to H, relative to its mean diagonal; H sums
     ``positions`` output positions of all images, at most; ``rounds`` of coordinate descent follow the walk.
     ``asymmetric`` aims at what the float layer makes of its own inputs, and so makes up for errors in front
-    of it, not at what it would make of those at hand.
+    of it, not at what it would make of those at hand. Every filter takes the scale of least error among
+    ``scales`` times that of the quantizer; where a tensor has one scale, it is the quantizer's.
     """
 
     kind: str = "output_aware"
@@ -50,6 +52,7 @@ class Calibration:
     positions: int = 1 << 16
     rounds: int = 3
     asymmetric: bool = True
+    scales: tuple[float, ...] = (0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5)
 
 
 def calibrate(
@@ -162,19 +165,50 @@ def _output_aware(
     owner = np.arange(len(rows)) // (len(rows) // len(hessian))
     if settings.asymmetric:
         rows = refit(rows, halves)
+    rounded = from_filters(rows.float(), weight.shape)
     shifts = np.full(len(rows), form.shifts) if plan is None else plan.shifts
     group_size = min(form.group_size if form.method in ("swis", "swis_c") else 1, rows.shape[1])
     codes = torch.empty(rows.shape, dtype=torch.int16)
     fields = torch.empty(len(rows), -(-rows.shape[1] // group_size), dtype=torch.uint8)
-    scale = torch.empty(len(rows), *[1] * (weight.ndim - 1))
+    scale = torch.empty(len(rows), 1)
     for n in np.unique(shifts).tolist():
         mine = torch.from_numpy(shifts == n)
         bits, clip = (n, "mse") if form.method == "uniform" else (form.magnitude_bits, form.clip)
-        scale[mine] = quantize(weight, bits, form.granularity, clip).scale.expand(scale.shape)[mine]
-        steps = rows[mine] / scale[mine].reshape(-1, 1)
-        choices = candidates(form.method, n, form.magnitude_bits)
-        codes[mine], fields[mine] = walk(
-            steps, hessian, owner[mine.numpy()], group_size, choices, settings.rounds, torch.get_num_threads()
+        start = quantize(rounded, bits, form.granularity, clip).scale.reshape(-1, 1).expand(scale.shape)[mine]
+        walked = partial(
+            walk,
+            hessian=hessian,
+            owner=owner[mine.numpy()],
+            group_size=group_size,
+            choices=candidates(form.method, n, form.magnitude_bits),
+            rounds=settings.rounds,
+            threads=torch.get_num_threads(),
         )
+        # one scale for a whole tensor is not searched
+        factors = settings.scales if form.granularity == "channel" else (1.0,)
+        least = torch.full((len(start),), torch.inf, dtype=torch.float64)
+        best = [torch.empty_like(values[mine]) for values in (codes, fields, scale)]
+        for factor in factors:
+            step = start * factor
+            found = (*walked(rows[mine] / step), step)
+            error = output_error(found[0] * step - rows[mine], hessian, owner[mine.numpy()])
+            less = error < least
+            least[less] = error[less]
+            for kept, new in zip(best, found, strict=True):
+                kept[less] = new[less]
+        codes[mine], fields[mine], scale[mine] = best
     codes = codes.to(torch.int8 if form.magnitude_bits <= 7 else torch.int16)
-    return Encoded(form, codes, None if form.method == "uniform" else fields, scale, weight.shape, plan=plan)
+    fields = None if form.method == "uniform" else fields
+    scale = scale.reshape(-1, *[1] * (weight.ndim - 1))
+    return Encoded(form, codes, fields, scale, weight.shape, plan=plan)
+
+
+def output_error(errors: Tensor, hessian: Tensor, owner: np.ndarray) -> Tensor:
+    """Return e^T H e of each filter's errors [filters, K], H [inputs, K, K], float64.
+
+    >>> output_error(torch.tensor([[1.0, 2.0]]).double(), torch.eye(2).double()[None], np.array([0]))
+    tensor([5.], dtype=torch.float64)
+    """
+    if len(hessian) == 1:
+        return (errors @ hessian[0] * errors).sum(1)
+    return torch.einsum("fj,fjk,fk->f", errors, hessian[torch.from_numpy(owner)], errors)

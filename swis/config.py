@@ -173,12 +173,16 @@ class CalibrationConfig:
     positions: int = 65536
     rounds: int = 3
     asymmetric: bool = True
+    scales: list[float] = field(default_factory=lambda: [0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5])
 
     def __post_init__(self) -> None:
         _require(self.images >= 1, f"calibration.images must be at least 1, not {self.images}")
         _require(self.damping > 0, f"calibration.damping must be above 0, not {self.damping:g}")
         _require(self.positions >= 1, f"calibration.positions must be at least 1, not {self.positions}")
         _require(self.rounds >= 0, f"calibration.rounds must be at least 0, not {self.rounds}")
+        _require(len(self.scales) > 0, "calibration.scales is empty; [1.0] keeps the scale of the quantizer")
+        for scale in self.scales:
+            _require(0 < scale < math.inf, f"calibration.scales must be above 0, and finite, not {scale:g}")
 
 
 @dataclass

@@ -247,7 +247,12 @@ class Study:
         images = torch.cat([batch for batch, _ in batches])
         chosen = self.config.calibration
         settings = Calibration(
-            str(self.config.calibrate), chosen.damping, chosen.positions, chosen.rounds, chosen.asymmetric
+            str(self.config.calibrate),
+            chosen.damping,
+            chosen.positions,
+            chosen.rounds,
+            chosen.asymmetric,
+            tuple(chosen.scales),
         )
         plans = plan.layers if plan else None
         return module, calibrate(reference, module, form, images, settings, self.skip, plans)

@@ -83,6 +83,30 @@ def test_weights_are_what_is_encoded_and_their_sets_hold_them(reference, images)
         assert torch.all(found.codes.short().abs() & ~sets == 0), name
 
 
+def test_every_filter_takes_the_scale_of_least_error():
+    torch.manual_seed(0)
+    layer = nn.Sequential(nn.Linear(16, 8))
+    images = torch.randn(400, 16)
+
+    def errors(*scales):
+        settings = Calibration("output_aware", asymmetric=False, damping=1e-6, scales=scales)
+        network, _ = calibrated(layer, images, settings, WeightFormat("swis", 1))
+        difference = network(images) - layer(images)
+        return difference.var(0)
+
+    with torch.inference_mode():
+        one, other, best = errors(1.2), errors(1.5), errors(1.5, 1.2)
+    assert torch.allclose(best, torch.minimum(one, other), rtol=0.02)
+    assert (one < other).any() and (other < one).any()
+
+
+def test_a_tensor_s_one_scale_stays(reference, images):
+    _, encoded = calibrated(reference, images, AWARE, WeightFormat("swis", 2, granularity="tensor"))
+    settings = Calibration("output_aware", positions=4096, scales=(1.0,))
+    _, plain = calibrated(reference, images, settings, WeightFormat("swis", 2, granularity="tensor"))
+    assert all(torch.equal(encoded[name].codes, plain[name].codes) for name in plain)
+
+
 def test_the_same_images_give_the_same_weights(reference, images):
     first, second = (calibrated(reference, images, AWARE)[0].state_dict() for _ in range(2))
     assert all(torch.equal(first[key], second[key]) for key in first)

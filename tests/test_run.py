@@ -72,6 +72,8 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["task=storage", "skip=[*]", "out=FILE"], "skip leaves no layer to measure"),
         (["task=pack", "out=FILE", "calibrate=stats"], "cannot pack calibrated networks yet"),
         (["calibrate=magic"], "magic"),
+        (["calibration.scales=[]"], "calibration.scales is empty"),
+        (["calibration.scales=[1,-1]"], "calibration.scales must be above 0, and finite, not -1"),
         (["calibration.damping=0"], "calibration.damping must be above 0"),
         (["data=imagenet"], "data.root"),
         (
