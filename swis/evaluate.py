@@ -13,6 +13,7 @@ from scipy.stats import binom
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from swis.compare import pack_correct
 from swis.metrics import sqnr_db
 
 
@@ -82,11 +83,11 @@ def _in_turn(
         torch.set_num_threads(threads)
 
 
-def score(prediction: Prediction, reference: Tensor) -> dict[str, float]:
+def score(prediction: Prediction, reference: Tensor) -> dict[str, float | str]:
     """Return the accuracy columns of a row; ``reference`` holds the float network's logits.
 
     top1, top5, agreement (same top-1 class as the float network), top1_low and top1_high (95 %
-    bootstrap interval) in percent; logit_sqnr_db; images; images_per_second.
+    bootstrap interval) in percent; logit_sqnr_db; images; correct, for ``swis.compare``; images_per_second.
 
     >>> p = Prediction(torch.eye(4), torch.tensor([0, 1, 2, 0]), seconds=2.0)
     >>> s = score(p, torch.eye(4))
@@ -95,7 +96,8 @@ def score(prediction: Prediction, reference: Tensor) -> dict[str, float]:
     """
     logits, labels = prediction.logits, prediction.labels
     images, classes = logits.shape
-    top1 = int((logits.argmax(1) == labels).sum())
+    correct = logits.argmax(1) == labels
+    top1 = int(correct.sum())
     top5 = int((logits.topk(min(5, classes), 1).indices == labels[:, None]).any(1).sum())
     low, high = bootstrap_interval(top1, images)
     return {
@@ -106,6 +108,7 @@ def score(prediction: Prediction, reference: Tensor) -> dict[str, float]:
         "agreement": 100 * int((logits.argmax(1) == reference.argmax(1)).sum()) / images,
         "logit_sqnr_db": sqnr_db(reference, logits),
         "images": images,
+        "correct": pack_correct(correct.numpy()),
         "images_per_second": images / prediction.seconds,
     }
 

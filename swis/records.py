@@ -84,6 +84,7 @@ SCHEMA = pa.DataFrameSchema(
         "top1_high": _percent(),
         "top5": _percent(),
         "agreement": _percent(),
+        "correct": _text(),
         "logit_sqnr_db": _number(),
         "schedule": _text(),
         "schedule_price": _text(),

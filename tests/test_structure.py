@@ -13,38 +13,12 @@ from swis import apply, calibrate, codec, data, decompose, quantizer, schedule
 from swis.config import Calibrate, Clip, Coding, Granularity, Method, Policy, Scope, Selection, load, register
 
 # A module imports only modules on its left.
-FLOW = [
-    *(
-        "errors",
-        "files",
-        "memory",
-        "config",
-        "quantizer",
-        "simd",
-        "lanes",
-        "search",
-        "fit",
-        "joint",
-        "decompose",
-        "metrics",
-        "cost",
-    ),
-    *("knapsack", "schedule", "apply", "losses", "fold", "activations", "data", "models", "codec"),
-    *(
-        "packed_layer",
-        "packed",
-        "evaluate",
-        "train",
-        "records",
-        "planning",
-        "walk",
-        "moments",
-        "refit",
-        "companion",
-    ),
-    *("calibrate", "study", "packed_study"),
-    *("report", "storage", "figures", "experiment"),
-]
+FLOW = """
+errors files memory config quantizer simd lanes search fit joint decompose metrics cost knapsack
+schedule apply losses fold activations data models codec packed_layer packed compare evaluate train
+records planning walk moments refit companion calibrate study packed_study report storage figures
+experiment
+""".split()
 
 
 def imported_modules(path):

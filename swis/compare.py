@@ -1,0 +1,65 @@
+"""Two networks on the same images: is one better, or did it have luck?"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import binomtest
+
+from swis.errors import InputError
+
+_RESAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """By how much the first is better [points of top-1], its 95 % interval, and McNemar's p."""
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+    def __str__(self) -> str:
+        return f"{self.difference:+.1f} points ({self.low:+.1f} to {self.high:+.1f}), p = {self.p_value:.2g}"
+
+
+def pack_correct(correct: np.ndarray) -> str:
+    """Return which images were told right, bool [images], as the text that a row keeps."""
+    bits = np.packbits(np.asarray(correct, bool)).tobytes()
+    return base64.b64encode(len(correct).to_bytes(4, "little") + bits).decode()
+
+
+def unpack_correct(text: str) -> np.ndarray:
+    """Return bool [images] from a row's column ``correct``.
+
+    >>> unpack_correct(pack_correct(np.array([True, False, True]))).tolist()
+    [True, False, True]
+    """
+    content = base64.b64decode(text)
+    count = int.from_bytes(content[:4], "little")
+    return np.unpackbits(np.frombuffer(content[4:], np.uint8), count=count).astype(bool)
+
+
+def compare(first: str, second: str) -> Comparison:
+    """Compare two rows' columns ``correct``: the same images in the same order, so image by image.
+
+    The p-value is McNemar's exact test of the images that only one of the two tells right; the interval a
+    paired bootstrap's. Raises ``InputError`` if the numbers of images differ.
+
+    >>> right = np.arange(100) < 90
+    >>> str(compare(pack_correct(right), pack_correct(right & (np.arange(100) >= 8))))
+    '+8.0 points (+3.0 to +14.0), p = 0.0078'
+    """
+    one, other = unpack_correct(first), unpack_correct(second)
+    if len(one) != len(other):
+        raise InputError(f"{len(one)} and {len(other)} images cannot be compared one by one")
+    gained, lost, images = int((one & ~other).sum()), int((other & ~one).sum()), len(one)
+    p_value = binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
+    # resampling images draws how many of them are gained, lost and alike
+    parts = [gained / images, lost / images, 1 - (gained + lost) / images]
+    drawn = np.random.default_rng(0).multinomial(images, parts, _RESAMPLES)
+    low, high = np.quantile(100 * (drawn[:, 0] - drawn[:, 1]) / images, [0.025, 0.975])
+    return Comparison(100 * (gained - lost) / images, float(low), float(high), float(p_value))
