@@ -13,12 +13,13 @@ from swis import apply, calibrate, codec, data, decompose, quantizer, schedule
 from swis.config import Calibrate, Clip, Coding, Granularity, Method, Policy, Scope, Selection, load, register
 
 # A module imports only modules on its left.
-FLOW = """
+_ORDER = """
 errors files memory config quantizer simd lanes search fit joint decompose metrics cost knapsack
 schedule apply losses fold activations data models codec packed_layer packed compare evaluate train
 records planning walk moments refit companion calibrate study packed_study report storage figures
 experiment
-""".split()
+"""
+FLOW = _ORDER.split()
 
 
 def imported_modules(path):
