@@ -347,10 +347,6 @@ class Config:
             f"batch_size must be at least 1, or null, not {self.batch_size}",
         )
         _require(0 <= self.seed < 2**63, f"seed must be in 0..2^63 - 1, not {self.seed}")
-        _require(
-            self.task is not Task.pack or self.calibrate is Calibrate.none,
-            "task=pack cannot pack calibrated networks yet; use calibrate=none",
-        )
 
     @property
     def needs_calibration(self) -> bool:

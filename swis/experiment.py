@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from swis import records
 from swis.apply import WeightFormat, encode, encode_layers, plain_copy
-from swis.config import Config, Task
+from swis.config import Calibrate, Config, Task
 from swis.data import Split, loader, open_split
 from swis.errors import InputError, RunFailed
 from swis.evaluate import predict, score
@@ -118,9 +118,13 @@ def pack_network(config: Config) -> str:
     study = prepare(config)
     form = next(form for form in formats(config) if form.method == config.methods[0])
     few_bits, plan = config.activation_bits is not None, study.plan(form)
+    network, encoded = study.network, None
+    if config.calibrate is not Calibrate.none and form.method != "base":
+        module, encoded = study.calibrated(form, plan, config.activation_bits)
+        network = replace(network, module=module)
     save_packed(
         path,
-        study.network,
+        network,
         form,
         coding=str(config.coding),
         skip=config.skip,
@@ -131,6 +135,8 @@ def pack_network(config: Config) -> str:
         ranges=study.ranges if few_bits else {},
         plans=plan.layers if plan else None,
         schedule=config.schedule.label if form.method != "base" else None,
+        calibrate=str(config.calibrate),
+        encoded=encoded,
     )
     return f"{storage(load_packed(path))}\n\nin {path}; to measure it: python run.py weights={path}"
 

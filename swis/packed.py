@@ -6,8 +6,8 @@ describes, ``LAYER.weight.scale`` and, where filters have shifts of their own, `
 ``swis``, JSON: ``version``, ``sha256`` (of everything else), ``network`` (architecture, arguments, input,
 what the weights were), ``form`` (of all layers but those that match ``skip``), ``schedule`` (the policy's
 name), ``layers`` (each one's format, shape, bits and tiles), ``aliases`` (tensors that are a packed
-weight again), ``coding``, ``fold_bn`` and ``activations`` (bits and ranges, if they were calibrated). The
-same network gives the same file, byte for byte.
+weight again), ``coding``, ``fold_bn``, ``calibrate`` (how) and ``activations`` (bits and ranges, if they were
+calibrated). The same network gives the same file, byte for byte.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from swis.activations import ActivationRange
-from swis.apply import WeightFormat, encode_layers, plain_copy, skipped_layers, weight_layers
+from swis.apply import Encoded, WeightFormat, encode_layers, plain_copy, skipped_layers, weight_layers
 from swis.codec import CODINGS
 from swis.config import ModelConfig
 from swis.errors import InputError
 from swis.files import write_atomically
-from swis.fold import fold_batch_norm
+from swis.fold import fold_batch_norm, fused
 from swis.models import REACHING_OUT, Network, new_network
 from swis.packed_layer import pack_layer, packed_parts, unpack_layer
 from swis.schedule import LayerPlan
 
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class PackedNetwork:
     activation_range: str | None
     ranges: dict[str, ActivationRange]
     schedule: str | None = None
+    calibrate: str = "none"
 
     def bits_per_weight(self) -> dict[str, float]:
         """Return the bits of each part, divided by the number of stored weights."""
@@ -89,12 +90,15 @@ def save_packed(
     ranges: dict[str, ActivationRange] | None = None,
     plans: dict[str, LayerPlan] | None = None,
     schedule: str | None = None,
+    calibrate: str = "none",
+    encoded: dict[str, Encoded] | None = None,
 ) -> None:
     """Write a float32 network with its weights in ``form`` as a packed file.
 
     Layers whose names match a pattern in ``skip`` are packed in the base format. ``ranges`` are those
     of the layers' inputs, for ``activation_bits``; ``plans`` give the filters of layers shifts of their own,
-    by a ``schedule`` of that name. Raises ``ValueError`` for an unknown coding, the
+    by a ``schedule`` of that name. A calibrated network, folded by ``swis.fold.fused``, comes with its
+    ``encoded`` weights and what ``calibrate`` was. Raises ``ValueError`` for an unknown coding, the
     format "float" and networks that are not float32, ``InputError`` for a pattern without a match.
     """
     if coding not in CODINGS:
@@ -106,11 +110,12 @@ def save_packed(
         value.is_floating_point() and value.dtype != torch.float32 for value in module.state_dict().values()
     ):
         raise ValueError("packed files hold float32 networks; call network.module.float() first")
-    if fold_bn:
+    if fold_bn and encoded is None:
         module = fold_batch_norm(module, network.inputs["input_size"])
     tensors, layers, first_name = {}, {}, {}
     skip = sorted(skip)
-    encoded = encode_layers(module, form, skipped_layers(list(weight_layers(module)), skip), plans)
+    if encoded is None:
+        encoded = encode_layers(module, form, skipped_layers(list(weight_layers(module)), skip), plans)
     for name, layer in encoded.items():
         if id(layer) in first_name:
             layers[name] = {"same_as": first_name[id(layer)]}
@@ -146,6 +151,7 @@ def save_packed(
         "coding": coding,
         "skip": skip,
         "fold_bn": fold_bn,
+        "calibrate": calibrate,
         "layers": layers,
         "aliases": aliases,
         "activations": {"bits": activation_bits, "range": activation_range, "ranges": limits},
@@ -176,8 +182,11 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork
     config = ModelConfig(label=label, name=about["architecture"], kwargs=about["kwargs"])
     network = new_network(config, about["num_classes"], about["inputs"], seed=0)
     module = network.module
-    if header["fold_bn"]:
-        module = fold_batch_norm(module, about["inputs"]["input_size"])
+    size, calibrate = about["inputs"]["input_size"], header["calibrate"]
+    if calibrate != "none":
+        module = fused(module, size)
+    elif header["fold_bn"]:
+        module = fold_batch_norm(module, size)
     state, packed_layers = dict(tensors), {}
     for name, entry in header["layers"].items():
         if "same_as" in entry:
@@ -188,6 +197,9 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork
         state[f"{name}.weight"] = layer.weight()
         packed_layers[name] = PackedLayer(layer.form, *layer.codes.shape, entry["bits"], layer.plan)
     state |= {key: state[source] for key, source in header["aliases"].items()}
+    for name, layer in weight_layers(module).items():
+        if calibrate != "none" and layer.bias is None and f"{name}.bias" in state:
+            layer.bias = nn.Parameter(state[f"{name}.bias"])  # calibration gave it one
     module.load_state_dict(state)
     activations = header["activations"]
     ranges = {name: ActivationRange(*limits) for name, limits in activations["ranges"].items()}
@@ -207,6 +219,7 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork
         activations["range"],
         ranges,
         header["schedule"],
+        calibrate,
     )
 
 

@@ -63,6 +63,7 @@ class PackedStudy:
             "skip": ",".join(packed.skip),
             "fold_bn": packed.fold_bn,
             "schedule": packed.schedule,
+            "calibrate": packed.calibrate,
             "coding": packed.coding,
             "activation_bits": packed.activation_bits,
             "activation_range": packed.activation_range,

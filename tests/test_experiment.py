@@ -105,7 +105,16 @@ def test_joint_selection_has_rows_of_its_own_and_the_base_none(tiny, monkeypatch
     assert joint.loc["base", "selection"] is None or pd.isna(joint.loc["base", "selection"])
 
 
-@pytest.mark.parametrize("extra", [[], ["activation_bits=null", "fold_bn=true"], ["skip=[blocks.0.*]"]])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        [],
+        ["activation_bits=null", "fold_bn=true"],
+        ["skip=[blocks.0.*]"],
+        ["calibrate=stats", "skip=[blocks.0.*]"],
+        ["calibrate=output_aware", "activation_bits=null"],
+    ],
+)
 @pytest.mark.parametrize("coding", ["plain", "compact"])
 def test_a_packed_network_is_measured_as_it_was_before(tiny, tmp_path, monkeypatch, extra, coding):
     logits = []
@@ -125,7 +134,7 @@ def test_a_packed_network_is_measured_as_it_was_before(tiny, tmp_path, monkeypat
     after = experiment.evaluate_packed(load(packed)).iloc[0]
     assert torch.equal(logits[-1], logits[-2])
     same = ["model", "weights", "images", "method", "bits", "group_size", "top1", "top5", "cycles_per_weight"]
-    same += ["ideal_cycles", "skip", "fold_bn", "activation_bits", "clip", "magnitude_bits"]
+    same += ["ideal_cycles", "skip", "fold_bn", "calibrate", "activation_bits", "clip", "magnitude_bits"]
     pd.testing.assert_series_equal(after[same], before[same], check_names=False)
     assert pd.isna(before["activation_range"]) or after["activation_range"] == before["activation_range"]
     if coding == "plain":
@@ -136,9 +145,13 @@ def test_a_packed_network_is_measured_as_it_was_before(tiny, tmp_path, monkeypat
     assert len(logits) == 4
 
 
-def test_a_scheduled_network_is_packed_and_measured_as_it_was_before(tiny, tmp_path):
+@pytest.mark.parametrize(
+    ("method", "calibrate"), [("swis", "none"), ("swis", "output_aware"), ("uniform", "output_aware")]
+)
+def test_a_scheduled_network_is_packed_and_measured_as_it_was_before(tiny, tmp_path, method, calibrate):
     scheduled = ["bits=2.5", "schedule=network", "schedule.filters_per_tile=4", "schedule.images=8"]
-    before = evaluate_methods(load([*tiny, *scheduled, "methods=[swis]"])).iloc[-1]
+    scheduled += [f"methods=[{method}]", f"calibrate={calibrate}"]
+    before = evaluate_methods(load([*tiny, *scheduled])).iloc[-1]
     path = tmp_path / "packed.safetensors"
     run(load([*tiny, *scheduled, "task=pack", f"out={path}"]))
     packed = [f"weights={path}", "data.limit=64", "data.workers=0", f"results_dir={tmp_path / 'packed'}"]

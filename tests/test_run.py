@@ -70,7 +70,6 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["seed=99999999999999999999"], "seed must be in 0..2^63 - 1"),
         (["results_dir=/proc"], "results_dir=/proc cannot be written to"),
         (["task=storage", "skip=[*]", "out=FILE"], "skip leaves no layer to measure"),
-        (["task=pack", "out=FILE", "calibrate=stats"], "cannot pack calibrated networks yet"),
         (["calibrate=magic"], "magic"),
         (["calibration.scales=[]"], "calibration.scales is empty"),
         (["calibration.scales=[1,-1]"], "calibration.scales must be above 0, and finite, not -1"),
