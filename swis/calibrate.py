@@ -10,6 +10,7 @@ the images does it, whatever the network's graph, and inference costs nothing mo
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -52,7 +53,7 @@ class Calibration:
     positions: int = 1 << 16
     rounds: int = 3
     asymmetric: bool = True
-    scales: tuple[float, ...] = (0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5)
+    scales: Sequence[float] = (0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5)
 
 
 def calibrate(

@@ -245,15 +245,8 @@ class Study:
             self.base_module.cpu()
         batches = loader(self.calibration, _CALIBRATION_BATCH, self.config.data.workers)
         images = torch.cat([batch for batch, _ in batches])
-        chosen = self.config.calibration
-        settings = Calibration(
-            str(self.config.calibrate),
-            chosen.damping,
-            chosen.positions,
-            chosen.rounds,
-            chosen.asymmetric,
-            tuple(chosen.scales),
-        )
+        chosen = {key: value for key, value in asdict(self.config.calibration).items() if key != "images"}
+        settings = Calibration(str(self.config.calibrate), **chosen)
         plans = plan.layers if plan else None
         return module, calibrate(reference, module, form, images, settings, self.skip, plans)
 

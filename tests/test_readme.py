@@ -8,6 +8,7 @@ import pytest
 from conftest import ROOT
 
 import swis
+from swis.compare import compare
 from swis.report import schedules, summary
 
 README = (ROOT / "README.md").read_text()
@@ -138,8 +139,12 @@ def test_the_table_of_calibration_is_that_of_the_committed_rows():
     rows = swis.load_table(ROOT / "results" / "calibration")
     assert not rows["git_dirty"].any()
     assert (rows["images"] == 500).all()
+    assert (rows["calibrate"].dropna() == "output_aware").all()
     some = rows[rows["method"].isin(["swis", "uniform"])]
-    values = ["top1", "cycles_per_weight", "weight_bits"]
-    assert some.pivot(index="model", columns="method", values=values).round(2).to_string() in README
+    assert not some.duplicated(["model", "bits", "method"]).any()
+    table = some.pivot(index=["model", "bits"], columns="method", values=["top1", "weight_bits", "correct"])
+    pairs = zip(table["correct", "swis"], table["correct", "uniform"], strict=True)
+    table["swis over uniform"] = [str(compare(*pair)) for pair in pairs]
+    assert table.drop(columns="correct").round(2).to_string() in README
     for model, top1 in rows[rows["method"] == "float"].set_index("model")["top1"].items():
         assert str(top1) in README, model

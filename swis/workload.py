@@ -1,0 +1,146 @@
+"""The layers of a network as an accelerator sees them: shapes alone, from a model or a CSV file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import pandas as pd
+import torch
+from pandas.errors import ParserError
+from torch import Tensor, nn
+
+from swis.apply import weight_layers
+from swis.errors import InputError
+
+_OPTIONAL = {"groups": 1, "stride_h": 1, "stride_w": 1}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution, or a linear layer as one with a kernel of 1 x 1; for one image.
+
+    Sizes are counts of values. ``in_h`` and ``in_w`` do not count padding. A linear layer that is applied to
+    T tokens has outputs of T x 1.
+    """
+
+    name: str
+    in_channels: int
+    out_channels: int
+    kernel_h: int
+    kernel_w: int
+    in_h: int
+    in_w: int
+    out_h: int
+    out_w: int
+    groups: int = 1
+    stride_h: int = 1
+    stride_w: int = 1
+
+    def __post_init__(self) -> None:
+        for field in fields(self)[1:]:
+            value = getattr(self, field.name)
+            if value < 1:
+                raise InputError(f"layer {self.name}: {field.name} must be at least 1, not {value}")
+        for name in ("in_channels", "out_channels"):
+            if getattr(self, name) % self.groups:
+                raise InputError(
+                    f"layer {self.name}: {name}={getattr(self, name)} does not divide into "
+                    f"{self.groups} groups"
+                )
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether every output channel sees one input channel."""
+        return self.groups == self.in_channels > 1
+
+    @property
+    def pixels(self) -> int:
+        return self.out_h * self.out_w
+
+    @property
+    def filter_weights(self) -> int:
+        return self.kernel_h * self.kernel_w * self.in_channels // self.groups
+
+    @property
+    def weights(self) -> int:
+        return self.filter_weights * self.out_channels
+
+    @property
+    def inputs(self) -> int:
+        return self.in_channels * self.in_h * self.in_w
+
+    @property
+    def outputs(self) -> int:
+        return self.out_channels * self.pixels
+
+    @property
+    def macs(self) -> int:
+        return self.pixels * self.weights
+
+
+def workload(model: nn.Module, input_size: Sequence[int]) -> list[Layer]:
+    """Return the weight layers of a network in the order it calls them, for an input of [C, H, W].
+
+    A layer that is called twice is there twice.
+
+    >>> [layer] = workload(nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1)), (3, 32, 32))
+    >>> layer.pixels, layer.filter_weights, layer.macs
+    (256, 27, 55296)
+    """
+    found: list[Layer] = []
+
+    def remember(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if isinstance(layer, nn.Linear):
+            tokens = output[0].numel() // layer.out_features
+            sizes = (layer.in_features, layer.out_features, 1, 1, tokens, 1, tokens, 1)
+            found.append(Layer(name, *sizes))
+        else:
+            (in_h, in_w), (out_h, out_w) = inputs[0].shape[-2:], output.shape[-2:]
+            sizes = (layer.in_channels, layer.out_channels, *layer.kernel_size, in_h, in_w, out_h, out_w)
+            found.append(Layer(name, *sizes, layer.groups, *layer.stride))
+
+    handles = [
+        layer.register_forward_hook(lambda layer, x, y, name=name: remember(name, layer, x, y))
+        for name, layer in weight_layers(model).items()
+    ]
+    try:
+        with torch.inference_mode():
+            device = next(model.parameters()).device
+            model(torch.zeros(1, *input_size, device=device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def write_workload(layers: Sequence[Layer], path: Path) -> None:
+    """Write layers as a CSV file that ``read_workload`` reads."""
+    pd.DataFrame([asdict(layer) for layer in layers]).to_csv(path, index=False)
+
+
+def read_workload(path: str | Path) -> list[Layer]:
+    """Read layers from a CSV file with a column for each field of ``Layer``.
+
+    The columns groups, stride_h and stride_w may be missing: they are 1 then. Raises ``InputError`` for a
+    file that is not there or no such table, for unknown columns and for sizes that are no layer's.
+    """
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ParserError, ValueError) as error:
+        raise InputError(f"workload {path} cannot be read: {str(error).splitlines()[0]}") from error
+    names = [field.name for field in fields(Layer)]
+    if missing := [name for name in names if name not in table and name not in _OPTIONAL]:
+        raise InputError(f"workload {path} has no column {', '.join(missing)}")
+    if unknown := [name for name in table if name not in names]:
+        raise InputError(f"workload {path} has a column {unknown[0]}; known are {', '.join(names)}")
+    if table.empty:
+        raise InputError(f"workload {path} has no layers")
+    table = table.assign(**{name: value for name, value in _OPTIONAL.items() if name not in table})
+    for name in names[1:]:
+        if not pd.api.types.is_integer_dtype(table[name]):
+            raise InputError(f"workload {path}: column {name} must hold whole numbers")
+    return [
+        Layer(str(row["name"]), *(int(row[name]) for name in names[1:])) for row in table.to_dict("records")
+    ]

@@ -1,0 +1,53 @@
+"""The bit-parallel systolic array against SCALE-Sim 3.0.0 and against a count by hand."""
+
+import pandas as pd
+import pytest
+
+from swis.systolic import DATAFLOWS, systolic_cycles
+from swis.workload import Layer
+
+
+def test_scalesim_3_0_0_cycles_on_every_row(shared):
+    table = pd.read_csv(shared / "golden" / "scalesim_cycles.csv")
+    for row in table.itertuples():
+        # a depthwise row is one of ``repeats`` layers of one channel
+        size = row.out_hw * row.stride
+        sizes = (
+            row.in_channels,
+            row.out_channels,
+            row.kernel,
+            row.kernel,
+            size,
+            size,
+            row.out_hw,
+            row.out_hw,
+        )
+        layer = Layer(row.layer, *sizes, stride_h=row.stride, stride_w=row.stride)
+        rows, columns = map(int, row.array.split("x"))
+        assert layer.macs == row.macs_per_repeat
+        assert systolic_cycles(layer, rows, columns, row.dataflow) - 1 == row.total_cycles, row
+    assert len(table) > 100
+
+
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+def test_a_depthwise_layer_is_one_layer_per_channel(dataflow):
+    together = Layer("dw", 32, 32, 3, 3, 14, 14, 14, 14, groups=32)
+    alone = Layer("dw", 1, 1, 3, 3, 14, 14, 14, 14)
+    assert systolic_cycles(together, 8, 8, dataflow) == 32 * systolic_cycles(alone, 8, 8, dataflow)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 3), (4, 5)])
+def test_one_output_stationary_fold_by_hand(rows, columns):
+    """Operands enter skewed; the last unit ends its sum after W products, and rows + columns - 2 waits."""
+    layer = Layer("fold", 7, columns, 1, 1, rows, 1, rows, 1)
+    last = 0
+    for row in range(rows):
+        for column in range(columns):
+            for product in range(layer.filter_weights):
+                last = max(last, row + column + product)
+    assert systolic_cycles(layer, rows, columns, "os") == last + 1
+
+
+def test_other_dataflows_are_refused():
+    with pytest.raises(ValueError, match="'is'"):
+        systolic_cycles(Layer("fc", 4, 4, 1, 1, 1, 1, 1, 1), 8, 8, "is")

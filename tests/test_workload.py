@@ -1,0 +1,74 @@
+"""Layer shapes from models and files."""
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from swis.apply import layer_macs
+from swis.errors import InputError
+from swis.workload import Layer, read_workload, workload, write_workload
+
+HEADER = "name,in_channels,out_channels,kernel_h,kernel_w,in_h,in_w,out_h,out_w"
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2_100", "resnet18", "tf_efficientnet_lite0", "vgg16"])
+def test_macs_are_those_of_the_flop_counter(name):
+    with torch.device("meta"):
+        model = timm.create_model(name).eval()
+    layers = workload(model, (3, 224, 224))
+    counted = layer_macs(model, (3, 224, 224))
+    assert {layer.name: layer.macs for layer in layers} == counted
+    sizes = {key: value.numel() for key, value in model.named_parameters()}
+    assert all(layer.weights == sizes[f"{layer.name}.weight"] for layer in layers)
+
+
+def test_a_network_s_layers_are_in_the_order_of_their_calls():
+    class Backwards(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last, self.first = nn.Linear(4, 2), nn.Conv2d(1, 4, (1, 3), padding=(0, 1), groups=1)
+
+        def forward(self, x):
+            x = self.first(x).flatten(2).transpose(1, 2)  # tokens of 4
+            return self.last(self.last.weight.new_ones(()) * x)
+
+    first, last = workload(Backwards(), (1, 5, 6))
+    assert first == Layer("first", 1, 4, 1, 3, 5, 6, 5, 6)
+    assert last == Layer("last", 4, 2, 1, 1, 30, 1, 30, 1)
+    assert (last.macs, last.inputs, last.outputs) == (240, 120, 60)
+
+
+def test_layers_come_back_from_a_file(tmp_path):
+    layers = workload(timm.create_model("mobilenetv2_035", in_chans=1).eval(), (1, 32, 32))
+    write_workload(layers, tmp_path / "net.csv")
+    assert read_workload(tmp_path / "net.csv") == layers
+    assert any(layer.depthwise for layer in layers)
+
+
+def test_columns_may_be_left_out(tmp_path):
+    (tmp_path / "net.csv").write_text(f"{HEADER}\nfc,16,10,1,1,1,1,1,1\n")
+    assert read_workload(tmp_path / "net.csv") == [Layer("fc", 16, 10, 1, 1, 1, 1, 1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "cannot be read"),
+        (HEADER, "has no layers"),
+        ("name,in_channels\na,1", "has no column out_channels, kernel_h"),
+        (f"{HEADER},colour\na,1,1,1,1,1,1,1,1,red", "has a column colour"),
+        (f"{HEADER}\na,1,1,1,1,1,1,1,1.5", "column out_w must hold whole numbers"),
+        (f"{HEADER}\na,1,1,1,1,1,1,1,0", "layer a: out_w must be at least 1, not 0"),
+        (f"{HEADER},groups\na,4,6,1,1,1,1,1,1,4", "layer a: out_channels=6 does not divide into 4 groups"),
+    ],
+)
+def test_a_file_that_is_no_workload_is_refused(tmp_path, text, message):
+    (tmp_path / "net.csv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_workload(tmp_path / "net.csv")
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"none\.csv cannot be read"):
+        read_workload(tmp_path / "none.csv")
