@@ -1,0 +1,182 @@
+"""BitFusion: an array of fusion units, its buffers and its bus, with the best tiling and loop order.
+
+The model is that of BitFusion's public optimizer: an array of rows x columns units, each a MAC of 8 x 8 bits
+or several of fewer bits; three double-buffered SRAMs; loops over tiles of output columns, output rows,
+input channels and output channels in any order. Partial sums of 32 bits are read and written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+
+from swis.errors import InputError
+from swis.workload import Layer
+
+LOOPS = ("OW", "OH", "IC", "OC")
+# Which loops change the tile of an operand.
+_MOVES = {
+    "weights": ("IC", "OC"),
+    "inputs": ("OW", "OH", "IC"),
+    "outputs": ("OW", "OH", "OC"),
+}
+_SUM_BITS = 32
+
+
+@dataclass(frozen=True)
+class FusionArray:
+    """An array of ``rows`` (input channels) x ``columns`` (filters), SRAM sizes in bytes, a bus per cycle."""
+
+    rows: int = 16
+    columns: int = 32
+    weight_sram_bytes: int = 64 * 1024
+    input_sram_bytes: int = 32 * 1024
+    output_sram_bytes: int = 16 * 1024
+    dram_bits_per_cycle: int = 192
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Tile sizes of the loops OW, OH, IC, OC, and the loops from the outermost to the innermost."""
+
+    sizes: tuple[int, int, int, int]
+    order: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FusionRun:
+    """Cycles and DRAM traffic of one layer; ``cycles`` are ``compute_cycles`` and ``stall_cycles``."""
+
+    tiling: Tiling
+    compute_cycles: int
+    stall_cycles: int
+    dram_read_bits: int
+    dram_write_bits: int
+
+    @property
+    def cycles(self) -> int:
+        return self.compute_cycles + self.stall_cycles
+
+
+@dataclass(frozen=True)
+class FusionModel:
+    """A layer on an array, with weights and inputs of so many bits.
+
+    ``im2col`` lays the positions of a kernel side by side with the channels, which pays where channels are
+    few. The groups of a convolution run one after another.
+    """
+
+    layer: Layer
+    array: FusionArray
+    weight_bits: int = 8
+    input_bits: int = 8
+    im2col: bool = False
+
+    def best_run(self) -> FusionRun:
+        """Return the run of fewest cycles over all loop orders and tiles of powers of two that fit the SRAMs.
+
+        Of equal ones the first is taken. Raises ``InputError`` if not even the smallest tile fits.
+
+        >>> FusionModel(Layer("fc", 512, 1000, 1, 1, 1, 1, 1, 1), FusionArray()).best_run().compute_cycles
+        1024
+        """
+        tiles = self._tiles()
+        bits, room = self._tile_bits(tiles), self._half_srams()
+        tiles = tiles[:, np.logical_and.reduce([bits[name] <= room[name] for name in _MOVES])]
+        if not tiles.shape[1]:
+            raise InputError(f"layer {self.layer.name}: the SRAMs are too small for one tile")
+        best = None
+        for order in permutations(LOOPS):
+            found = self._run(tiles, order)
+            at = int((found[0] + found[1]).argmin())
+            run = FusionRun(Tiling(tuple(tiles[:, at].tolist()), order), *(int(part[at]) for part in found))
+            if best is None or run.cycles < best.cycles:
+                best = run
+        return best
+
+    def run(self, tiling: Tiling) -> FusionRun:
+        """Return the run with a given tiling, whether it fits the SRAMs or not."""
+        found = self._run(np.array(tiling.sizes)[:, None], tiling.order)
+        return FusionRun(tiling, *(int(part[0]) for part in found))
+
+    @property
+    def _limits(self) -> tuple[int, int, int, int]:
+        layer = self.layer
+        channels, filters = layer.in_channels // layer.groups, layer.out_channels // layer.groups
+        return layer.out_w, layer.out_h, channels, filters
+
+    @property
+    def _terms(self) -> int:
+        """How many products the units of a column sum up in a cycle."""
+        return self.array.rows * (8 // self.input_bits) * (8 // self.weight_bits)
+
+    def _half_srams(self) -> dict[str, int]:
+        """Return the bits that double buffering leaves for one tile."""
+        array = self.array
+        sizes = (array.weight_sram_bytes, array.input_sram_bytes, array.output_sram_bytes)
+        return {name: 4 * size for name, size in zip(_MOVES, sizes, strict=True)}
+
+    def _tiles(self) -> np.ndarray:
+        """Return the tile sizes to try, [4, tiles]; columns and rows of pixels are cut alike."""
+        width, height, channels, filters = self._limits
+        step = 1 if self.im2col else self.array.columns
+
+        def powers(limit: int) -> range:
+            return range((limit - 1).bit_length() + 1)
+
+        return np.array(
+            [
+                (min(1 << o, width), min(1 << o, height), min(1 << i, channels), min(step << f, filters))
+                for o in powers(max(width, height))
+                for i in powers(channels)
+                for f in powers(-(-filters // step))
+            ]
+        ).T
+
+    def _tile_bits(self, tiles: np.ndarray) -> dict[str, np.ndarray]:
+        layer, (width, height, channels, filters) = self.layer, tiles
+        taps = layer.kernel_h * layer.kernel_w
+        if self.im2col:
+            inputs = width * height * taps * channels
+        else:
+            columns = layer.kernel_w + (width - 1) * layer.stride_w
+            inputs = columns * (layer.kernel_h + (height - 1) * layer.stride_h) * channels
+        return {
+            "weights": _up_to(taps * channels, self._terms) * filters * self.weight_bits,
+            "inputs": inputs * self.input_bits,
+            "outputs": width * height * _up_to(filters, self.array.columns) * _SUM_BITS,
+        }
+
+    def _run(self, tiles: np.ndarray, order: tuple[str, ...]) -> tuple[np.ndarray, ...]:
+        """Return compute cycles, stalls, bits read and bits written for tile sizes [4, tiles]."""
+        layer, (width, height, channels, filters) = self.layer, tiles
+        counts = -(-np.array(self._limits)[:, None] // tiles)
+        taps = layer.kernel_h * layer.kernel_w
+        deep = taps * channels if self.im2col else channels
+        steps = -(-deep // self._terms) * (1 if self.im2col else taps)
+        compute = counts.prod(0) * -(-filters // self.array.columns) * width * height * steps
+
+        traffic, held = self._tile_bits(tiles), {}
+        for name, room in self._half_srams().items():
+            bits = kept = traffic[name]
+            reused = np.ones(tiles.shape[1], bool)  # all that the loops so far touch lies in the SRAM
+            for loop in reversed(order):
+                moves = loop in _MOVES[name]
+                bits = np.where(~reused | moves, bits * counts[LOOPS.index(loop)], bits)
+                if moves:
+                    reused = reused & (bits <= room)
+                    kept = np.where(reused, bits, kept)
+            traffic[name], held[name] = bits, kept
+
+        read, written = sum(traffic.values()), traffic["outputs"]
+        first, last = sum(held.values()), held["outputs"]
+        bus = self.array.dram_bits_per_cycle
+        middle = -(-(read + written - first - last) // bus)
+        stalls = np.maximum(middle - compute, 0) + -(-first // bus) + -(-last // bus)
+        return tuple(layer.groups * part for part in (compute, stalls, read, written))
+
+
+def _up_to(count: np.ndarray, multiple: int) -> np.ndarray:
+    return -(-count // multiple) * multiple

@@ -1,0 +1,93 @@
+"""BitFusion's model against the results of its own optimizer."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from swis.bitfusion import LOOPS, FusionArray, FusionModel, FusionRun, Tiling
+from swis.errors import InputError
+from swis.workload import Layer
+
+
+@pytest.fixture(scope="module")
+def table(shared) -> pd.DataFrame:
+    return pd.read_csv(shared / "golden" / "bitfusion_16x32_b1.csv")
+
+
+def model_of(row) -> FusionModel:
+    side = (row.E - 1) * row.stride + row.R
+    squares = [size for size in (row.R, side, row.E) for _ in "hw"]
+    layer = Layer(row.layer, row.C, row.M, *squares, stride_h=row.stride, stride_w=row.stride)
+    return FusionModel(layer, FusionArray(), row.wgt_bits, row.act_bits, row.im2col)
+
+
+def tiling_of(row) -> Tiling:
+    sizes = {loop: int(size) for loop, size in re.findall(r"'(\w+)/\w+': \(\d+; (\d+)\)", row.tiling)}
+    order = tuple(loop.split("/")[0] for loop in row.order.split(">"))
+    return Tiling(tuple(sizes[loop] for loop in LOOPS), tuple(loop for loop in order if loop in LOOPS))
+
+
+def test_bitfusion_runs_of_the_tilings_of_every_row(table):
+    for row in table.itertuples():
+        run = model_of(row).run(tiling_of(row))
+        assert run.compute_cycles == row.compute_cycles, row
+        assert run.stall_cycles == row.mem_stall_cycles, row
+        assert run.dram_read_bits == row.dram_rd_bits, row
+        assert run.dram_write_bits == row.dram_wr_bits, row
+    assert len(table) > 200
+
+
+def test_bitfusion_totals_of_our_own_search(table):
+    for row in table.itertuples():
+        assert model_of(row).best_run().cycles == row.total_cycles, row
+
+
+LAYER = Layer("conv", 64, 96, 3, 3, 30, 30, 28, 28)
+
+
+def best(layer: Layer = LAYER, weight_bits: int = 8, **array: int) -> FusionRun:
+    return FusionModel(layer, FusionArray(**array), weight_bits).best_run()
+
+
+def test_more_bandwidth_never_stalls_more_and_without_limit_not_at_all():
+    cycles = [best(dram_bits_per_cycle=bits).cycles for bits in (16, 64, 256, 1024, 10**12)]
+    assert cycles == sorted(cycles, reverse=True)
+    assert cycles[0] > cycles[-1]
+    assert (
+        best(dram_bits_per_cycle=10**12).stall_cycles == 2
+    )  # the first load and the last store, a cycle each
+
+
+@pytest.mark.parametrize("bits", [8, 4, 2])
+def test_traffic_holds_everything_once(bits):
+    run = best(weight_bits=bits)
+    assert run.dram_read_bits >= LAYER.weights * bits + LAYER.inputs * 8
+    assert run.dram_write_bits >= LAYER.outputs * 32
+
+
+def test_groups_run_one_after_another():
+    together = best(Layer("dw", 32, 32, 3, 3, 16, 16, 14, 14, groups=32))
+    alone = best(Layer("dw", 1, 1, 3, 3, 16, 16, 14, 14))
+    assert together.cycles == 32 * alone.cycles
+    assert together.dram_read_bits == 32 * alone.dram_read_bits
+
+
+def test_the_search_finds_the_least_of_all_tilings():
+    model, least = FusionModel(LAYER, FusionArray()), best().cycles
+    generator = np.random.default_rng(0)
+    tried = 0
+    for _ in range(200):
+        side, channels, filters = 2 ** generator.integers(0, [5, 7, 2]) * [1, 1, 32]
+        tiling = Tiling((side, side, channels, filters), tuple(generator.permutation(LOOPS)))
+        # what fits in half of the output SRAM of 16 KiB and of the input SRAM of 32 KiB
+        if side**2 * filters * 4 <= 8192 and channels * (side + 2) ** 2 <= 16384:
+            assert model.run(tiling).cycles >= least
+            tried += 1
+    assert tried > 50
+
+
+def test_srams_that_hold_no_tile_are_refused():
+    with pytest.raises(InputError, match="layer conv: the SRAMs are too small for one tile"):
+        best(input_sram_bytes=16)
