@@ -65,7 +65,7 @@ class FusionModel:
     """A layer on an array, with weights and inputs of so many bits.
 
     ``im2col`` lays the positions of a kernel side by side with the channels, which pays where channels are
-    few. The groups of a convolution run one after another.
+    few. The groups of a convolution run one after another. Raises ``InputError`` for bits other than 2, 4, 8.
     """
 
     layer: Layer
@@ -73,6 +73,11 @@ class FusionModel:
     weight_bits: int = 8
     input_bits: int = 8
     im2col: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("weight_bits", "input_bits"):
+            if getattr(self, name) not in (2, 4, 8):
+                raise InputError(f"{name} must be 2, 4 or 8, not {getattr(self, name)}: what units fuse to")
 
     def best_run(self) -> FusionRun:
         """Return the run of fewest cycles over all loop orders and tiles of powers of two that fit the SRAMs.

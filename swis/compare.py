@@ -47,12 +47,16 @@ def compare(first: str, second: str) -> Comparison:
     """Compare two rows' columns ``correct``: the same images in the same order, so image by image.
 
     The p-value is McNemar's exact test of the images that only one of the two tells right; the interval a
-    paired bootstrap's. Raises ``InputError`` if the numbers of images differ.
+    paired bootstrap's. Raises ``InputError`` if the numbers of images differ or a row has no such column.
 
     >>> right = np.arange(100) < 90
     >>> str(compare(pack_correct(right), pack_correct(right & (np.arange(100) >= 8))))
     '+8.0 points (+3.0 to +14.0), p = 0.0078'
     """
+    if not isinstance(first, str) or not isinstance(second, str):
+        raise InputError(
+            "a row of older code has no column correct; force=true computes it again"
+        )
     one, other = unpack_correct(first), unpack_correct(second)
     if len(one) != len(other):
         raise InputError(f"{len(one)} and {len(other)} images cannot be compared one by one")

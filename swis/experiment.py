@@ -119,7 +119,7 @@ def pack_network(config: Config) -> str:
     form = next(form for form in formats(config) if form.method == config.methods[0])
     few_bits, plan = config.activation_bits is not None, study.plan(form)
     network, encoded = study.network, None
-    if config.calibrate is not Calibrate.none and form.method != "base":
+    if config.calibrate is not Calibrate.none:
         module, encoded = study.calibrated(form, plan, config.activation_bits)
         network = replace(network, module=module)
     save_packed(

@@ -87,7 +87,7 @@ def simulate_fold(
     if np.any(np.abs(codes) & ~sets.astype(np.int64)[:, :, None]):
         raise ValueError("a code has a bit outside its group's shift set")
     chosen = [[[s for s in range(8) if fields >> s & 1] for fields in row] for row in sets.tolist()]
-    pace = max(-(-len(shifts) // shifts_per_cycle) for row in chosen for shifts in row)
+    pace = max(1, *(-(-len(shifts) // shifts_per_cycle) for row in chosen for shifts in row))
     array = [[_Element() for _ in range(columns)] for _ in range(rows)]
     cycle = last = 0
     while cycle <= last:

@@ -252,9 +252,9 @@ class Study:
 
     def measure(self, form: WeightFormat, reference: Tensor | None) -> tuple[dict[str, Any], Tensor]:
         """Compute a row's measured columns and the logits; the float format is its own reference."""
+        batches = self.batches  # decoded before the clocks start
         start = time.perf_counter()
         module, costs = self.emulate(form, self.config.activation_bits)
-        batches = self.batches  # decoded before the clock of predict starts
         prediction = predict(module, batches, self.device, form.method)
         columns = score(prediction, prediction.logits if reference is None else reference) | costs
         if form.method == "float":

@@ -22,7 +22,7 @@ class Layer:
     """A convolution, or a linear layer as one with a kernel of 1 x 1; for one image.
 
     Sizes are counts of values. ``in_h`` and ``in_w`` do not count padding. A linear layer that is applied to
-    T tokens has outputs of T x 1.
+    T tokens has outputs of 1 x T.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Layer:
 def workload(model: nn.Module, input_size: Sequence[int]) -> list[Layer]:
     """Return the weight layers of a network in the order it calls them, for an input of [C, H, W].
 
-    A layer that is called twice is there twice.
+    A layer that is called twice is there twice. Raises ``InputError`` for a dilated convolution.
 
     >>> [layer] = workload(nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1)), (3, 32, 32))
     >>> layer.pixels, layer.filter_weights, layer.macs
@@ -93,9 +93,11 @@ def workload(model: nn.Module, input_size: Sequence[int]) -> list[Layer]:
 
     def remember(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if isinstance(layer, nn.Linear):
-            tokens = output[0].numel() // layer.out_features
-            sizes = (layer.in_features, layer.out_features, 1, 1, tokens, 1, tokens, 1)
+            tokens = output.numel() // layer.out_features  # of one image, whatever the layer's first axis is
+            sizes = (layer.in_features, layer.out_features, 1, 1, 1, tokens, 1, tokens)
             found.append(Layer(name, *sizes))
+        elif layer.dilation != (1, 1):
+            raise InputError(f"layer {name} has a dilation of {layer.dilation}; only 1 is modelled")
         else:
             (in_h, in_w), (out_h, out_w) = inputs[0].shape[-2:], output.shape[-2:]
             sizes = (layer.in_channels, layer.out_channels, *layer.kernel_size, in_h, in_w, out_h, out_w)
@@ -127,7 +129,7 @@ def read_workload(path: str | Path) -> list[Layer]:
     file that is not there or no such table, for unknown columns and for sizes that are no layer's.
     """
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(path, dtype={"name": str}, keep_default_na=False)
     except (OSError, ParserError, ValueError) as error:
         raise InputError(f"workload {path} cannot be read: {str(error).splitlines()[0]}") from error
     names = [field.name for field in fields(Layer)]
@@ -135,6 +137,8 @@ def read_workload(path: str | Path) -> list[Layer]:
         raise InputError(f"workload {path} has no column {', '.join(missing)}")
     if unknown := [name for name in table if name not in names]:
         raise InputError(f"workload {path} has a column {unknown[0]}; known are {', '.join(names)}")
+    if not isinstance(table.index, pd.RangeIndex):
+        raise InputError(f"workload {path} has lines with more fields than its header has columns")
     if table.empty:
         raise InputError(f"workload {path} has no layers")
     table = table.assign(**{name: value for name, value in _OPTIONAL.items() if name not in table})

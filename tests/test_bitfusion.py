@@ -81,8 +81,9 @@ def test_the_search_finds_the_least_of_all_tilings():
     for _ in range(200):
         side, channels, filters = 2 ** generator.integers(0, [5, 7, 2]) * [1, 1, 32]
         tiling = Tiling((side, side, channels, filters), tuple(generator.permutation(LOOPS)))
-        # what fits in half of the output SRAM of 16 KiB and of the input SRAM of 32 KiB
-        if side**2 * filters * 4 <= 8192 and channels * (side + 2) ** 2 <= 16384:
+        # what fits in half of the SRAMs of 16 KiB (outputs), 32 KiB (inputs) and 64 KiB (weights)
+        bytes_ = side**2 * filters * 4, channels * (side + 2) ** 2, -(-9 * channels // 16) * 16 * filters
+        if bytes_[0] <= 8192 and bytes_[1] <= 16384 and bytes_[2] <= 32768:
             assert model.run(tiling).cycles >= least
             tried += 1
     assert tried > 50
@@ -91,3 +92,9 @@ def test_the_search_finds_the_least_of_all_tilings():
 def test_srams_that_hold_no_tile_are_refused():
     with pytest.raises(InputError, match="layer conv: the SRAMs are too small for one tile"):
         best(input_sram_bytes=16)
+
+
+@pytest.mark.parametrize("bits", [3, 16])
+def test_bits_that_units_do_not_fuse_to_are_refused(bits):
+    with pytest.raises(InputError, match=f"weight_bits must be 2, 4 or 8, not {bits}"):
+        best(weight_bits=bits)

@@ -46,3 +46,8 @@ def test_equals_do_not_differ_and_order_only_turns_the_sign():
 def test_other_numbers_of_images_are_refused():
     with pytest.raises(InputError, match="3 and 4 images"):
         compare(pack_correct(np.ones(3)), pack_correct(np.ones(4)))
+
+
+def test_rows_of_older_versions_are_refused():
+    with pytest.raises(InputError, match="no column correct"):
+        compare(pack_correct(np.ones(3)), None)

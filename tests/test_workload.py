@@ -35,7 +35,7 @@ def test_a_network_s_layers_are_in_the_order_of_their_calls():
 
     first, last = workload(Backwards(), (1, 5, 6))
     assert first == Layer("first", 1, 4, 1, 3, 5, 6, 5, 6)
-    assert last == Layer("last", 4, 2, 1, 1, 30, 1, 30, 1)
+    assert last == Layer("last", 4, 2, 1, 1, 1, 30, 1, 30)
     assert (last.macs, last.inputs, last.outputs) == (240, 120, 60)
 
 
@@ -44,6 +44,26 @@ def test_layers_come_back_from_a_file(tmp_path):
     write_workload(layers, tmp_path / "net.csv")
     assert read_workload(tmp_path / "net.csv") == layers
     assert any(layer.depthwise for layer in layers)
+
+
+def test_tokens_count_whatever_a_window_is():
+    class Windows(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x.reshape(16, 4, 8))  # 16 windows of 4 tokens
+
+    [layer] = workload(Windows(nn.Linear(8, 4)), (8, 8, 8))
+    assert layer.macs == 64 * 8 * 4
+
+
+def test_a_dilated_convolution_is_refused():
+    with pytest.raises(InputError, match="layer 0 has a dilation"):
+        workload(nn.Sequential(nn.Conv2d(1, 1, 3, dilation=2)), (1, 8, 8))
+
+
+def test_names_stay_as_they_are(tmp_path):
+    layers = [Layer(name, 1, 1, 1, 1, 1, 1, 1, 1) for name in ("0.1", "0.10", "NA")]
+    write_workload(layers, tmp_path / "net.csv")
+    assert read_workload(tmp_path / "net.csv") == layers
 
 
 def test_columns_may_be_left_out(tmp_path):
@@ -60,6 +80,7 @@ def test_columns_may_be_left_out(tmp_path):
         (f"{HEADER},colour\na,1,1,1,1,1,1,1,1,red", "has a column colour"),
         (f"{HEADER}\na,1,1,1,1,1,1,1,1.5", "column out_w must hold whole numbers"),
         (f"{HEADER}\na,1,1,1,1,1,1,1,0", "layer a: out_w must be at least 1, not 0"),
+        (f"{HEADER}\na,1,1,1,1,1,1,1,1,2", "more fields than its header"),
         (f"{HEADER},groups\na,4,6,1,1,1,1,1,1,4", "layer a: out_channels=6 does not divide into 4 groups"),
     ],
 )
