@@ -54,9 +54,7 @@ def compare(first: str, second: str) -> Comparison:
     '+8.0 points (+3.0 to +14.0), p = 0.0078'
     """
     if not isinstance(first, str) or not isinstance(second, str):
-        raise InputError(
-            "a row of older code has no column correct; force=true computes it again"
-        )
+        raise InputError("a row of older code has no column correct; force=true computes it again")
     one, other = unpack_correct(first), unpack_correct(second)
     if len(one) != len(other):
         raise InputError(f"{len(one)} and {len(other)} images cannot be compared one by one")
