@@ -46,6 +46,7 @@ def test_every_command_runs(command, command_line, tmp_path, request):
     arguments = [re.sub(r"^bits=([\d.]+,[\d.]+),.*", r"bits=\1", text) for text in arguments]
     if arguments != ["--help"]:
         arguments += [f"results_dir={tmp_path / 'runs'}", "data.limit=64", "calibration.images=8"]
+        arguments += ["calibration.scales=[1.0]", "calibration.rounds=1"]
     if "task=train" in arguments:
         arguments += [
             "recipe.stages=[{epochs: 1, image_sizes: [32]}]",
