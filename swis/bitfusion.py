@@ -7,6 +7,7 @@ input channels and output channels in any order. Partial sums of 32 bits are rea
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -87,24 +88,18 @@ class FusionModel:
         >>> FusionModel(Layer("fc", 512, 1000, 1, 1, 1, 1, 1, 1), FusionArray()).best_run().compute_cycles
         1024
         """
-        tiles = self._tiles()
-        bits, room = self._tile_bits(tiles), self._half_srams()
+        tiles, room = self._tiles(), self._half_srams()
+        bits = self._tile_bits(tiles)
         tiles = tiles[:, np.logical_and.reduce([bits[name] <= room[name] for name in _MOVES])]
         if not tiles.shape[1]:
             raise InputError(f"layer {self.layer.name}: the SRAMs are too small for one tile")
-        best = None
-        for order in permutations(LOOPS):
-            found = self._run(tiles, order)
-            at = int((found[0] + found[1]).argmin())
-            run = FusionRun(Tiling(tuple(tiles[:, at].tolist()), order), *(int(part[at]) for part in found))
-            if best is None or run.cycles < best.cycles:
-                best = run
-        return best
+        # of equal ones min takes the first
+        return min(self._runs(tiles, permutations(LOOPS)), key=lambda run: run.cycles)
 
     def run(self, tiling: Tiling) -> FusionRun:
         """Return the run with a given tiling, whether it fits the SRAMs or not."""
-        found = self._run(np.array(tiling.sizes)[:, None], tiling.order)
-        return FusionRun(tiling, *(int(part[0]) for part in found))
+        [run] = self._runs(np.array(tiling.sizes)[:, None], [tiling.order])
+        return run
 
     @property
     def _limits(self) -> tuple[int, int, int, int]:
@@ -154,19 +149,35 @@ class FusionModel:
             "outputs": width * height * _up_to(filters, self.array.columns) * _SUM_BITS,
         }
 
-    def _run(self, tiles: np.ndarray, order: tuple[str, ...]) -> tuple[np.ndarray, ...]:
-        """Return compute cycles, stalls, bits read and bits written for tile sizes [4, tiles]."""
+    def _compute_cycles(self, tiles: np.ndarray, counts: np.ndarray) -> np.ndarray:
         layer, (width, height, channels, filters) = self.layer, tiles
-        counts = -(-np.array(self._limits)[:, None] // tiles)
         taps = layer.kernel_h * layer.kernel_w
         deep = taps * channels if self.im2col else channels
         steps = -(-deep // self._terms) * (1 if self.im2col else taps)
-        compute = counts.prod(0) * -(-filters // self.array.columns) * width * height * steps
+        return counts.prod(0) * -(-filters // self.array.columns) * width * height * steps
 
-        traffic, held = self._tile_bits(tiles), {}
+    def _runs(self, tiles: np.ndarray, orders: Iterable[tuple[str, ...]]) -> Iterator[FusionRun]:
+        """Yield, for each loop order, the run of fewest cycles among tile sizes [4, tiles]."""
+        counts = -(-np.array(self._limits)[:, None] // tiles)
+        compute, bits = self._compute_cycles(tiles, counts), self._tile_bits(tiles)
+        for order in orders:
+            stalls, read, written = self._memory(counts, bits, compute, order)
+            at = int((compute + stalls).argmin())
+            found = (int(self.layer.groups * part[at]) for part in (compute, stalls, read, written))
+            yield FusionRun(Tiling(tuple(tiles[:, at].tolist()), order), *found)
+
+    def _memory(
+        self,
+        counts: np.ndarray,
+        tile_bits: dict[str, np.ndarray],
+        compute: np.ndarray,
+        order: tuple[str, ...],
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return stalls, bits read and bits written for tiles of so many ``tile_bits``, [tiles] each."""
+        traffic, held = {}, {}
         for name, room in self._half_srams().items():
-            bits = kept = traffic[name]
-            reused = np.ones(tiles.shape[1], bool)  # all that the loops so far touch lies in the SRAM
+            bits = kept = tile_bits[name]
+            reused = np.ones(counts.shape[1], bool)  # all that the loops so far touch lies in the SRAM
             for loop in reversed(order):
                 moves = loop in _MOVES[name]
                 bits = np.where(~reused | moves, bits * counts[LOOPS.index(loop)], bits)
@@ -180,7 +191,7 @@ class FusionModel:
         bus = self.array.dram_bits_per_cycle
         middle = -(-(read + written - first - last) // bus)
         stalls = np.maximum(middle - compute, 0) + -(-first // bus) + -(-last // bus)
-        return tuple(layer.groups * part for part in (compute, stalls, read, written))
+        return stalls, read, written
 
 
 def _up_to(count: np.ndarray, multiple: int) -> np.ndarray:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ from swis.moments import input_moments
 from swis.quantizer import quantize
 from swis.refit import damped, refit
 from swis.schedule import LayerPlan
-from swis.walk import candidates, walk
+from swis.walk import candidates, factors, walk
 
 KINDS = ("none", "stats", "output_aware")
 
@@ -169,6 +168,9 @@ def _output_aware(
     rounded = from_filters(rows.float(), weight.shape)
     shifts = np.full(len(rows), form.shifts) if plan is None else plan.shifts
     group_size = min(form.group_size if form.method in ("swis", "swis_c") else 1, rows.shape[1])
+    # one scale for a whole tensor is not searched
+    scales = settings.scales if form.granularity == "channel" else (1.0,)
+    factored, threads = factors(hessian, group_size), torch.get_num_threads()
     codes = torch.empty(rows.shape, dtype=torch.int16)
     fields = torch.empty(len(rows), -(-rows.shape[1] // group_size), dtype=torch.uint8)
     scale = torch.empty(len(rows), 1)
@@ -176,23 +178,14 @@ def _output_aware(
         mine = torch.from_numpy(shifts == n)
         bits, clip = (n, "mse") if form.method == "uniform" else (form.magnitude_bits, form.clip)
         start = quantize(rounded, bits, form.granularity, clip).scale.reshape(-1, 1).expand(scale.shape)[mine]
-        walked = partial(
-            walk,
-            hessian=hessian,
-            owner=owner[mine.numpy()],
-            group_size=group_size,
-            choices=candidates(form.method, n, form.magnitude_bits),
-            rounds=settings.rounds,
-            threads=torch.get_num_threads(),
-        )
-        # one scale for a whole tensor is not searched
-        factors = settings.scales if form.granularity == "channel" else (1.0,)
+        inputs_of, choices = owner[mine.numpy()], candidates(form.method, n, form.magnitude_bits)
         least = torch.full((len(start),), torch.inf, dtype=torch.float64)
         best = [torch.empty_like(values[mine]) for values in (codes, fields, scale)]
-        for factor in factors:
+        for factor in scales:
             step = start * factor
-            found = (*walked(rows[mine] / step), step)
-            error = output_error(found[0] * step - rows[mine], hessian, owner[mine.numpy()])
+            walked = walk(rows[mine] / step, factored, inputs_of, choices, settings.rounds, threads)
+            found = (*walked, step)
+            error = output_error(found[0] * step - rows[mine], hessian, inputs_of)
             less = error < least
             least[less] = error[less]
             for kept, new in zip(best, found, strict=True):

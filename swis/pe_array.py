@@ -45,13 +45,10 @@ def layer_cycles(
     if shifts.shape != (layer.out_channels,):
         raise ValueError(f"layer {layer.name} has {layer.out_channels} filters, shifts are {shifts.shape}")
     groups = -(-layer.filter_weights // group_size)
-    folds = -(-layer.pixels // columns)
-    total = 0
-    for part in np.split(shifts, layer.groups):
-        most = np.maximum.reduceat(part, range(0, len(part), rows))
-        steps = int((-(-most // shifts_per_cycle)).sum())
-        total += folds * (groups * steps + len(most) * (rows + columns - 2))
-    return total
+    each = shifts.reshape(layer.groups, -1)
+    most = np.maximum.reduceat(each, range(0, each.shape[1], rows), axis=1)
+    steps = int((-(-most // shifts_per_cycle)).sum())
+    return -(-layer.pixels // columns) * (groups * steps + most.size * (rows + columns - 2))
 
 
 @dataclass

@@ -36,17 +36,21 @@ def refit(rows: Tensor, halves: tuple[Moments, Moments | None]) -> Tensor:
         return rows
     parts = rows.reshape(len(one.yy), -1, rows.shape[1])
 
-    def change(moments: Moments, ridge: float) -> Tensor:
+    def normal_equations(moments: Moments) -> tuple[Tensor, Tensor]:
         covariance, cross = moments.covariances()
-        return torch.linalg.solve(damped(covariance, ridge), parts @ (cross - covariance), left=False)
+        return covariance, parts @ (cross - covariance)
+
+    def change(covariance: Tensor, missing: Tensor, ridge: float) -> Tensor:
+        return torch.linalg.solve(damped(covariance, ridge), missing, left=False)
+
+    fits = normal_equations(one), normal_equations(other)
 
     def unseen(ridge: float) -> float:
         """By how much the error of both halves grows with a change fitted to the other half."""
         total = 0.0
-        for fitted, judged in ((one, other), (other, one)):
-            by = change(fitted, ridge)
-            covariance, cross = judged.covariances()
-            total += float((by * (by @ covariance - 2 * parts @ (cross - covariance))).sum())
+        for fitted, (covariance, missing) in zip(fits, fits[::-1], strict=True):
+            by = change(*fitted, ridge)
+            total += float((by * (by @ covariance - 2 * missing)).sum())
         return total
 
     best, least = None, 0.0
@@ -59,4 +63,4 @@ def refit(rows: Tensor, halves: tuple[Moments, Moments | None]) -> Tensor:
     if best is None:
         return rows
     # what half of the images need as a ridge, relative to their sum, is half as much relative to that of all
-    return rows + change(one + other, best / 2).reshape(rows.shape)
+    return rows + change(*normal_equations(one + other), best / 2).reshape(rows.shape)

@@ -55,42 +55,58 @@ def candidates(method: str, shifts: int, magnitude_bits: int) -> Candidates:
     return Candidates(np.stack(tables), np.array([sum(1 << s for s in chosen) for chosen in sets], np.uint8))
 
 
+@dataclass(frozen=True)
+class Factors:
+    """What the walk over groups of ``group_size`` needs of H, float32.
+
+    ``hessian`` is H [inputs, K, K]; U in H^-1 = U^T U is ``whole`` for all of it, and ``local`` [inputs,
+    groups, M, M] for the block of every group.
+    """
+
+    group_size: int
+    hessian: np.ndarray
+    whole: np.ndarray
+    local: np.ndarray
+
+
+def factors(hessian: Tensor, group_size: int) -> Factors:
+    """Factor ``hessian`` [inputs, K, K], positive definite, float64.
+
+    >>> factors(torch.eye(3).double()[None] / 4, group_size=2).whole[0].diagonal().tolist()
+    [2.0, 2.0, 2.0]
+    """
+    whole = torch.linalg.cholesky(torch.linalg.inv(hessian), upper=True)
+    starts = range(0, hessian.shape[1], group_size)
+    local = np.zeros((len(hessian), len(starts), group_size, group_size), np.float32)
+    for number, start in enumerate(starts):
+        group = slice(start, start + group_size)
+        block = torch.linalg.inv(hessian[:, group, group])
+        size = block.shape[1]
+        local[:, number, :size, :size] = torch.linalg.cholesky(block, upper=True).numpy()
+    return Factors(group_size, hessian.float().numpy(), whole.float().numpy(), local)
+
+
 def walk(
-    target: Tensor,
-    hessian: Tensor,
-    owner: np.ndarray,
-    group_size: int,
-    choices: Candidates,
-    rounds: int,
-    threads: int,
+    target: Tensor, of: Factors, owner: np.ndarray, choices: Candidates, rounds: int, threads: int
 ) -> tuple[Tensor, Tensor]:
     """Quantize filters so that the error of their outputs is small.
 
-    ``target`` [filters, K] in steps of the grid; ``hessian`` [inputs, K, K], positive definite, float64, and
-    ``owner`` [filters], which of them a filter has; ``rounds`` of coordinate descent. Returns codes int16
-    [filters, K] and the sets' fields uint8 [filters, ceil(K / M)].
+    ``target`` [filters, K] in steps of the grid; ``owner`` [filters] says which of the Hessians ``of`` the
+    inputs a filter has; ``rounds`` of coordinate descent. Returns codes int16 [filters, K] and the sets'
+    fields uint8 [filters, ceil(K / M)].
     """
-    filters, width = target.shape
-    factor = torch.linalg.cholesky(torch.linalg.inv(hessian), upper=True).float().numpy()
-    starts = range(0, width, group_size)
-    blocks = [torch.linalg.inv(hessian[:, s : s + group_size, s : s + group_size]) for s in starts]
-    local = np.zeros((len(hessian), len(blocks), group_size, group_size), np.float32)
-    for number, block in enumerate(blocks):
-        size = block.shape[1]
-        local[:, number, :size, :size] = torch.linalg.cholesky(block, upper=True).numpy()
     rows = target.to(torch.float32).contiguous().numpy()
-    curvature = hessian.float().numpy()
-    codes = np.empty((filters, width), np.float32)
-    sets = np.empty((filters, len(blocks)), np.int64)
-    settings = (owner, group_size, choices.levels)
+    codes = np.empty(rows.shape, np.float32)
+    sets = np.empty((len(rows), of.local.shape[1]), np.int64)
+    settings = (owner, of.group_size, choices.levels)
 
     def work(start: int) -> None:
-        end = min(start + _PART, filters)
-        _walk(rows, factor, *settings, start, end, codes, sets)
-        _descend(rows, curvature, local, *settings, start, end, rounds, codes, sets)
+        end = min(start + _PART, len(rows))
+        _walk(rows, of.whole, *settings, start, end, codes, sets)
+        _descend(rows, of.hessian, of.local, *settings, start, end, rounds, codes, sets)
 
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, range(0, filters, _PART)))
+        list(pool.map(work, range(0, len(rows), _PART)))
     return torch.from_numpy(codes).to(torch.int16), torch.from_numpy(choices.fields[sets])
 
 

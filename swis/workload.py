@@ -145,6 +145,4 @@ def read_workload(path: str | Path) -> list[Layer]:
     for name in names[1:]:
         if not pd.api.types.is_integer_dtype(table[name]):
             raise InputError(f"workload {path}: column {name} must hold whole numbers")
-    return [
-        Layer(str(row["name"]), *(int(row[name]) for name in names[1:])) for row in table.to_dict("records")
-    ]
+    return [Layer(name, *map(int, sizes)) for name, *sizes in table[names].itertuples(index=False)]

@@ -15,6 +15,7 @@ from torch import nn
 
 from swis.config import ModelConfig
 from swis.models import new_network, save_checkpoint
+from swis.workload import Layer
 
 # Test processes share the cores; the programs they start read the variable.
 _SHARE = max(1, torch.get_num_threads() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
@@ -40,6 +41,12 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the development data (../shared)")
     return folder
+
+
+def scalesim_layer(row, groups: int = 1) -> Layer:
+    """The layer of a row of scalesim_cycles.csv, of one channel if depthwise, or of all ``groups``."""
+    squares = [side for side in (row.kernel, row.out_hw * row.stride, row.out_hw) for _ in "hw"]
+    return Layer(row.layer, row.in_channels * groups, row.out_channels * groups, *squares, groups)
 
 
 @pytest.fixture(scope="session")

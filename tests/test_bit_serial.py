@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from conftest import scalesim_layer
 
 from swis.bit_serial import dot_product_steps, stripes_cycles
 from swis.workload import Layer
@@ -11,13 +12,10 @@ from swis.workload import Layer
 def layers(shared) -> dict[tuple[str, str], Layer]:
     """The layers of the oracles, depthwise ones with all their channels."""
     table = pd.read_csv(shared / "golden" / "scalesim_cycles.csv").drop_duplicates(["net", "layer"])
-    found = {}
-    for row in table.itertuples():
-        squares = [side for side in (row.kernel, row.out_hw * row.stride, row.out_hw) for _ in "hw"]
-        groups = row.repeats if row.kind == "dw" else 1
-        sizes = (row.in_channels * groups, row.out_channels * groups, *squares, groups)
-        found[row.net, row.layer] = Layer(row.layer, *sizes)
-    return found
+    return {
+        (row.net, row.layer): scalesim_layer(row, row.repeats if row.kind == "dw" else 1)
+        for row in table.itertuples()
+    }
 
 
 def test_bitsim_stripes_cycles_on_every_row(shared, layers):

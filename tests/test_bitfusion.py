@@ -55,9 +55,8 @@ def test_more_bandwidth_never_stalls_more_and_without_limit_not_at_all():
     cycles = [best(dram_bits_per_cycle=bits).cycles for bits in (16, 64, 256, 1024, 10**12)]
     assert cycles == sorted(cycles, reverse=True)
     assert cycles[0] > cycles[-1]
-    assert (
-        best(dram_bits_per_cycle=10**12).stall_cycles == 2
-    )  # the first load and the last store, a cycle each
+    # the first load and the last store take a cycle each
+    assert best(dram_bits_per_cycle=10**12).stall_cycles == 2
 
 
 @pytest.mark.parametrize("bits", [8, 4, 2])

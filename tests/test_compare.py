@@ -35,10 +35,8 @@ def test_equals_do_not_differ_and_order_only_turns_the_sign():
     one, other = np.arange(30) < 20, np.arange(30) < 12
     same = compare(pack_correct(one), pack_correct(one))
     assert (same.difference, same.low, same.high, same.p_value) == (0, 0, 0, 1)
-    there, back = (
-        compare(pack_correct(one), pack_correct(other)),
-        compare(pack_correct(other), pack_correct(one)),
-    )
+    texts = pack_correct(one), pack_correct(other)
+    there, back = compare(*texts), compare(*texts[::-1])
     assert there.difference == -back.difference > 0
     assert there.p_value == back.p_value
 

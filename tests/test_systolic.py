@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from conftest import scalesim_layer
 
 from swis.systolic import DATAFLOWS, systolic_cycles
 from swis.workload import Layer
@@ -11,18 +12,7 @@ def test_scalesim_3_0_0_cycles_on_every_row(shared):
     table = pd.read_csv(shared / "golden" / "scalesim_cycles.csv")
     for row in table.itertuples():
         # a depthwise row is one of ``repeats`` layers of one channel
-        size = row.out_hw * row.stride
-        sizes = (
-            row.in_channels,
-            row.out_channels,
-            row.kernel,
-            row.kernel,
-            size,
-            size,
-            row.out_hw,
-            row.out_hw,
-        )
-        layer = Layer(row.layer, *sizes, stride_h=row.stride, stride_w=row.stride)
+        layer = scalesim_layer(row)
         rows, columns = map(int, row.array.split("x"))
         assert layer.macs == row.macs_per_repeat
         assert systolic_cycles(layer, rows, columns, row.dataflow) - 1 == row.total_cycles, row

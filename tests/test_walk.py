@@ -8,7 +8,7 @@ import torch
 
 from swis.decompose import decompose
 from swis.refit import damped
-from swis.walk import candidates, walk
+from swis.walk import candidates, factors, walk
 
 
 def random_hessian(width: int, seed: int = 0, samples: int = 500) -> torch.Tensor:
@@ -25,7 +25,8 @@ def targets(filters: int, width: int, top: float = 127.0) -> torch.Tensor:
 
 def walked(target, hessian, group_size, method="swis", shifts=2, bits=7, rounds=3, threads=1):
     owner = np.arange(len(target)) // (len(target) // len(hessian))
-    return walk(target, hessian, owner, group_size, candidates(method, shifts, bits), rounds, threads)
+    choices = candidates(method, shifts, bits)
+    return walk(target, factors(hessian, group_size), owner, choices, rounds, threads)
 
 
 def error(codes, target, hessian) -> torch.Tensor:
