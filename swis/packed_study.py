@@ -13,13 +13,13 @@ import torch
 from swis import records
 from swis.activations import quantize_activations
 from swis.apply import cost_of, layer_macs, weight_layers
+from swis.checks import check_fit, pick_device, results_folder
 from swis.config import Config
 from swis.cost import BASELINE_BITS, network_cost
 from swis.data import Split, loader, open_split
 from swis.evaluate import predict, score
 from swis.fold import fused
 from swis.packed import PackedNetwork, load_packed
-from swis.study import check_fit, pick_device, results_folder
 
 _OF_THE_RUN = ("weights", "data", "seed", "batch_size", "device", "results_dir")
 

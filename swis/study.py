@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import tempfile
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
@@ -30,10 +29,10 @@ from swis.apply import (
     with_weights,
 )
 from swis.calibrate import Calibration, calibrate
+from swis.checks import check_fit, pick_device, results_folder
 from swis.config import Calibrate, Config, Task
 from swis.cost import LayerCost, network_cost
 from swis.data import Split, kept_batches, loader, open_split
-from swis.errors import InputError
 from swis.evaluate import predict, score
 from swis.fold import fold_batch_norm, fused
 from swis.models import Network, load_network
@@ -305,48 +304,6 @@ def _schedule_columns(
         "schedule_loss": plan.loss,
         "schedule_bound": plan.bound,
     }
-
-
-def results_folder(config: Config) -> Path:
-    """Return the folder of the rows, made if need be."""
-    folder = Path(config.results_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"results_dir={folder} cannot be made: {error.strerror}") from error
-    try:  # asking for permission would not tell of file systems that take no files
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InputError(f"results_dir={folder} cannot be written to: {error.strerror}") from error
-    return folder
-
-
-def check_fit(label: str, network: Network, data: str, num_classes: int) -> None:
-    """Raise ``InputError`` if the weights are not for this data set."""
-    if num_classes != network.num_classes:
-        raise InputError(
-            f"{label} with weights {network.weights} tells {network.num_classes} classes apart, "
-            f"data={data} has {num_classes}; choose model.weights made for this data"
-        )
-    trained_on = network.metadata.get("data", data)
-    if trained_on != data:
-        raise InputError(f"the weights were trained on {trained_on}, not on data={data}")
-
-
-def pick_device(name: str) -> torch.device:
-    """Return the named device; "auto" is CUDA where there is one, else the CPU."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"device={name} is not a device; use auto, cpu or cuda") from error
-    if device.type not in ("cpu", "cuda"):
-        raise InputError(f"device={name} is not supported; use auto, cpu or cuda")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device={name}: torch finds no CUDA device; use device=auto or device=cpu")
-    return device
 
 
 def formats(config: Config) -> Iterator[WeightFormat]:

@@ -12,7 +12,6 @@ from swis import data, experiment, planning, records, study
 from swis.apply import weight_layers
 from swis.config import load
 from swis.errors import InputError, RunFailed
-from swis.evaluate import predict
 from swis.experiment import evaluate_methods, run
 from swis.models import load_network
 
@@ -103,63 +102,6 @@ def test_joint_selection_has_rows_of_its_own_and_the_base_none(tiny, monkeypatch
     assert (nearest.loc["swis", "selection"], joint.loc["swis", "selection"]) == ("nearest", "joint")
     assert nearest.loc["swis", "logit_sqnr_db"] != joint.loc["swis", "logit_sqnr_db"]
     assert joint.loc["base", "selection"] is None or pd.isna(joint.loc["base", "selection"])
-
-
-@pytest.mark.parametrize(
-    "extra",
-    [
-        [],
-        ["activation_bits=null", "fold_bn=true"],
-        ["skip=[blocks.0.*]"],
-        ["calibrate=stats", "skip=[blocks.0.*]"],
-        ["calibrate=output_aware", "activation_bits=null"],
-    ],
-)
-@pytest.mark.parametrize("coding", ["plain", "compact"])
-def test_a_packed_network_is_measured_as_it_was_before(tiny, tmp_path, monkeypatch, extra, coding):
-    logits = []
-
-    def watched(*arguments):
-        prediction = predict(*arguments)
-        logits.append(prediction.logits)
-        return prediction
-
-    monkeypatch.setattr("swis.study.predict", watched)
-    monkeypatch.setattr("swis.packed_study.predict", watched)
-    before = evaluate_methods(load([*tiny, *extra, "bits=3", "methods=[swis]"])).iloc[-1]
-    path = tmp_path / "packed.safetensors"
-    text = run(load([*tiny, *extra, "bits=3", "task=pack", f"out={path}", f"coding={coding}"]))
-    assert str(path) in text
-    packed = [f"weights={path}", "data.limit=64", "data.workers=0", f"results_dir={tmp_path / 'packed'}"]
-    after = experiment.evaluate_packed(load(packed)).iloc[0]
-    assert torch.equal(logits[-1], logits[-2])
-    same = ["model", "weights", "images", "method", "bits", "group_size", "top1", "top5", "cycles_per_weight"]
-    same += ["ideal_cycles", "skip", "fold_bn", "calibrate", "activation_bits", "clip", "magnitude_bits"]
-    pd.testing.assert_series_equal(after[same], before[same], check_names=False)
-    assert pd.isna(before["activation_range"]) or after["activation_range"] == before["activation_range"]
-    if coding == "plain":
-        assert after["weight_bits"] == pytest.approx(before["weight_bits"], abs=0.01)
-    else:
-        assert after["weight_bits"] < before["weight_bits"]
-    assert "swis" in run(load(packed))  # read, not measured again
-    assert len(logits) == 4
-
-
-@pytest.mark.parametrize(
-    ("method", "calibrate"), [("swis", "none"), ("swis", "output_aware"), ("uniform", "output_aware")]
-)
-def test_a_scheduled_network_is_packed_and_measured_as_it_was_before(tiny, tmp_path, method, calibrate):
-    scheduled = ["bits=2.5", "schedule=network", "schedule.filters_per_tile=4", "schedule.images=8"]
-    scheduled += [f"methods=[{method}]", f"calibrate={calibrate}"]
-    before = evaluate_methods(load([*tiny, *scheduled])).iloc[-1]
-    path = tmp_path / "packed.safetensors"
-    run(load([*tiny, *scheduled, "task=pack", f"out={path}"]))
-    packed = [f"weights={path}", "data.limit=64", "data.workers=0", f"results_dir={tmp_path / 'packed'}"]
-    after = experiment.evaluate_packed(load(packed)).iloc[0]
-    same = ["bits", "schedule", "top1", "top5", "cycles_per_weight", "cycles_per_mac", "ideal_cycles"]
-    pd.testing.assert_series_equal(after[same], before[same], check_names=False)
-    assert after["schedule"] == "network"
-    assert after["weight_bits"] == pytest.approx(before["weight_bits"], abs=0.02)
 
 
 @pytest.mark.parametrize(
@@ -258,13 +200,6 @@ def test_favoured_layers_have_their_shifts(tiny, tmp_path):
     assert (filters.query("layer.str.contains('conv_dw')")["cycles"] == 4).all()
     assert filters.query("layer == 'classifier'")["cycles"].mean() < 2.5
     assert row["schedule_spent"] <= 2.5
-
-
-def test_packing_needs_no_images_for_float_activations(tiny, tmp_path):
-    path = tmp_path / "packed.safetensors"
-    nowhere = ["data=imagenet", f"data.root={tmp_path / 'nowhere'}"]
-    run(load([*tiny, *nowhere, "activation_bits=null", "task=pack", f"out={path}"]))
-    assert path.is_file()
 
 
 @pytest.mark.parametrize("task", ["pack", "storage"])
@@ -373,21 +308,6 @@ def test_a_float_accuracy_that_is_off_warns(tiny, tiny_checkpoint, monkeypatch, 
         caplog.clear()
         evaluate_methods(config)
         assert "its checkpoint records 99.90 %" in caplog.text
-
-
-def test_a_network_for_other_classes_is_refused():
-    with pytest.raises(InputError, match="tells 1000 classes apart, data=fashion_mnist has 10"):
-        study.prepare(load(["model=efficientnet_lite0"]))
-
-
-def test_weights_trained_on_other_data_are_refused(tiny, tmp_path):
-    with pytest.raises(InputError, match="trained on fashion_mnist, not on data=cifar10"):
-        study.check_fit(load(tiny), load_network(load(tiny).model), "cifar10", 10)
-
-
-def test_an_impossible_device_is_named(tiny):
-    with pytest.raises(InputError, match="device=abacus"):
-        study.pick_device("abacus")
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from swis.config import Calibrate, Clip, Coding, Granularity, Method, Policy, Sc
 _ORDER = """
 errors files memory config quantizer simd lanes search fit joint decompose metrics cost knapsack
 schedule apply losses fold activations data models codec packed_layer packed compare evaluate train
-records planning walk moments refit companion calibrate study packed_study report storage figures
+records planning walk moments refit companion calibrate checks study packed_study report storage figures
 workload systolic bit_serial bitfusion pe_array experiment
 """
 FLOW = _ORDER.split()
