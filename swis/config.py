@@ -60,8 +60,19 @@ class Price(StrEnum):
 
 class Calibrate(StrEnum):
     none = "none"
+    bias = "bias"
     stats = "stats"
     output_aware = "output_aware"
+
+
+class Order(StrEnum):
+    filter = "filter"
+    variance = "variance"
+
+
+class Rewrite(StrEnum):
+    equalize = "equalize"
+    permute = "permute"
 
 
 class Granularity(StrEnum):
@@ -166,12 +177,13 @@ class ActivationConfig:
 
 @dataclass
 class CalibrationConfig:
-    """Unlabelled images, and how weights are chosen on them; see ``swis.calibrate.Calibration``."""
+    """Unlabelled images, and how weights are chosen on them; see ``swis.output_aware.OutputAware``."""
 
     images: int = 256
     damping: float = 0.1
     positions: int = 65536
     rounds: int = 3
+    order: Order = Order.filter
     asymmetric: bool = True
     scales: list[float] = field(default_factory=lambda: [0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5])
 
@@ -272,7 +284,7 @@ class ScheduleConfig:
 
 _OF_THE_FILE = (
     *("methods", "bits", "group_size", "alpha", "selection", "magnitude_bits", "granularity", "clip"),
-    *("skip", "fold_bn", "activation_bits", "schedule", "calibrate", "activation", "coding"),
+    *("skip", "fold_bn", "rewrites", "activation_bits", "schedule", "calibrate", "activation", "coding"),
 )
 
 
@@ -295,6 +307,7 @@ class Config:
     clip: Clip = Clip.absmax
     skip: list[str] = field(default_factory=list)
     fold_bn: bool = False
+    rewrites: list[Rewrite] = field(default_factory=list)
     activation_bits: int | None = 8
     calibrate: Calibrate = Calibrate.none
     activation: ActivationConfig = field(default_factory=ActivationConfig)
@@ -323,6 +336,10 @@ class Config:
             f"selection=joint is for group_size up to 64, not {self.group_size}",
         )
         _require(len(self.methods) > 0, f"methods is empty; name at least one of {', '.join(Method)}")
+        _require(
+            not self.rewrites or self.fold_bn,
+            f"rewrites={[*map(str, self.rewrites)]} needs folded batch normalisation: add fold_bn=true",
+        )
         _require(
             self.activation_bits is None or 2 <= self.activation_bits <= 16,
             f"activation_bits must be in 2..16, or null for weights only, not {self.activation_bits}",

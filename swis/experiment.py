@@ -130,6 +130,7 @@ def pack_network(config: Config) -> str:
         coding=str(config.coding),
         skip=config.skip,
         fold_bn=config.fold_bn,
+        rewrites=[str(name) for name in config.rewrites],
         label=config.model.label,
         activation_bits=config.activation_bits,
         activation_range=str(config.activation.range) if few_bits else None,

@@ -17,8 +17,9 @@ _CHUNK = 8
 class Moments:
     """Sums over output positions of a layer's inputs y and the float network's x, about one origin.
 
-    ``yy`` and ``xy`` [groups, K, K] hold y y^T and x y^T, ``y`` and ``x`` [groups, K], all float64. K are a
-    filter's weights as ``swis.decompose.to_filters`` lays them out, groups those of the convolution.
+    ``yy`` and ``xy`` [groups, K, K] hold y y^T and x y^T, ``y``, ``x`` and ``xx`` [groups, K] y, x and x^2, all
+    float64. K are a filter's weights as ``swis.decompose.to_filters`` lays them out, groups those of the
+    convolution.
     """
 
     count: int
@@ -26,6 +27,7 @@ class Moments:
     xy: Tensor
     y: Tensor
     x: Tensor
+    xx: Tensor
 
     def __add__(self, other: Moments) -> Moments:
         return Moments(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -34,6 +36,10 @@ class Moments:
         """Return cov(y, y) and cov(x, y): without means, since a layer's bias can make up for them."""
         yy, xy, y, x = (total / self.count for total in (self.yy, self.xy, self.y, self.x))
         return yy - y[:, :, None] * y[:, None], xy - x[:, :, None] * y[:, None]
+
+    def variance_of_x(self) -> Tensor:
+        """Return the variance [groups, K] of the float network's inputs."""
+        return self.xx / self.count - (self.x / self.count).square()
 
 
 def input_moments(
@@ -61,7 +67,7 @@ def input_moments(
         if origin is None:  # near the mean, so that little cancels when that is taken off
             origin = y.mean(1, keepdim=True)
         y, x = y - origin, x - origin
-        sums = (y.transpose(1, 2) @ y, x.transpose(1, 2) @ y, y.sum(1), x.sum(1))
+        sums = (y.transpose(1, 2) @ y, x.transpose(1, 2) @ y, y.sum(1), x.sum(1), x.square().sum(1))
         part = Moments(y.shape[1], *(total.double() for total in sums))
         before = halves[number % 2]
         halves[number % 2] = part if before is None else before + part

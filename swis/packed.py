@@ -6,16 +6,17 @@ describes, ``LAYER.weight.scale`` and, where filters have shifts of their own, `
 ``swis``, JSON: ``version``, ``sha256`` (of everything else), ``network`` (architecture, arguments, input,
 what the weights were), ``form`` (of all layers but those that match ``skip``), ``schedule`` (the policy's
 name), ``layers`` (each one's format, shape, bits and tiles), ``aliases`` (tensors that are a packed
-weight again), ``coding``, ``fold_bn``, ``calibrate`` (how) and ``activations`` (bits and ranges, if they were
-calibrated). The same network gives the same file, byte for byte.
+weight again), ``coding``, ``fold_bn``, ``rewrites``, ``limited`` (names of the activations with a limit
+for every channel), ``calibrate`` (how) and ``activations`` (bits and ranges, if they were calibrated). The
+same network gives the same file, byte for byte.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,10 @@ from swis.files import write_atomically
 from swis.fold import fold_batch_norm, fused
 from swis.models import REACHING_OUT, Network, new_network
 from swis.packed_layer import pack_layer, packed_parts, unpack_layer
+from swis.rewrite import LimitedReLU, rewritten
 from swis.schedule import LayerPlan
 
-_VERSION = 3
+_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class PackedNetwork:
     ranges: dict[str, ActivationRange]
     schedule: str | None = None
     calibrate: str = "none"
+    rewrites: list[str] = field(default_factory=list)
 
     def bits_per_weight(self) -> dict[str, float]:
         """Return the bits of each part, divided by the number of stored weights."""
@@ -84,6 +87,7 @@ def save_packed(
     coding: str = "plain",
     skip: Iterable[str] = (),
     fold_bn: bool = False,
+    rewrites: Sequence[str] = (),
     label: str = "",
     activation_bits: int | None = None,
     activation_range: str | None = None,
@@ -112,6 +116,7 @@ def save_packed(
         raise ValueError("packed files hold float32 networks; call network.module.float() first")
     if fold_bn and encoded is None:
         module = fold_batch_norm(module, network.inputs["input_size"])
+        module = rewritten(module, network.inputs["input_size"], rewrites)
     tensors, layers, first_name = {}, {}, {}
     skip = sorted(skip)
     if encoded is None:
@@ -151,6 +156,8 @@ def save_packed(
         "coding": coding,
         "skip": skip,
         "fold_bn": fold_bn,
+        "rewrites": list(rewrites),
+        "limited": [name for name, part in module.named_modules() if isinstance(part, LimitedReLU)],
         "calibrate": calibrate,
         "layers": layers,
         "aliases": aliases,
@@ -188,6 +195,8 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork
     elif header["fold_bn"]:
         module = fold_batch_norm(module, size)
     state, packed_layers = dict(tensors), {}
+    for name in header["limited"]:
+        module.set_submodule(name, LimitedReLU(state[f"{name}.limit"]))
     for name, entry in header["layers"].items():
         if "same_as" in entry:
             packed_layers[name] = replace(packed_layers[entry["same_as"]], bits={})
@@ -220,6 +229,7 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork
         ranges,
         header["schedule"],
         calibrate,
+        header["rewrites"],
     )
 
 

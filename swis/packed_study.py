@@ -62,6 +62,7 @@ class PackedStudy:
             "clip": form.clip if clipped else None,
             "skip": ",".join(packed.skip),
             "fold_bn": packed.fold_bn,
+            "rewrites": ",".join(packed.rewrites),
             "schedule": packed.schedule,
             "calibrate": packed.calibrate,
             "coding": packed.coding,

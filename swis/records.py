@@ -75,6 +75,7 @@ SCHEMA = pa.DataFrameSchema(
         "clip": _text(),
         "skip": _text(),
         "fold_bn": pa.Column(bool, coerce=True),
+        "rewrites": _text(),
         "activation_bits": _count(1),
         "activation_range": _text(),
         "calibrate": _text(),

@@ -7,13 +7,17 @@ from torch import Tensor
 
 from swis.moments import Moments
 
-# Ridges tried, relative to the mean variance of an input.
+# Ridges tried, relative to the mean variance of x or y, whichever is larger: inputs that the network of few
+# bits has all but lost are not to be brought back by weights a hundred times too large.
 RIDGES = (0.01, 0.1, 1.0, 10.0, 100.0)
 
 
-def damped(hessian: Tensor, damping: float) -> Tensor:
-    """Return H [groups, K, K] with ``damping`` times its mean diagonal added; zeros become the identity."""
-    mean = hessian.diagonal(dim1=1, dim2=2).mean(1)
+def damped(hessian: Tensor, damping: float, at_least: Tensor | float = 0.0) -> Tensor:
+    """Return H [groups, K, K] with ``damping`` times its mean diagonal added; zeros become the identity.
+
+    The mean [groups] counts as ``at_least`` so much.
+    """
+    mean = hessian.diagonal(dim1=1, dim2=2).mean(1).clamp_min(at_least)
     ridge = torch.where(mean > 0, damping * mean, torch.ones_like(mean))
     return hessian + ridge[:, None, None] * torch.eye(hessian.shape[1], dtype=hessian.dtype)
 
@@ -23,7 +27,7 @@ def refit(rows: Tensor, halves: tuple[Moments, Moments | None]) -> Tensor:
 
     That is ridge regression, W + W cov(x - y, y) (cov(y, y) + r)^-1. A few hundred images do not settle the
     many weights of a deep layer, and what is fitted to their noise harms all others: the ridge r is the one
-    whose fit to one half of the images serves the other half best, and if none does, the filters stay.
+    whose fit to one half of the images serves the other half best, and if none serves both, the filters stay.
 
     >>> x = torch.randn(1000, 3, generator=torch.Generator().manual_seed(0))
     >>> layer = torch.nn.Linear(3, 1)
@@ -40,24 +44,26 @@ def refit(rows: Tensor, halves: tuple[Moments, Moments | None]) -> Tensor:
         covariance, cross = moments.covariances()
         return covariance, parts @ (cross - covariance)
 
+    variance = (one + other).variance_of_x().mean(1)
+
     def change(covariance: Tensor, missing: Tensor, ridge: float) -> Tensor:
-        return torch.linalg.solve(damped(covariance, ridge), missing, left=False)
+        return torch.linalg.solve(damped(covariance, ridge, variance), missing, left=False)
 
     fits = normal_equations(one), normal_equations(other)
 
-    def unseen(ridge: float) -> float:
-        """By how much the error of both halves grows with a change fitted to the other half."""
-        total = 0.0
+    def unseen(ridge: float) -> list[float]:
+        """By how much the error of either half grows with a change fitted to the other half."""
+        growth = []
         for fitted, (covariance, missing) in zip(fits, fits[::-1], strict=True):
             by = change(*fitted, ridge)
-            total += float((by * (by @ covariance - 2 * missing)).sum())
-        return total
+            growth.append(float((by * (by @ covariance - 2 * missing)).sum()))
+        return growth
 
     best, least = None, 0.0
     for ridge in RIDGES:
-        error = unseen(ridge)
-        if error < least:
-            best, least = ridge, error
+        growth = unseen(ridge)
+        if max(growth) < 0 and sum(growth) < least:  # by chance one half may gain, seldom both
+            best, least = ridge, sum(growth)
         elif best is not None:
             break  # it grows again
     if best is None:

@@ -28,7 +28,7 @@ from swis.apply import (
     weight_layers,
     with_weights,
 )
-from swis.calibrate import Calibration, calibrate
+from swis.calibrate import calibrate
 from swis.checks import check_fit, pick_device, results_folder
 from swis.config import Calibrate, Config, Task
 from swis.cost import LayerCost, network_cost
@@ -36,7 +36,9 @@ from swis.data import Split, kept_batches, loader, open_split
 from swis.evaluate import predict, score
 from swis.fold import fold_batch_norm, fused
 from swis.models import Network, load_network
+from swis.output_aware import OutputAware
 from swis.planning import Planner
+from swis.rewrite import rewritten
 from swis.schedule import Plan
 
 log = logging.getLogger("swis")
@@ -84,9 +86,11 @@ class Study:
 
     @cached_property
     def base_module(self) -> nn.Module:
-        """The network whose weights are approximated: batch normalisation folded if asked."""
-        module = self.network.module.cpu()
-        return fold_batch_norm(module, self.network.inputs["input_size"]) if self.config.fold_bn else module
+        """The network whose weights are approximated: normalisation folded, channels rewritten if asked."""
+        module, size = self.network.module.cpu(), self.network.inputs["input_size"]
+        if self.config.fold_bn:
+            module = fold_batch_norm(module, size)
+        return rewritten(module, size, self.config.rewrites)
 
     @cached_property
     def ranges(self) -> dict[str, ActivationRange]:
@@ -115,7 +119,7 @@ class Study:
             macs=self.macs,
             skip=self.skip,
             settings=settings,
-            facts={"network": self.network.digest, "fold_bn": config.fold_bn},
+            facts={"network": self.network.digest, "fold_bn": config.fold_bn} | self._rewrite_facts(),
             image_facts={"inputs": self.network.inputs, "images": images.digest} if images else {},
             images=lambda: [batch for batch, _ in loader(images, _CALIBRATION_BATCH, config.data.workers)],
             device=self.device,
@@ -144,6 +148,7 @@ class Study:
             "skip": sorted(self.skip),
             "fold_bn": config.fold_bn,
             "activation_bits": config.activation_bits,
+            **self._rewrite_facts(),
         }
         if config.activation_bits is not None:
             facts |= {"activation_range": config.activation.range, "calibration": self.calibration.digest}
@@ -166,6 +171,9 @@ class Study:
             if form.selection != "nearest":
                 facts["selection"] = form.selection
         return json.loads(json.dumps(facts))
+
+    def _rewrite_facts(self) -> dict[str, Any]:
+        return {"rewrites": self.config.rewrites} if self.config.rewrites else {}
 
     def _schedule_facts(self) -> dict[str, Any]:
         settings = asdict(self.config.schedule)
@@ -190,6 +198,7 @@ class Study:
             "bits": science.get("shifts"),
             "skip": ",".join(self.config.skip) if "skip" in science else None,
             "fold_bn": science.get("fold_bn", False),
+            "rewrites": ",".join(science.get("rewrites", [])),
             "seed": self.config.seed,
             "config": json.dumps(asdict(self.config)),
             **{name: science.get(name) for name in _FORM_COLUMNS},
@@ -245,9 +254,9 @@ class Study:
         batches = loader(self.calibration, _CALIBRATION_BATCH, self.config.data.workers)
         images = torch.cat([batch for batch, _ in batches])
         chosen = {key: value for key, value in asdict(self.config.calibration).items() if key != "images"}
-        settings = Calibration(str(self.config.calibrate), **chosen)
+        kind, settings = str(self.config.calibrate), OutputAware(**chosen)
         plans = plan.layers if plan else None
-        return module, calibrate(reference, module, form, images, settings, self.skip, plans)
+        return module, calibrate(reference, module, form, images, kind, settings, self.skip, plans)
 
     def measure(self, form: WeightFormat, reference: Tensor | None) -> tuple[dict[str, Any], Tensor]:
         """Compute a row's measured columns and the logits; the float format is its own reference."""

@@ -8,15 +8,16 @@ from torch import nn
 
 from swis.activations import observe_ranges, quantize_activations
 from swis.apply import WeightFormat, approximate, encode_layers, weight_layers
-from swis.calibrate import Calibration, calibrate, matching
+from swis.calibrate import by_image, calibrate, matching
 from swis.companion import Companion
 from swis.fold import fused
 from swis.metrics import sqnr_db
 from swis.moments import input_moments, patches
+from swis.output_aware import ORDERS, OutputAware, output_aware
 from swis.refit import refit
 from swis.schedule import LayerPlan
 
-STATS, AWARE = Calibration("stats"), Calibration("output_aware", positions=4096)
+STATS, AWARE = ("stats",), ("output_aware", OutputAware(positions=4096))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def reference(model):
 def calibrated(reference, images, settings, form=None, **more):
     network = copy.deepcopy(reference)
     form = form or WeightFormat("swis", 2)
-    return network, calibrate(reference, network, form, images, settings, **more)
+    return network, calibrate(reference, network, form, images, *settings, **more)
 
 
 @torch.inference_mode()
@@ -58,6 +59,33 @@ def test_every_layer_has_the_float_network_s_statistics(reference, images, setti
         spread, aim = ours[name].std(around), output.std(around)
         within = (aim / spread > 0.99) & (aim / spread < 1.01) | (aim < 1e-3 * size)
         assert within.float().mean() > 0.9, name  # the others' gain would have been beyond its limit
+
+
+def test_bias_correction_matches_means_alone(reference, images):
+    network, encoded = calibrated(reference, images, ("bias",))
+    ours, wanted = outputs(network, images), outputs(reference, images)
+    plain = encode_layers(reference, WeightFormat("swis", 2))
+    for name, output in wanted.items():
+        around = (0, 2, 3) if output.ndim == 4 else (0,)
+        assert torch.allclose(ours[name].mean(around), output.mean(around), atol=1e-3 * output.std()), name
+        assert torch.equal(encoded[name].weight(), plain[name].weight()), name
+
+
+@pytest.mark.parametrize("group_size", [1, 4, 5])
+def test_groups_are_walked_in_either_order(group_size):
+    torch.manual_seed(0)
+    images = torch.randn(64, 30) * torch.rand(30) ** 2
+    images = images @ (torch.eye(30) + 0.3 * torch.randn(30, 30))
+    layer, form = nn.Linear(30, 40), WeightFormat("swis", 2, group_size)
+    settings = [OutputAware(order=order, rounds=0, asymmetric=False, scales=(1.0,)) for order in ORDERS]
+    found = [output_aware(layer, form, None, images, images, how) for how in settings]
+    errors = [float((images @ (f.weight() - layer.weight.detach()).T).square().mean()) for f in found]
+    plain = encode_layers(nn.Sequential(layer), form)["0"].weight() - layer.weight.detach()
+    assert max(errors) < 0.8 * float((images @ plain.T).square().mean())
+    assert not torch.equal(found[0].codes, found[1].codes)
+    for f in found:
+        sets = f.shift_sets.repeat_interleave(group_size, 1)[:, :30].short()
+        assert torch.all(f.codes.short().abs() & ~sets == 0)
 
 
 @pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round", "uniform"])
@@ -89,8 +117,8 @@ def test_every_filter_takes_the_scale_of_least_error():
     images = torch.randn(400, 16)
 
     def errors(*scales):
-        settings = Calibration("output_aware", asymmetric=False, damping=1e-6, scales=scales)
-        network, _ = calibrated(layer, images, settings, WeightFormat("swis", 1))
+        settings = OutputAware(asymmetric=False, damping=1e-6, scales=scales)
+        network, _ = calibrated(layer, images, ("output_aware", settings), WeightFormat("swis", 1))
         difference = network(images) - layer(images)
         return difference.var(0)
 
@@ -102,7 +130,7 @@ def test_every_filter_takes_the_scale_of_least_error():
 
 def test_a_tensor_s_one_scale_stays(reference, images):
     _, encoded = calibrated(reference, images, AWARE, WeightFormat("swis", 2, granularity="tensor"))
-    settings = Calibration("output_aware", positions=4096, scales=(1.0,))
+    settings = ("output_aware", OutputAware(positions=4096, scales=(1.0,)))
     _, plain = calibrated(reference, images, settings, WeightFormat("swis", 2, granularity="tensor"))
     assert all(torch.equal(encoded[name].codes, plain[name].codes) for name in plain)
 
@@ -145,7 +173,7 @@ def test_activations_may_be_rounded(reference, images):
     ranges = observe_ranges(reference, layers, [images])
     network = copy.deepcopy(reference)
     quantize_activations(weight_layers(network), ranges, 8)
-    calibrate(reference, network, WeightFormat("swis", 4), images, AWARE)
+    calibrate(reference, network, WeightFormat("swis", 4), images, *AWARE)
     with torch.inference_mode():
         assert sqnr_db(reference(images), network(images)) > 10
 
@@ -264,6 +292,41 @@ def test_filters_fitted_anew_err_less_on_other_inputs():
     fitted = refit(rows, input_moments(layer, y[:1000], x[:1000], 1000))
     wanted, plain, better = x[1000:].double() @ rows.T, *(y[1000:].double() @ w.T for w in (rows, fitted))
     assert (better - wanted).square().mean() < 0.2 * (plain - wanted).square().mean()
+
+
+def test_nothing_is_learned_from_noise():
+    layer, rows = nn.Linear(16, 8), torch.randn(8, 16, generator=torch.Generator().manual_seed(1)).double()
+    stayed = 0
+    for seed in range(40):
+        generator = torch.Generator().manual_seed(seed)
+        y, off = torch.randn(64, 16, generator=generator), torch.randn(64, 16, generator=generator)
+        fitted = refit(rows, input_moments(layer, y, y + off, 1000))
+        stayed += torch.equal(fitted, rows)
+        assert (fitted - rows).norm() < 0.2 * rows.norm()
+    assert stayed >= 20
+
+
+def test_nearly_dead_inputs_get_no_large_weights():
+    torch.manual_seed(0)
+    layer, x = nn.Conv2d(8, 8, 3, groups=8), torch.randn(64, 8, 9, 9)
+    y = x.clone()
+    y[:, 3] *= 1e-4  # the network of few bits has all but lost this channel
+    rows = torch.randn(8, 9).double()
+    fitted = refit(rows, input_moments(layer, y, x, 10_000))
+    assert fitted.abs().max() < 10 * rows.abs().max()
+
+
+@pytest.mark.parametrize("shape", [(6, 50, 16), (24, 25, 16), (48, 16)])
+def test_windows_of_an_image_are_one_image(shape):
+    """Six images as tokens, as four windows each and as eight rows each give the same weights."""
+    torch.manual_seed(0)
+    flat, layer = torch.randn(300 if len(shape) > 2 else 48, 16), nn.Linear(16, 4)
+    whole, cut = flat.reshape(6, -1, 16), flat.reshape(-1, *shape[1:])
+    chosen = [
+        output_aware(layer, WeightFormat("swis", 1), None, x, x, OutputAware())
+        for x in (whole, by_image(layer, cut, 6))
+    ]
+    assert torch.equal(chosen[0].codes, chosen[1].codes)
 
 
 def test_few_images_help_less_than_many():

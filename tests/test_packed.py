@@ -197,7 +197,7 @@ def changed(path, change, sound_checksum: bool) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 4}, "version 4 of the format, this code reads 3"),
+        ({"version": 3}, "version 3 of the format, this code reads 4"),
         ({"coding": "plain"}, "is damaged"),
         ({"form": {}}, "is damaged"),
     ],

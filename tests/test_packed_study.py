@@ -18,6 +18,8 @@ from swis.experiment import evaluate_methods, run
         ["skip=[blocks.0.*]"],
         ["calibrate=stats", "skip=[blocks.0.*]"],
         ["calibrate=output_aware", "activation_bits=null"],
+        ["fold_bn=true", "rewrites=[equalize,permute]"],
+        ["fold_bn=true", "rewrites=[permute,equalize]", "calibrate=bias"],
     ],
 )
 @pytest.mark.parametrize("coding", ["plain", "compact"])
@@ -39,7 +41,8 @@ def test_a_packed_network_is_measured_as_it_was_before(tiny, tmp_path, monkeypat
     after = experiment.evaluate_packed(load(packed)).iloc[0]
     assert torch.equal(logits[-1], logits[-2])
     same = ["model", "weights", "images", "method", "bits", "group_size", "top1", "top5", "cycles_per_weight"]
-    same += ["ideal_cycles", "skip", "fold_bn", "calibrate", "activation_bits", "clip", "magnitude_bits"]
+    same += ["ideal_cycles", "skip", "fold_bn", "rewrites", "calibrate", "clip", "magnitude_bits"]
+    same += ["activation_bits"]
     pd.testing.assert_series_equal(after[same], before[same], check_names=False)
     assert pd.isna(before["activation_range"]) or after["activation_range"] == before["activation_range"]
     if coding == "plain":

@@ -9,15 +9,28 @@ import yaml
 from conftest import ROOT
 from hydra.core.config_store import ConfigStore
 
-from swis import apply, calibrate, codec, data, decompose, quantizer, schedule
-from swis.config import Calibrate, Clip, Coding, Granularity, Method, Policy, Scope, Selection, load, register
+from swis import apply, calibrate, codec, data, decompose, output_aware, quantizer, rewrite, schedule
+from swis.config import (
+    Calibrate,
+    Clip,
+    Coding,
+    Granularity,
+    Method,
+    Order,
+    Policy,
+    Rewrite,
+    Scope,
+    Selection,
+    load,
+    register,
+)
 
 # A module imports only modules on its left.
 _ORDER = """
 errors files memory config quantizer simd lanes search fit joint decompose metrics cost knapsack
-schedule apply losses fold activations data models codec packed_layer packed compare evaluate train
-records planning walk moments refit companion calibrate checks study packed_study report storage figures
-workload systolic bit_serial bitfusion pe_array experiment
+schedule apply losses fold rewrite activations data models codec packed_layer packed compare evaluate train
+records planning walk moments refit output_aware companion calibrate checks study packed_study report
+storage figures workload systolic bit_serial bitfusion pe_array experiment
 """
 FLOW = _ORDER.split()
 
@@ -53,6 +66,8 @@ def test_names_on_the_command_line_are_those_of_the_library():
     assert tuple(Selection) == decompose.SELECTIONS
     assert tuple(Coding) == codec.CODINGS
     assert tuple(Calibrate) == calibrate.KINDS
+    assert tuple(Order) == output_aware.ORDERS
+    assert tuple(Rewrite) == rewrite.REWRITES
     assert tuple(Policy) == schedule.POLICIES
     assert tuple(Scope) == schedule.SCOPES
     assert {path.stem for path in (ROOT / "conf" / "data").glob("*.yaml")} == set(data._OPENERS)
