@@ -17,8 +17,8 @@ _CHUNK = 8
 class Moments:
     """Sums over output positions of a layer's inputs y and the float network's x, about one origin.
 
-    ``yy`` and ``xy`` [groups, K, K] hold y y^T and x y^T, ``y``, ``x`` and ``xx`` [groups, K] y, x and x^2, all
-    float64. K are a filter's weights as ``swis.decompose.to_filters`` lays them out, groups those of the
+    ``yy`` and ``xy`` [groups, K, K] hold y y^T and x y^T; ``y``, ``x`` and ``xx`` [groups, K] y, x and x^2;
+    all float64. K are a filter's weights as ``swis.decompose.to_filters`` lays them out, groups those of the
     convolution.
     """
 
