@@ -21,8 +21,6 @@ from swis.companion import Companion
 from swis.output_aware import OutputAware, output_aware
 from swis.schedule import LayerPlan
 
-KINDS = ("none", "bias", "stats", "output_aware")
-
 # A channel that varies less than this part of the layer's most varying one is taken as constant.
 _CONSTANT = 1e-10
 # A channel's gain stays within this factor: beyond it statistics match only by amplifying noise.
@@ -73,7 +71,7 @@ def calibrate(
             done.add(name)
             gain, shift = matching(output, wanted, scale=kind != "bias")
             encoded[name] = _correct(layer, encoded[name], gain, shift)
-            output = output * _along_channels(gain, output) + _along_channels(shift, output)
+            output.mul_(_along_channels(gain, output)).add_(_along_channels(shift, output))
             bar.update()
         companion.go_on()
         return output
@@ -83,7 +81,7 @@ def calibrate(
         handles.append(layer.register_forward_pre_hook(lambda layer, x, n=name: before(n, layer, x)))
         handles.append(layer.register_forward_hook(lambda layer, _, y, n=name: after(n, layer, y)))
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             network(images)
     finally:
         companion.close()

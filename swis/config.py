@@ -63,6 +63,7 @@ class Calibrate(StrEnum):
     bias = "bias"
     stats = "stats"
     output_aware = "output_aware"
+    reconstruct = "reconstruct"
 
 
 class Order(StrEnum):
@@ -198,6 +199,18 @@ class CalibrationConfig:
 
 
 @dataclass
+class ReconstructionConfig:
+    """How rounding is learned after the walk; see ``swis.reconstruct.Reconstruction``."""
+
+    steps: int = 200
+    rate: float = 0.003
+
+    def __post_init__(self) -> None:
+        _require(self.steps >= 1, f"reconstruction.steps must be at least 1, not {self.steps}")
+        _require(0 < self.rate <= 1, f"reconstruction.rate must be in (0, 1], not {self.rate:g}")
+
+
+@dataclass
 class StageConfig:
     """One learning-rate cycle of a training; see ``swis.train.Recipe``."""
 
@@ -312,6 +325,7 @@ class Config:
     calibrate: Calibrate = Calibrate.none
     activation: ActivationConfig = field(default_factory=ActivationConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    reconstruction: ReconstructionConfig = field(default_factory=ReconstructionConfig)
     seed: int = 0
     batch_size: int | None = None
     device: str = "auto"

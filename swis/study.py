@@ -38,6 +38,7 @@ from swis.fold import fold_batch_norm, fused
 from swis.models import Network, load_network
 from swis.output_aware import OutputAware
 from swis.planning import Planner
+from swis.reconstruct import Reconstruction, reconstruct
 from swis.rewrite import rewritten
 from swis.schedule import Plan
 
@@ -164,8 +165,10 @@ class Study:
                     facts["schedule"] |= {"group_size": form.group_size, "alpha": form.alpha}
             if config.calibrate is not Calibrate.none:
                 facts |= {"calibrate": str(config.calibrate), "calibration": self.calibration.digest}
-                if config.calibrate is Calibrate.output_aware:
+                if config.calibrate in (Calibrate.output_aware, Calibrate.reconstruct):
                     facts["output_aware"] = asdict(config.calibration)
+                if config.calibrate is Calibrate.reconstruct:
+                    facts["reconstruction"] = asdict(config.reconstruction) | {"seed": config.seed}
         if form.method in ("swis", "swis_c"):
             facts |= {"group_size": form.group_size, "alpha": form.alpha}
             if form.selection != "nearest":
@@ -254,9 +257,14 @@ class Study:
         batches = loader(self.calibration, _CALIBRATION_BATCH, self.config.data.workers)
         images = torch.cat([batch for batch, _ in batches])
         chosen = {key: value for key, value in asdict(self.config.calibration).items() if key != "images"}
-        kind, settings = str(self.config.calibrate), OutputAware(**chosen)
-        plans = plan.layers if plan else None
-        return module, calibrate(reference, module, form, images, kind, settings, self.skip, plans)
+        kind, plans = str(self.config.calibrate), plan.layers if plan else None
+        learns = kind == "reconstruct"
+        settings = ("output_aware" if learns else kind, OutputAware(**chosen))
+        encoded = calibrate(reference, module, form, images, *settings, self.skip, plans)
+        if learns:
+            settings = Reconstruction(**asdict(self.config.reconstruction))
+            encoded = reconstruct(reference, module, encoded, images, settings, self.config.seed, self.device)
+        return module, encoded
 
     def measure(self, form: WeightFormat, reference: Tensor | None) -> tuple[dict[str, Any], Tensor]:
         """Compute a row's measured columns and the logits; the float format is its own reference."""

@@ -9,9 +9,8 @@ import yaml
 from conftest import ROOT
 from hydra.core.config_store import ConfigStore
 
-from swis import apply, calibrate, codec, data, decompose, output_aware, quantizer, rewrite, schedule
+from swis import apply, codec, data, decompose, output_aware, quantizer, rewrite, schedule
 from swis.config import (
-    Calibrate,
     Clip,
     Coding,
     Granularity,
@@ -29,8 +28,8 @@ from swis.config import (
 _ORDER = """
 errors files memory config quantizer simd lanes search fit joint decompose metrics cost knapsack
 schedule apply losses fold rewrite activations data models codec packed_layer packed compare evaluate train
-records planning walk moments refit output_aware companion calibrate checks study packed_study report
-storage figures workload systolic bit_serial bitfusion pe_array experiment
+records planning walk moments refit output_aware companion calibrate reconstruct checks study
+packed_study report storage figures workload systolic bit_serial bitfusion pe_array experiment
 """
 FLOW = _ORDER.split()
 
@@ -65,7 +64,6 @@ def test_names_on_the_command_line_are_those_of_the_library():
     assert tuple(Clip) == quantizer.CLIPS
     assert tuple(Selection) == decompose.SELECTIONS
     assert tuple(Coding) == codec.CODINGS
-    assert tuple(Calibrate) == calibrate.KINDS
     assert tuple(Order) == output_aware.ORDERS
     assert tuple(Rewrite) == rewrite.REWRITES
     assert tuple(Policy) == schedule.POLICIES
@@ -80,7 +78,7 @@ def test_the_written_defaults_are_the_schema_s():
     written = yaml.safe_load((ROOT / "conf" / "config.yaml").read_text())
     for key in set(written) - {"defaults", "hydra"}:
         default = schema[key]
-        if key in ("activation", "calibration"):
+        if key in ("activation", "calibration", "reconstruction"):
             default = {name: getattr(default[name], "value", default[name]) for name in default}
         elif key == "methods":
             default = [method.value for method in default]
