@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -10,14 +12,17 @@ from matplotlib.axes import Axes
 _PALETTE = "colorblind"
 
 
-def accuracy_by_shifts(rows: pd.DataFrame, shifts: str, hue: str, axes: Axes) -> Axes:
-    """Draw top-1 [%] over the column ``shifts``, a line for every value of the column ``hue``.
+def accuracy_by_shifts(
+    rows: pd.DataFrame, shifts: str, hue: str, axes: Axes, order: Sequence[str] | None = None
+) -> Axes:
+    """Draw top-1 [%] over the column ``shifts``, a line for every value of the column ``hue``, in this
+    order or the alphabet's.
 
     Bands are the rows' 95 % bootstrap intervals. All rows are of one network; a float row, if there is
     one, is drawn as a level.
     """
     lines = rows.dropna(subset=[shifts, hue]).sort_values(shifts)
-    order = sorted(lines[hue].unique())  # so that a name has one colour in all panels
+    order = order or sorted(lines[hue].unique())  # so that a name has one colour in all panels
     colours = dict(zip(order, sns.color_palette(_PALETTE, len(order)), strict=True))
     sns.lineplot(
         lines,

@@ -27,7 +27,8 @@ from swis.config import (
 # A module imports only modules on its left.
 _ORDER = """
 errors files memory config quantizer simd lanes search fit joint decompose metrics cost knapsack
-schedule apply losses fold rewrite activations data models codec packed_layer packed compare evaluate train
+schedule apply losses fold rewrite activations data models codec packed_layer packed compare
+ablation evaluate train
 records planning walk moments refit output_aware companion calibrate reconstruct checks study
 packed_study report storage figures workload systolic bit_serial bitfusion pe_array experiment
 """

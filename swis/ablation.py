@@ -1,0 +1,65 @@
+"""Rows of calibrated networks by what calibrated them: one ingredient after another."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+
+from swis.compare import compare
+from swis.errors import InputError
+
+# Each has what those before it have: nearest levels; matched statistics; levels by the Hessian walk; its
+# target what the float layer makes of float inputs; a search over scales; rounding learned by blocks.
+INGREDIENTS = ("none", "stats", "walk", "asymmetric", "scales", "reconstruct")
+
+
+def ingredient(row: pd.Series) -> str | None:
+    """Return the last of ``INGREDIENTS`` that a row has; None if its calibration is none of these.
+
+    >>> ingredient(pd.Series({"calibrate": "stats", "config": "{}"}))
+    'stats'
+    """
+    if row["calibrate"] in ("none", "stats", "reconstruct"):
+        return row["calibrate"]
+    if row["calibrate"] != "output_aware":
+        return None
+    chosen = json.loads(row["config"])["calibration"]
+    searched = len(chosen["scales"]) > 1
+    if chosen["asymmetric"]:
+        return "scales" if searched else "asymmetric"
+    return None if searched else "walk"
+
+
+def by_ingredient(rows: pd.DataFrame, column: str = "top1") -> pd.DataFrame:
+    """Return a column of rows as a table: a line per model and bits, a column per method and ingredient.
+
+    Raises ``InputError`` if several rows fit one place, as of several group sizes.
+    """
+    named = rows.assign(ingredient=rows.apply(ingredient, axis=1)).dropna(subset=["ingredient", "bits"])
+    keys = ["model", "bits", "method", "ingredient"]
+    if named.duplicated(keys).any():
+        raise InputError("several rows are of the same model, bits, method and ingredient; select some")
+    table = named.pivot(index=keys[:2], columns=keys[2:], values=column)
+    order = [pair for pair in table.columns.sort_values() if pair[1] in INGREDIENTS]
+    order.sort(key=lambda pair: (pair[0], INGREDIENTS.index(pair[1])))
+    return table[order]
+
+
+def gains(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return what each ingredient adds to the one before it, with intervals, image by image.
+
+    A line per model, bits, method and ingredient: top1, difference [points], low, high (95 %), p_value.
+    """
+    correct, top1 = by_ingredient(rows, "correct"), by_ingredient(rows)
+    lines = []
+    for (model, bits), row in correct.iterrows():
+        for method in correct.columns.unique("method"):
+            found = [name for name in INGREDIENTS if isinstance(row.get((method, name)), str)]
+            for before, name in zip([None, *found], found, strict=False):
+                line = {"model": model, "bits": bits, "method": method, "ingredient": name}
+                line["top1"] = top1.loc[(model, bits), (method, name)]
+                if before is not None:
+                    line |= vars(compare(row[method, name], row[method, before]))
+                lines.append(line)
+    return pd.DataFrame(lines)
