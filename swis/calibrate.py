@@ -1,15 +1,16 @@
 """Calibration on images without labels: weights chosen for each layer's output, its statistics set right.
 
-The float network and the one of few bits run side by side over all calibration images at once. When a
-layer's turn comes, its inputs in both networks are known, and everything in front of it is calibrated
+The float network and the one of few bits run side by side over the calibration images, from layer to layer.
+When a layer's turn comes, its inputs in both networks are known, and everything in front of it is calibrated
 already: its weights are chosen, the mean and the variance of its output's channels brought to those of the
-float network by a gain in its scale and a shift in its bias, and only then the network goes on. One pass over
+float network by a gain in its scale and a shift in its bias, and only then the networks go on. One pass over
 the images does it, whatever the network's graph, and inference costs nothing more.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -17,10 +18,11 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from swis.apply import Encoded, WeightFormat, encode_layers, weight_layers
-from swis.companion import Companion
+from swis.lockstep import Lockstep
 from swis.output_aware import OutputAware, output_aware
 from swis.schedule import LayerPlan
 
+_CHUNK = 8  # images that a network works on at a time
 # A channel that varies less than this part of the layer's most varying one is taken as constant.
 _CONSTANT = 1e-10
 # A channel's gain stays within this factor: beyond it statistics match only by amplifying noise.
@@ -52,70 +54,72 @@ def calibrate(
     done = set(layers) - alone
     for name in done:
         layers[name].weight.data = encoded[name].weight()
-    bar = tqdm(total=len(layers), desc=f"{form.method}: calibrating layers", leave=False)
-    companion = Companion(reference, images)
-
-    def before(name: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        float_input, _ = companion.wait()
-        if name in done:
-            return
-        plain = encoded[name]
-        if kind == "output_aware" and plain.form.method != "base":
-            pair = (by_image(layer, x, len(images)) for x in (inputs[0], float_input))
-            encoded[name] = output_aware(layer, plain.form, plain.plan, *pair, settings)
-        layer.weight.data = encoded[name].weight()
-
-    def after(name: str, layer: nn.Module, output: Tensor) -> Tensor | None:
-        _, wanted = companion.wait()
-        if name not in done:
-            done.add(name)
-            gain, shift = matching(output, wanted, scale=kind != "bias")
-            encoded[name] = _correct(layer, encoded[name], gain, shift)
-            output.mul_(_along_channels(gain, output)).add_(_along_channels(shift, output))
-            bar.update()
-        companion.go_on()
-        return output
-
-    handles = []
-    for name, layer in layers.items():
-        handles.append(layer.register_forward_pre_hook(lambda layer, x, n=name: before(n, layer, x)))
-        handles.append(layer.register_forward_hook(lambda layer, _, y, n=name: after(n, layer, y)))
-    try:
-        with torch.no_grad():
-            network(images)
-    finally:
-        companion.close()
-        bar.close()
-        for handle in handles:
-            handle.remove()
+    chunks = images.split(min(_CHUNK, -(-len(images) // 2)))
+    ours, theirs = Lockstep(network, chunks, copies=True), Lockstep(reference, chunks)
+    with torch.no_grad(), tqdm(total=len(layers), desc=f"{form.method}: calibrating", leave=False) as bar:
+        try:
+            while (name := ours.enter()) is not None:
+                theirs.enter()
+                if name in done:
+                    ours.leave()
+                    theirs.leave()
+                    continue
+                done.add(name)
+                layer, plain = layers[name], encoded[name]
+                if kind == "output_aware" and plain.form.method != "base":
+                    inputs = [_by_image(layer, *pair) for pair in zip(ours.inputs, chunks, strict=True)]
+                    wished = [_by_image(layer, *pair) for pair in zip(theirs.inputs, chunks, strict=True)]
+                    encoded[name] = output_aware(layer, plain.form, plain.plan, inputs, wished, settings)
+                layer.weight.data = encoded[name].weight()
+                ours.leave()
+                theirs.leave()
+                gain, shift = matching(ours.outputs, theirs.outputs, scale=kind != "bias")
+                encoded[name] = _correct(layer, encoded[name], gain, shift)
+                for output in ours.outputs:
+                    output.mul_(_along_channels(gain, output)).add_(_along_channels(shift, output))
+                bar.update()
+        finally:
+            ours.close()
+            theirs.close()
     for name in set(layers) - done:
         layers[name].weight.data = encoded[name].weight()
     return encoded
 
 
-def matching(output: Tensor, wanted: Tensor, scale: bool = True) -> tuple[Tensor, Tensor]:
-    """Return the gain and shift [channels] that bring an output's mean and variance to the wanted ones.
+def matching(
+    outputs: Sequence[Tensor], wanted: Sequence[Tensor], scale: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Return the gain and shift [channels] that bring outputs' mean and variance to the wanted ones.
 
-    Outputs are [N, channels, H, W] or [..., channels]. A channel that is constant in either keeps its gain;
-    without ``scale`` all do, and only means are matched.
+    Outputs are [N, channels, H, W] or [..., channels], of any number of images each. A channel that is
+    constant in either keeps its gain; without ``scale`` all do, and only means are matched.
 
     >>> x = torch.tensor([[0.0, 1.0], [2.0, 1.0]])
-    >>> [values.tolist() for values in matching(x, 3 * x + 1)]
+    >>> [values.tolist() for values in matching(x.split(1), [3 * x + 1])]
     [[3.0, 1.0], [1.0, 3.0]]
     """
-    around = (0, 2, 3) if output.ndim == 4 else tuple(range(output.ndim - 1))
-    variance, mean = torch.var_mean(output, around, correction=0)
-    wanted_variance, wanted_mean = torch.var_mean(wanted, around, correction=0)
+    (variance, mean), (wanted_variance, wanted_mean) = _statistics(outputs), _statistics(wanted)
     varies = (variance > _CONSTANT * variance.max()) & (wanted_variance > _CONSTANT * wanted_variance.max())
     gain = torch.where(varies, (wanted_variance / variance).sqrt(), torch.ones_like(variance))
     gain = gain.nan_to_num(1.0).clamp(1 / _LARGEST_GAIN, _LARGEST_GAIN) if scale else torch.ones_like(gain)
-    return gain, wanted_mean - gain * mean
+    return gain.float(), (wanted_mean - gain * mean).float()
 
 
-def by_image(layer: nn.Module, inputs: Tensor, images: int) -> Tensor:
+def _statistics(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the variance and mean of every channel, float64."""
+    around = (0, 2, 3) if outputs[0].ndim == 4 else tuple(range(outputs[0].ndim - 1))
+    parts = [torch.var_mean(output, around, correction=0) for output in outputs]
+    variances, means = (torch.stack(values).double() for values in zip(*parts, strict=True))
+    shares = torch.tensor([output.numel() for output in outputs]).double()
+    shares = (shares / shares.sum())[:, None]
+    mean = (shares * means).sum(0)
+    return (shares * (variances + (means - mean).square())).sum(0), mean
+
+
+def _by_image(layer: nn.Module, inputs: Tensor, images: Tensor) -> Tensor:
     """Return inputs with the images as first axis: some networks cut these into windows before a layer."""
-    if isinstance(layer, nn.Linear) and len(inputs) % images == 0:
-        return inputs.reshape(images, -1, inputs.shape[-1])
+    if isinstance(layer, nn.Linear) and len(inputs) % len(images) == 0:
+        return inputs.reshape(len(images), -1, inputs.shape[-1])
     return inputs
 
 

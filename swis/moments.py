@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
 from timm.layers import Conv2dSame, pad_same
 from torch import Tensor, nn
-from torch.nn.functional import pad, unfold
-
-# Images unfolded at once, at most: bounds memory.
-_CHUNK = 8
+from torch.nn.functional import pad
 
 
 @dataclass(frozen=True)
@@ -43,27 +41,25 @@ class Moments:
 
 
 def input_moments(
-    layer: nn.Module, inputs: Tensor, float_inputs: Tensor, positions: int
+    layer: nn.Module, inputs: Sequence[Tensor], float_inputs: Sequence[Tensor], positions: int
 ) -> tuple[Moments, Moments | None]:
-    """Return the moments of a layer's inputs over two halves of the images; one image has no second half.
+    """Return the moments of a layer's inputs, chunks of images, over two halves of these chunks.
 
-    Of many output positions at most about ``positions`` are looked at, drawn with a fixed seed, the same
-    number from every chunk of images.
+    One chunk alone has no second half. Of many output positions at most about ``positions`` are looked at,
+    drawn with a fixed seed, of every chunk its share.
 
-    >>> one, other = input_moments(nn.Linear(3, 2), torch.eye(3), torch.eye(3), positions=100)
+    >>> chunks = torch.eye(3).split(2)
+    >>> one, other = input_moments(nn.Linear(3, 2), chunks, chunks, positions=100)
     >>> one.count, other.count, other.covariances()[0].shape
     (2, 1, torch.Size([1, 3, 3]))
     """
     generator = torch.Generator().manual_seed(0)
     halves: list[Moments | None] = [None, None]
-    chunk = min(_CHUNK, -(-len(inputs) // 2))
-    origin = None
-    for number, start in enumerate(range(0, len(inputs), chunk)):
-        y, x = (patches(layer, part[start : start + chunk]) for part in (inputs, float_inputs))
-        share = positions * min(chunk, len(inputs) - start) // len(inputs)
-        if y.shape[1] > max(share, 1):
-            keep = torch.randperm(y.shape[1], generator=generator)[: max(share, 1)]
-            y, x = y[:, keep], x[:, keep]
+    images, origin = sum(map(len, inputs)), None
+    for number, pair in enumerate(zip(inputs, float_inputs, strict=True)):
+        share = max(positions * len(pair[0]) // images, 1)
+        keep = torch.randperm(output_positions(layer, pair[0]), generator=generator)[:share]
+        y, x = (patches(layer, part, keep.sort().values) for part in pair)
         if origin is None:  # near the mean, so that little cancels when that is taken off
             origin = y.mean(1, keepdim=True)
         y, x = y - origin, x - origin
@@ -74,24 +70,52 @@ def input_moments(
     return halves[0], halves[1]
 
 
-def patches(layer: nn.Module, inputs: Tensor) -> Tensor:
-    """Return what a layer multiplies its filters with, [groups, positions of all images, K].
+def output_positions(layer: nn.Module, inputs: Tensor) -> int:
+    """Return how many output positions a layer computes from inputs, those of all images together.
+
+    >>> output_positions(nn.Conv2d(2, 4, 3), torch.zeros(5, 2, 6, 6))
+    80
+    """
+    if isinstance(layer, nn.Linear):
+        return inputs[..., 0].numel()
+    height, width = _output_size(layer, _padded(layer, inputs[:1]))
+    return len(inputs) * height * width
+
+
+def patches(layer: nn.Module, inputs: Tensor, positions: Tensor) -> Tensor:
+    """Return what a layer multiplies its filters with, [groups, positions, K].
+
+    ``positions`` are numbers of output positions, image after image, row after row.
 
     >>> layer = nn.Conv2d(2, 4, 3, padding=1, groups=2)
-    >>> patches(layer, torch.randn(5, 2, 6, 6)).shape
+    >>> patches(layer, torch.randn(5, 2, 6, 6), torch.arange(180)).shape
     torch.Size([2, 180, 9])
     """
     if isinstance(layer, nn.Linear):
-        return inputs.reshape(1, -1, inputs.shape[-1])
+        return inputs.reshape(1, -1, inputs.shape[-1])[:, positions]
+    padded = _padded(layer, inputs)
+    height, width = _output_size(layer, padded)
+    image = positions // (height * width)
+    corners = (positions // width % height, positions % width)
+    taps = torch.cartesian_prod(*(torch.arange(size) for size in layer.kernel_size)).reshape(-1, 2)
+    row, column = (
+        corner[:, None] * layer.stride[axis] + taps[:, axis] * layer.dilation[axis]
+        for axis, corner in enumerate(corners)
+    )
+    values = padded[image[:, None], :, row, column]  # [positions, taps, channels]
+    values = values.unflatten(2, (layer.groups, -1))
+    return values.permute(2, 0, 1, 3).flatten(2)
+
+
+def _padded(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
     if isinstance(layer, Conv2dSame):
-        padded = pad_same(inputs, layer.kernel_size, layer.stride, layer.dilation)
-    else:
-        mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-        padded = pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
-    taps = layer.kernel_size[0] * layer.kernel_size[1]
-    if taps == 1:
-        columns = padded[:, :, :: layer.stride[0], :: layer.stride[1]].flatten(2)
-    else:
-        columns = unfold(padded, layer.kernel_size, layer.dilation, stride=layer.stride)
-    columns = columns.reshape(len(inputs), layer.groups, -1, taps, columns.shape[-1])
-    return columns.permute(1, 0, 4, 3, 2).flatten(3).flatten(1, 2)
+        return pad_same(inputs, layer.kernel_size, layer.stride, layer.dilation)
+    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    return pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
+
+
+def _output_size(layer: nn.Conv2d, padded: Tensor) -> tuple[int, int]:
+    sizes = zip(padded.shape[2:], layer.kernel_size, layer.dilation, layer.stride, strict=True)
+    return tuple(
+        (size - dilation * (kernel - 1) - 1) // stride + 1 for size, kernel, dilation, stride in sizes
+    )

@@ -45,15 +45,15 @@ def output_aware(
     layer: nn.Module,
     form: WeightFormat,
     plan: LayerPlan | None,
-    inputs: Tensor,
-    float_inputs: Tensor,
+    inputs: Sequence[Tensor],
+    float_inputs: Sequence[Tensor],
     settings: OutputAware,
 ) -> Encoded:
     """Return a layer's weights in ``form``, chosen for the inputs it gets.
 
-    ``float_inputs`` are those of the float network; both have the images along the first axis.
+    ``float_inputs`` are those of the float network; both are chunks with images along the first axis.
 
-    >>> layer, images = nn.Linear(8, 2), torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
+    >>> layer, images = nn.Linear(8, 2), torch.eye(8).split(2)
     >>> output_aware(layer, WeightFormat("swis", 2), None, images, images, OutputAware()).shift_sets.shape
     torch.Size([2, 2])
     """
@@ -62,7 +62,7 @@ def output_aware(
     covariance, _ = (one if other is None else one + other).covariances()
     rows = to_filters(weight).double()
     # the fewer the images for a filter's weights, the less their covariance is to be believed
-    hessian = damped(covariance, settings.damping * rows.shape[1] / len(inputs))
+    hessian = damped(covariance, settings.damping * rows.shape[1] / sum(map(len, inputs)))
     if settings.asymmetric:
         rows = refit(rows, halves)
     group_size = min(form.group_size if form.method in ("swis", "swis_c") else 1, rows.shape[1])

@@ -32,7 +32,8 @@ def refit(rows: Tensor, halves: tuple[Moments, Moments | None]) -> Tensor:
     >>> x = torch.randn(1000, 3, generator=torch.Generator().manual_seed(0))
     >>> layer = torch.nn.Linear(3, 1)
     >>> from swis.moments import input_moments
-    >>> refit(torch.ones(1, 3).double(), input_moments(layer, 2 * x, x, 1000)).round(decimals=2)
+    >>> moments = input_moments(layer, (2 * x).split(8), x.split(8), 1000)
+    >>> refit(torch.ones(1, 3).double(), moments).round(decimals=2)
     tensor([[0.5000, 0.5000, 0.5000]], dtype=torch.float64)
     """
     one, other = halves

@@ -29,7 +29,7 @@ _ORDER = """
 errors files memory config quantizer simd lanes search fit joint decompose metrics cost knapsack
 schedule apply losses fold rewrite activations data models codec packed_layer packed compare
 ablation evaluate train
-records planning walk moments refit output_aware companion calibrate reconstruct checks study
+records planning walk moments refit output_aware lockstep calibrate reconstruct checks study
 packed_study report storage figures workload systolic bit_serial bitfusion pe_array experiment
 """
 FLOW = _ORDER.split()
