@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from timm.layers import Conv2dSame, pad_same
@@ -29,6 +29,12 @@ class Moments:
 
     def __add__(self, other: Moments) -> Moments:
         return Moments(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def include(self, count: int, sums: Sequence[Tensor]) -> Moments:
+        """Return the moments with sums over ``count`` more positions added, in place."""
+        for total, more in zip((self.yy, self.xy, self.y, self.x, self.xx), sums, strict=True):
+            total += more
+        return replace(self, count=self.count + count)
 
     def covariances(self) -> tuple[Tensor, Tensor]:
         """Return cov(y, y) and cov(x, y): without means, since a layer's bias can make up for them."""
@@ -64,9 +70,11 @@ def input_moments(
             origin = y.mean(1, keepdim=True)
         y, x = y - origin, x - origin
         sums = (y.transpose(1, 2) @ y, x.transpose(1, 2) @ y, y.sum(1), x.sum(1), x.square().sum(1))
-        part = Moments(y.shape[1], *(total.double() for total in sums))
         before = halves[number % 2]
-        halves[number % 2] = part if before is None else before + part
+        if before is None:
+            halves[number % 2] = Moments(y.shape[1], *(total.double() for total in sums))
+        else:
+            halves[number % 2] = before.include(y.shape[1], sums)
     return halves[0], halves[1]
 
 
@@ -96,15 +104,15 @@ def patches(layer: nn.Module, inputs: Tensor, positions: Tensor) -> Tensor:
     padded = _padded(layer, inputs)
     height, width = _output_size(layer, padded)
     image = positions // (height * width)
-    corners = (positions // width % height, positions % width)
     taps = torch.cartesian_prod(*(torch.arange(size) for size in layer.kernel_size)).reshape(-1, 2)
     row, column = (
         corner[:, None] * layer.stride[axis] + taps[:, axis] * layer.dilation[axis]
-        for axis, corner in enumerate(corners)
+        for axis, corner in enumerate((positions // width % height, positions % width))
     )
-    values = padded[image[:, None], :, row, column]  # [positions, taps, channels]
-    values = values.unflatten(2, (layer.groups, -1))
-    return values.permute(2, 0, 1, 3).flatten(2)
+    pixels = (image[:, None] * padded.shape[2] + row) * padded.shape[3] + column
+    values = padded.transpose(0, 1).flatten(1).index_select(1, pixels.flatten())
+    values = values.reshape(layer.groups, -1, *pixels.shape)  # [groups, channels, positions, taps]
+    return values.permute(0, 2, 3, 1).flatten(2)
 
 
 def _padded(layer: nn.Conv2d, inputs: Tensor) -> Tensor:

@@ -48,7 +48,10 @@ def refit(rows: Tensor, halves: tuple[Moments, Moments | None]) -> Tensor:
     variance = (one + other).variance_of_x().mean(1)
 
     def change(covariance: Tensor, missing: Tensor, ridge: float) -> Tensor:
-        return torch.linalg.solve(damped(covariance, ridge, variance), missing, left=False)
+        root, failed = torch.linalg.cholesky_ex(damped(covariance, ridge, variance))
+        # a covariance that is not positive definite is rounding noise: its filters stay
+        fixed = (failed > 0)[:, None, None]
+        return torch.cholesky_solve(missing.mT, root).mT.masked_fill(fixed, 0.0)
 
     fits = normal_equations(one), normal_equations(other)
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from swis.decompose import candidate_sets, levels
 
-_PART = 4  # filters that a thread takes at a time
+_PART = 8  # filters that a thread takes at a time
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,10 @@ def factors(hessian: Tensor, group_size: int) -> Factors:
         block = torch.linalg.inv(hessian[:, group, group])
         size = block.shape[1]
         local[:, number, :size, :size] = torch.linalg.cholesky(block, upper=True).numpy()
-    return Factors(group_size, hessian.float().numpy(), whole.float().numpy(), local)
+    # row after row in memory, as the walk reads them; LAPACK leaves columns
+    return Factors(
+        group_size, hessian.float().contiguous().numpy(), whole.float().contiguous().numpy(), local
+    )
 
 
 def walk(
@@ -108,6 +111,12 @@ def walk(
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, range(0, len(rows), _PART)))
     return torch.from_numpy(codes).to(torch.int16), torch.from_numpy(choices.fields[sets])
+
+
+@njit(nogil=True)
+def _add(values, vector, factor):
+    for k in range(len(values)):  # from zero on, or it is not vectorized
+        values[k] += factor * vector[k]
 
 
 @njit(nogil=True)
@@ -144,17 +153,17 @@ def _walk(rows, factor, owner, group_size, levels, first, last, codes, sets):
     width = rows.shape[1]
     trial, error = np.empty(group_size, np.float32), np.empty(group_size, np.float32)
     best_error = np.empty(group_size, np.float32)
-    for row in range(first, last):
-        upper, rest = factor[owner[row]], rows[row].copy()
-        for start in range(0, width, group_size):
-            size = min(group_size, width - start)
+    rests = rows[first:last].copy()
+    # filters in the inner loop: they find the factor's rows in the cache
+    for start in range(0, width, group_size):
+        size = min(group_size, width - start)
+        for row in range(first, last):
+            upper, rest = factor[owner[row]], rests[row - first]
             code = codes[row, start : start + size]
             winner = _choose(rest[start:], levels, upper, start, size, trial, error, code, best_error)
             sets[row, start // group_size] = winner
             for j in range(size):
-                spread, e = upper[start + j], best_error[j]
-                for k in range(start + size, width):
-                    rest[k] -= e * spread[k]
+                _add(rest[start + size :], upper[start + j, start + size :], -best_error[j])
 
 
 @njit(nogil=True)
@@ -164,18 +173,21 @@ def _descend(rows, curvature, local, owner, group_size, levels, first, last, rou
     trial, error = np.empty(group_size, np.float32), np.empty(group_size, np.float32)
     best_error, code = np.empty(group_size, np.float32), np.empty(group_size, np.float32)
     wish = np.empty(group_size, np.float32)
-    for row in range(first, last):
-        h, inverse_roots = curvature[owner[row]], local[owner[row]]
-        off = codes[row] - rows[row]
-        slope = np.zeros(width, np.float64)  # H e
-        for j in range(width):
-            for k in range(width):
-                slope[k] += h[j, k] * off[j]
-        for _ in range(rounds):
-            changed = False
-            for start in range(0, width, group_size):
-                size, number = min(group_size, width - start), start // group_size
-                upper = inverse_roots[number]
+    offs = codes[first:last] - rows[first:last]
+    slopes = np.zeros((last - first, width), np.float64)  # H e
+    for j in range(width):
+        for row in range(first, last):
+            _add(slopes[row - first], curvature[owner[row], j], offs[row - first, j])
+    changing = np.ones(last - first, np.bool_)
+    for _ in range(rounds):
+        changed = np.zeros(last - first, np.bool_)
+        for start in range(0, width, group_size):
+            size, number = min(group_size, width - start), start // group_size
+            for row in range(first, last):
+                if not changing[row - first]:
+                    continue
+                off, slope = offs[row - first], slopes[row - first]
+                h, upper = curvature[owner[row]], local[owner[row], number]
                 # the group's own error would best be e - H_gg^-1 (H e)_g, H_gg^-1 = U^T U
                 for j in range(size):
                     back = 0.0
@@ -197,14 +209,14 @@ def _descend(rows, curvature, local, owner, group_size, levels, first, last, rou
                     trial[j] = x / upper[j, j]
                     now += trial[j] * trial[j]
                 if gain < now * (1 - 1e-5):
-                    changed = True
+                    changed[row - first] = True
                     sets[row, number] = winner
                     for j in range(size):
                         step = np.float64(code[j]) - codes[row, start + j]
                         if step != 0:
                             codes[row, start + j] = code[j]
                             off[start + j] += step
-                            for k in range(width):
-                                slope[k] += h[start + j, k] * step
-            if not changed:
-                break
+                            _add(slope, h[start + j], step)
+        changing = changed
+        if not changing.any():
+            break

@@ -1,0 +1,43 @@
+"""Time and memory of calibration: python benchmarks/calibrate.py [OVERRIDES]
+
+Overrides are those of run.py; without any, ResNet-18 at 224 x 224 pixels. Images are decoded before the clock
+starts; all forward passes are inside. "passes" counts in forward passes of the float network over the same
+images; memory is the process's peak so far (Linux), the networks and the images included.
+"""
+
+import resource
+import sys
+import time
+from dataclasses import replace
+
+from swis.config import Calibrate, load
+from swis.data import loader
+from swis.evaluate import predict
+from swis.memory import keep_freed_memory
+from swis.study import formats, prepare
+
+DEFAULT = ["model=resnet18", "model.input_size=[1,224,224]"]
+
+
+def main(overrides: list[str]) -> None:
+    """Measure and print the table."""
+    keep_freed_memory()  # as run.py does
+    fixed = ["methods=[swis,uniform]", "calibrate=output_aware", "results_dir=outputs/benchmark"]
+    study = prepare(load([*(overrides or DEFAULT), *fixed]))
+    images = list(loader(study.calibration, study.config.batch_size, study.config.data.workers))
+    passes = predict(study.network.module, images, study.device, "float").seconds
+    print(f"{study.config.model.label}, {len(study.calibration)} images: {passes:.1f} s per float pass")
+    print(f"{'method':10}{'calibrate':>16}{'seconds':>10}{'passes':>9}{'GB':>7}")
+    for form in list(formats(study.config))[2:]:
+        for kind in (Calibrate.stats, Calibrate.output_aware):
+            case = replace(study, config=replace(study.config, calibrate=kind))
+            _ = case.ranges  # of the activations, found before the clock starts
+            start = time.perf_counter()
+            case.calibrated(form, None, study.config.activation_bits)
+            seconds = time.perf_counter() - start
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+            print(f"{form.method:10}{kind:>16}{seconds:10.1f}{seconds / passes:9.1f}{peak:7.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
