@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from swis.workload import Layer
+
+SKIPPING = ("bits", "significances", "columns")
 
 
 def dot_product_steps(layer: Layer, filters: int, columns: int, lanes: int) -> int:
@@ -31,3 +35,41 @@ def stripes_cycles(layer: Layer, filters: int, columns: int, lanes: int, weight_
     258048
     """
     return dot_product_steps(layer, filters, columns, lanes) * weight_bits
+
+
+def skipped_cycles(
+    codes: np.ndarray, layer: Layer, filters: int, columns: int, lanes: int, skipping: str
+) -> int:
+    """Return the compute cycles of an array as in ``dot_product_steps`` that passes over weight bits of zero.
+
+    ``codes`` int [out_channels, in_channels / groups, kernel_h, kernel_w], sign-magnitude. All filters and
+    lanes of a step wait for the slowest. A step takes, by what is skipped: "bits" (as Pragmatic does), the
+    most ones of any magnitude; "significances" (Bitlet), the most ones that the lanes of a unit have at any
+    significance; "columns" (BitWave), the most significances at which a lane of a unit has a one. Raises
+    ``ValueError`` for another kind of skipping and for codes of another shape.
+
+    >>> codes = np.array([1, 1, 2, 127, 0, 0, 0, 0]).reshape(1, 8, 1, 1)
+    >>> layer = Layer("fc", 8, 1, 1, 1, 1, 1, 1, 1)
+    >>> [skipped_cycles(codes, layer, 1, 1, 4, kind) for kind in SKIPPING]
+    [7, 3, 7]
+    """
+    if skipping not in SKIPPING:
+        raise ValueError(f"skipping is one of {SKIPPING}, not {skipping!r}")
+    shape = (layer.out_channels, layer.in_channels // layer.groups, layer.kernel_h, layer.kernel_w)
+    if codes.shape != shape:
+        raise ValueError(f"layer {layer.name} has weights {shape}, codes are {codes.shape}")
+    magnitudes = np.abs(codes.astype(np.int16)).reshape(*shape[:2], -1)
+    if magnitudes.shape[2] <= magnitudes.shape[1]:
+        magnitudes = magnitudes.transpose(0, 2, 1)
+    magnitudes = np.pad(magnitudes, ((0, 0), (0, 0), (0, -magnitudes.shape[2] % lanes)))
+    steps = magnitudes.reshape(len(codes), -1, lanes)
+    if skipping == "bits":
+        pace = np.bitwise_count(steps).max(2)
+    elif skipping == "columns":
+        pace = np.bitwise_count(np.bitwise_or.reduce(steps, axis=2))
+    else:
+        ones = [(steps >> significance & 1).sum(2) for significance in range(8)]
+        pace = np.maximum.reduce(ones)
+    each = pace.reshape(layer.groups, -1, pace.shape[1])
+    slowest = np.maximum.reduceat(each, range(0, each.shape[1], filters), axis=1)
+    return int(slowest.sum(dtype=np.int64)) * -(-layer.out_w // columns) * layer.out_h

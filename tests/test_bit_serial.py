@@ -1,10 +1,11 @@
 """Bit-serial arrays against BitSim."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import scalesim_layer
 
-from swis.bit_serial import dot_product_steps, stripes_cycles
+from swis.bit_serial import SKIPPING, dot_product_steps, skipped_cycles, stripes_cycles
 from swis.workload import Layer
 
 
@@ -39,3 +40,53 @@ def test_steps_by_hand(groups):
                     else:
                         steps += 4 * len(range(0, 6 // groups, lanes))
     assert dot_product_steps(layer, filters, columns, lanes) == steps
+
+
+def random_codes(layer: Layer, largest: int = 127) -> np.ndarray:
+    shape = (layer.out_channels, layer.in_channels // layer.groups, layer.kernel_h, layer.kernel_w)
+    return np.random.default_rng(0).integers(-largest, largest + 1, shape)
+
+
+def pace_by_hand(unit: list[list[int]], skipping: str) -> int:
+    """What one unit's lanes take, from the bits of their magnitudes as text."""
+    bits = [f"{abs(code):08b}" for code in unit]
+    if skipping == "bits":
+        return max(text.count("1") for text in bits)
+    at_significance = ["".join(column).count("1") for column in zip(*bits, strict=True)]
+    return max(at_significance) if skipping == "significances" else sum(ones > 0 for ones in at_significance)
+
+
+@pytest.mark.parametrize("skipping", SKIPPING)
+@pytest.mark.parametrize("groups, kernel", [(1, 2), (2, 2), (6, 3), (1, 1)])
+def test_cycles_with_skipping_by_hand(skipping, groups, kernel):
+    layer = Layer("conv", 6, 12, kernel, kernel, 8, 8, 5, 7, groups)
+    codes, filters, columns, lanes = random_codes(layer, 15), 5, 4, 4
+    channels, taps, cycles = 6 // groups, kernel * kernel, 0
+    for first in range(0, 12, 12 // groups):
+        mine = range(first, first + 12 // groups)
+        for tile in range(0, len(mine), filters):
+            rows = codes[list(mine[tile : tile + filters])].reshape(-1, channels, taps)
+            series = rows.transpose(1, 0, 2) if taps > channels else rows.transpose(2, 0, 1)
+            for terms in series:
+                for lane in range(0, terms.shape[1], lanes):
+                    cycles += max(pace_by_hand(unit, skipping) for unit in terms[:, lane : lane + lanes])
+    found = skipped_cycles(codes, layer, filters, columns, lanes, skipping)
+    assert found == cycles * 5 * 2
+
+
+@pytest.mark.parametrize("skipping", SKIPPING)
+def test_skipping_takes_as_long_as_stripes_where_every_bit_is_one(skipping):
+    layer = Layer("conv", 16, 24, 3, 3, 8, 8, 6, 6)
+    bits = 8 if skipping == "significances" else 7  # lanes' ones, or bits
+    full = skipped_cycles(np.full_like(random_codes(layer), -127), layer, 8, 4, 8, skipping)
+    assert full == stripes_cycles(layer, 8, 4, 8, bits)
+    assert skipped_cycles(random_codes(layer), layer, 8, 4, 8, skipping) <= full
+    assert skipped_cycles(np.zeros_like(random_codes(layer)), layer, 8, 4, 8, skipping) == 0
+
+
+def test_what_is_no_skipping_and_no_weights_of_the_layer_is_refused():
+    layer = Layer("conv", 16, 24, 3, 3, 8, 8, 6, 6)
+    with pytest.raises(ValueError, match="skipping is one of"):
+        skipped_cycles(random_codes(layer), layer, 8, 4, 8, "zeros")
+    with pytest.raises(ValueError, match="has weights"):
+        skipped_cycles(random_codes(layer)[:, :3], layer, 8, 4, 8, "bits")
