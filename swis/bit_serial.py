@@ -1,46 +1,39 @@
-"""Steps and cycles of an array of dot-product units that take their operands bit by bit."""
+"""Arrays of dot-product units that take weights bit by bit, or only those of their bits that are one."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from swis.tiling import Work
 from swis.workload import Layer
 
 SKIPPING = ("bits", "significances", "columns")
 
 
-def dot_product_steps(layer: Layer, filters: int, columns: int, lanes: int) -> int:
-    """Return how often an array of ``filters`` x ``columns`` units starts a dot product of ``lanes`` terms.
+def stripes_work(layer: Layer, filters: int, columns: int, lanes: int, weight_bits: int) -> Work:
+    """Return the work of an array of ``filters`` x ``columns`` units that spend a cycle on every weight bit.
 
-    A unit computes one output pixel of one filter, its neighbours those of other filters and of other pixels
-    of the same row. Terms are taken from the channels at one kernel position, or, where the kernel has more
-    positions than there are channels, from one channel's kernel. Every row, every filter's rest and every
-    channel's rest costs a whole step. A depthwise layer occupies one filter's units alone.
+    It is BitSim's model of Stripes, with the weights, not the activations, as the serial operand. A unit
+    computes one output pixel of one filter, its neighbours those of other filters and of other pixels of the
+    same row. In a step it takes ``lanes`` terms of a dot product, from the channels at one kernel position
+    or, where the kernel has more positions than there are channels, from one channel's kernel. Every row,
+    every filter's rest and every channel's rest costs a whole step. A depthwise layer occupies one filter's
+    units alone.
 
-    >>> dot_product_steps(Layer("conv", 64, 64, 3, 3, 56, 56, 56, 56), 32, 16, 8)
-    32256
+    >>> layer = Layer("conv", 64, 64, 3, 3, 56, 56, 56, 56)
+    >>> stripes_work(layer, 32, 16, 8, weight_bits=8).cycles(layer)
+    258048
     """
     channels, taps = layer.in_channels // layer.groups, layer.kernel_h * layer.kernel_w
     terms = -(-taps // lanes) * channels if taps > channels else -(-channels // lanes) * taps
-    across = -(-(layer.out_channels // layer.groups) // filters)
-    return terms * layer.groups * across * -(-layer.out_w // columns) * layer.out_h
+    across = layer.groups * -(-(layer.out_channels // layer.groups) // filters)
+    return Work(filters, columns, lanes, steps=terms * across * weight_bits, by_row=True)
 
 
-def stripes_cycles(layer: Layer, filters: int, columns: int, lanes: int, weight_bits: int) -> int:
-    """Return the compute cycles of a weight-serial array that spends a cycle on every weight bit.
-
-    It is BitSim's model of Stripes, with the weights, not the activations, as the serial operand.
-
-    >>> stripes_cycles(Layer("conv", 64, 64, 3, 3, 56, 56, 56, 56), 32, 16, 8, 8)
-    258048
-    """
-    return dot_product_steps(layer, filters, columns, lanes) * weight_bits
-
-
-def skipped_cycles(
+def skipping_work(
     codes: np.ndarray, layer: Layer, filters: int, columns: int, lanes: int, skipping: str
-) -> int:
-    """Return the compute cycles of an array as in ``dot_product_steps`` that passes over weight bits of zero.
+) -> Work:
+    """Return the work of an array as in ``stripes_work`` that passes over weight bits of zero.
 
     ``codes`` int [out_channels, in_channels / groups, kernel_h, kernel_w], sign-magnitude. All filters and
     lanes of a step wait for the slowest. A step takes, by what is skipped: "bits" (as Pragmatic does), the
@@ -50,7 +43,7 @@ def skipped_cycles(
 
     >>> codes = np.array([1, 1, 2, 127, 0, 0, 0, 0]).reshape(1, 8, 1, 1)
     >>> layer = Layer("fc", 8, 1, 1, 1, 1, 1, 1, 1)
-    >>> [skipped_cycles(codes, layer, 1, 1, 4, kind) for kind in SKIPPING]
+    >>> [skipping_work(codes, layer, 1, 1, 4, kind).steps for kind in SKIPPING]
     [7, 3, 7]
     """
     if skipping not in SKIPPING:
@@ -72,4 +65,4 @@ def skipped_cycles(
         pace = np.maximum.reduce(ones)
     each = pace.reshape(layer.groups, -1, pace.shape[1])
     slowest = np.maximum.reduceat(each, range(0, each.shape[1], filters), axis=1)
-    return int(slowest.sum(dtype=np.int64)) * -(-layer.out_w // columns) * layer.out_h
+    return Work(filters, columns, lanes, steps=int(slowest.sum(dtype=np.int64)), by_row=True)

@@ -14,6 +14,7 @@ from itertools import permutations
 import numpy as np
 
 from swis.errors import InputError
+from swis.tiling import powers, traffic
 from swis.workload import Layer
 
 LOOPS = ("OW", "OH", "IC", "OC")
@@ -122,17 +123,9 @@ class FusionModel:
         """Return the tile sizes to try, [4, tiles]; columns and rows of pixels are cut alike."""
         width, height, channels, filters = self._limits
         step = 1 if self.im2col else self.array.columns
-
-        def powers(limit: int) -> range:
-            return range((limit - 1).bit_length() + 1)
-
+        sides, depths, parts = powers(max(width, height)), powers(channels), powers(filters, step)
         return np.array(
-            [
-                (min(1 << o, width), min(1 << o, height), min(1 << i, channels), min(step << f, filters))
-                for o in powers(max(width, height))
-                for i in powers(channels)
-                for f in powers(-(-filters // step))
-            ]
+            [(min(o, width), min(o, height), i, f) for o in sides for i in depths for f in parts]
         ).T
 
     def _tile_bits(self, tiles: np.ndarray) -> dict[str, np.ndarray]:
@@ -174,19 +167,13 @@ class FusionModel:
         order: tuple[str, ...],
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return stalls, bits read and bits written for tiles of so many ``tile_bits``, [tiles] each."""
-        traffic, held = {}, {}
-        for name, room in self._half_srams().items():
-            bits = kept = tile_bits[name]
-            reused = np.ones(counts.shape[1], bool)  # all that the loops so far touch lies in the SRAM
-            for loop in reversed(order):
-                moves = loop in _MOVES[name]
-                bits = np.where(~reused | moves, bits * counts[LOOPS.index(loop)], bits)
-                if moves:
-                    reused = reused & (bits <= room)
-                    kept = np.where(reused, bits, kept)
-            traffic[name], held[name] = bits, kept
-
-        read, written = sum(traffic.values()), traffic["outputs"]
+        room = self._half_srams()
+        counts = dict(zip(LOOPS, counts, strict=True))
+        moved = {
+            name: traffic(counts, bits, room[name], order, _MOVES[name]) for name, bits in tile_bits.items()
+        }
+        total, held = ({name: pair[which] for name, pair in moved.items()} for which in (0, 1))
+        read, written = sum(total.values()), total["outputs"]
         first, last = sum(held.values()), held["outputs"]
         bus = self.array.dram_bits_per_cycle
         middle = -(-(read + written - first - last) // bus)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from swis.tiling import Work
 from swis.workload import Layer
 
 
@@ -29,26 +30,41 @@ def fold_cycles(groups: int, shifts: np.ndarray, rows: int, columns: int, shifts
     return groups * int(-(-shifts.max() // shifts_per_cycle)) + rows + columns - 2
 
 
-def layer_cycles(
-    layer: Layer, shifts: np.ndarray, group_size: int, rows: int, columns: int, shifts_per_cycle: int
-) -> int:
-    """Return the compute cycles of a layer, one fold after another.
+def layer_work(
+    layer: Layer,
+    shifts: np.ndarray,
+    group_size: int,
+    rows: int,
+    columns: int,
+    shifts_per_cycle: int,
+    side_by_side: bool = False,
+) -> Work:
+    """Return the work of a layer, one fold after another.
 
     ``shifts`` [out_channels] are those of the filters in the order they occupy the rows; a fold has ``rows``
     of one convolution group and ``columns`` output pixels. With groups of one weight and one shift it is the
-    output-stationary ``swis.systolic.systolic_cycles``. Raises ``ValueError`` for another number of filters.
+    output-stationary ``swis.systolic.systolic_work``. With ``side_by_side`` the rows hold filters of as many
+    whole groups of a convolution as fit, such as ``rows`` channels of a depthwise layer, each fed with
+    activations of its own. Raises ``ValueError`` for another number of filters.
 
-    >>> layer = Layer("conv", 64, 64, 3, 3, 56, 56, 56, 56)
-    >>> layer_cycles(layer, np.full(64, 2), group_size=4, rows=8, columns=8, shifts_per_cycle=1)
-    947072
+    >>> layer = Layer("dw", 64, 64, 3, 3, 56, 56, 56, 56, groups=64)
+    >>> [layer_work(layer, np.full(64, 2), 4, 8, 8, 1, side).cycles(layer) for side in (False, True)]
+    [501760, 62720]
     """
     if shifts.shape != (layer.out_channels,):
         raise ValueError(f"layer {layer.name} has {layer.out_channels} filters, shifts are {shifts.shape}")
-    groups = -(-layer.filter_weights // group_size)
-    each = shifts.reshape(layer.groups, -1)
-    most = np.maximum.reduceat(each, range(0, each.shape[1], rows), axis=1)
-    steps = int((-(-most // shifts_per_cycle)).sum())
-    return -(-layer.pixels // columns) * (groups * steps + most.size * (rows + columns - 2))
+    groups, each = -(-layer.filter_weights // group_size), layer.out_channels // layer.groups
+    bundle = max(min(rows // each, layer.groups), 1) if side_by_side else 1
+    together = bundle * each  # filters that share no fold with others
+    starts = [
+        start
+        for first in range(0, layer.out_channels, together)
+        for start in range(first, min(first + together, layer.out_channels), rows)
+    ]
+    most = np.maximum.reduceat(shifts, starts)
+    steps = groups * int((-(-most // shifts_per_cycle)).sum())
+    restart = len(starts) * (rows + columns - 2)
+    return Work(rows, columns, group_size, steps, restart, bundle=bundle)
 
 
 @dataclass

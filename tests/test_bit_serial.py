@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from conftest import scalesim_layer
 
-from swis.bit_serial import SKIPPING, dot_product_steps, skipped_cycles, stripes_cycles
+from swis.bit_serial import SKIPPING, skipping_work, stripes_work
 from swis.workload import Layer
 
 
@@ -22,7 +22,8 @@ def layers(shared) -> dict[tuple[str, str], Layer]:
 def test_bitsim_stripes_cycles_on_every_row(shared, layers):
     table = pd.read_csv(shared / "golden" / "bitsim_stripes.csv")
     for net, height, width, lanes, bits, name, cycles, _ in table.itertuples(index=False):
-        assert stripes_cycles(layers[net, name], height, width, lanes, bits) == cycles, (net, name)
+        layer = layers[net, name]
+        assert stripes_work(layer, height, width, lanes, bits).cycles(layer) == cycles, (net, name)
     assert len(table) > 1000
 
 
@@ -39,7 +40,7 @@ def test_steps_by_hand(groups):
                         steps += (6 // groups) * len(range(0, 4, lanes))
                     else:
                         steps += 4 * len(range(0, 6 // groups, lanes))
-    assert dot_product_steps(layer, filters, columns, lanes) == steps
+    assert stripes_work(layer, filters, columns, lanes, 1).cycles(layer) == steps
 
 
 def random_codes(layer: Layer, largest: int = 127) -> np.ndarray:
@@ -70,7 +71,7 @@ def test_cycles_with_skipping_by_hand(skipping, groups, kernel):
             for terms in series:
                 for lane in range(0, terms.shape[1], lanes):
                     cycles += max(pace_by_hand(unit, skipping) for unit in terms[:, lane : lane + lanes])
-    found = skipped_cycles(codes, layer, filters, columns, lanes, skipping)
+    found = skipping_work(codes, layer, filters, columns, lanes, skipping).cycles(layer)
     assert found == cycles * 5 * 2
 
 
@@ -78,15 +79,15 @@ def test_cycles_with_skipping_by_hand(skipping, groups, kernel):
 def test_skipping_takes_as_long_as_stripes_where_every_bit_is_one(skipping):
     layer = Layer("conv", 16, 24, 3, 3, 8, 8, 6, 6)
     bits = 8 if skipping == "significances" else 7  # lanes' ones, or bits
-    full = skipped_cycles(np.full_like(random_codes(layer), -127), layer, 8, 4, 8, skipping)
-    assert full == stripes_cycles(layer, 8, 4, 8, bits)
-    assert skipped_cycles(random_codes(layer), layer, 8, 4, 8, skipping) <= full
-    assert skipped_cycles(np.zeros_like(random_codes(layer)), layer, 8, 4, 8, skipping) == 0
+    full = skipping_work(np.full_like(random_codes(layer), -127), layer, 8, 4, 8, skipping)
+    assert full == stripes_work(layer, 8, 4, 8, bits)
+    assert skipping_work(random_codes(layer), layer, 8, 4, 8, skipping).steps <= full.steps
+    assert skipping_work(np.zeros_like(random_codes(layer)), layer, 8, 4, 8, skipping).steps == 0
 
 
 def test_what_is_no_skipping_and_no_weights_of_the_layer_is_refused():
     layer = Layer("conv", 16, 24, 3, 3, 8, 8, 6, 6)
     with pytest.raises(ValueError, match="skipping is one of"):
-        skipped_cycles(random_codes(layer), layer, 8, 4, 8, "zeros")
+        skipping_work(random_codes(layer), layer, 8, 4, 8, "zeros")
     with pytest.raises(ValueError, match="has weights"):
-        skipped_cycles(random_codes(layer)[:, :3], layer, 8, 4, 8, "bits")
+        skipping_work(random_codes(layer)[:, :3], layer, 8, 4, 8, "bits")

@@ -6,8 +6,8 @@ import torch
 from torch.nn.functional import conv2d, unfold
 
 from swis.decompose import decompose, to_filters
-from swis.pe_array import fold_cycles, layer_cycles, simulate_fold
-from swis.systolic import systolic_cycles
+from swis.pe_array import fold_cycles, layer_work, simulate_fold
+from swis.systolic import systolic_work
 from swis.workload import Layer
 
 
@@ -74,7 +74,7 @@ LAYERS = [
 def test_a_weight_and_a_shift_at_a_time_it_is_the_systolic_array(layer):
     ones = np.ones(layer.out_channels, int)
     # the filters of an output-stationary systolic array are its columns
-    assert layer_cycles(layer, ones, 1, 8, 6, 1) == systolic_cycles(layer, 6, 8, "os")
+    assert layer_work(layer, ones, 1, 8, 6, 1).cycles(layer) == systolic_work(layer, 6, 8, "os").cycles(layer)
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
@@ -87,20 +87,34 @@ def test_a_layer_is_the_sum_of_its_folds(layer, shifts_per_cycle):
         for row in range(first, first + each, 8):
             part = shifts[row : min(row + 8, first + each)]
             total += -(-layer.pixels // 6) * fold_cycles(groups, part, 8, 6, shifts_per_cycle)
-    assert layer_cycles(layer, shifts, 4, 8, 6, shifts_per_cycle) == total
+    assert layer_work(layer, shifts, 4, 8, 6, shifts_per_cycle).cycles(layer) == total
 
 
 def test_more_shifts_never_take_fewer_cycles_and_order_matters():
     layer, generator = LAYERS[0], np.random.default_rng(0)
     shifts = generator.integers(1, 5, 24)
-    cycles = layer_cycles(layer, shifts, 4, 8, 8, 1)
-    assert layer_cycles(layer, np.sort(shifts), 4, 8, 8, 1) < cycles
+    cycles = layer_work(layer, shifts, 4, 8, 8, 1).cycles(layer)
+    assert layer_work(layer, np.sort(shifts), 4, 8, 8, 1).cycles(layer) < cycles
     for filter_ in range(24):
         more = shifts.copy()
         more[filter_] += 1
-        assert layer_cycles(layer, more, 4, 8, 8, 1) >= cycles
+        assert layer_work(layer, more, 4, 8, 8, 1).cycles(layer) >= cycles
 
 
 def test_shifts_of_other_filters_are_refused():
     with pytest.raises(ValueError, match="has 24 filters"):
-        layer_cycles(LAYERS[0], np.ones(23, int), 4, 8, 8, 1)
+        layer_work(LAYERS[0], np.ones(23, int), 4, 8, 8, 1)
+
+
+@pytest.mark.parametrize(("groups", "filters"), [(20, 1), (20, 3), (3, 2), (2, 12)])
+def test_groups_side_by_side_wait_for_each_other_and_for_no_more(groups, filters):
+    layer = Layer("conv", groups, groups * filters, 3, 3, 9, 9, 7, 7, groups=groups)
+    shifts = np.random.default_rng(0).integers(1, 5, layer.out_channels)
+    work = layer_work(layer, shifts, 4, 8, 6, 1, side_by_side=True)
+    total, bundle = 0, max(8 // filters, 1)
+    for group in range(0, groups, bundle):
+        mine = shifts[filters * group : filters * (group + bundle)]
+        for row in range(0, len(mine), 8):
+            total += -(-49 // 6) * fold_cycles(3, mine[row : row + 8], 8, 6, 1)
+    assert work.cycles(layer) == total
+    assert work.cycles(layer) <= layer_work(layer, shifts, 4, 8, 6, 1).cycles(layer)

@@ -30,7 +30,8 @@ errors files memory config quantizer simd lanes search fit joint decompose metri
 schedule apply losses fold rewrite activations data models codec packed_layer packed compare
 ablation evaluate train
 records planning walk moments refit output_aware lockstep calibrate reconstruct checks study
-packed_study report storage figures workload systolic bit_serial bitfusion pe_array experiment
+packed_study report storage figures workload tiling systolic bit_serial bitfusion
+pe_array offchip experiment
 """
 FLOW = _ORDER.split()
 

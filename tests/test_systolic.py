@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from conftest import scalesim_layer
 
-from swis.systolic import DATAFLOWS, systolic_cycles
+from swis.systolic import DATAFLOWS, systolic_work
 from swis.workload import Layer
 
 
@@ -15,7 +15,7 @@ def test_scalesim_3_0_0_cycles_on_every_row(shared):
         layer = scalesim_layer(row)
         rows, columns = map(int, row.array.split("x"))
         assert layer.macs == row.macs_per_repeat
-        assert systolic_cycles(layer, rows, columns, row.dataflow) - 1 == row.total_cycles, row
+        assert systolic_work(layer, rows, columns, row.dataflow).cycles(layer) - 1 == row.total_cycles, row
     assert len(table) > 100
 
 
@@ -23,7 +23,9 @@ def test_scalesim_3_0_0_cycles_on_every_row(shared):
 def test_a_depthwise_layer_is_one_layer_per_channel(dataflow):
     together = Layer("dw", 32, 32, 3, 3, 14, 14, 14, 14, groups=32)
     alone = Layer("dw", 1, 1, 3, 3, 14, 14, 14, 14)
-    assert systolic_cycles(together, 8, 8, dataflow) == 32 * systolic_cycles(alone, 8, 8, dataflow)
+    assert systolic_work(together, 8, 8, dataflow).cycles(together) == 32 * systolic_work(
+        alone, 8, 8, dataflow
+    ).cycles(alone)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 3), (4, 5)])
@@ -35,9 +37,9 @@ def test_one_output_stationary_fold_by_hand(rows, columns):
         for column in range(columns):
             for product in range(layer.filter_weights):
                 last = max(last, row + column + product)
-    assert systolic_cycles(layer, rows, columns, "os") == last + 1
+    assert systolic_work(layer, rows, columns, "os").cycles(layer) == last + 1
 
 
 def test_other_dataflows_are_refused():
     with pytest.raises(ValueError, match="'is'"):
-        systolic_cycles(Layer("fc", 4, 4, 1, 1, 1, 1, 1, 1), 8, 8, "is")
+        systolic_work(Layer("fc", 4, 4, 1, 1, 1, 1, 1, 1), 8, 8, "is")

@@ -1,0 +1,205 @@
+"""A layer on an array behind three SRAMs and a DRAM: tiles, loop order, traffic and stalls (reconstructed).
+
+A tile is a number of output pixels, input channels and filters. The weight, input and output SRAMs are
+double buffered: a tile has half of each. Sums over all input channels of a tile stay in the array; where
+channels are tiled, partial sums go to the output SRAM, and to the DRAM and back if that does not hold them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+
+from swis.errors import InputError
+from swis.tiling import Work, powers, traffic
+from swis.workload import Layer
+
+LOOPS = ("pixel", "channel", "filter")
+# Which loops change the tile of an operand.
+_MOVES = {
+    "weight": ("channel", "filter"),
+    "input": ("pixel", "channel"),
+    "output": ("pixel", "filter"),
+}
+_SUM_BITS = 32
+
+
+@dataclass(frozen=True)
+class Memory:
+    """SRAM sizes in bytes and the DRAM's bits per cycle of the array; None: a DRAM that never stalls it."""
+
+    weight_sram_bytes: int = 64 * 1024
+    input_sram_bytes: int = 32 * 1024
+    output_sram_bytes: int = 16 * 1024
+    dram_bits_per_cycle: int | None = 64
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and value < 1:
+                raise InputError(f"{name} must be at least 1, not {value}")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Cycles and DRAM traffic of a layer, and its tile of [out_h, out_w, channels, filters] in loop order."""
+
+    tile: tuple[int, int, int, int]
+    order: tuple[str, ...]
+    compute_cycles: int
+    stall_cycles: int
+    weight_read_bits: int
+    input_read_bits: int
+    sum_read_bits: int
+    output_write_bits: int
+
+    @property
+    def cycles(self) -> int:
+        return self.compute_cycles + self.stall_cycles
+
+    @property
+    def dram_bits(self) -> int:
+        return self.weight_read_bits + self.input_read_bits + self.sum_read_bits + self.output_write_bits
+
+
+def best_run(layer: Layer, work: Work, memory: Memory, weight_bits: int, activation_bits: int = 8) -> Run:
+    """Return the run of fewest cycles, then of least DRAM traffic, over loop orders and tiles that fit.
+
+    ``weight_bits`` are stored for the whole layer, ``activation_bits`` for an activation; a partial sum has
+    32. Tiles are powers of two, times ``rows`` for filters and ``lanes`` for channels. Of equal runs the
+    first is taken. Raises ``InputError`` if not even the smallest tile fits.
+
+    >>> layer = Layer("fc", 512, 1000, 1, 1, 1, 1, 1, 1)
+    >>> run = best_run(layer, Work(8, 8, 4, steps=32000), Memory(), 8 * layer.weights)
+    >>> run.compute_cycles, run.dram_bits - 8 * layer.weights
+    (32000, 12096)
+    """
+    tiles = _Tiles.of(layer, work)
+    room = {name: 4 * getattr(memory, f"{name}_sram_bytes") for name in _MOVES}  # bits of a half
+    bits = tiles.bits(weight_bits, activation_bits)
+    for name in _MOVES:
+        fits = bits[name] <= room[name]
+        if not fits.any():
+            raise InputError(
+                f"layer {layer.name}: {name}_sram_bytes={room[name] // 4} holds no tile of "
+                f"{-(-int(bits[name].min()) // 8)} bytes twice"
+            )
+        tiles, bits = tiles.where(fits), {name: each[fits] for name, each in bits.items()}
+    counts = tiles.counts
+    compute = tiles.pixel_folds() * (work.steps + counts["channel"] * work.restart)
+    compute += counts["pixel"] * work.load
+    runs = []
+    for order in permutations(LOOPS):
+        parts = tiles.moved(bits, room, order, weight_bits, activation_bits)
+        total = sum(parts)
+        stalls = np.zeros_like(compute)
+        if memory.dram_bits_per_cycle is not None:
+            first, last = bits["weight"] + bits["input"], tiles.values() * activation_bits
+            middle = np.maximum(total - first - last, 0)
+            first, middle, last = (-(-part // memory.dram_bits_per_cycle) for part in (first, middle, last))
+            stalls = first + np.maximum(middle - compute, 0) + last
+        at = int(np.lexsort((total, compute + stalls))[0])
+        found = (int(values[at]) for values in (compute, stalls, *parts))
+        runs.append(Run(tiles.at(at), order, *found))
+    return min(runs, key=lambda run: (run.cycles, run.dram_bits))
+
+
+@dataclass(frozen=True)
+class _Tiles:
+    """Tile sizes to choose from, [tilings] each; ``bundles`` of ``width`` groups of a convolution."""
+
+    layer: Layer
+    work: Work
+    high: np.ndarray
+    wide: np.ndarray
+    depth: np.ndarray
+    filters: np.ndarray
+
+    @classmethod
+    def of(cls, layer: Layer, work: Work) -> _Tiles:
+        channels, filters = layer.in_channels // layer.groups, layer.out_channels // layer.groups
+        # groups of weights reach over taps where they do not divide the channels
+        depths = [channels] if channels % work.lanes else powers(channels, work.lanes)
+        sides, parts = powers(max(layer.out_h, layer.out_w)), powers(filters, work.rows)
+        sizes = [
+            (min(o, layer.out_h), min(o, layer.out_w), i, f) for o in sides for i in depths for f in parts
+        ]
+        return cls(layer, work, *np.array(sizes).T)
+
+    def where(self, chosen: np.ndarray) -> _Tiles:
+        sizes = (values[chosen] for values in (self.high, self.wide, self.depth, self.filters))
+        return _Tiles(self.layer, self.work, *sizes)
+
+    def at(self, index: int) -> tuple[int, int, int, int]:
+        return tuple(int(values[index]) for values in (self.high, self.wide, self.depth, self.filters))
+
+    @property
+    def width(self) -> int:
+        """Groups of a convolution that are worked on side by side."""
+        return min(self.work.bundle, self.layer.groups)
+
+    @property
+    def counts(self) -> dict[str, np.ndarray]:
+        layer = self.layer
+        return {
+            "pixel": -(-layer.out_h // self.high) * -(-layer.out_w // self.wide),
+            "channel": -(-layer.in_channels // layer.groups // self.depth),
+            "filter": -(-layer.out_channels // layer.groups // self.filters),
+        }
+
+    def values(self) -> np.ndarray:
+        """Return the outputs of a tile."""
+        return self.width * self.high * self.wide * self.filters
+
+    def bits(self, weight_bits: int, activation_bits: int) -> dict[str, np.ndarray]:
+        """Return the bits of a tile in each SRAM."""
+        layer = self.layer
+        share = self.width * self.filters * self.depth * layer.kernel_h * layer.kernel_w
+        rows = np.minimum((self.high - 1) * layer.stride_h + layer.kernel_h, layer.in_h)
+        columns = np.minimum((self.wide - 1) * layer.stride_w + layer.kernel_w, layer.in_w)
+        sum_bits = np.where(self.counts["channel"] > 1, _SUM_BITS, activation_bits)
+        return {
+            "weight": -(-share * weight_bits // layer.weights),
+            "input": self.width * rows * columns * self.depth * activation_bits,
+            "output": self.values() * sum_bits,
+        }
+
+    def pixel_folds(self) -> np.ndarray:
+        """Return how often the array takes new output pixels, ragged tiles as they are."""
+        layer = self.layer
+        heights = ((layer.out_h // self.high, self.high), (1, layer.out_h % self.high))
+        widths = ((layer.out_w // self.wide, self.wide), (1, layer.out_w % self.wide))
+        return sum(
+            many * more * self.work.pixel_folds(high, wide) for many, high in heights for more, wide in widths
+        )
+
+    def moved(
+        self,
+        bits: dict[str, np.ndarray],
+        room: dict[str, int],
+        order: tuple[str, ...],
+        weight_bits: int,
+        activation_bits: int,
+    ) -> tuple[np.ndarray, ...]:
+        """Return bits read of weights, inputs and partial sums, and those written."""
+        layer, counts = self.layer, self.counts
+        times = {}  # how often every tile is moved
+        for name, moving in _MOVES.items():
+            total, _ = traffic(counts, bits[name], room[name], order, moving)
+            times[name] = total // (bits[name] * np.prod([counts[loop] for loop in moving], axis=0))
+        rows = _read(layer.in_h, layer.out_h, layer.kernel_h, layer.stride_h, self.high)
+        columns = _read(layer.in_w, layer.out_w, layer.kernel_w, layer.stride_w, self.wide)
+        sums = (times["output"] - 1) * layer.outputs * _SUM_BITS
+        return (
+            times["weight"] * weight_bits,
+            times["input"] * rows * columns * layer.in_channels * activation_bits,
+            sums,
+            sums + layer.outputs * activation_bits,
+        )
+
+
+def _read(inputs: int, outputs: int, kernel: int, stride: int, tile: np.ndarray) -> np.ndarray:
+    """Return the lines of inputs that tiles of outputs read along one axis, overlaps as often as they do."""
+    padding = max((outputs - 1) * stride + kernel - inputs, 0)
+    return np.maximum(outputs * stride + -(-outputs // tile) * (kernel - stride) - padding, 1)

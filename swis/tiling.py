@@ -1,0 +1,80 @@
+"""What an array does for a layer, cut into tiles, and what loops over tiles move into the SRAMs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from swis.workload import Layer
+
+
+@dataclass(frozen=True)
+class Work:
+    """Cycles of a layer on an array of ``rows`` (filters) x ``columns`` (output pixels) x ``lanes``.
+
+    For every fold of output pixels, ``columns`` of them, or of those in one row if ``by_row``: ``steps``
+    over all filters of all groups of the convolution, and ``restart`` to fill and drain, for every tile of
+    channels anew; ``load`` for every tile of pixels. ``bundle`` groups of a convolution lie side by side.
+    """
+
+    rows: int
+    columns: int
+    lanes: int
+    steps: int
+    restart: int = 0
+    load: int = 0
+    by_row: bool = False
+    bundle: int = 1
+
+    def pixel_folds(self, high: int | np.ndarray, wide: int | np.ndarray) -> int | np.ndarray:
+        """Return the folds of ``high`` x ``wide`` output pixels."""
+        return high * -(-wide // self.columns) if self.by_row else -(-high * wide // self.columns)
+
+    def cycles(self, layer: Layer) -> int:
+        """Return the compute cycles of a layer that is one tile.
+
+        >>> Work(8, 8, 4, steps=288, restart=14).cycles(Layer("conv", 64, 8, 3, 3, 6, 6, 4, 4))
+        604
+        """
+        return self.pixel_folds(layer.out_h, layer.out_w) * (self.steps + self.restart) + self.load
+
+
+def traffic(
+    counts: Mapping[str, np.ndarray],
+    tile_bits: np.ndarray,
+    room: int,
+    order: Sequence[str],
+    moving: Sequence[str],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bits of one operand that loops over tiles move in all, and those that it holds at a time.
+
+    Every loop of ``order``, outermost first, runs ``counts`` [tilings] times; ``moving`` ones change
+    the operand's tile of ``tile_bits`` [tilings]. As long as all that the inner loops touch fits in ``room``
+    bits it stays there, and a loop outside these that does not move the operand finds it again; beyond that
+    everything is fetched anew.
+
+    >>> counts = {"IC": np.array([2]), "OC": np.array([3])}
+    >>> [int(traffic(counts, np.array([8]), room, ("IC", "OC"), ("OC",))[0][0]) for room in (8, 24)]
+    [48, 24]
+    """
+    total = held = tile_bits
+    fits = np.ones(len(tile_bits), bool)
+    for loop in reversed(order):
+        moves = loop in moving
+        total = np.where(~fits | moves, total * counts[loop], total)
+        if moves:
+            fits = fits & (total <= room)
+            held = np.where(fits, total, held)
+    return total, held
+
+
+def powers(limit: int, step: int = 1) -> list[int]:
+    """Return the tile sizes to try for a loop to ``limit``: ``step`` times powers of two, and the limit.
+
+    >>> powers(10), powers(10, step=4)
+    ([1, 2, 4, 8, 10], [4, 8, 10])
+    """
+    steps = -(-limit // step)
+    return [min(step << power, limit) for power in range((steps - 1).bit_length() + 1)]

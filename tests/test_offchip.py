@@ -1,0 +1,135 @@
+"""DRAM traffic against a cache that is simulated access by access, and properties of the best run."""
+
+from collections import OrderedDict
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swis.errors import InputError
+from swis.offchip import LOOPS, Memory, best_run
+from swis.pe_array import layer_work
+from swis.tiling import Work, traffic
+from swis.workload import Layer
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.permutations(LOOPS),
+    st.tuples(*[st.integers(1, 4)] * 3),
+    st.sets(st.sampled_from(LOOPS), min_size=1, max_size=2),
+    st.integers(1, 20),
+)
+def test_traffic_is_what_a_cache_of_least_recent_use_misses(order, counts, moving, room):
+    cache, misses = OrderedDict(), 0
+    for place in product(*(range(count) for count in counts)):
+        tile = tuple(at for loop, at in zip(order, place, strict=True) if loop in moving)
+        misses += tile not in cache
+        cache[tile] = None
+        cache.move_to_end(tile)
+        if len(cache) > room:
+            cache.popitem(last=False)
+    by_loop = {loop: np.array([count]) for loop, count in zip(order, counts, strict=True)}
+    total, held = traffic(by_loop, np.array([8]), 8 * room, order, moving)
+    assert total[0] == 8 * misses
+    assert held[0] <= 8 * room
+
+
+@st.composite
+def layers(draw) -> Layer:
+    groups = draw(st.sampled_from([1, 1, 2, 12]))
+    kernel, stride = draw(st.sampled_from([(1, 1), (1, 2), (3, 1), (3, 2), (5, 1)]))
+    side = draw(st.integers(1, 30))
+    inside = (side - 1) * stride + max(kernel - draw(st.integers(0, kernel - 1)), 1)
+    channels, filters = (48 * draw(st.integers(1, 4)) for _ in range(2))
+    sides = (kernel, kernel, inside, inside, side, side)
+    return Layer("conv", channels, filters, *sides, groups, stride, stride)
+
+
+SMALL = Memory(4096, 4096, 4096, 64)
+
+
+def swis_work(layer: Layer, shifts: int = 2, side_by_side: bool = False) -> Work:
+    return layer_work(layer, np.full(layer.out_channels, shifts), 4, 8, 8, 1, side_by_side)
+
+
+def pixels_used(layer: Layer) -> int:
+    """Input pixels that some output needs, counted one by one."""
+    padding = max((layer.out_h - 1) * layer.stride_h + layer.kernel_h - layer.in_h, 0) // 2
+    used = {at * layer.stride_h + tap - padding for at in range(layer.out_h) for tap in range(layer.kernel_h)}
+    return len([line for line in used if 0 <= line < layer.in_h]) ** 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(layers(), st.booleans())
+def test_runs_move_all_there_is_and_more_memory_never_hurts(layer, side_by_side):
+    work, weight_bits = swis_work(layer, side_by_side=side_by_side), 5 * layer.weights
+    run = best_run(layer, work, SMALL, weight_bits)
+    assert run.compute_cycles >= work.cycles(layer)
+    assert run.weight_read_bits % weight_bits == 0
+    assert run.weight_read_bits >= weight_bits
+    assert run.input_read_bits >= 8 * layer.in_channels * pixels_used(layer)
+    assert run.output_write_bits - run.sum_read_bits == 8 * layer.outputs
+    parts = (run.weight_read_bits, run.input_read_bits, run.sum_read_bits, run.output_write_bits)
+    assert sum(parts) == run.dram_bits
+    assert run.cycles >= -(-run.dram_bits // 64)
+    wider = [
+        best_run(layer, work, replace(SMALL, dram_bits_per_cycle=bits), weight_bits) for bits in (16, 256)
+    ]
+    assert wider[0].cycles >= run.cycles >= wider[1].cycles
+    larger = best_run(layer, work, Memory(16384, 16384, 16384, 64), weight_bits)
+    assert larger.cycles <= run.cycles
+    fewer = best_run(layer, swis_work(layer, 1, side_by_side), SMALL, 3 * layer.weights)
+    assert fewer.cycles <= run.cycles
+
+
+@settings(max_examples=30, deadline=None)
+@given(layers())
+def test_a_dram_without_limit_never_stalls_and_large_srams_fetch_everything_once(layer):
+    work, much = swis_work(layer), Memory(2**24, 2**24, 2**24, None)
+    run = best_run(layer, work, much, 5 * layer.weights)
+    assert run.stall_cycles == 0
+    assert run.cycles == work.cycles(layer)
+    once = best_run(layer, work, replace(much, dram_bits_per_cycle=1), 5 * layer.weights)
+    assert once.weight_read_bits == 5 * layer.weights
+    assert once.sum_read_bits == 0
+    assert once.input_read_bits <= 8 * layer.inputs
+
+
+def test_a_layer_by_hand():
+    """Half of the weight SRAM holds 8 of 16 filters, half of the others all inputs and all outputs."""
+    layer = Layer("conv", 4, 16, 1, 1, 8, 8, 8, 8)
+    memory = Memory(2 * 8 * 4, 2 * 4 * 64, 2 * 16 * 64, 8)
+    run = best_run(layer, Work(8, 8, 4, steps=2), memory, 8 * layer.weights)
+    assert run.tile == (8, 8, 4, 8)
+    assert run.compute_cycles == 8 * 2
+    assert (run.weight_read_bits, run.input_read_bits, run.output_write_bits) == (8 * 64, 8 * 256, 8 * 1024)
+    # first tiles, 32 + 256 cycles, last outputs, 512; between them 32 and 512, 16 of which compute hides
+    assert run.stall_cycles == 32 + 256 + (32 + 512 - 16) + 512
+
+
+def test_channels_in_tiles_spill_partial_sums():
+    layer = Layer("fc", 1024, 8, 1, 1, 1, 64, 1, 64)
+    memory = Memory(2 * 512 * 8, 2 * 8 * 512, 2 * 8 * 4 * 8, 64)
+    run = best_run(layer, Work(8, 8, 4, steps=512), memory, 8 * layer.weights)
+    assert run.tile[2] == 512
+    # 512 sums written and read back once cost less than weights fetched for each tile of pixels
+    assert run.order[0] == "channel"
+    assert run.sum_read_bits == 512 * 32
+    assert run.output_write_bits == 512 * 32 + 512 * 8
+    assert run.weight_read_bits == 8 * layer.weights
+
+
+@pytest.mark.parametrize("name", ["weight_sram_bytes", "input_sram_bytes", "output_sram_bytes"])
+def test_an_sram_that_holds_no_tile_is_named(name):
+    layer = Layer("conv", 64, 64, 3, 3, 16, 16, 14, 14)
+    with pytest.raises(InputError, match=f"layer conv: {name}=2 holds no tile of [0-9]+ bytes twice"):
+        best_run(layer, swis_work(layer), replace(SMALL, **{name: 2}), 8 * layer.weights)
+
+
+def test_sizes_below_one_are_refused():
+    with pytest.raises(InputError, match="input_sram_bytes must be at least 1, not 0"):
+        Memory(input_sram_bytes=0)
