@@ -10,10 +10,11 @@ import sys
 import time
 from dataclasses import replace
 
-from swis.config import Calibrate, load
+from swis.config import load
 from swis.data import loader
 from swis.evaluate import predict
 from swis.memory import keep_freed_memory
+from swis.settings import Calibrate
 from swis.study import formats, prepare
 
 DEFAULT = ["model=resnet18", "model.input_size=[1,224,224]"]
@@ -31,7 +32,7 @@ def main(overrides: list[str]) -> None:
     for form in list(formats(study.config))[2:]:
         for kind in (Calibrate.stats, Calibrate.output_aware):
             case = replace(study, config=replace(study.config, calibrate=kind))
-            _ = case.ranges  # of the activations, found before the clock starts
+            _ = case.calibration_images, case.ranges  # found before the clock starts
             start = time.perf_counter()
             case.calibrated(form, None, study.config.activation_bits)
             seconds = time.perf_counter() - start

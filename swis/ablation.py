@@ -20,15 +20,16 @@ def ingredient(row: pd.Series) -> str | None:
     >>> ingredient(pd.Series({"calibrate": "stats", "config": "{}"}))
     'stats'
     """
-    if row["calibrate"] in ("none", "stats", "reconstruct"):
+    if row["calibrate"] in ("none", "stats"):
         return row["calibrate"]
-    if row["calibrate"] != "output_aware":
+    if row["calibrate"] not in ("output_aware", "reconstruct"):
         return None
     chosen = json.loads(row["config"])["calibration"]
-    searched = len(chosen["scales"]) > 1
-    if chosen["asymmetric"]:
-        return "scales" if searched else "asymmetric"
-    return None if searched else "walk"
+    places = {(False, False): "walk", (True, False): "asymmetric", (True, True): "scales"}
+    place = places.get((chosen["asymmetric"], len(chosen["scales"]) > 1))
+    if row["calibrate"] == "reconstruct":
+        return "reconstruct" if place == "scales" else None
+    return place
 
 
 def by_ingredient(rows: pd.DataFrame, column: str = "top1") -> pd.DataFrame:

@@ -28,6 +28,8 @@ _CONSTANT = 1e-10
 # A channel's gain stays within this factor: beyond it statistics match only by amplifying noise.
 _LARGEST_GAIN = 4.0
 
+KINDS = ("bias", "stats", "output_aware")
+
 
 def calibrate(
     reference: nn.Module,
@@ -45,69 +47,73 @@ def calibrate(
     "output_aware" (and weights are chosen by the Hessian walk, as ``settings`` say). Both networks start as
     the same float one; ``network`` may round its activations. ``images`` [N, C, H, W]. Layers in ``skip`` get
     the base format and matched statistics; layers that share a weight, and those that are not called, get
-    ``form`` without calibration.
+    ``form`` without calibration; those that are called again are calibrated at their first call. Raises
+    ``ValueError`` for another kind, and ``RuntimeError`` if the images decide which layers are called.
     """
-    layers, settings = weight_layers(network), settings or OutputAware()
+    if kind not in KINDS:
+        raise ValueError(f"kind is one of {KINDS}, not {kind!r}")
+    layers, originals, settings = weight_layers(network), weight_layers(reference), settings or OutputAware()
     encoded = encode_layers(network, form, skip, plans)
     uses = Counter(id(weights) for weights in encoded.values())
-    alone = {name for name, weights in encoded.items() if uses[id(weights)] == 1}
-    done = set(layers) - alone
-    for name in done:
-        layers[name].weight.data = encoded[name].weight()
+    waiting = {name for name, weights in encoded.items() if uses[id(weights)] == 1}
+    for name, layer in layers.items():
+        layer.weight.data = encoded[name].weight()
     chunks = images.split(min(_CHUNK, -(-len(images) // 2)))
     ours, theirs = Lockstep(network, chunks, copies=True), Lockstep(reference, chunks)
     with torch.no_grad(), tqdm(total=len(layers), desc=f"{form.method}: calibrating", leave=False) as bar:
         try:
             while (name := ours.enter()) is not None:
-                theirs.enter()
-                if name in done:
+                if (other := theirs.enter()) != name:
+                    raise RuntimeError(f"the networks are not alike: one is at {name}, the other at {other}")
+                if name not in waiting:
                     ours.leave()
                     theirs.leave()
                     continue
-                done.add(name)
+                waiting.remove(name)
                 layer, plain = layers[name], encoded[name]
                 if kind == "output_aware" and plain.form.method != "base":
                     inputs = [_by_image(layer, *pair) for pair in zip(ours.inputs, chunks, strict=True)]
                     wished = [_by_image(layer, *pair) for pair in zip(theirs.inputs, chunks, strict=True)]
-                    encoded[name] = output_aware(layer, plain.form, plain.plan, inputs, wished, settings)
-                layer.weight.data = encoded[name].weight()
+                    original = originals[name]
+                    encoded[name] = output_aware(original, plain.form, plain.plan, inputs, wished, settings)
+                    layer.weight.data = encoded[name].weight()
                 ours.leave()
                 theirs.leave()
-                gain, shift = matching(ours.outputs, theirs.outputs, scale=kind != "bias")
+                axis = 1 if isinstance(layer, nn.Conv2d) else -1
+                gain, shift = matching(ours.outputs, theirs.outputs, axis, scale=kind != "bias")
                 encoded[name] = _correct(layer, encoded[name], gain, shift)
+                along = (-1, 1, 1) if axis == 1 else (-1,)
                 for output in ours.outputs:
-                    output.mul_(_along_channels(gain, output)).add_(_along_channels(shift, output))
+                    output.mul_(gain.reshape(along)).add_(shift.reshape(along))
                 bar.update()
         finally:
             ours.close()
             theirs.close()
-    for name in set(layers) - done:
-        layers[name].weight.data = encoded[name].weight()
     return encoded
 
 
 def matching(
-    outputs: Sequence[Tensor], wanted: Sequence[Tensor], scale: bool = True
+    outputs: Sequence[Tensor], wanted: Sequence[Tensor], axis: int, scale: bool = True
 ) -> tuple[Tensor, Tensor]:
     """Return the gain and shift [channels] that bring outputs' mean and variance to the wanted ones.
 
-    Outputs are [N, channels, H, W] or [..., channels], of any number of images each. A channel that is
+    Outputs have their channels along ``axis``, and are of any number of images each. A channel that is
     constant in either keeps its gain; without ``scale`` all do, and only means are matched.
 
     >>> x = torch.tensor([[0.0, 1.0], [2.0, 1.0]])
-    >>> [values.tolist() for values in matching(x.split(1), [3 * x + 1])]
+    >>> [values.tolist() for values in matching(x.split(1), [3 * x + 1], axis=-1)]
     [[3.0, 1.0], [1.0, 3.0]]
     """
-    (variance, mean), (wanted_variance, wanted_mean) = _statistics(outputs), _statistics(wanted)
+    (variance, mean), (wanted_variance, wanted_mean) = _statistics(outputs, axis), _statistics(wanted, axis)
     varies = (variance > _CONSTANT * variance.max()) & (wanted_variance > _CONSTANT * wanted_variance.max())
     gain = torch.where(varies, (wanted_variance / variance).sqrt(), torch.ones_like(variance))
-    gain = gain.nan_to_num(1.0).clamp(1 / _LARGEST_GAIN, _LARGEST_GAIN) if scale else torch.ones_like(gain)
+    gain = gain.clamp(1 / _LARGEST_GAIN, _LARGEST_GAIN) if scale else torch.ones_like(gain)
     return gain.float(), (wanted_mean - gain * mean).float()
 
 
-def _statistics(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def _statistics(outputs: Sequence[Tensor], axis: int) -> tuple[Tensor, Tensor]:
     """Return the variance and mean of every channel, float64."""
-    around = (0, 2, 3) if outputs[0].ndim == 4 else tuple(range(outputs[0].ndim - 1))
+    around = [other for other in range(outputs[0].ndim) if other != axis % outputs[0].ndim]
     parts = [torch.var_mean(output, around, correction=0) for output in outputs]
     variances, means = (torch.stack(values).double() for values in zip(*parts, strict=True))
     shares = torch.tensor([output.numel() for output in outputs]).double()
@@ -123,14 +129,11 @@ def _by_image(layer: nn.Module, inputs: Tensor, images: Tensor) -> Tensor:
     return inputs
 
 
-def _along_channels(values: Tensor, like: Tensor) -> Tensor:
-    return values.reshape(-1, 1, 1) if like.ndim == 4 else values
-
-
 def _correct(layer: nn.Module, encoded: Encoded, gain: Tensor, shift: Tensor) -> Encoded:
-    """Fold gain and shift into a layer's scale and bias."""
-    encoded = replace(encoded, scale=encoded.scale * gain.reshape(-1, *[1] * (len(encoded.shape) - 1)))
-    layer.weight.data = encoded.weight()
+    """Fold gain and shift into a layer's bias and its scale, of which every channel has its own then."""
+    if torch.any(gain != 1):
+        encoded = replace(encoded, scale=encoded.scale * gain.reshape(-1, *[1] * (len(encoded.shape) - 1)))
+        layer.weight.data = encoded.weight()
     bias = shift if layer.bias is None else layer.bias * gain + shift
     layer.bias = nn.Parameter(bias.clone(), requires_grad=False)
     return encoded

@@ -21,8 +21,8 @@ from torchvision import datasets
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 from tqdm.auto import tqdm
 
-from swis.config import DataConfig
 from swis.errors import InputError
+from swis.settings import DataConfig
 
 _FASHION_FILES = {"train": "train", "test": "t10k"}
 

@@ -41,7 +41,8 @@ class Lockstep:
     def enter(self) -> str | None:
         """Take all chunks to the next layer, ``inputs`` of which are known then, and return its name.
 
-        At the end it returns None. Raises whatever the network raises.
+        At the end it returns None. Raises ``RuntimeError`` if some of them go elsewhere, and whatever the
+        network raises.
         """
         self.inputs, self.outputs = [], []
         images, self._start = self._start, []
@@ -49,12 +50,10 @@ class Lockstep:
             reached = {run.switch(chunk) for run, chunk in zip(self._runs, images, strict=True)}
         else:
             reached = {run.switch() for run in self._runs}
-        if any(run.dead for run in self._runs):
+        if all(run.dead for run in self._runs):
             return None
-        if len(reached) > 1:
-            raise RuntimeError(
-                f"layers {sorted(reached)} are reached at once: the network looks at its images"
-            )
+        if len(reached) > 1 or any(run.dead for run in self._runs):
+            raise RuntimeError("images reach different layers: the network looks at its images")
         return reached.pop()
 
     def leave(self) -> None:

@@ -21,9 +21,9 @@ from safetensors.torch import load_file, save_file
 from timm.data import create_transform, resolve_model_data_config
 from torch import Tensor, nn
 
-from swis.config import ModelConfig
 from swis.errors import InputError
 from swis.files import write_atomically
+from swis.settings import ModelConfig
 
 # What metadata of a checkpoint written by ``save_checkpoint`` says about its network's input.
 _INPUT_KEYS = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")

@@ -104,7 +104,7 @@ def patches(layer: nn.Module, inputs: Tensor, positions: Tensor) -> Tensor:
     padded = _padded(layer, inputs)
     height, width = _output_size(layer, padded)
     image = positions // (height * width)
-    taps = torch.cartesian_prod(*(torch.arange(size) for size in layer.kernel_size)).reshape(-1, 2)
+    taps = torch.cartesian_prod(*(torch.arange(size) for size in layer.kernel_size))
     row, column = (
         corner[:, None] * layer.stride[axis] + taps[:, axis] * layer.dilation[axis]
         for axis, corner in enumerate((positions // width % height, positions % width))

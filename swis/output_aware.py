@@ -40,6 +40,10 @@ class OutputAware:
     asymmetric: bool = True
     scales: Sequence[float] = (0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5)
 
+    def __post_init__(self) -> None:
+        if self.order not in ORDERS:
+            raise ValueError(f"order is one of {ORDERS}, not {self.order!r}")
+
 
 def output_aware(
     layer: nn.Module,
@@ -51,7 +55,8 @@ def output_aware(
 ) -> Encoded:
     """Return a layer's weights in ``form``, chosen for the inputs it gets.
 
-    ``float_inputs`` are those of the float network; both are chunks with images along the first axis.
+    ``layer`` is that of the float network, which gets ``float_inputs``; both inputs are chunks with images
+    along the first axis.
 
     >>> layer, images = nn.Linear(8, 2), torch.eye(8).split(2)
     >>> output_aware(layer, WeightFormat("swis", 2), None, images, images, OutputAware()).shift_sets.shape
@@ -67,7 +72,7 @@ def output_aware(
         rows = refit(rows, halves)
     group_size = min(form.group_size if form.method in ("swis", "swis_c") else 1, rows.shape[1])
     walks = _Walks(rows, hessian, group_size, settings.order)
-    rounded = from_filters(rows.float(), weight.shape)
+    fitted = from_filters(rows.float(), weight.shape)
     shifts = np.full(len(rows), form.shifts) if plan is None else plan.shifts
     # one scale for a whole tensor is not searched
     scales = settings.scales if form.granularity == "channel" else (1.0,)
@@ -77,7 +82,7 @@ def output_aware(
     for n in np.unique(shifts).tolist():
         mine = torch.from_numpy(shifts == n)
         bits, clip = (n, "mse") if form.method == "uniform" else (form.magnitude_bits, form.clip)
-        start = quantize(rounded, bits, form.granularity, clip).scale.reshape(-1, 1).expand(scale.shape)[mine]
+        start = quantize(fitted, bits, form.granularity, clip).scale.reshape(-1, 1).expand(scale.shape)[mine]
         choices = candidates(form.method, n, form.magnitude_bits)
         codes[mine], fields[mine], scale[mine] = walks.best(mine, choices, start, scales, settings.rounds)
     codes = codes.to(torch.int8 if form.magnitude_bits <= 7 else torch.int16)
@@ -124,7 +129,9 @@ class _Walks:
             step = start * factor
             walked = walk(rows / step, self.factors, owner, choices, rounds, torch.get_num_threads())
             found = (*walked, step)
-            error = output_error(walked[0] * step - rows, self.hessian, owner)
+            errors = torch.zeros_like(self.rows)
+            errors[mine] = walked[0] * step - rows
+            error = output_error(errors, self.hessian)[mine]
             best = best or [torch.empty_like(values) for values in found]
             less = error < least
             least[less] = error[less]
@@ -137,12 +144,11 @@ class _Walks:
         return codes, fields, step
 
 
-def output_error(errors: Tensor, hessian: Tensor, owner: np.ndarray) -> Tensor:
-    """Return e^T H e of each filter's errors [filters, K], H [inputs, K, K], float64.
+def output_error(errors: Tensor, hessian: Tensor) -> Tensor:
+    """Return e^T H e of each filter's errors [filters, K], H [inputs, K, K]; as many filters share one H.
 
-    >>> output_error(torch.tensor([[1.0, 2.0]]).double(), torch.eye(2).double()[None], np.array([0]))
+    >>> output_error(torch.tensor([[1.0, 2.0]]).double(), torch.eye(2).double()[None])
     tensor([5.], dtype=torch.float64)
     """
-    if len(hessian) == 1:
-        return (errors @ hessian[0] * errors).sum(1)
-    return torch.einsum("fj,fjk,fk->f", errors, hessian[torch.from_numpy(owner)], errors)
+    errors = errors.unflatten(0, (len(hessian), -1))
+    return (errors @ hessian * errors).sum(2).flatten()

@@ -28,7 +28,6 @@ from torch import Tensor, nn
 from swis.activations import ActivationRange
 from swis.apply import Encoded, WeightFormat, encode_layers, plain_copy, skipped_layers, weight_layers
 from swis.codec import CODINGS
-from swis.config import ModelConfig
 from swis.errors import InputError
 from swis.files import write_atomically
 from swis.fold import fold_batch_norm, fused
@@ -36,6 +35,7 @@ from swis.models import REACHING_OUT, Network, new_network
 from swis.packed_layer import pack_layer, packed_parts, unpack_layer
 from swis.rewrite import LimitedReLU, rewritten
 from swis.schedule import LayerPlan
+from swis.settings import ModelConfig
 
 _VERSION = 4
 

@@ -53,7 +53,8 @@ def reconstruct(
     """Learn on from a calibrated ``network`` and its ``encoded`` weights; return them anew.
 
     The network changes in place. ``images`` [N, C, H, W] without labels. Layers of the base format, and those
-    that share a weight, stay. Fewer than two images leave all as it is.
+    that share a weight, stay. Statistics that were matched before may move. Fewer than two images leave all
+    as it is.
     """
     layers, originals = weight_layers(network), weight_layers(reference)
     uses = Counter(id(weights) for weights in encoded.values())
@@ -147,13 +148,14 @@ class _Rounding:
 
     def result(self) -> Encoded:
         codes = (self.codes + self.gap * self.latent.detach().round()).cpu()
-        return replace(self.encoded, codes=codes.to(self.encoded.codes.dtype))
+        # what the codes cost was measured before
+        return replace(self.encoded, codes=codes.to(self.encoded.codes.dtype), metrics=None)
 
 
 def _fields(encoded: Encoded) -> Tensor:
     """Return the shift set of every weight as a bit field, int32 [filters, K], whatever the method."""
     form, (filters, width) = encoded.form, encoded.codes.shape
-    if encoded.shift_sets is not None and form.method in ("swis", "swis_c"):
+    if form.method in ("swis", "swis_c"):
         return encoded.shift_sets.int().repeat_interleave(min(form.group_size, width), 1)[:, :width]
     shifts = np.full(filters, form.shifts) if encoded.plan is None else encoded.plan.shifts
     ones = torch.from_numpy(2 ** shifts.astype(np.int64) - 1)

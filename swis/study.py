@@ -30,7 +30,7 @@ from swis.apply import (
 )
 from swis.calibrate import calibrate
 from swis.checks import check_fit, pick_device, results_folder
-from swis.config import Calibrate, Config, Task
+from swis.config import Config
 from swis.cost import LayerCost, network_cost
 from swis.data import Split, kept_batches, loader, open_split
 from swis.evaluate import predict, score
@@ -41,6 +41,7 @@ from swis.planning import Planner
 from swis.reconstruct import Reconstruction, reconstruct
 from swis.rewrite import rewritten
 from swis.schedule import Plan
+from swis.settings import Calibrate, Task
 
 log = logging.getLogger("swis")
 
@@ -94,13 +95,18 @@ class Study:
         return rewritten(module, size, self.config.rewrites)
 
     @cached_property
+    def calibration_images(self) -> Tensor:
+        """The images to calibrate on, [N, C, H, W]."""
+        batches = loader(self.calibration, _CALIBRATION_BATCH, self.config.data.workers)
+        return torch.cat([images for images, _ in batches])
+
+    @cached_property
     def ranges(self) -> dict[str, ActivationRange]:
         """Input ranges of the weight layers of the float network on the calibration images."""
-        batches = loader(self.calibration, _CALIBRATION_BATCH, self.config.data.workers)
         module = self.base_module.to(self.device)
         activation = self.config.activation
         percentile = activation.percentile if activation.range == "percentile" else None
-        images = (images.to(self.device) for images, _ in batches)
+        images = (batch.to(self.device) for batch in self.calibration_images.split(_CALIBRATION_BATCH))
         return observe_ranges(module, weight_layers(module), images, percentile)
 
     @cached_property
@@ -254,16 +260,14 @@ class Study:
         if activation_bits is not None:
             quantize_activations(weight_layers(module), self.ranges, activation_bits)
             self.base_module.cpu()
-        batches = loader(self.calibration, _CALIBRATION_BATCH, self.config.data.workers)
-        images = torch.cat([batch for batch, _ in batches])
         chosen = {key: value for key, value in asdict(self.config.calibration).items() if key != "images"}
         kind, plans = str(self.config.calibrate), plan.layers if plan else None
-        learns = kind == "reconstruct"
+        learns, images = kind == "reconstruct", self.calibration_images
         settings = ("output_aware" if learns else kind, OutputAware(**chosen))
         encoded = calibrate(reference, module, form, images, *settings, self.skip, plans)
         if learns:
-            settings = Reconstruction(**asdict(self.config.reconstruction))
-            encoded = reconstruct(reference, module, encoded, images, settings, self.config.seed, self.device)
+            further = Reconstruction(**asdict(self.config.reconstruction))
+            encoded = reconstruct(reference, module, encoded, images, further, self.config.seed, self.device)
         return module, encoded
 
     def measure(self, form: WeightFormat, reference: Tensor | None) -> tuple[dict[str, Any], Tensor]:

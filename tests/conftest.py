@@ -13,8 +13,8 @@ import timm
 import torch
 from torch import nn
 
-from swis.config import ModelConfig
 from swis.models import new_network, save_checkpoint
+from swis.settings import ModelConfig
 from swis.workload import Layer
 
 # Test processes share the cores; the programs they start read the variable.

@@ -35,6 +35,8 @@ def row(calibrate, right=50, asymmetric=True, scales=(0.8, 1.0), **more):
         ("output_aware", True, [0.8, 1.0], "scales"),
         ("output_aware", False, [0.8, 1.0], None),
         ("reconstruct", True, [0.8, 1.0], "reconstruct"),
+        ("reconstruct", True, [1.0], None),
+        ("reconstruct", False, [0.8, 1.0], None),
         (None, True, [1.0], None),
     ],
 )

@@ -1,6 +1,7 @@
 """Calibration: statistics match, outputs come nearer, and odd layers and images do no harm."""
 
 import copy
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -9,11 +10,13 @@ from torch import nn
 from swis.activations import observe_ranges, quantize_activations
 from swis.apply import WeightFormat, approximate, encode_layers, weight_layers
 from swis.calibrate import _by_image, calibrate, matching
+from swis.config import load
 from swis.fold import fused
 from swis.lockstep import Lockstep
 from swis.metrics import sqnr_db
 from swis.moments import input_moments, output_positions, patches
 from swis.output_aware import ORDERS, OutputAware, output_aware
+from swis.reconstruct import Reconstruction
 from swis.refit import refit
 from swis.schedule import LayerPlan
 
@@ -129,11 +132,16 @@ def test_every_filter_takes_the_scale_of_least_error():
     assert (one < other).any() and (other < one).any()
 
 
-def test_a_tensor_s_one_scale_stays(reference, images):
+def test_codes_of_one_scale_per_tensor_are_not_searched_but_their_gains_differ(reference, images):
     _, encoded = calibrated(reference, images, AWARE, WeightFormat("swis", 2, granularity="tensor"))
     settings = ("output_aware", OutputAware(positions=4096, scales=(1.0,)))
     _, plain = calibrated(reference, images, settings, WeightFormat("swis", 2, granularity="tensor"))
     assert all(torch.equal(encoded[name].codes, plain[name].codes) for name in plain)
+    gains = encoded["conv_head"].scale / encoded["conv_head"].scale.min()
+    assert gains.numel() == len(reference.conv_head.weight)
+    assert gains.max() < 16.0001  # the largest gain over the smallest
+    _, shifted = calibrated(reference, images, ("bias",), WeightFormat("swis", 2, granularity="tensor"))
+    assert all(found.scale.numel() == 1 for found in shifted.values())
 
 
 def test_the_same_images_give_the_same_weights(reference, images):
@@ -212,17 +220,82 @@ def test_odd_layers_and_fewer_images_than_weights(images, count):
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5])
-def test_constant_images_do_no_harm(reference, value):
+def test_constant_images_do_no_harm(reference, images, value):
     constant = torch.full((4, 1, 32, 32), value)
     network, _ = calibrated(reference, constant, AWARE)
-    assert all(tensor.isfinite().all() for tensor in network.state_dict().values())
+    plain = copy.deepcopy(reference)
+    for layer in weight_layers(plain).values():
+        layer.weight.data = approximate(layer.weight, WeightFormat("swis", 2))
+    with torch.inference_mode():
+        wanted = reference(images)
+        assert sqnr_db(wanted, network(images)) > sqnr_db(wanted, plain(images))
+
+
+class ChannelsLast(nn.Module):
+    """Linear layers on [N, H, W, C], as in ConvNeXt."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.expand, self.reduce = nn.Linear(channels, 2 * channels), nn.Linear(2 * channels, channels)
+
+    def forward(self, x):
+        return self.reduce(self.expand(x.permute(0, 2, 3, 1)).relu())
+
+
+@pytest.mark.parametrize("side", [5, 6], ids=["other sizes", "as high as channels"])
+@pytest.mark.parametrize("settings", [STATS, AWARE], ids=["stats", "output_aware"])
+def test_linear_layers_on_images_match_their_channels(side, settings):
+    torch.manual_seed(0)
+    float_network, images = ChannelsLast(6), torch.randn(16, 6, side, 12)
+    network, _ = calibrated(float_network, images, settings)
+    with torch.inference_mode():
+        ours, wanted = network(images).flatten(0, 2), float_network(images).flatten(0, 2)
+    assert torch.allclose(ours.mean(0), wanted.mean(0), atol=1e-4)
+    assert torch.allclose(ours.std(0), wanted.std(0), rtol=1e-3)
+
+
+def test_a_layer_aims_at_the_float_network_s_output_on_its_own_inputs():
+    """What layers in front have got wrong, a layer makes up for, where it is told to."""
+    torch.manual_seed(0)
+    float_network = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8))
+    images, others = torch.randn(3000, 8).split((2000, 1000))
+    found = []
+    for asymmetric in (False, True):
+        settings = OutputAware(asymmetric=asymmetric, scales=(1.0,))
+        network, _ = calibrated(float_network, images, ("output_aware", settings))
+        with torch.inference_mode():
+            found.append(sqnr_db(float_network(others), network(others)))
+    assert found[1] > found[0] + 3
+
+
+def test_layers_called_again_are_calibrated_at_their_first_call():
+    torch.manual_seed(0)
+    layer = nn.Linear(8, 8)
+    twice, once = nn.Sequential(layer, nn.ReLU(), layer), nn.Sequential(layer)
+    images = torch.randn(32, 8)
+    again, first = (calibrated(model, images, STATS)[1]["0"].weight() for model in (twice, once))
+    assert torch.equal(again, first)
+
+
+def test_unknown_kinds_and_orders_are_refused(reference, images):
+    with pytest.raises(ValueError, match=r"kind is one of .* not 'reconstruct'"):
+        calibrated(reference, images, ("reconstruct",))
+    with pytest.raises(ValueError, match=r"order is one of .* not 'size'"):
+        OutputAware(order="size")
+
+
+def test_defaults_are_those_of_the_configuration():
+    config = load()
+    chosen = {key: value for key, value in asdict(config.calibration).items() if key != "images"}
+    assert chosen == asdict(OutputAware()) | {"scales": list(OutputAware().scales)}
+    assert asdict(config.reconstruction) == asdict(Reconstruction())
 
 
 def test_a_dead_channel_keeps_its_gain():
     output, wanted = torch.zeros(5, 3), torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
     output[:, 0] = wanted[:, 0] * 2
     wanted[:, 2] = 7.0
-    gain, shift = matching(output.split(2), [wanted])
+    gain, shift = matching(output.split(2), [wanted], axis=1)
     assert gain.tolist() == pytest.approx([0.5, 1, 1])
     assert torch.allclose(output.mean(0) * gain + shift, wanted.mean(0))
 
@@ -421,8 +494,14 @@ class Choosing(nn.Module):
         return self.a(x) if x.sum() > 0 else self.b(x)
 
 
-def test_networks_that_look_at_their_images_are_refused():
-    run = Lockstep(Choosing(), (torch.ones(1, 2), -torch.ones(1, 2)))
+class Leaving(Choosing):
+    def forward(self, x):
+        y = self.a(x)
+        return y if x.sum() > 0 else self.b(y)
+
+
+@pytest.mark.parametrize("network", [Choosing(), Leaving()], ids=["other layers", "fewer layers"])
+def test_networks_that_look_at_their_images_are_refused(network):
+    images = torch.tensor([[1.0, 1.0], [-1.0, -1.0]])
     with pytest.raises(RuntimeError, match="looks at its images"):
-        run.enter()
-    run.close()
+        calibrated(network, images, STATS)

@@ -7,9 +7,10 @@ from conftest import TINY, TINY_INPUTS
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from swis.config import ModelConfig, load
+from swis.config import load
 from swis.errors import InputError
 from swis.models import load_network, new_network, save_checkpoint
+from swis.settings import ModelConfig
 
 
 def tiny_config(weights, **changes) -> ModelConfig:

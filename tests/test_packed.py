@@ -15,12 +15,12 @@ from torch import nn
 from swis.activations import ActivationRange
 from swis.apply import WeightFormat, approximate, layer_macs, weight_layers, with_weights
 from swis.codec import CODINGS
-from swis.config import ModelConfig
 from swis.errors import InputError
 from swis.fold import fold_batch_norm
 from swis.models import new_network
 from swis.packed import _checksum, load_packed, save_packed
 from swis.schedule import LayerPlan
+from swis.settings import ModelConfig
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,10 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
+        (
+            ["selection=joint", "calibrate=output_aware"],
+            "selection=joint does nothing beside calibrate=output_aware",
+        ),
         (["bits=8"], "bits (shifts) must be in 1..7 (magnitude_bits), not 8"),
         (["bits=0"], "bits (shifts) must be in 1..7"),
         (["bits=7.5"], "bits (shifts) must be in 1..7 (magnitude_bits), not 7.5"),

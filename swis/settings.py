@@ -1,0 +1,291 @@
+"""The groups of the configuration: their fields and ranges, and the choices they have."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from omegaconf import MISSING
+
+from swis.errors import InputError
+
+
+class Task(StrEnum):
+    evaluate = "evaluate"
+    train = "train"
+    pack = "pack"
+    storage = "storage"
+
+
+class Method(StrEnum):
+    swis = "swis"
+    swis_c = "swis_c"
+    truncate = "truncate"
+    round = "round"
+    uniform = "uniform"
+
+
+class Coding(StrEnum):
+    plain = "plain"
+    compact = "compact"
+
+
+class Selection(StrEnum):
+    nearest = "nearest"
+    joint = "joint"
+
+
+class Policy(StrEnum):
+    uniform = "uniform"
+    greedy = "greedy"
+    optimal = "optimal"
+
+
+class Scope(StrEnum):
+    layer = "layer"
+    network = "network"
+
+
+class Price(StrEnum):
+    weights = "weights"
+    macs = "macs"
+    storage = "storage"
+
+
+class Calibrate(StrEnum):
+    none = "none"
+    bias = "bias"
+    stats = "stats"
+    output_aware = "output_aware"
+    reconstruct = "reconstruct"
+
+
+class Order(StrEnum):
+    filter = "filter"
+    variance = "variance"
+
+
+class Rewrite(StrEnum):
+    equalize = "equalize"
+    permute = "permute"
+
+
+class Granularity(StrEnum):
+    tensor = "tensor"
+    channel = "channel"
+
+
+class Clip(StrEnum):
+    absmax = "absmax"
+    mse = "mse"
+
+
+class ActivationRange(StrEnum):
+    minmax = "minmax"
+    percentile = "percentile"
+
+
+class Interpolation(StrEnum):
+    nearest = "nearest"
+    bilinear = "bilinear"
+    bicubic = "bicubic"
+
+
+class CropMode(StrEnum):
+    center = "center"
+    squash = "squash"
+    border = "border"
+
+
+class Precision(StrEnum):
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+def require(holds: bool, message: str) -> None:
+    if not holds:
+        raise InputError(message)
+
+
+@dataclass
+class ModelConfig:
+    """Which network, with which weights; the fields that are null come from the weights."""
+
+    label: str = MISSING
+    name: str = MISSING
+    weights: str = "timm"
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    input_size: list[int] | None = None
+    mean: list[float] | None = None
+    std: list[float] | None = None
+    interpolation: Interpolation | None = None
+    crop_pct: float | None = None
+    crop_mode: CropMode | None = None
+
+    def __post_init__(self) -> None:
+        require(
+            self.input_size is None or (len(self.input_size) == 3 and min(self.input_size) > 0),
+            f"model.input_size must be [channels, height, width], all positive, not {self.input_size}",
+        )
+        require(
+            self.std is None or all(value > 0 for value in self.std),
+            f"model.std must be above 0, not {self.std}",
+        )
+        require(
+            self.crop_pct is None or 0 < self.crop_pct <= 1,
+            f"model.crop_pct must be in (0, 1], not {self.crop_pct}",
+        )
+
+
+@dataclass
+class DataConfig:
+    """Which images: a split to measure on and a split to calibrate on."""
+
+    name: str = MISSING
+    root: str | None = None
+    download: bool = False
+    split: str = MISSING
+    calibration_split: str = MISSING
+    limit: int | None = None
+    workers: int = 2
+
+    def __post_init__(self) -> None:
+        require(
+            self.limit is None or self.limit >= 1, f"data.limit must be at least 1 image, not {self.limit}"
+        )
+        require(self.workers >= 0, f"data.workers must be at least 0, not {self.workers}")
+
+
+@dataclass
+class ActivationConfig:
+    """How the range of 8-bit activations is found on the calibration images."""
+
+    range: ActivationRange = ActivationRange.minmax
+    percentile: float = 99.9
+
+    def __post_init__(self) -> None:
+        require(
+            50 < self.percentile <= 100,
+            f"activation.percentile must be in (50, 100] percent, not {self.percentile}",
+        )
+
+
+@dataclass
+class CalibrationConfig:
+    """Unlabelled images, and how weights are chosen on them; see ``swis.output_aware.OutputAware``."""
+
+    images: int = 256
+    damping: float = 0.1
+    positions: int = 65536
+    rounds: int = 3
+    order: Order = Order.filter
+    asymmetric: bool = True
+    scales: list[float] = field(default_factory=lambda: [0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5])
+
+    def __post_init__(self) -> None:
+        require(self.images >= 1, f"calibration.images must be at least 1, not {self.images}")
+        require(self.damping > 0, f"calibration.damping must be above 0, not {self.damping:g}")
+        require(self.positions >= 1, f"calibration.positions must be at least 1, not {self.positions}")
+        require(self.rounds >= 0, f"calibration.rounds must be at least 0, not {self.rounds}")
+        require(len(self.scales) > 0, "calibration.scales is empty; [1.0] keeps the scale of the quantizer")
+        for scale in self.scales:
+            require(0 < scale < math.inf, f"calibration.scales must be above 0, and finite, not {scale:g}")
+
+
+@dataclass
+class ReconstructionConfig:
+    """How rounding is learned after the walk; see ``swis.reconstruct.Reconstruction``."""
+
+    steps: int = 200
+    rate: float = 0.003
+
+    def __post_init__(self) -> None:
+        require(self.steps >= 1, f"reconstruction.steps must be at least 1, not {self.steps}")
+        require(0 < self.rate <= 1, f"reconstruction.rate must be in (0, 1], not {self.rate:g}")
+
+
+@dataclass
+class StageConfig:
+    """One learning-rate cycle of a training; see ``swis.train.Recipe``."""
+
+    epochs: int = 90
+    learning_rate: float = 0.05
+    image_sizes: list[int] = field(default_factory=lambda: [224])
+    erase: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 1, f"recipe.stages: epochs must be at least 1, not {self.epochs}")
+        require(
+            self.learning_rate > 0,
+            f"recipe.stages: learning_rate must be above 0, not {self.learning_rate:g}",
+        )
+        require(
+            len(self.image_sizes) > 0 and min(self.image_sizes) > 0,
+            f"recipe.stages: image_sizes must be positive side lengths, not {self.image_sizes}",
+        )
+
+
+@dataclass
+class RecipeConfig:
+    """Training from scratch (task=train), in stages; see ``swis.train.Recipe``."""
+
+    output: str = "checkpoints/${model.label}.safetensors"
+    input_size: list[int] = field(default_factory=lambda: [3, 224, 224])
+    mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
+    std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    stages: list[StageConfig] = field(default_factory=lambda: [StageConfig()])
+    average: int = 1
+    batch_size: int = 64
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.05
+    shift: float = 0.08
+    precision: Precision = Precision.float32
+
+    def __post_init__(self) -> None:
+        require(self.batch_size >= 2, f"recipe.batch_size must be at least 2, not {self.batch_size}")
+        require(0 < self.momentum < 1, f"recipe.momentum must be between 0 and 1, not {self.momentum:g}")
+        require(len(self.stages) > 0, "recipe.stages is empty; a training has at least one")
+        require(
+            1 <= self.average <= len(self.stages),
+            f"recipe.average must be in 1..{len(self.stages)} (the stages), not {self.average}",
+        )
+
+
+@dataclass
+class ScheduleConfig:
+    """How a budget of shifts is spent over filters; see ``swis.schedule.Schedule``."""
+
+    policy: Policy = Policy.uniform
+    scope: Scope = Scope.layer
+    price: Price = Price.weights
+    sensitivity: bool = False
+    images: int = 64
+    probe: int = 3
+    multiple: int = 1
+    filters_per_tile: int = 1
+    reorder: bool = True
+    min: int = 1
+    max: int | None = None
+    depthwise: int | None = None
+    first: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("images", "probe", "multiple", "filters_per_tile", "min", "max", "depthwise", "first"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"schedule.{name} must be at least 1, not {value}")
+        require(
+            self.max is None or self.min <= self.max,
+            f"schedule.min={self.min} is more than schedule.max={self.max}",
+        )
+
+    @property
+    def label(self) -> str:
+        """The name of the policy in tables; "network" is the optimal one over layers by sensitivity."""
+        if self.scope is Scope.layer:
+            return str(self.policy)
+        if self.policy is Policy.optimal and self.sensitivity:
+            return "network"
+        return f"{self.policy} over layers"
