@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from swis.errors import InputError
 from swis.settings import (
+    AcceleratorConfig,
     ActivationConfig,
     Calibrate,
     CalibrationConfig,
@@ -46,6 +47,7 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     recipe: RecipeConfig = field(default_factory=RecipeConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    accelerator: AcceleratorConfig = field(default_factory=AcceleratorConfig)
     task: Task = Task.evaluate
     methods: list[Method] = field(default_factory=lambda: list(Method))
     bits: float = 2
@@ -70,6 +72,7 @@ class Config:
     force: bool = False
     weights: str | None = None
     out: str | None = None
+    workload: str | None = None
     coding: Coding = Coding.plain
 
     def __post_init__(self) -> None:
@@ -105,6 +108,14 @@ class Config:
             f"task={self.task} needs out=FILE, the file to write",
         )
         require(
+            self.workload is None or self.task is Task.simulate,
+            "workload=FILE, the shapes of layers, goes with task=simulate",
+        )
+        require(
+            self.workload is None or self.bits == int(self.bits),
+            f"workload=FILE has no weights to schedule; bits must be a whole number, not {self.bits:g}",
+        )
+        require(
             self.weights is None or self.task is Task.evaluate,
             "weights=FILE, a packed network, goes with task=evaluate",
         )
@@ -125,6 +136,8 @@ class Config:
     def needs_calibration(self) -> bool:
         """Whether unlabelled images are needed beside those to measure on."""
         calibrated = self.activation_bits is not None or self.calibrate is not Calibrate.none
+        if self.task is Task.simulate:
+            calibrated = False
         return (calibrated or self.schedule.sensitivity) and self.task is not Task.storage
 
     @property

@@ -23,10 +23,11 @@ from swis.data import Split, loader, open_split
 from swis.errors import InputError, RunFailed
 from swis.evaluate import predict, score
 from swis.files import check_output
+from swis.hardware_study import simulate_methods
 from swis.models import Network, load_network, new_network, save_checkpoint
 from swis.packed import load_packed, save_packed
 from swis.packed_study import prepare_packed
-from swis.report import schedules, storage, storage_summary, summary
+from swis.report import schedules, simulation, storage, storage_summary, summary
 from swis.settings import Calibrate, Task
 from swis.storage import storage_table
 from swis.study import Study, formats, prepare
@@ -53,6 +54,10 @@ def run(config: Config, command: str = "swis.experiment.run") -> str:
         return pack_network(config)
     if config.task is Task.storage:
         return measure_storage(config)
+    if config.task is Task.simulate:
+        lines, layers = simulate_methods(config)
+        where = "" if config.out is None else f"\n\n{len(layers)} rows in {config.out}"
+        return simulation(lines, config.accelerator.source) + where
     rows = evaluate_methods(config) if config.weights is None else evaluate_packed(config)
     done, failed = rows[rows["status"] == "ok"], rows[rows["status"] == "failed"]
     where = f"{len(rows)} rows in {config.results_dir}: swis.load_table({config.results_dir!r})"

@@ -59,8 +59,16 @@ class Run:
         return self.compute_cycles + self.stall_cycles
 
     @property
+    def dram_read_bits(self) -> int:
+        return self.weight_read_bits + self.input_read_bits + self.sum_read_bits
+
+    @property
+    def dram_write_bits(self) -> int:
+        return self.output_write_bits
+
+    @property
     def dram_bits(self) -> int:
-        return self.weight_read_bits + self.input_read_bits + self.sum_read_bits + self.output_write_bits
+        return self.dram_read_bits + self.dram_write_bits
 
 
 def best_run(layer: Layer, work: Work, memory: Memory, weight_bits: int, activation_bits: int = 8) -> Run:

@@ -46,6 +46,24 @@ def schedules(rows: pd.DataFrame, bits: float, folder: str) -> str:
     return "\n".join(lines)
 
 
+def simulation(rows: pd.DataFrame, source: str) -> str:
+    """Format what an accelerator takes for one image, a line per method."""
+    table = pd.DataFrame(
+        {
+            "method": [f"{row.method} N={row.bits:g}" for row in rows.itertuples()],
+            "Mcycles": (rows["latency_cycles"] / 1e6).map("{:.3f}".format),
+            "stalled": (rows["stall_cycles"] / rows["latency_cycles"]).map("{:.1%}".format),
+            "ms": rows["latency_ms"].map("{:.3f}".format),
+            "frames/s": rows["frames_per_s"].map("{:.1f}".format),
+            "MACs/cycle": rows["macs_per_cycle"].map("{:.1f}".format),
+            "DRAM MB": (rows["dram_bytes"] / 1e6).map("{:.2f}".format),
+        }
+    )
+    first = rows.iloc[0]
+    title = f"{first.network} on {first.accelerator} ({source}), one image of {first.macs / 1e6:.1f} MMACs"
+    return f"{title}\n{table.to_string(index=False)}"
+
+
 def storage(packed: PackedNetwork) -> str:
     """Format where a packed network's bits go."""
     parts = packed.bits_per_weight()

@@ -9,9 +9,34 @@ import yaml
 from conftest import ROOT
 from hydra.core.config_store import ConfigStore
 
-from swis import apply, codec, data, decompose, output_aware, quantizer, rewrite, schedule
+from swis import (
+    accelerator,
+    apply,
+    bit_serial,
+    codec,
+    data,
+    decompose,
+    output_aware,
+    quantizer,
+    rewrite,
+    schedule,
+    systolic,
+)
 from swis.config import load, register
-from swis.settings import Clip, Coding, Granularity, Method, Order, Policy, Rewrite, Scope, Selection
+from swis.settings import (
+    Clip,
+    Coding,
+    Dataflow,
+    Datapath,
+    Granularity,
+    Method,
+    Order,
+    Policy,
+    Rewrite,
+    Scope,
+    Selection,
+    Skipping,
+)
 
 # A module imports only modules on its left.
 _ORDER = """
@@ -20,7 +45,7 @@ schedule apply losses fold rewrite activations data models codec packed_layer pa
 ablation evaluate train
 records planning walk moments refit output_aware lockstep calibrate reconstruct checks study
 packed_study report storage figures workload tiling systolic bit_serial bitfusion
-pe_array offchip experiment
+pe_array offchip accelerator simulate hardware_study experiment
 """
 FLOW = _ORDER.split()
 
@@ -59,6 +84,9 @@ def test_names_on_the_command_line_are_those_of_the_library():
     assert tuple(Rewrite) == rewrite.REWRITES
     assert tuple(Policy) == schedule.POLICIES
     assert tuple(Scope) == schedule.SCOPES
+    assert tuple(Datapath) == accelerator.DATAPATHS
+    assert tuple(Dataflow) == systolic.DATAFLOWS
+    assert tuple(Skipping) == bit_serial.SKIPPING
     assert {path.stem for path in (ROOT / "conf" / "data").glob("*.yaml")} == set(data._OPENERS)
     assert apply.WeightFormat("swis").magnitude_bits == load().magnitude_bits
 

@@ -1,0 +1,63 @@
+"""Time of simulated networks: python benchmarks/simulate.py
+
+At 224 x 224 pixels on the single-shift SWIS array, N = 2, M = 4. "cycles" is compute alone, in closed form;
+"run" has the search over tiles and loop orders as well; "1000" are runs of as many configurations: accelerators
+of all sizes and bandwidths, shifts from 1 to 4. All in milliseconds, the best of three.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import timm
+
+from swis.accelerator import Accelerator, LayerWeights
+from swis.offchip import Memory
+from swis.simulate import simulate
+from swis.workload import Layer, workload
+
+NETWORKS = ("mobilenetv2_100", "resnet18", "vgg16_bn", "tf_efficientnet_lite0")
+ARRAY = Accelerator("swis_ss", "", "swis")
+
+
+def main() -> None:
+    """Measure and print the table."""
+    print(f"{'network':24}{'layers':>8}{'cycles':>10}{'run':>10}{'1000':>10}")
+    for name in NETWORKS:
+        layers = workload(timm.create_model(name), (3, 224, 224))
+        weights = {shifts: [_weights(layer, shifts) for layer in layers] for shifts in (1, 2, 3, 4)}
+
+        def cycles(layers: list[Layer] = layers, mine: list[LayerWeights] = weights[2]) -> None:
+            sum(ARRAY.work(*pair).cycles(pair[0]) for pair in zip(layers, mine, strict=True))
+
+        def run(layers: list[Layer] = layers, mine: list[LayerWeights] = weights[2]) -> None:
+            simulate(ARRAY, layers, mine)
+
+        times = [_milliseconds(task) for task in (cycles, run)]
+        start = time.perf_counter()
+        for rows, columns, bus, shifts in product(
+            (4, 8, 16, 32), (4, 8, 16, 32, 64), range(8, 108, 8), weights
+        ):
+            memory = Memory(dram_bits_per_cycle=bus)
+            simulate(replace(ARRAY, rows=rows, columns=columns, memory=memory), layers, weights[shifts])
+        times.append(1e3 * (time.perf_counter() - start) * 1000 / (4 * 5 * 13 * 4))
+        print(f"{name:24}{len(layers):8}" + "".join(f"{value:10.1f}" for value in times), flush=True)
+
+
+def _weights(layer: Layer, shifts: int) -> LayerWeights:
+    return LayerWeights(np.full(layer.out_channels, shifts), (1 + shifts) * layer.weights)
+
+
+def _milliseconds(task: Callable[[], None]) -> float:
+    best = float("inf")
+    for _ in range(3):
+        start = time.perf_counter()
+        task()
+        best = min(best, time.perf_counter() - start)
+    return 1e3 * best
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Every design simulates, what it is given decides what comes out, and parts add up."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from swis.accelerator import Accelerator, LayerWeights
+from swis.bit_serial import stripes_work
+from swis.config import load
+from swis.errors import InputError
+from swis.hardware_study import design, simulate_methods
+from swis.offchip import Memory
+from swis.simulate import simulate, totals
+from swis.systolic import systolic_work
+from swis.workload import Layer, write_workload
+
+DESIGNS = sorted(path.stem for path in (ROOT / "conf" / "accelerator").glob("*.yaml"))
+LAYERS = [
+    Layer("stem", 3, 16, 3, 3, 32, 32, 16, 16, 1, 2, 2),
+    Layer("dw", 16, 16, 3, 3, 16, 16, 16, 16, 16),
+    Layer("pw", 16, 64, 1, 1, 16, 16, 16, 16),
+    Layer("fc", 64, 10, 1, 1, 1, 1, 1, 1),
+]
+
+
+def weights_of(layer: Layer, shifts: int, seed: int = 0) -> LayerWeights:
+    """Weights whose codes have ones in their lowest bits alone, as many as there are shifts."""
+    shape = (layer.out_channels, layer.in_channels // layer.groups, layer.kernel_h, layer.kernel_w)
+    codes = np.random.default_rng(seed).integers(0, 2**shifts, shape)
+    return LayerWeights(np.full(layer.out_channels, shifts), (shifts + 1) * layer.weights, codes)
+
+
+def run(accelerator: Accelerator, shifts: int) -> pd.DataFrame:
+    return simulate(accelerator, LAYERS, [weights_of(layer, shifts) for layer in LAYERS])
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_every_design_has_a_source_and_more_bits_never_take_less(name):
+    config = load([f"accelerator={name}"])
+    accelerator = design(config)
+    assert accelerator.name == name
+    assert len(accelerator.source) > 20
+    tables = [run(accelerator, shifts) for shifts in (1, 2, 4, 7)]
+    for table in tables:
+        assert (table["latency_cycles"] == table["compute_cycles"] + table["stall_cycles"]).all()
+        assert (table["dram_bytes"] == table["dram_read_bytes"] + table["dram_write_bytes"]).all()
+        assert (table["dram_bytes"] >= [layer.inputs / 4 + layer.outputs for layer in LAYERS]).all()
+        assert table["macs"].tolist() == [layer.macs for layer in LAYERS]
+    cycles = [table["latency_cycles"].sum() for table in tables]
+    assert cycles == sorted(cycles)
+
+
+def ideal(name: str) -> Accelerator:
+    return design(load([f"accelerator={name}", "accelerator.dram_bits_per_cycle=null"]))
+
+
+def test_designs_are_the_models_that_the_oracles_check():
+    """Without stalls, a layer of one tile: SCALE-Sim's and BitSim's cycles, rows and columns in place."""
+    layer, weights = LAYERS[2], weights_of(LAYERS[2], 3)
+    for name in ("os", "ws"):
+        accelerator = design(load([f"accelerator=systolic_{name}", "accelerator.rows=4"]))
+        assert accelerator.work(layer, weights).cycles(layer) == systolic_work(layer, 8, 4, name).cycles(
+            layer
+        )
+    sizes = (layer, 8, 8, 4)
+    expected = {
+        "stripes": stripes_work(*sizes, 4),  # and the sign
+        "truncation": stripes_work(*sizes, 3),
+        "stripes_activations": stripes_work(*sizes, 8),
+        "loom": stripes_work(layer, 32, 16, 4, 8 * 4),
+    }
+    for name, work in expected.items():
+        assert ideal(name).work(layer, weights) == work, name
+
+
+@pytest.mark.parametrize("shifts", [1, 2, 3, 4])
+def test_a_double_shift_array_takes_half_the_steps_rounded_up(shifts):
+    single, double = (
+        ideal(name).work(LAYERS[2], weights_of(LAYERS[2], shifts)) for name in ("swis_ss", "swis_ds")
+    )
+    assert double.steps == single.steps / shifts * -(-shifts // 2)
+
+
+def test_skipping_needs_the_values_of_weights():
+    shapes = LayerWeights(np.full(64, 2), 100)
+    with pytest.raises(InputError, match="accelerator pragmatic looks at weights' bits"):
+        ideal("pragmatic").run(LAYERS[2], shapes)
+
+
+def test_totals_are_sums_in_units():
+    accelerator = Accelerator("swis_ss", "", "swis", frequency_mhz=200.0)
+    table = run(accelerator, 2)
+    found = totals(table, accelerator)
+    assert found["latency_cycles"] == table["latency_cycles"].sum()
+    assert found["latency_ms"] == pytest.approx(found["latency_cycles"] / 200e6 * 1e3)
+    assert found["frames_per_s"] * found["latency_ms"] == pytest.approx(1000)
+    assert found["macs"] == sum(layer.macs for layer in LAYERS)
+
+
+def test_what_is_no_datapath_and_no_size_is_refused():
+    with pytest.raises(ValueError, match="datapath is one of"):
+        Accelerator("a", "", "gpu")
+    with pytest.raises(ValueError, match="rows must be above 0"):
+        Accelerator("a", "", "swis", rows=0)
+    with pytest.raises(InputError, match="fusion units take operands of up to 8 bits, not 9"):
+        ideal_fusion = Accelerator("a", "", "fusion", 16, 32, memory=Memory(dram_bits_per_cycle=64))
+        ideal_fusion.run(LAYERS[2], weights_of(LAYERS[2], 8))
+
+
+def test_a_workload_of_shapes_needs_no_weights(tmp_path, command_line):
+    path, out = tmp_path / "small.csv", tmp_path / "layers.parquet"
+    write_workload(LAYERS, path)
+    chosen = ["task=simulate", f"workload={path}", "accelerator=swis_ds", "bits=3"]
+    done = command_line(*chosen, f"out={out}")
+    assert done.status == 0, done.err
+    assert "small on swis_ds" in done.out
+    rows = pd.read_parquet(out)
+    assert len(rows) == 6 * len(LAYERS)  # the base format and five methods
+    lines, layers = simulate_methods(load(chosen))
+    pd.testing.assert_frame_equal(layers, rows[layers.columns], check_dtype=False)
+    swis = lines.set_index("method").loc["swis"]
+    assert swis["latency_cycles"] == rows[rows["method"] == "swis"]["latency_cycles"].sum()
+
+
+def test_a_model_s_schedule_and_skipped_layers_count():
+    common = ["task=simulate", "methods=[swis]", "model=mobilenet_v2"]
+    found = {
+        name: simulate_methods(load([*common, *more]))[0].set_index("method")["latency_cycles"]
+        for name, more in {
+            "two": ["bits=2"],
+            "between": ["bits=2.5", "schedule=greedy"],
+            "three": ["bits=3"],
+            "skipped": ["bits=2", "skip=[conv_stem]"],
+        }.items()
+    }
+    assert found["two"]["swis"] < found["between"]["swis"] < found["three"]["swis"]
+    assert found["two"]["swis"] < found["skipped"]["swis"] < found["two"]["base"]
+
+
+def test_rivals_see_the_bits_of_real_weights():
+    common = ["task=simulate", "methods=[swis]", "model=mobilenet_v2", "bits=2"]
+    cycles = {
+        name: simulate_methods(load([*common, f"accelerator={name}"]))[0].set_index("method")[
+            "latency_cycles"
+        ]
+        for name in ("stripes", "pragmatic", "bitwave")
+    }
+    assert cycles["pragmatic"]["base"] < cycles["bitwave"]["base"] < cycles["stripes"]["base"]
+    assert cycles["bitwave"]["swis"] < cycles["bitwave"]["base"]
