@@ -1,8 +1,8 @@
 """Time of simulated networks: python benchmarks/simulate.py
 
 At 224 x 224 pixels on the single-shift SWIS array, N = 2, M = 4. "cycles" is compute alone, in closed form;
-"run" has the search over tiles and loop orders as well; "1000" are runs of as many configurations: accelerators
-of all sizes and bandwidths, shifts from 1 to 4. All in milliseconds, the best of three.
+"run" has the search over tiles and loop orders as well, both the best of three; "1000" are the runs of as
+many configurations: arrays of all sizes and bandwidths, shifts from 1 to 4. All in milliseconds.
 """
 
 import time
@@ -37,12 +37,11 @@ def main() -> None:
 
         times = [_milliseconds(task) for task in (cycles, run)]
         start = time.perf_counter()
-        for rows, columns, bus, shifts in product(
-            (4, 8, 16, 32), (4, 8, 16, 32, 64), range(8, 108, 8), weights
-        ):
+        grid = list(product((4, 8, 16, 32), (4, 8, 16, 32, 64), range(8, 112, 8), weights))
+        for rows, columns, bus, shifts in grid:
             memory = Memory(dram_bits_per_cycle=bus)
             simulate(replace(ARRAY, rows=rows, columns=columns, memory=memory), layers, weights[shifts])
-        times.append(1e3 * (time.perf_counter() - start) * 1000 / (4 * 5 * 13 * 4))
+        times.append(1e3 * (time.perf_counter() - start) * 1000 / len(grid))
         print(f"{name:24}{len(layers):8}" + "".join(f"{value:10.1f}" for value in times), flush=True)
 
 
