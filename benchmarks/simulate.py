@@ -46,7 +46,8 @@ def main() -> None:
 
 
 def _weights(layer: Layer, shifts: int) -> LayerWeights:
-    return LayerWeights(np.full(layer.out_channels, shifts), (1 + shifts) * layer.weights)
+    filters = layer.out_channels
+    return LayerWeights(np.full(filters, shifts), (1 + shifts) * layer.weights, np.full(filters, 7))
 
 
 def _milliseconds(task: Callable[[], None]) -> float:

@@ -20,14 +20,17 @@ DATAPATHS = ("swis", "systolic", "serial", "skipping", "fusion")
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """A layer's weights as hardware sees them: ``shifts`` [filters], each a cycle of bit-serial hardware.
+    """A layer's weights as hardware sees them, filters in the order that they occupy its rows.
 
-    ``stored_bits`` of the whole layer; ``codes`` int [out_channels, in_channels / groups, kernel_h,
-    kernel_w], sign-magnitude, for hardware that looks at their bits.
+    ``shifts`` [filters], of a group; ``stored_bits`` of the whole layer in its format; ``widths`` [filters],
+    the bits of a magnitude without a shift set, which are all of them where sets differ; ``codes`` int
+    [out_channels, in_channels / groups, kernel_h, kernel_w], sign-magnitude, for hardware that looks at
+    their bits.
     """
 
     shifts: np.ndarray
     stored_bits: int
+    widths: np.ndarray
     codes: np.ndarray | None = None
 
 
@@ -35,7 +38,8 @@ class LayerWeights:
 class Accelerator:
     """A design: units of ``lanes`` terms of a dot product, ``rows`` for filters, ``columns`` for pixels.
 
-    ``datapath`` is "swis" (``shifts_per_cycle`` of a group's shifts), "systolic" (bit-parallel MACs in a
+    ``datapath`` is "swis" (``shifts_per_cycle`` of a group's shifts, or, without ``shared_sets``, of all bits
+    of a magnitude), "systolic" (bit-parallel MACs in a
     ``dataflow``, no lanes), "serial" (weights bit by bit if ``weight_serial``, with a cycle for the sign bit
     if ``sign_cycle``; activations in steps of ``activation_bits_per_cycle`` if that is given), "skipping"
     (the ones of the weights' bits, as ``skipping`` says) or "fusion" (BitFusion; rows for channels, columns
@@ -50,6 +54,7 @@ class Accelerator:
     columns: int = 8
     lanes: int = 4
     shifts_per_cycle: int = 1
+    shared_sets: bool = True
     dataflow: str = "os"
     weight_serial: bool = True
     sign_cycle: bool = False
@@ -62,9 +67,21 @@ class Accelerator:
     def __post_init__(self) -> None:
         if self.datapath not in DATAPATHS:
             raise ValueError(f"datapath is one of {DATAPATHS}, not {self.datapath!r}")
+        if self.datapath == "fusion" and self.memory.dram_bits_per_cycle is None:
+            raise ValueError("dram_bits_per_cycle must be a number for datapath fusion")
         for name in ("rows", "columns", "lanes", "shifts_per_cycle", "frequency_mhz"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+
+    @property
+    def decodes(self) -> bool:
+        """Whether weights come compressed; others are stored as signs and magnitudes."""
+        return self.datapath == "swis" and self.shared_sets
+
+    def weight_bits(self, layer: Layer, weights: LayerWeights) -> int:
+        """Return the bits in which the layer's weights are stored and fetched."""
+        plain = int((weights.widths + 1).sum()) * layer.filter_weights
+        return weights.stored_bits if self.decodes else plain
 
     @property
     def needs_codes(self) -> bool:
@@ -76,17 +93,17 @@ class Accelerator:
 
         >>> array = Accelerator("swis_ds", "", "swis", shifts_per_cycle=2)
         >>> layer = Layer("fc", 512, 64, 1, 1, 1, 1, 1, 1)
-        >>> array.work(layer, LayerWeights(np.full(64, 4), 8 * layer.weights)).cycles(layer)
+        >>> array.work(layer, LayerWeights(np.full(64, 4), 8 * layer.weights, np.full(64, 7))).cycles(layer)
         2160
         """
         size = (self.rows, self.columns)
         if self.datapath == "swis":
-            shifts = np.maximum(weights.shifts, 1)
+            shifts = weights.shifts if self.shared_sets else weights.widths
             return layer_work(layer, shifts, self.lanes, *size, self.shifts_per_cycle, self.side_by_side)
         if self.datapath == "systolic":
             return systolic_work(layer, self.columns, self.rows, self.dataflow)
         if self.datapath == "serial":
-            cycles = int(weights.shifts.max()) + self.sign_cycle if self.weight_serial else 1
+            cycles = int(weights.widths.max()) + self.sign_cycle if self.weight_serial else 1
             if self.activation_bits_per_cycle is not None:
                 cycles *= -(-activation_bits // self.activation_bits_per_cycle)
             return stripes_work(layer, *size, self.lanes, cycles)
@@ -105,7 +122,8 @@ class Accelerator:
         """
         if self.datapath != "fusion":
             work = self.work(layer, weights, activation_bits)
-            return best_run(layer, work, self.memory, weights.stored_bits, activation_bits)
+            bits = self.weight_bits(layer, weights)
+            return best_run(layer, work, self.memory, bits, activation_bits)
         memory = self.memory
         array = FusionArray(
             self.rows,
@@ -115,8 +133,9 @@ class Accelerator:
             memory.output_sram_bytes,
             memory.dram_bits_per_cycle,
         )
-        bits = [_fused(count) for count in (int(weights.shifts.max()) + 1, activation_bits)]
-        return FusionModel(layer, array, *bits).best_run()
+        bits = [_fused(count) for count in (int(weights.widths.max()) + 1, activation_bits)]
+        runs = [FusionModel(layer, array, *bits, im2col).best_run() for im2col in (False, True)]
+        return min(runs, key=lambda run: run.cycles)
 
 
 def _fused(bits: int) -> int:

@@ -112,9 +112,12 @@ class Config:
             "workload=FILE, the shapes of layers, goes with task=simulate",
         )
         require(
-            self.workload is None or self.bits == int(self.bits),
-            f"workload=FILE has no weights to schedule; bits must be a whole number, not {self.bits:g}",
+            self.workload is None or not (self.scheduled or self.skip),
+            "workload=FILE has shapes alone: leave out schedule and skip, and let bits be a whole number",
         )
+        if self.task is Task.simulate:
+            require(self.calibrate is Calibrate.none, "calibrate does not change what task=simulate computes")
+            require(self.activation_bits is not None, "activation_bits must be a number for task=simulate")
         require(
             self.weights is None or self.task is Task.evaluate,
             "weights=FILE, a packed network, goes with task=evaluate",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,12 +12,13 @@ import pandas as pd
 
 from swis import records
 from swis.accelerator import Accelerator, LayerWeights
-from swis.apply import WeightFormat, encode_layers, plain_copy, weight_layers
+from swis.apply import WeightFormat, cost_of, encode_layers, plain_copy, weight_layers
 from swis.config import Config
-from swis.cost import scheduled_cost
 from swis.decompose import from_filters
+from swis.errors import InputError
 from swis.files import check_output
 from swis.offchip import Memory
+from swis.schedule import LayerPlan
 from swis.simulate import simulate, totals
 from swis.study import Study, formats, prepare
 from swis.workload import Layer, read_workload, workload
@@ -28,70 +30,90 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Simulate the base format and every configured method; return a line per method, and one per layer.
 
     Layers and weights are those of the configured model, before any calibration; ``workload`` names a file of
-    shapes instead. Layers in ``skip`` have the base format. Raises ``InputError`` before any work starts.
+    shapes instead. Layers in ``skip`` have the base format. Raises ``InputError`` for hardware and files that
+    do not fit.
     """
     if config.out is not None:
         check_output(Path(config.out), config.force)
     accelerator = design(config)
-    activation_bits = config.activation_bits or 8
     if config.workload is None:
         study = prepare(config)
         name, layers = config.model.label, workload(study.base_module, study.network.inputs["input_size"])
     else:
         study, name, layers = None, Path(config.workload).stem, read_workload(config.workload)
+        if accelerator.needs_codes:
+            raise InputError(f"accelerator={accelerator.name} looks at weights; workload=FILE has none")
     lines, tables = [], []
     for form in formats(config):
         if form.method == "float":
             continue
-        weights = _weights(form, layers, study, accelerator)
-        table = simulate(accelerator, layers, [weights[layer.name] for layer in layers], activation_bits)
+        weights = weights_for(form, layers, study, accelerator)
+        mine = [weights[layer.name] for layer in layers]
+        table = simulate(accelerator, layers, mine, config.activation_bits)
         facts = {"network": name, "accelerator": accelerator.name, "method": form.method}
-        facts["bits"] = form.magnitude_bits if form.method == "base" else config.bits
+        facts["bits"] = float(form.magnitude_bits if form.method == "base" else config.bits)
         lines.append(facts | totals(table, accelerator))
-        tables.append(table.assign(**facts))
-    whole = pd.concat(tables, ignore_index=True)
+        tables.append(table.assign(**facts, group_size=config.group_size))
+    whole = pd.concat(tables, ignore_index=True).assign(config=json.dumps(asdict(config)))
     if config.out is not None:
         records.write_table(whole, Path(config.out))
     return pd.DataFrame(lines), whole
 
 
 def design(config: Config) -> Accelerator:
-    """Return the configured accelerator."""
+    """Return the configured accelerator; raise ``InputError`` if groups do not fit its lanes."""
     values = {key: getattr(value, "value", value) for key, value in asdict(config.accelerator).items()}
     values["lanes"] = values["lanes"] or config.group_size
-    memory = Memory(**{key: values.pop(key) for key in _MEMORY})
-    return Accelerator(**values, memory=memory)
+    accelerator = Accelerator(**values | {"memory": Memory(**{key: values.pop(key) for key in _MEMORY})})
+    if accelerator.decodes and config.group_size % accelerator.lanes:
+        raise InputError(
+            f"accelerator.lanes={accelerator.lanes} must divide group_size={config.group_size}: "
+            "lanes share a shift set"
+        )
+    return accelerator
 
 
-def _weights(
+def weights_for(
     form: WeightFormat, layers: list[Layer], study: Study | None, accelerator: Accelerator
 ) -> Mapping[str, LayerWeights]:
-    plan = study.plan(form) if study else None
-    skip = study.skip if study else frozenset()
-    codes = {}
-    if study and accelerator.needs_codes:
+    """Return the weights of every layer by name: those of a study's network, or of shapes alone."""
+    plans, codes, skip = {}, {}, study.skip if study else frozenset()
+    if study:
         module = plain_copy(study.base_module)
-        encoded = encode_layers(module, form, skip, plan.layers if plan else None)
-        codes = {
-            name: from_filters(encoded[name].codes, encoded[name].shape)
-            .reshape(*encoded[name].shape[:2], *getattr(layer, "kernel_size", (1, 1)))
-            .numpy()
-            for name, layer in weight_layers(module).items()
-        }
+        plan = study.plan(form)
+        by_weight = {id(layer.weight): name for name, layer in reversed(weight_layers(module).items())}
+        first = {name: by_weight[id(layer.weight)] for name, layer in weight_layers(module).items()}
+        plans = {name: plan.layers.get(first[name]) for name in first} if plan else {}
+        if accelerator.needs_codes:
+            encoded = encode_layers(module, form, skip, plan.layers if plan else None)
+            codes = {name: from_filters(mine.codes, mine.shape) for name, mine in encoded.items()}
     found = {}
     for layer in layers:
         mine = replace(form, method="base") if layer.name in skip else form
-        shifts = np.full(layer.out_channels, mine.magnitude_bits if mine.method == "base" else mine.shifts)
-        if plan is not None and mine.method != "base":
-            shifts = plan.layers[layer.name].shifts
-        cost = scheduled_cost(
-            mine.method,
-            shifts,
-            shifts,
-            layer.filter_weights,
-            layer.macs,
-            mine.group_size,
-            mine.magnitude_bits,
-        )
-        found[layer.name] = LayerWeights(shifts, cost.stored_bits, codes.get(layer.name))
+        plan = None if mine.method == "base" else plans.get(layer.name)
+        filters = layer.out_channels
+        shifts = np.full(filters, mine.magnitude_bits if mine.method == "base" else mine.shifts)
+        order = np.arange(filters)
+        if plan is not None:
+            shifts, order = plan.shifts, rows_of(layer, plan)
+        cut = mine.method in ("truncate", "round", "uniform")
+        widths = shifts if cut else np.full(filters, mine.magnitude_bits)
+        cost = cost_of(mine, plan, filters, layer.filter_weights, layer.macs)
+        bits = codes.get(layer.name)
+        if bits is not None:
+            bits = bits.reshape(filters, -1, layer.kernel_h, layer.kernel_w).numpy()[order]
+        found[layer.name] = LayerWeights(shifts[order], cost.stored_bits, widths[order], bits)
     return found
+
+
+def rows_of(layer: Layer, plan: LayerPlan) -> np.ndarray:
+    """Return the filters [out_channels] in the order that they occupy an array's rows.
+
+    It is the plan's, but filters stay in their group of the convolution, whose rows share activations.
+
+    >>> layer = Layer("conv", 4, 4, 1, 1, 1, 1, 1, 1, groups=2)
+    >>> rows_of(layer, LayerPlan(np.array([1, 2, 1, 1]), np.array([2, 3, 0, 1]))).tolist()
+    [0, 1, 2, 3]
+    """
+    each = layer.out_channels // layer.groups
+    return plan.order if each == 1 else plan.order[np.argsort(plan.order // each, kind="stable")]

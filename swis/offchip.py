@@ -43,7 +43,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Run:
-    """Cycles and DRAM traffic of a layer, and its tile of [out_h, out_w, channels, filters] in loop order."""
+    """Cycles and DRAM traffic of a layer; tile [out_h, out_w, channels, filters], loops outermost first."""
 
     tile: tuple[int, int, int, int]
     order: tuple[str, ...]
@@ -71,8 +71,18 @@ class Run:
         return self.dram_read_bits + self.dram_write_bits
 
 
-def best_run(layer: Layer, work: Work, memory: Memory, weight_bits: int, activation_bits: int = 8) -> Run:
-    """Return the run of fewest cycles, then of least DRAM traffic, over loop orders and tiles that fit.
+def best_run(
+    layer: Layer,
+    work: Work,
+    memory: Memory,
+    weight_bits: int,
+    activation_bits: int = 8,
+    slack: float = 0.01,
+) -> Run:
+    """Return the run of least DRAM traffic among those of fewest cycles, over loop orders and tiles that fit.
+
+    Without ``slack``, by which cycles may be more than the fewest, traffic would grow many times for the sake
+    of a first load a little smaller.
 
     ``weight_bits`` are stored for the whole layer, ``activation_bits`` for an activation; a partial sum has
     32. Tiles are powers of two, times ``rows`` for filters and ``lanes`` for channels. Of equal runs the
@@ -97,7 +107,7 @@ def best_run(layer: Layer, work: Work, memory: Memory, weight_bits: int, activat
     counts = tiles.counts
     compute = tiles.pixel_folds() * (work.steps + counts["channel"] * work.restart)
     compute += counts["pixel"] * work.load
-    runs = []
+    found = []
     for order in permutations(LOOPS):
         parts = tiles.moved(bits, room, order, weight_bits, activation_bits)
         total = sum(parts)
@@ -107,15 +117,19 @@ def best_run(layer: Layer, work: Work, memory: Memory, weight_bits: int, activat
             middle = np.maximum(total - first - last, 0)
             first, middle, last = (-(-part // memory.dram_bits_per_cycle) for part in (first, middle, last))
             stalls = first + np.maximum(middle - compute, 0) + last
-        at = int(np.lexsort((total, compute + stalls))[0])
-        found = (int(values[at]) for values in (compute, stalls, *parts))
-        runs.append(Run(tiles.at(at), order, *found))
-    return min(runs, key=lambda run: (run.cycles, run.dram_bits))
+        found.append((compute + stalls, total, compute, stalls, *parts))
+    cycles, total, *columns = (np.stack(values) for values in zip(*found, strict=True))
+    enough = cycles <= cycles.min() * (1 + slack)
+    best = np.lexsort((cycles.ravel(), np.where(enough, total, np.inf).ravel()))[0]
+    order, at = np.unravel_index(best, cycles.shape)
+    return Run(
+        tiles.at(at), list(permutations(LOOPS))[order], *(int(values[order, at]) for values in columns)
+    )
 
 
 @dataclass(frozen=True)
 class _Tiles:
-    """Tile sizes to choose from, [tilings] each; ``bundles`` of ``width`` groups of a convolution."""
+    """Tile sizes to choose from, [tilings] each."""
 
     layer: Layer
     work: Work
@@ -164,14 +178,19 @@ class _Tiles:
         """Return the bits of a tile in each SRAM."""
         layer = self.layer
         share = self.width * self.filters * self.depth * layer.kernel_h * layer.kernel_w
-        rows = np.minimum((self.high - 1) * layer.stride_h + layer.kernel_h, layer.in_h)
-        columns = np.minimum((self.wide - 1) * layer.stride_w + layer.kernel_w, layer.in_w)
-        sum_bits = np.where(self.counts["channel"] > 1, _SUM_BITS, activation_bits)
+        (_, rows), (_, columns) = self.lines()
+        sum_bits = np.where((self.counts["channel"] > 1) | self.work.spills, _SUM_BITS, activation_bits)
         return {
             "weight": -(-share * weight_bits // layer.weights),
             "input": self.width * rows * columns * self.depth * activation_bits,
             "output": self.values() * sum_bits,
         }
+
+    def lines(self) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        """Return, for rows and columns of inputs, how many all tiles read and how many the largest."""
+        layer = self.layer
+        high = _lines(layer.in_h, layer.out_h, layer.kernel_h, layer.stride_h, self.high)
+        return high, _lines(layer.in_w, layer.out_w, layer.kernel_w, layer.stride_w, self.wide)
 
     def pixel_folds(self) -> np.ndarray:
         """Return how often the array takes new output pixels, ragged tiles as they are."""
@@ -196,8 +215,7 @@ class _Tiles:
         for name, moving in _MOVES.items():
             total, _ = traffic(counts, bits[name], room[name], order, moving)
             times[name] = total // (bits[name] * np.prod([counts[loop] for loop in moving], axis=0))
-        rows = _read(layer.in_h, layer.out_h, layer.kernel_h, layer.stride_h, self.high)
-        columns = _read(layer.in_w, layer.out_w, layer.kernel_w, layer.stride_w, self.wide)
+        (rows, _), (columns, _) = self.lines()
         sums = (times["output"] - 1) * layer.outputs * _SUM_BITS
         return (
             times["weight"] * weight_bits,
@@ -207,7 +225,18 @@ class _Tiles:
         )
 
 
-def _read(inputs: int, outputs: int, kernel: int, stride: int, tile: np.ndarray) -> np.ndarray:
-    """Return the lines of inputs that tiles of outputs read along one axis, overlaps as often as they do."""
-    padding = max((outputs - 1) * stride + kernel - inputs, 0)
-    return np.maximum(outputs * stride + -(-outputs // tile) * (kernel - stride) - padding, 1)
+def _lines(
+    inputs: int, outputs: int, kernel: int, stride: int, tiles: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lines of inputs that tiles of outputs read along one axis, padding apart: all, at most."""
+    before = max((outputs - 1) * stride + kernel - inputs, 0) // 2
+    found = {}
+    for tile in np.unique(tiles).tolist():
+        starts = np.arange(0, outputs, tile)
+        ends = np.minimum(starts + tile, outputs) - 1
+        first = np.maximum(starts * stride - before, 0)
+        last = np.minimum(ends * stride - before + kernel, inputs)
+        read = np.maximum(last - first, 0)
+        found[tile] = (int(read.sum()), int(read.max()))
+    total, most = np.array([found[tile] for tile in tiles.tolist()]).T
+    return total, most

@@ -311,6 +311,18 @@ class ScheduleConfig:
         return f"{self.policy} over layers"
 
 
+_OF_DATAPATH = {
+    "shifts_per_cycle": Datapath.swis,
+    "shared_sets": Datapath.swis,
+    "side_by_side": Datapath.swis,
+    "dataflow": Datapath.systolic,
+    "weight_serial": Datapath.serial,
+    "sign_cycle": Datapath.serial,
+    "activation_bits_per_cycle": Datapath.serial,
+    "skipping": Datapath.skipping,
+}
+
+
 @dataclass
 class AcceleratorConfig:
     """A design, simulated by task=simulate; see ``swis.accelerator.Accelerator``.
@@ -325,6 +337,7 @@ class AcceleratorConfig:
     columns: int = 8
     lanes: int | None = 4
     shifts_per_cycle: int = 1
+    shared_sets: bool = True
     dataflow: Dataflow = Dataflow.os
     weight_serial: bool = True
     sign_cycle: bool = False
@@ -341,6 +354,12 @@ class AcceleratorConfig:
         for name, value in vars(self).items():
             if type(value) is int:
                 require(value >= 1, f"accelerator.{name} must be at least 1, not {value}")
+        for name, datapath in _OF_DATAPATH.items():
+            default = type(self).__dataclass_fields__[name].default
+            require(
+                getattr(self, name) == default or self.datapath is datapath,
+                f"accelerator.{name} is for datapath={datapath}, not {self.datapath}",
+            )
         require(
             0 < self.frequency_mhz < math.inf,
             f"accelerator.frequency_mhz must be above 0, and finite, not {self.frequency_mhz:g}",

@@ -24,7 +24,7 @@ def simulate(
 
     >>> import numpy as np
     >>> layer = Layer("fc", 512, 64, 1, 1, 1, 1, 1, 1)
-    >>> weights = LayerWeights(np.full(64, 2), stored_bits=5 * layer.weights)
+    >>> weights = LayerWeights(np.full(64, 2), 5 * layer.weights, np.full(64, 7))
     >>> table = simulate(Accelerator("swis_ss", "", "swis"), [layer], [weights])
     >>> table[["layer", "macs", "dram_bytes"]].values.tolist()
     [['fc', 32768, 21056.0]]

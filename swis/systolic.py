@@ -26,5 +26,6 @@ def systolic_work(layer: Layer, rows: int, columns: int, dataflow: str) -> Work:
         return Work(columns, rows, 1, steps=across * width, restart=across * (rows + columns - 2))
     if dataflow == "ws":
         folds = across * -(-width // rows)
-        return Work(columns, 1, rows, steps=folds, load=folds * (2 * rows + columns - 2))
+        load = folds * (2 * rows + columns - 2)
+        return Work(columns, 1, rows, steps=folds, load=load, spills=width > rows)
     raise ValueError(f"dataflow is one of {DATAFLOWS}, not {dataflow!r}")

@@ -17,6 +17,8 @@ class Work:
     For every fold of output pixels, ``columns`` of them, or of those in one row if ``by_row``: ``steps``
     over all filters of all groups of the convolution, and ``restart`` to fill and drain, for every tile of
     channels anew; ``load`` for every tile of pixels. ``bundle`` groups of a convolution lie side by side.
+    With ``spills`` sums leave the array before they are whole. A weight-stationary array has one column, for
+    it takes one pixel at a time, and as many lanes as it has rows of MACs.
     """
 
     rows: int
@@ -27,6 +29,7 @@ class Work:
     load: int = 0
     by_row: bool = False
     bundle: int = 1
+    spills: bool = False
 
     def pixel_folds(self, high: int | np.ndarray, wide: int | np.ndarray) -> int | np.ndarray:
         """Return the folds of ``high`` x ``wide`` output pixels."""
