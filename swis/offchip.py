@@ -8,6 +8,7 @@ channels are tiled, partial sums go to the output SRAM, and to the DRAM and back
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from itertools import permutations
 
 import numpy as np
@@ -161,7 +162,7 @@ class _Tiles:
         """Groups of a convolution that are worked on side by side."""
         return min(self.work.bundle, self.layer.groups)
 
-    @property
+    @cached_property
     def counts(self) -> dict[str, np.ndarray]:
         layer = self.layer
         return {
@@ -178,7 +179,7 @@ class _Tiles:
         """Return the bits of a tile in each SRAM."""
         layer = self.layer
         share = self.width * self.filters * self.depth * layer.kernel_h * layer.kernel_w
-        (_, rows), (_, columns) = self.lines()
+        (_, rows), (_, columns) = self.lines
         sum_bits = np.where((self.counts["channel"] > 1) | self.work.spills, _SUM_BITS, activation_bits)
         return {
             "weight": -(-share * weight_bits // layer.weights),
@@ -186,6 +187,7 @@ class _Tiles:
             "output": self.values() * sum_bits,
         }
 
+    @cached_property
     def lines(self) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
         """Return, for rows and columns of inputs, how many all tiles read and how many the largest."""
         layer = self.layer
@@ -215,7 +217,7 @@ class _Tiles:
         for name, moving in _MOVES.items():
             total, _ = traffic(counts, bits[name], room[name], order, moving)
             times[name] = total // (bits[name] * np.prod([counts[loop] for loop in moving], axis=0))
-        (rows, _), (columns, _) = self.lines()
+        (rows, _), (columns, _) = self.lines
         sums = (times["output"] - 1) * layer.outputs * _SUM_BITS
         return (
             times["weight"] * weight_bits,
@@ -229,14 +231,17 @@ def _lines(
     inputs: int, outputs: int, kernel: int, stride: int, tiles: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the lines of inputs that tiles of outputs read along one axis, padding apart: all, at most."""
-    before = max((outputs - 1) * stride + kernel - inputs, 0) // 2
-    found = {}
-    for tile in np.unique(tiles).tolist():
-        starts = np.arange(0, outputs, tile)
-        ends = np.minimum(starts + tile, outputs) - 1
-        first = np.maximum(starts * stride - before, 0)
-        last = np.minimum(ends * stride - before + kernel, inputs)
-        read = np.maximum(last - first, 0)
-        found[tile] = (int(read.sum()), int(read.max()))
-    total, most = np.array([found[tile] for tile in tiles.tolist()]).T
+    found = [_lines_of(inputs, outputs, kernel, stride, tile) for tile in tiles.tolist()]
+    total, most = np.array(found).T
     return total, most
+
+
+@lru_cache(maxsize=10_000)  # a search asks for few sizes again and again
+def _lines_of(inputs: int, outputs: int, kernel: int, stride: int, tile: int) -> tuple[int, int]:
+    before = max((outputs - 1) * stride + kernel - inputs, 0) // 2
+    starts = np.arange(0, outputs, tile)
+    ends = np.minimum(starts + tile, outputs) - 1
+    first = np.maximum(starts * stride - before, 0)
+    last = np.minimum(ends * stride - before + kernel, inputs)
+    read = np.maximum(last - first, 0)
+    return int(read.sum()), int(read.max())
