@@ -269,3 +269,12 @@ def test_fractional_budgets_come_within_three_points_of_float():
     assert len(found) == 2
     assert (floats - found < 3).all()
     assert f"reach {found['efficientnet_lite0']} and {found['mobilenet_v2']} %" in README
+
+
+def test_the_table_of_what_brings_no_more_is_that_of_the_committed_rows(calibrated):
+    some = calibrated.query("bits == 2 and method == 'swis' and group_size == 4 and seed == 0")
+    some = some[some["ingredient"].isin(["scales", "reconstruct"])]
+    some = some.set_index(["model", "granularity", "rewrites", "calibrate"])[["top1", "logit_sqnr_db"]]
+    assert some.sort_index().round(2).to_string() in README
+    base = calibrated.query("method == 'base' and rewrites == 'equalize'")
+    assert base["top1"].item() < 1
