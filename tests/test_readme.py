@@ -152,7 +152,8 @@ def calibrated() -> pd.DataFrame:
 
 
 def at_four(rows: pd.DataFrame) -> pd.DataFrame:
-    return plainly(rows)[rows["group_size"].isna() | rows["group_size"].eq(4)]
+    rows = plainly(rows)
+    return rows[rows["group_size"].isna() | rows["group_size"].eq(4)]
 
 
 def plainly(rows: pd.DataFrame) -> pd.DataFrame:
