@@ -10,11 +10,11 @@ import sys
 import time
 from dataclasses import replace
 
+from swis.choices import Calibrate
 from swis.config import load
 from swis.data import loader
 from swis.evaluate import predict
 from swis.memory import keep_freed_memory
-from swis.settings import Calibrate
 from swis.study import formats, prepare
 
 DEFAULT = ["model=resnet18", "model.input_size=[1,224,224]"]

@@ -14,8 +14,8 @@ import numpy as np
 import timm
 
 from swis.accelerator import Accelerator, LayerWeights
-from swis.offchip import Memory
 from swis.simulate import simulate
+from swis.tiling import Memory
 from swis.workload import Layer, workload
 
 NETWORKS = ("mobilenetv2_100", "resnet18", "vgg16_bn", "tf_efficientnet_lite0")

@@ -9,10 +9,10 @@ import numpy as np
 from swis.bit_serial import skipping_work, stripes_work
 from swis.bitfusion import FusionArray, FusionModel, FusionRun
 from swis.errors import InputError
-from swis.offchip import Memory, Run, best_run
+from swis.offchip import Run, best_run
 from swis.pe_array import layer_work
 from swis.systolic import systolic_work
-from swis.tiling import Work
+from swis.tiling import Memory, Work
 from swis.workload import Layer
 
 DATAPATHS = ("swis", "systolic", "serial", "skipping", "fusion")
@@ -39,12 +39,12 @@ class Accelerator:
     """A design: units of ``lanes`` terms of a dot product, ``rows`` for filters, ``columns`` for pixels.
 
     ``datapath`` is "swis" (``shifts_per_cycle`` of a group's shifts, or, without ``shared_sets``, of all bits
-    of a magnitude), "systolic" (bit-parallel MACs in a
-    ``dataflow``, no lanes), "serial" (weights bit by bit if ``weight_serial``, with a cycle for the sign bit
-    if ``sign_cycle``; activations in steps of ``activation_bits_per_cycle`` if that is given), "skipping"
-    (the ones of the weights' bits, as ``skipping`` says) or "fusion" (BitFusion; rows for channels, columns
-    for filters). ``side_by_side`` puts the groups of a convolution on rows together (swis). Raises
-    ``ValueError`` for another datapath and for sizes of zero.
+    of a magnitude), "systolic" (bit-parallel MACs in a ``dataflow``, no lanes), "serial" (weights bit by bit
+    if ``weight_serial``, with a cycle for the sign bit if ``sign_cycle``; activations in steps of
+    ``activation_bits_per_cycle`` if that is given), "skipping" (the ones of the weights' bits, as
+    ``skipping`` says) or "fusion" (BitFusion; rows for channels, columns for filters). ``side_by_side`` puts
+    the groups of a convolution on rows together (swis). Raises ``ValueError`` for another datapath and for
+    sizes of zero.
     """
 
     name: str
@@ -124,15 +124,7 @@ class Accelerator:
             work = self.work(layer, weights, activation_bits)
             bits = self.weight_bits(layer, weights)
             return best_run(layer, work, self.memory, bits, activation_bits)
-        memory = self.memory
-        array = FusionArray(
-            self.rows,
-            self.columns,
-            memory.weight_sram_bytes,
-            memory.input_sram_bytes,
-            memory.output_sram_bytes,
-            memory.dram_bits_per_cycle,
-        )
+        array = FusionArray(self.rows, self.columns, self.memory)
         bits = [_fused(count) for count in (int(weights.widths.max()) + 1, activation_bits)]
         runs = [FusionModel(layer, array, *bits, im2col).best_run() for im2col in (False, True)]
         return min(runs, key=lambda run: run.cycles)

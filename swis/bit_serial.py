@@ -24,9 +24,9 @@ def stripes_work(layer: Layer, filters: int, columns: int, lanes: int, weight_bi
     >>> stripes_work(layer, 32, 16, 8, weight_bits=8).cycles(layer)
     258048
     """
-    channels, taps = layer.in_channels // layer.groups, layer.kernel_h * layer.kernel_w
+    channels, taps = layer.group_channels, layer.kernel_h * layer.kernel_w
     terms = -(-taps // lanes) * channels if taps > channels else -(-channels // lanes) * taps
-    across = layer.groups * -(-(layer.out_channels // layer.groups) // filters)
+    across = layer.groups * -(-layer.group_filters // filters)
     return Work(filters, columns, lanes, steps=terms * across * weight_bits, by_row=True)
 
 
@@ -48,7 +48,7 @@ def skipping_work(
     """
     if skipping not in SKIPPING:
         raise ValueError(f"skipping is one of {SKIPPING}, not {skipping!r}")
-    shape = (layer.out_channels, layer.in_channels // layer.groups, layer.kernel_h, layer.kernel_w)
+    shape = (layer.out_channels, layer.group_channels, layer.kernel_h, layer.kernel_w)
     if codes.shape != shape:
         raise ValueError(f"layer {layer.name} has weights {shape}, codes are {codes.shape}")
     magnitudes = np.abs(codes.astype(np.int16)).reshape(*shape[:2], -1)

@@ -8,35 +8,32 @@ input channels and output channels in any order. Partial sums of 32 bits are rea
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import permutations
 
 import numpy as np
 
 from swis.errors import InputError
-from swis.tiling import powers, traffic
+from swis.tiling import Memory, powers, traffic
 from swis.workload import Layer
 
 LOOPS = ("OW", "OH", "IC", "OC")
 # Which loops change the tile of an operand.
 _MOVES = {
-    "weights": ("IC", "OC"),
-    "inputs": ("OW", "OH", "IC"),
-    "outputs": ("OW", "OH", "OC"),
+    "weight": ("IC", "OC"),
+    "input": ("OW", "OH", "IC"),
+    "output": ("OW", "OH", "OC"),
 }
 _SUM_BITS = 32
 
 
 @dataclass(frozen=True)
 class FusionArray:
-    """An array of ``rows`` (input channels) x ``columns`` (filters), SRAM sizes in bytes, a bus per cycle."""
+    """An array of ``rows`` (input channels) x ``columns`` (filters) on a bus of so many bits per cycle."""
 
     rows: int = 16
     columns: int = 32
-    weight_sram_bytes: int = 64 * 1024
-    input_sram_bytes: int = 32 * 1024
-    output_sram_bytes: int = 16 * 1024
-    dram_bits_per_cycle: int = 192
+    memory: Memory = field(default_factory=lambda: Memory(dram_bits_per_cycle=192))
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ class FusionModel:
         >>> FusionModel(Layer("fc", 512, 1000, 1, 1, 1, 1, 1, 1), FusionArray()).best_run().compute_cycles
         1024
         """
-        tiles, room = self._tiles(), self._half_srams()
+        tiles, room = self._tiles(), self.array.memory.tile_bits()
         bits = self._tile_bits(tiles)
         tiles = tiles[:, np.logical_and.reduce([bits[name] <= room[name] for name in _MOVES])]
         if not tiles.shape[1]:
@@ -105,19 +102,12 @@ class FusionModel:
     @property
     def _limits(self) -> tuple[int, int, int, int]:
         layer = self.layer
-        channels, filters = layer.in_channels // layer.groups, layer.out_channels // layer.groups
-        return layer.out_w, layer.out_h, channels, filters
+        return layer.out_w, layer.out_h, layer.group_channels, layer.group_filters
 
     @property
     def _terms(self) -> int:
         """How many products the units of a column sum up in a cycle."""
         return self.array.rows * (8 // self.input_bits) * (8 // self.weight_bits)
-
-    def _half_srams(self) -> dict[str, int]:
-        """Return the bits that double buffering leaves for one tile."""
-        array = self.array
-        sizes = (array.weight_sram_bytes, array.input_sram_bytes, array.output_sram_bytes)
-        return {name: 4 * size for name, size in zip(_MOVES, sizes, strict=True)}
 
     def _tiles(self) -> np.ndarray:
         """Return the tile sizes to try, [4, tiles]; columns and rows of pixels are cut alike."""
@@ -137,9 +127,9 @@ class FusionModel:
             columns = layer.kernel_w + (width - 1) * layer.stride_w
             inputs = columns * (layer.kernel_h + (height - 1) * layer.stride_h) * channels
         return {
-            "weights": _up_to(taps * channels, self._terms) * filters * self.weight_bits,
-            "inputs": inputs * self.input_bits,
-            "outputs": width * height * _up_to(filters, self.array.columns) * _SUM_BITS,
+            "weight": _up_to(taps * channels, self._terms) * filters * self.weight_bits,
+            "input": inputs * self.input_bits,
+            "output": width * height * _up_to(filters, self.array.columns) * _SUM_BITS,
         }
 
     def _compute_cycles(self, tiles: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -167,15 +157,15 @@ class FusionModel:
         order: tuple[str, ...],
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return stalls, bits read and bits written for tiles of so many ``tile_bits``, [tiles] each."""
-        room = self._half_srams()
+        room = self.array.memory.tile_bits()
         counts = dict(zip(LOOPS, counts, strict=True))
         moved = {
             name: traffic(counts, bits, room[name], order, _MOVES[name]) for name, bits in tile_bits.items()
         }
         total, held = ({name: pair[which] for name, pair in moved.items()} for which in (0, 1))
-        read, written = sum(total.values()), total["outputs"]
-        first, last = sum(held.values()), held["outputs"]
-        bus = self.array.dram_bits_per_cycle
+        read, written = sum(total.values()), total["output"]
+        first, last = sum(held.values()), held["output"]
+        bus = self.array.memory.dram_bits_per_cycle
         middle = -(-(read + written - first - last) // bus)
         stalls = np.maximum(middle - compute, 0) + -(-first // bus) + -(-last // bus)
         return stalls, read, written

@@ -12,24 +12,26 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from swis.choices import (
+    Calibrate,
+    Clip,
+    Coding,
+    Granularity,
+    Method,
+    Rewrite,
+    Selection,
+    Task,
+)
 from swis.errors import InputError
 from swis.settings import (
     AcceleratorConfig,
     ActivationConfig,
-    Calibrate,
     CalibrationConfig,
-    Clip,
-    Coding,
     DataConfig,
-    Granularity,
-    Method,
     ModelConfig,
     RecipeConfig,
     ReconstructionConfig,
-    Rewrite,
     ScheduleConfig,
-    Selection,
-    Task,
     require,
 )
 
@@ -138,10 +140,10 @@ class Config:
     @property
     def needs_calibration(self) -> bool:
         """Whether unlabelled images are needed beside those to measure on."""
+        if self.task is Task.storage:
+            return False
         calibrated = self.activation_bits is not None or self.calibrate is not Calibrate.none
-        if self.task is Task.simulate:
-            calibrated = False
-        return (calibrated or self.schedule.sensitivity) and self.task is not Task.storage
+        return self.schedule.sensitivity or (calibrated and self.task is not Task.simulate)
 
     @property
     def shifts(self) -> int | float:

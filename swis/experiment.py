@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from swis import records
 from swis.apply import WeightFormat, encode, encode_layers, plain_copy
 from swis.checks import pick_device
+from swis.choices import Calibrate, Task
 from swis.config import Config
 from swis.data import Split, loader, open_split
 from swis.errors import InputError, RunFailed
@@ -28,7 +29,6 @@ from swis.models import Network, load_network, new_network, save_checkpoint
 from swis.packed import load_packed, save_packed
 from swis.packed_study import prepare_packed
 from swis.report import schedules, simulation, storage, storage_summary, summary
-from swis.settings import Calibrate, Task
 from swis.storage import storage_table
 from swis.study import Study, formats, prepare
 from swis.train import Recipe, train

@@ -12,15 +12,15 @@ import pandas as pd
 
 from swis import records
 from swis.accelerator import Accelerator, LayerWeights
-from swis.apply import WeightFormat, cost_of, encode_layers, plain_copy, weight_layers
+from swis.apply import WeightFormat, cost_of, encode_layers, plain_copy
 from swis.config import Config
 from swis.decompose import from_filters
 from swis.errors import InputError
 from swis.files import check_output
-from swis.offchip import Memory
 from swis.schedule import LayerPlan
 from swis.simulate import simulate, totals
 from swis.study import Study, formats, prepare
+from swis.tiling import Memory
 from swis.workload import Layer, read_workload, workload
 
 _MEMORY = ("weight_sram_bytes", "input_sram_bytes", "output_sram_bytes", "dram_bits_per_cycle")
@@ -41,8 +41,6 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
         name, layers = config.model.label, workload(study.base_module, study.network.inputs["input_size"])
     else:
         study, name, layers = None, Path(config.workload).stem, read_workload(config.workload)
-        if accelerator.needs_codes:
-            raise InputError(f"accelerator={accelerator.name} looks at weights; workload=FILE has none")
     lines, tables = [], []
     for form in formats(config):
         if form.method == "float":
@@ -77,32 +75,26 @@ def weights_for(
     form: WeightFormat, layers: list[Layer], study: Study | None, accelerator: Accelerator
 ) -> Mapping[str, LayerWeights]:
     """Return the weights of every layer by name: those of a study's network, or of shapes alone."""
-    plans, codes, skip = {}, {}, study.skip if study else frozenset()
-    if study:
-        module = plain_copy(study.base_module)
-        plan = study.plan(form)
-        by_weight = {id(layer.weight): name for name, layer in reversed(weight_layers(module).items())}
-        first = {name: by_weight[id(layer.weight)] for name, layer in weight_layers(module).items()}
-        plans = {name: plan.layers.get(first[name]) for name in first} if plan else {}
-        if accelerator.needs_codes:
-            encoded = encode_layers(module, form, skip, plan.layers if plan else None)
-            codes = {name: from_filters(mine.codes, mine.shape) for name, mine in encoded.items()}
+    plan, encoded = study.plan(form) if study else None, {}
+    if study and (plan is not None or accelerator.needs_codes):
+        plans = plan.layers if plan else None
+        encoded = encode_layers(plain_copy(study.base_module), form, study.skip, plans)
+    skip = study.skip if study else frozenset()
     found = {}
     for layer in layers:
+        known, filters = encoded.get(layer.name), layer.out_channels
         mine = replace(form, method="base") if layer.name in skip else form
-        plan = None if mine.method == "base" else plans.get(layer.name)
-        filters = layer.out_channels
         shifts = np.full(filters, mine.magnitude_bits if mine.method == "base" else mine.shifts)
-        order = np.arange(filters)
-        if plan is not None:
-            shifts, order = plan.shifts, rows_of(layer, plan)
+        order, codes, schedule = np.arange(filters), None, known.plan if known else None
+        if schedule is not None:
+            shifts, order = schedule.shifts, rows_of(layer, schedule)
         cut = mine.method in ("truncate", "round", "uniform")
         widths = shifts if cut else np.full(filters, mine.magnitude_bits)
-        cost = cost_of(mine, plan, filters, layer.filter_weights, layer.macs)
-        bits = codes.get(layer.name)
-        if bits is not None:
-            bits = bits.reshape(filters, -1, layer.kernel_h, layer.kernel_w).numpy()[order]
-        found[layer.name] = LayerWeights(shifts[order], cost.stored_bits, widths[order], bits)
+        cost = cost_of(mine, schedule, filters, layer.filter_weights, layer.macs)
+        if accelerator.needs_codes and known:
+            codes = from_filters(known.codes, known.shape).numpy()[order]
+            codes = codes.reshape(filters, -1, layer.kernel_h, layer.kernel_w)
+        found[layer.name] = LayerWeights(shifts[order], cost.stored_bits, widths[order], codes)
     return found
 
 
@@ -115,5 +107,5 @@ def rows_of(layer: Layer, plan: LayerPlan) -> np.ndarray:
     >>> rows_of(layer, LayerPlan(np.array([1, 2, 1, 1]), np.array([2, 3, 0, 1]))).tolist()
     [0, 1, 2, 3]
     """
-    each = layer.out_channels // layer.groups
+    each = layer.group_filters
     return plan.order if each == 1 else plan.order[np.argsort(plan.order // each, kind="stable")]

@@ -14,10 +14,11 @@ from itertools import permutations
 import numpy as np
 
 from swis.errors import InputError
-from swis.tiling import Work, powers, traffic
+from swis.tiling import Memory, Work, powers, traffic
 from swis.workload import Layer
 
 LOOPS = ("pixel", "channel", "filter")
+_ORDERS = tuple(permutations(LOOPS))
 # Which loops change the tile of an operand.
 _MOVES = {
     "weight": ("channel", "filter"),
@@ -25,21 +26,6 @@ _MOVES = {
     "output": ("pixel", "filter"),
 }
 _SUM_BITS = 32
-
-
-@dataclass(frozen=True)
-class Memory:
-    """SRAM sizes in bytes and the DRAM's bits per cycle of the array; None: a DRAM that never stalls it."""
-
-    weight_sram_bytes: int = 64 * 1024
-    input_sram_bytes: int = 32 * 1024
-    output_sram_bytes: int = 16 * 1024
-    dram_bits_per_cycle: int | None = 64
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value is not None and value < 1:
-                raise InputError(f"{name} must be at least 1, not {value}")
 
 
 @dataclass(frozen=True)
@@ -95,7 +81,7 @@ def best_run(
     (32000, 12096)
     """
     tiles = _Tiles.of(layer, work)
-    room = {name: 4 * getattr(memory, f"{name}_sram_bytes") for name in _MOVES}  # bits of a half
+    room = memory.tile_bits()
     bits = tiles.bits(weight_bits, activation_bits)
     for name in _MOVES:
         fits = bits[name] <= room[name]
@@ -109,7 +95,7 @@ def best_run(
     compute = tiles.pixel_folds() * (work.steps + counts["channel"] * work.restart)
     compute += counts["pixel"] * work.load
     found = []
-    for order in permutations(LOOPS):
+    for order in _ORDERS:
         parts = tiles.moved(bits, room, order, weight_bits, activation_bits)
         total = sum(parts)
         stalls = np.zeros_like(compute)
@@ -123,9 +109,7 @@ def best_run(
     enough = cycles <= cycles.min() * (1 + slack)
     best = np.lexsort((cycles.ravel(), np.where(enough, total, np.inf).ravel()))[0]
     order, at = np.unravel_index(best, cycles.shape)
-    return Run(
-        tiles.at(at), list(permutations(LOOPS))[order], *(int(values[order, at]) for values in columns)
-    )
+    return Run(tiles.at(at), _ORDERS[order], *(int(values[order, at]) for values in columns))
 
 
 @dataclass(frozen=True)
@@ -141,7 +125,7 @@ class _Tiles:
 
     @classmethod
     def of(cls, layer: Layer, work: Work) -> _Tiles:
-        channels, filters = layer.in_channels // layer.groups, layer.out_channels // layer.groups
+        channels, filters = layer.group_channels, layer.group_filters
         # groups of weights reach over taps where they do not divide the channels
         depths = [channels] if channels % work.lanes else powers(channels, work.lanes)
         sides, parts = powers(max(layer.out_h, layer.out_w)), powers(filters, work.rows)
@@ -167,8 +151,8 @@ class _Tiles:
         layer = self.layer
         return {
             "pixel": -(-layer.out_h // self.high) * -(-layer.out_w // self.wide),
-            "channel": -(-layer.in_channels // layer.groups // self.depth),
-            "filter": -(-layer.out_channels // layer.groups // self.filters),
+            "channel": -(-layer.group_channels // self.depth),
+            "filter": -(-layer.group_filters // self.filters),
         }
 
     def values(self) -> np.ndarray:

@@ -53,7 +53,7 @@ def layer_work(
     """
     if shifts.shape != (layer.out_channels,):
         raise ValueError(f"layer {layer.name} has {layer.out_channels} filters, shifts are {shifts.shape}")
-    groups, each = -(-layer.filter_weights // group_size), layer.out_channels // layer.groups
+    groups, each = -(-layer.filter_weights // group_size), layer.group_filters
     bundle = max(min(rows // each, layer.groups), 1) if side_by_side else 1
     together = bundle * each  # filters that share no fold with others
     starts = [

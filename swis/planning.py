@@ -16,10 +16,11 @@ from tqdm.auto import tqdm
 
 from swis import records
 from swis.apply import WeightFormat, weight_layers
+from swis.choices import Price
 from swis.cost import layer_cost
 from swis.losses import filter_losses, layer_sensitivities
 from swis.schedule import LayerTable, Plan, Schedule, plan
-from swis.settings import Price, ScheduleConfig
+from swis.settings import ScheduleConfig
 
 # Sensitivities are kept to so many digits: what kernels and devices differ by rarely changes a schedule.
 _DIGITS = 3

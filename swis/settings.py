@@ -1,127 +1,27 @@
-"""The groups of the configuration: their fields and ranges, and the choices they have."""
+"""The groups of the configuration: their fields and their ranges."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from omegaconf import MISSING
 
+from swis.choices import (
+    ActivationRange,
+    CropMode,
+    Dataflow,
+    Datapath,
+    Interpolation,
+    Order,
+    Policy,
+    Precision,
+    Price,
+    Scope,
+    Skipping,
+)
 from swis.errors import InputError
-
-
-class Task(StrEnum):
-    evaluate = "evaluate"
-    train = "train"
-    pack = "pack"
-    storage = "storage"
-    simulate = "simulate"
-
-
-class Method(StrEnum):
-    swis = "swis"
-    swis_c = "swis_c"
-    truncate = "truncate"
-    round = "round"
-    uniform = "uniform"
-
-
-class Coding(StrEnum):
-    plain = "plain"
-    compact = "compact"
-
-
-class Selection(StrEnum):
-    nearest = "nearest"
-    joint = "joint"
-
-
-class Policy(StrEnum):
-    uniform = "uniform"
-    greedy = "greedy"
-    optimal = "optimal"
-
-
-class Scope(StrEnum):
-    layer = "layer"
-    network = "network"
-
-
-class Price(StrEnum):
-    weights = "weights"
-    macs = "macs"
-    storage = "storage"
-
-
-class Calibrate(StrEnum):
-    none = "none"
-    bias = "bias"
-    stats = "stats"
-    output_aware = "output_aware"
-    reconstruct = "reconstruct"
-
-
-class Order(StrEnum):
-    filter = "filter"
-    variance = "variance"
-
-
-class Rewrite(StrEnum):
-    equalize = "equalize"
-    permute = "permute"
-
-
-class Datapath(StrEnum):
-    swis = "swis"
-    systolic = "systolic"
-    serial = "serial"
-    skipping = "skipping"
-    fusion = "fusion"
-
-
-class Dataflow(StrEnum):
-    os = "os"
-    ws = "ws"
-
-
-class Skipping(StrEnum):
-    bits = "bits"
-    significances = "significances"
-    columns = "columns"
-
-
-class Granularity(StrEnum):
-    tensor = "tensor"
-    channel = "channel"
-
-
-class Clip(StrEnum):
-    absmax = "absmax"
-    mse = "mse"
-
-
-class ActivationRange(StrEnum):
-    minmax = "minmax"
-    percentile = "percentile"
-
-
-class Interpolation(StrEnum):
-    nearest = "nearest"
-    bilinear = "bilinear"
-    bicubic = "bicubic"
-
-
-class CropMode(StrEnum):
-    center = "center"
-    squash = "squash"
-    border = "border"
-
-
-class Precision(StrEnum):
-    float32 = "float32"
-    bfloat16 = "bfloat16"
 
 
 def require(holds: bool, message: str) -> None:

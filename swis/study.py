@@ -30,6 +30,7 @@ from swis.apply import (
 )
 from swis.calibrate import calibrate
 from swis.checks import check_fit, pick_device, results_folder
+from swis.choices import Calibrate, Task
 from swis.config import Config
 from swis.cost import LayerCost, network_cost
 from swis.data import Split, kept_batches, loader, open_split
@@ -41,7 +42,6 @@ from swis.planning import Planner
 from swis.reconstruct import Reconstruction, reconstruct
 from swis.rewrite import rewritten
 from swis.schedule import Plan
-from swis.settings import Calibrate, Task
 
 log = logging.getLogger("swis")
 

@@ -20,8 +20,7 @@ def systolic_work(layer: Layer, rows: int, columns: int, dataflow: str) -> Work:
     >>> systolic_work(layer, 32, 32, "os").cycles(layer)
     34888
     """
-    filters, width = layer.out_channels // layer.groups, layer.filter_weights
-    across = layer.groups * -(-filters // columns)
+    width, across = layer.filter_weights, layer.groups * -(-layer.group_filters // columns)
     if dataflow == "os":
         return Work(columns, rows, 1, steps=across * width, restart=across * (rows + columns - 2))
     if dataflow == "ws":

@@ -1,4 +1,4 @@
-"""What an array does for a layer, cut into tiles, and what loops over tiles move into the SRAMs."""
+"""What an array does for a layer, cut into tiles, its memory, and what loops over tiles move there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from swis.errors import InputError
 from swis.workload import Layer
+
+
+@dataclass(frozen=True)
+class Memory:
+    """SRAM sizes in bytes and the DRAM's bits per cycle of the array; None: a DRAM that never stalls it."""
+
+    weight_sram_bytes: int = 64 * 1024
+    input_sram_bytes: int = 32 * 1024
+    output_sram_bytes: int = 16 * 1024
+    dram_bits_per_cycle: int | None = 64
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and value < 1:
+                raise InputError(f"{name} must be at least 1, not {value}")
+
+    def tile_bits(self) -> dict[str, int]:
+        """Return the bits that double buffering leaves for a tile of weights, inputs and outputs.
+
+        >>> Memory(output_sram_bytes=2).tile_bits()["output"]
+        8
+        """
+        return {name: 4 * getattr(self, f"{name}_sram_bytes") for name in ("weight", "input", "output")}
 
 
 @dataclass(frozen=True)

@@ -56,12 +56,22 @@ class Layer:
         return self.groups == self.in_channels > 1
 
     @property
+    def group_channels(self) -> int:
+        """Input channels of one group of the convolution."""
+        return self.in_channels // self.groups
+
+    @property
+    def group_filters(self) -> int:
+        """Filters of one group of the convolution."""
+        return self.out_channels // self.groups
+
+    @property
     def pixels(self) -> int:
         return self.out_h * self.out_w
 
     @property
     def filter_weights(self) -> int:
-        return self.kernel_h * self.kernel_w * self.in_channels // self.groups
+        return self.kernel_h * self.kernel_w * self.group_channels
 
     @property
     def weights(self) -> int:

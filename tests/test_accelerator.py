@@ -13,11 +13,11 @@ from swis.bit_serial import stripes_work
 from swis.config import load
 from swis.errors import InputError
 from swis.hardware_study import design, simulate_methods, weights_for
-from swis.offchip import Memory
 from swis.pe_array import layer_work
 from swis.simulate import simulate, totals
 from swis.study import formats, prepare
 from swis.systolic import systolic_work
+from swis.tiling import Memory
 from swis.workload import Layer, workload, write_workload
 
 DESIGNS = sorted(path.stem for path in (ROOT / "conf" / "accelerator").glob("*.yaml"))
@@ -53,6 +53,11 @@ def test_every_design_has_a_source_and_more_bits_never_take_less(name):
         assert table["macs"].tolist() == [layer.macs for layer in LAYERS]
     cycles = [table["latency_cycles"].sum() for table in tables]
     assert cycles == sorted(cycles)
+
+
+def test_defaults_are_those_of_the_configuration():
+    config = load().accelerator
+    assert design(load()) == Accelerator(config.name, config.source, str(config.datapath))
 
 
 def ideal(name: str) -> Accelerator:

@@ -1,6 +1,7 @@
 """BitFusion's model against the results of its own optimizer."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -47,8 +48,9 @@ def test_bitfusion_totals_of_our_own_search(table):
 LAYER = Layer("conv", 64, 96, 3, 3, 30, 30, 28, 28)
 
 
-def best(layer: Layer = LAYER, weight_bits: int = 8, **array: int) -> FusionRun:
-    return FusionModel(layer, FusionArray(**array), weight_bits).best_run()
+def best(layer: Layer = LAYER, weight_bits: int = 8, **memory: int) -> FusionRun:
+    array = FusionArray(memory=replace(FusionArray().memory, **memory))
+    return FusionModel(layer, array, weight_bits).best_run()
 
 
 def test_more_bandwidth_never_stalls_more_and_without_limit_not_at_all():

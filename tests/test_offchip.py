@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swis.errors import InputError
-from swis.offchip import LOOPS, Memory, _lines, _Tiles, best_run
+from swis.offchip import LOOPS, _lines, _Tiles, best_run
 from swis.pe_array import layer_work
 from swis.systolic import systolic_work
-from swis.tiling import Work, traffic
+from swis.tiling import Memory, Work, traffic
 from swis.workload import Layer
 
 

@@ -152,7 +152,11 @@ def calibrated() -> pd.DataFrame:
 
 
 def at_four(rows: pd.DataFrame) -> pd.DataFrame:
-    rows = plainly(rows)
+    return plainly(of_four(rows))
+
+
+def of_four(rows: pd.DataFrame) -> pd.DataFrame:
+    """Those of methods with groups of four, and of methods without groups."""
     return rows[rows["group_size"].isna() | rows["group_size"].eq(4)]
 
 
@@ -233,24 +237,13 @@ def test_the_tables_of_groups_draws_and_scales_are_those_of_the_committed_rows(c
     assert table.round(2).to_string(na_rep="-") in README
     assert table["weight_bits"].columns.tolist() == [2, 4, 8, 16]
 
-    draws = full[
-        full["granularity"].eq("channel")
-        & full["rewrites"].eq("")
-        & full["bits"].isin([2, 3, 4])
-        & full["method"].isin(["swis", "uniform"])
-        & (full["group_size"].isna() | full["group_size"].eq(4))
-    ]
+    draws = of_four(full).query("granularity == 'channel' and rewrites == '' and bits in [2, 3, 4]")
+    draws = draws[draws["method"].isin(["swis", "uniform"])]
     table = draws.pivot(index=["model", "bits"], columns=["method", "seed"], values="top1").sort_index(axis=1)
     assert table.dropna(thresh=3).to_string(na_rep="-") in README
 
-    some = calibrated[
-        calibrated["model"].eq("mobilenet_v2")
-        & calibrated["bits"].eq(4)
-        & calibrated["rewrites"].eq("")
-        & calibrated["seed"].eq(0)
-        & calibrated["ingredient"].isin(["none", "stats", "scales"])
-        & (calibrated["group_size"].isna() | calibrated["group_size"].eq(4))
-    ]
+    some = of_four(calibrated).query("model == 'mobilenet_v2' and bits == 4 and rewrites == '' and seed == 0")
+    some = some[some["ingredient"].isin(["none", "stats", "scales"])]
     table = some.pivot(index=["granularity", "calibrate"], columns="method", values="top1")
     assert table.to_string(na_rep="-") in README
     assert (table["swis"] - table["truncate"]).loc["tensor", "output_aware"] > 54.3

@@ -22,8 +22,7 @@ from swis import (
     schedule,
     systolic,
 )
-from swis.config import load, register
-from swis.settings import (
+from swis.choices import (
     Clip,
     Coding,
     Dataflow,
@@ -37,11 +36,12 @@ from swis.settings import (
     Selection,
     Skipping,
 )
+from swis.config import load, register
 
 # A module imports only modules on its left.
 _ORDER = """
-errors files memory settings config quantizer simd lanes search fit joint decompose metrics cost knapsack
-schedule apply losses fold rewrite activations data models codec packed_layer packed compare
+errors files memory choices settings config quantizer simd lanes search fit joint decompose metrics cost
+knapsack schedule apply losses fold rewrite activations data models codec packed_layer packed compare
 ablation evaluate train
 records planning walk moments refit output_aware lockstep calibrate reconstruct checks study
 packed_study report storage figures workload tiling systolic bit_serial bitfusion
