@@ -13,13 +13,17 @@ from itertools import product
 import numpy as np
 import timm
 
-from swis.accelerator import Accelerator, LayerWeights
+from swis.accelerator import Accelerator, Operands
+from swis.config import load
+from swis.designs import energy_table
+from swis.energy import Chip
 from swis.simulate import simulate
 from swis.tiling import Memory
 from swis.workload import Layer, workload
 
 NETWORKS = ("mobilenetv2_100", "resnet18", "vgg16_bn", "tf_efficientnet_lite0")
 ARRAY = Accelerator("swis_ss", "", "swis")
+TABLE = energy_table(load().energy)
 
 
 def main() -> None:
@@ -29,25 +33,26 @@ def main() -> None:
         layers = workload(timm.create_model(name), (3, 224, 224))
         weights = {shifts: [_weights(layer, shifts) for layer in layers] for shifts in (1, 2, 3, 4)}
 
-        def cycles(layers: list[Layer] = layers, mine: list[LayerWeights] = weights[2]) -> None:
+        def cycles(layers: list[Layer] = layers, mine: list[Operands] = weights[2]) -> None:
             sum(ARRAY.work(*pair).cycles(pair[0]) for pair in zip(layers, mine, strict=True))
 
-        def run(layers: list[Layer] = layers, mine: list[LayerWeights] = weights[2]) -> None:
-            simulate(ARRAY, layers, mine)
+        def run(layers: list[Layer] = layers, mine: list[Operands] = weights[2]) -> None:
+            simulate(ARRAY, layers, mine, Chip.of(ARRAY, TABLE))
 
         times = [_milliseconds(task) for task in (cycles, run)]
         start = time.perf_counter()
         grid = list(product((4, 8, 16, 32), (4, 8, 16, 32, 64), range(8, 112, 8), weights))
         for rows, columns, bus, shifts in grid:
             memory = Memory(dram_bits_per_cycle=bus)
-            simulate(replace(ARRAY, rows=rows, columns=columns, memory=memory), layers, weights[shifts])
+            array = replace(ARRAY, rows=rows, columns=columns, memory=memory)
+            simulate(array, layers, weights[shifts], Chip.of(array, TABLE))
         times.append(1e3 * (time.perf_counter() - start) * 1000 / len(grid))
         print(f"{name:24}{len(layers):8}" + "".join(f"{value:10.1f}" for value in times), flush=True)
 
 
-def _weights(layer: Layer, shifts: int) -> LayerWeights:
+def _weights(layer: Layer, shifts: int) -> Operands:
     filters = layer.out_channels
-    return LayerWeights(np.full(filters, shifts), (1 + shifts) * layer.weights, np.full(filters, 7))
+    return Operands(np.full(filters, shifts), (1 + shifts) * layer.weights, np.full(filters, 7))
 
 
 def _milliseconds(task: Callable[[], None]) -> float:

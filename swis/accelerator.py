@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from swis.bit_serial import skipping_work, stripes_work
-from swis.bitfusion import FusionArray, FusionModel, FusionRun
+from swis.bit_serial import laconic_work, skipping_work, stripes_work
+from swis.bitfusion import FusionArray, FusionModel
 from swis.errors import InputError
-from swis.offchip import Run, best_run
+from swis.offchip import best_run
 from swis.pe_array import layer_work
+from swis.sram import OnChip, on_chip, paced
 from swis.systolic import systolic_work
 from swis.tiling import Memory, Work
 from swis.workload import Layer
@@ -19,19 +20,46 @@ DATAPATHS = ("swis", "systolic", "serial", "skipping", "fusion")
 
 
 @dataclass(frozen=True)
-class LayerWeights:
-    """A layer's weights as hardware sees them, filters in the order that they occupy its rows.
+class Operands:
+    """A layer's weights, and inputs, as hardware sees them; filters in the order that they occupy its rows.
 
     ``shifts`` [filters], of a group; ``stored_bits`` of the whole layer in its format; ``widths`` [filters],
     the bits of a magnitude without a shift set, which are all of them where sets differ; ``codes`` int
     [out_channels, in_channels / groups, kernel_h, kernel_w], sign-magnitude, for hardware that looks at
-    their bits.
+    their bits; ``inputs`` int [in_channels, in_h, in_w], distances from the zero point on one image, for
+    hardware that looks at theirs as well.
     """
 
     shifts: np.ndarray
     stored_bits: int
     widths: np.ndarray
     codes: np.ndarray | None = None
+    inputs: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class LayerRun:
+    """What a layer takes for one image: cycles, bits moved, and lane-cycles that were not in vain.
+
+    ``unpacked_bits`` pass the decoders of compressed weights.
+    """
+
+    compute_cycles: int
+    stall_cycles: int
+    busy: int
+    weight_dram_bits: int
+    dram_read_bits: int
+    dram_write_bits: int
+    unpacked_bits: int
+    chip: OnChip
+
+    @property
+    def cycles(self) -> int:
+        return self.compute_cycles + self.stall_cycles
+
+    @property
+    def dram_bits(self) -> int:
+        return self.dram_read_bits + self.dram_write_bits
 
 
 @dataclass(frozen=True)
@@ -43,13 +71,15 @@ class Accelerator:
     if ``weight_serial``, with a cycle for the sign bit if ``sign_cycle``; activations in steps of
     ``activation_bits_per_cycle`` if that is given), "skipping" (the ones of the weights' bits, as
     ``skipping`` says) or "fusion" (BitFusion; rows for channels, columns for filters). ``side_by_side`` puts
-    the groups of a convolution on rows together (swis). Raises ``ValueError`` for another datapath and for
-    sizes of zero.
+    the groups of a convolution on rows together (swis). With ``systolic`` operands pass from unit to unit, so
+    that every fold fills and drains; without, units hear them all at once, as BitSim has it. ``unit`` names
+    what a unit is in an energy table. Raises ``ValueError`` for another datapath and for sizes of zero.
     """
 
     name: str
     source: str
     datapath: str
+    unit: str = "swis_ss"
     rows: int = 8
     columns: int = 8
     lanes: int = 4
@@ -61,6 +91,7 @@ class Accelerator:
     activation_bits_per_cycle: int | None = None
     skipping: str = "bits"
     side_by_side: bool = False
+    systolic: bool = True
     frequency_mhz: float = 500.0
     memory: Memory = field(default_factory=Memory)
 
@@ -78,7 +109,7 @@ class Accelerator:
         """Whether weights come compressed; others are stored as signs and magnitudes."""
         return self.datapath == "swis" and self.shared_sets
 
-    def weight_bits(self, layer: Layer, weights: LayerWeights) -> int:
+    def weight_bits(self, layer: Layer, weights: Operands) -> int:
         """Return the bits in which the layer's weights are stored and fetched."""
         plain = int((weights.widths + 1).sum()) * layer.filter_weights
         return weights.stored_bits if self.decodes else plain
@@ -88,12 +119,31 @@ class Accelerator:
         """Whether cycles depend on the values of the weights."""
         return self.datapath == "skipping"
 
-    def work(self, layer: Layer, weights: LayerWeights, activation_bits: int = 8) -> Work:
+    @property
+    def needs_inputs(self) -> bool:
+        """Whether cycles depend on the values of the inputs as well."""
+        return self.needs_codes and self.skipping == "products"
+
+    @property
+    def units(self) -> int:
+        return self.rows * self.columns
+
+    @property
+    def banks(self) -> dict[str, int]:
+        """Return how many banks each SRAM has: one for every row or column, as in BitSim and BitFusion."""
+        if self.datapath == "fusion":
+            return {"weight": self.units, "input": self.rows, "output": self.columns}
+        filters, inputs = (
+            (self.columns, self.rows) if self.datapath == "systolic" else (self.rows, self.columns)
+        )
+        return {"weight": filters, "input": inputs, "output": filters}
+
+    def work(self, layer: Layer, weights: Operands, activation_bits: int = 8) -> Work:
         """Return what the array does for a layer; not for "fusion", which fits tiles to its own buffers.
 
         >>> array = Accelerator("swis_ds", "", "swis", shifts_per_cycle=2)
         >>> layer = Layer("fc", 512, 64, 1, 1, 1, 1, 1, 1)
-        >>> array.work(layer, LayerWeights(np.full(64, 4), 8 * layer.weights, np.full(64, 7))).cycles(layer)
+        >>> array.work(layer, Operands(np.full(64, 4), 8 * layer.weights, np.full(64, 7))).cycles(layer)
         2160
         """
         size = (self.rows, self.columns)
@@ -106,28 +156,53 @@ class Accelerator:
             cycles = int(weights.widths.max()) + self.sign_cycle if self.weight_serial else 1
             if self.activation_bits_per_cycle is not None:
                 cycles *= -(-activation_bits // self.activation_bits_per_cycle)
-            return stripes_work(layer, *size, self.lanes, cycles)
-        if self.datapath == "skipping":
-            if weights.codes is None:
-                raise InputError(
-                    f"accelerator {self.name} looks at weights' bits; a workload of shapes has none"
-                )
-            return skipping_work(weights.codes, layer, *size, self.lanes, self.skipping)
-        raise ValueError(f"{self.datapath} has no work of its own")
+            work = stripes_work(layer, *size, self.lanes, cycles)
+        elif self.needs_inputs:
+            work = laconic_work(weights.codes, weights.inputs, layer, *size, self.lanes)
+        elif self.needs_codes:
+            work = skipping_work(weights.codes, layer, *size, self.lanes, self.skipping)
+        else:
+            raise ValueError(f"{self.datapath} has no work of its own")
+        return replace(work, restart=self.rows + self.columns - 2) if self.systolic else work
 
-    def run(self, layer: Layer, weights: LayerWeights, activation_bits: int = 8) -> Run | FusionRun:
+    def run(self, layer: Layer, weights: Operands, activation_bits: int = 8) -> LayerRun:
         """Return the run of a layer with the best tiles and loop order.
 
         Raises ``InputError`` for SRAMs that hold no tile.
         """
-        if self.datapath != "fusion":
-            work = self.work(layer, weights, activation_bits)
-            bits = self.weight_bits(layer, weights)
-            return best_run(layer, work, self.memory, bits, activation_bits)
+        if self.datapath == "fusion":
+            return self._fusion_run(layer, weights, activation_bits)
+        bits = self.weight_bits(layer, weights)
+        work = self.work(layer, weights, activation_bits)
+        work = paced(work, layer, self.memory, bits, activation_bits)
+        run = best_run(layer, work, self.memory, bits, activation_bits)
+        chip = on_chip(layer, work, run, bits, activation_bits, self.systolic)
+        return LayerRun(
+            run.compute_cycles,
+            run.stall_cycles,
+            work.busy,
+            run.weight_read_bits,
+            run.dram_read_bits,
+            run.dram_write_bits,
+            chip.weight_read_bits if self.decodes else 0,
+            chip,
+        )
+
+    def _fusion_run(self, layer: Layer, weights: Operands, activation_bits: int) -> LayerRun:
         array = FusionArray(self.rows, self.columns, self.memory)
         bits = [_fused(count) for count in (int(weights.widths.max()) + 1, activation_bits)]
-        runs = [FusionModel(layer, array, *bits, im2col).best_run() for im2col in (False, True)]
-        return min(runs, key=lambda run: run.cycles)
+        models = [FusionModel(layer, array, *bits, im2col) for im2col in (False, True)]
+        run, model = min(((model.best_run(), model) for model in models), key=lambda pair: pair[0].cycles)
+        return LayerRun(
+            run.compute_cycles,
+            run.stall_cycles,
+            -(-layer.macs // model.products),
+            run.weight_read_bits,
+            run.dram_read_bits,
+            run.dram_write_bits,
+            0,
+            model.on_chip(run),
+        )
 
 
 def _fused(bits: int) -> int:

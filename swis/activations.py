@@ -84,6 +84,44 @@ def observe_ranges(
     return combined
 
 
+def observe_codes(
+    model: nn.Module,
+    layers: dict[str, nn.Module],
+    image: Tensor,
+    ranges: dict[str, ActivationRange],
+    bits: int,
+) -> dict[str, np.ndarray]:
+    """Run an image [1, C, H, W] through the float network; return every layer's first input as integers.
+
+    They are distances from the zero point, int16 [channels, height, width]; tokens of a linear layer lie
+    along the width.
+    """
+    found: dict[str, np.ndarray] = {}
+
+    def record(name: str, layer: nn.Module, values: Tensor) -> None:
+        if name in found or name not in ranges:
+            return
+        scale, zero_point = ranges[name].affine(bits)
+        levels = (values.detach().float() / scale).round().clamp(-zero_point, 2**bits - 1 - zero_point)
+        if isinstance(layer, nn.Linear):
+            levels = levels.reshape(-1, layer.in_features).T[:, None]
+        else:
+            levels = levels[0]
+        found[name] = levels.short().cpu().numpy()
+
+    handles = [
+        layer.register_forward_pre_hook(lambda layer, inputs, name=name: record(name, layer, inputs[0]))
+        for name, layer in layers.items()
+    ]
+    try:
+        with torch.inference_mode():
+            model.to(image.device)(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
 def quantize_activations(layers: dict[str, nn.Module], ranges: dict[str, ActivationRange], bits: int) -> None:
     """Make every layer see its input rounded to ``bits`` bits over its range (in place, by hook)."""
     top = 2**bits - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from swis.tiling import Work
 from swis.workload import Layer
@@ -27,7 +28,8 @@ def stripes_work(layer: Layer, filters: int, columns: int, lanes: int, weight_bi
     channels, taps = layer.group_channels, layer.kernel_h * layer.kernel_w
     terms = -(-taps // lanes) * channels if taps > channels else -(-channels // lanes) * taps
     across = layer.groups * -(-layer.group_filters // filters)
-    return Work(filters, columns, lanes, steps=terms * across * weight_bits, by_row=True)
+    steps, busy = terms * across * weight_bits, layer.macs * weight_bits
+    return Work(filters, columns, lanes, steps, across, busy, by_row=True)
 
 
 def skipping_work(
@@ -48,21 +50,87 @@ def skipping_work(
     """
     if skipping not in SKIPPING:
         raise ValueError(f"skipping is one of {SKIPPING}, not {skipping!r}")
-    shape = (layer.out_channels, layer.group_channels, layer.kernel_h, layer.kernel_w)
-    if codes.shape != shape:
-        raise ValueError(f"layer {layer.name} has weights {shape}, codes are {codes.shape}")
-    magnitudes = np.abs(codes.astype(np.int16)).reshape(*shape[:2], -1)
-    if magnitudes.shape[2] <= magnitudes.shape[1]:
-        magnitudes = magnitudes.transpose(0, 2, 1)
-    magnitudes = np.pad(magnitudes, ((0, 0), (0, 0), (0, -magnitudes.shape[2] % lanes)))
-    steps = magnitudes.reshape(len(codes), -1, lanes)
+    steps = _in_steps(_magnitudes(codes, layer), lanes)
     if skipping == "bits":
         pace = np.bitwise_count(steps).max(2)
     elif skipping == "columns":
         pace = np.bitwise_count(np.bitwise_or.reduce(steps, axis=2))
     else:
-        ones = [(steps >> significance & 1).sum(2) for significance in range(8)]
-        pace = np.maximum.reduce(ones)
+        pace = np.maximum.reduce([(steps >> significance & 1).sum(2) for significance in range(8)])
     each = pace.reshape(layer.groups, -1, pace.shape[1])
     slowest = np.maximum.reduceat(each, range(0, each.shape[1], filters), axis=1)
-    return Work(filters, columns, lanes, steps=int(slowest.sum(dtype=np.int64)), by_row=True)
+    ones = int(np.bitwise_count(steps).sum(dtype=np.int64))
+    if skipping == "significances":  # a unit takes a one of each of 8 significances a cycle
+        ones = -(-ones * lanes // 8)
+    folds, busy = layer.groups * slowest.shape[1], layer.pixels * ones
+    return Work(filters, columns, lanes, int(slowest.sum(dtype=np.int64)), folds, busy, by_row=True)
+
+
+def laconic_work(
+    codes: np.ndarray, inputs: np.ndarray, layer: Layer, filters: int, columns: int, lanes: int
+) -> Work:
+    """Return the work of an array as in ``stripes_work`` that multiplies ones of weights by ones of inputs.
+
+    ``codes`` as in ``skipping_work``; ``inputs`` int [in_channels, in_h, in_w] of one image, as distances
+    from their zero point. A lane spends (ones of its weight) x (ones of its input) cycles, as Laconic does
+    (without Booth's recoding), and all units of a step wait for the slowest lane. ``steps`` is the mean over
+    folds of pixels, rounded up. Raises ``ValueError`` for operands of another shape.
+
+    >>> layer = Layer("fc", 4, 1, 1, 1, 1, 1, 1, 1)
+    >>> codes, inputs = (np.array(values).reshape(-1, 4, 1, 1) for values in ([3, 7, 1, 0], [1, 3, 7, 255]))
+    >>> laconic_work(codes, inputs[0], layer, 1, 1, 4).steps
+    6
+    """
+    shape = (layer.in_channels, layer.in_h, layer.in_w)
+    if inputs.shape != shape:
+        raise ValueError(f"layer {layer.name} has inputs {shape}, not {inputs.shape}")
+    ones = np.bitwise_count(_magnitudes(codes, layer))
+    terms = _in_steps(ones, lanes).reshape(layer.groups, layer.group_filters, -1)
+    slowest = np.maximum.reduceat(terms, range(0, layer.group_filters, filters), axis=1)
+    cycles = busy = folds = 0
+    for group, (weights, mine) in enumerate(zip(terms, slowest, strict=True)):
+        seen = _in_steps(_windows(inputs, layer, group), lanes).reshape(layer.pixels, -1)
+        busy += int((seen.sum(0, dtype=np.int64) * weights.sum(0, dtype=np.int64)).sum())
+        rows = seen.reshape(layer.out_h, layer.out_w, -1)
+        most = np.maximum.reduceat(rows, range(0, layer.out_w, columns), axis=1)
+        folds = most.shape[0] * most.shape[1]
+        most = most.reshape(folds, -1, lanes)
+        for fold in mine.reshape(len(mine), -1, lanes):
+            products = [most[:, :, lane] * fold[:, lane] for lane in range(lanes)]
+            cycles += int(np.maximum.reduce(products).sum(dtype=np.int64))
+    steps = -(-cycles // folds)
+    return Work(filters, columns, lanes, steps, layer.groups * slowest.shape[1], busy, by_row=True)
+
+
+def _magnitudes(codes: np.ndarray, layer: Layer) -> np.ndarray:
+    """Return |codes| as uint8 [filters, channels, taps]."""
+    shape = (layer.out_channels, layer.group_channels, layer.kernel_h, layer.kernel_w)
+    if codes.shape != shape:
+        raise ValueError(f"layer {layer.name} has weights {shape}, codes are {codes.shape}")
+    return np.abs(codes.astype(np.int16)).astype(np.uint8).reshape(*shape[:2], -1)
+
+
+def _in_steps(values: np.ndarray, lanes: int) -> np.ndarray:
+    """Cut values [count, channels, taps] into what a unit takes at a time, [count, steps, lanes]."""
+    if values.shape[2] <= values.shape[1]:
+        values = values.transpose(0, 2, 1)
+    values = np.pad(values, ((0, 0), (0, 0), (0, -values.shape[2] % lanes)))
+    return values.reshape(len(values), -1, lanes)
+
+
+def _windows(inputs: np.ndarray, layer: Layer, group: int) -> np.ndarray:
+    """Return the ones of the inputs that every output pixel sees, uint8 [pixels, channels, taps]."""
+    channels = slice(group * layer.group_channels, (group + 1) * layer.group_channels)
+    ones = np.bitwise_count(np.abs(inputs[channels].astype(np.int16))).astype(np.uint8)
+    padding = []
+    for inside, outputs, kernel, stride in (
+        (layer.in_h, layer.out_h, layer.kernel_h, layer.stride_h),
+        (layer.in_w, layer.out_w, layer.kernel_w, layer.stride_w),
+    ):
+        missing = max((outputs - 1) * stride + kernel - inside, 0)
+        padding.append((missing // 2, missing - missing // 2))
+    ones = np.pad(ones, ((0, 0), *padding))
+    kernel = (layer.kernel_h, layer.kernel_w)
+    windows = sliding_window_view(ones, kernel, axis=(1, 2))[:, :: layer.stride_h, :: layer.stride_w]
+    windows = windows[:, : layer.out_h, : layer.out_w].transpose(1, 2, 0, 3, 4)
+    return windows.reshape(layer.pixels, layer.group_channels, -1)

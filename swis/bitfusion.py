@@ -14,6 +14,7 @@ from itertools import permutations
 import numpy as np
 
 from swis.errors import InputError
+from swis.sram import OnChip
 from swis.tiling import Memory, powers, traffic
 from swis.workload import Layer
 
@@ -51,8 +52,14 @@ class FusionRun:
     tiling: Tiling
     compute_cycles: int
     stall_cycles: int
-    dram_read_bits: int
+    weight_read_bits: int
+    input_read_bits: int
+    sum_read_bits: int
     dram_write_bits: int
+
+    @property
+    def dram_read_bits(self) -> int:
+        return self.weight_read_bits + self.input_read_bits + self.sum_read_bits
 
     @property
     def cycles(self) -> int:
@@ -105,9 +112,33 @@ class FusionModel:
         return layer.out_w, layer.out_h, layer.group_channels, layer.group_filters
 
     @property
+    def products(self) -> int:
+        """How many products a unit sums up in a cycle."""
+        return (8 // self.input_bits) * (8 // self.weight_bits)
+
+    @property
     def _terms(self) -> int:
-        """How many products the units of a column sum up in a cycle."""
-        return self.array.rows * (8 // self.input_bits) * (8 // self.weight_bits)
+        return self.array.rows * self.products
+
+    def on_chip(self, run: FusionRun) -> OnChip:
+        """Return the traffic of a run on its chip, of an output-stationary array (reconstructed).
+
+        In every cycle a row takes inputs that its columns share, and every unit weights of its own; sums
+        leave a column once for every tile of channels, and are read to go on. BitFusion's optimizer
+        instead counts an input from the SRAM for every column.
+        """
+        array, layer = self.array, self.layer
+        each = run.compute_cycles * array.rows * self.products
+        tiles = -(-layer.group_channels // run.tiling.sizes[LOOPS.index("IC")])
+        sums = tiles * layer.outputs * _SUM_BITS
+        return OnChip(
+            weight_read_bits=each * array.columns * self.weight_bits,
+            weight_write_bits=run.weight_read_bits,
+            input_read_bits=each * self.input_bits,
+            input_write_bits=run.input_read_bits,
+            output_read_bits=sums + run.dram_write_bits,
+            output_write_bits=sums + run.sum_read_bits,
+        )
 
     def _tiles(self) -> np.ndarray:
         """Return the tile sizes to try, [4, tiles]; columns and rows of pixels are cut alike."""
@@ -144,9 +175,9 @@ class FusionModel:
         counts = -(-np.array(self._limits)[:, None] // tiles)
         compute, bits = self._compute_cycles(tiles, counts), self._tile_bits(tiles)
         for order in orders:
-            stalls, read, written = self._memory(counts, bits, compute, order)
+            stalls, *moved = self._memory(counts, bits, compute, order)
             at = int((compute + stalls).argmin())
-            found = (int(self.layer.groups * part[at]) for part in (compute, stalls, read, written))
+            found = (int(self.layer.groups * part[at]) for part in (compute, stalls, *moved))
             yield FusionRun(Tiling(tuple(tiles[:, at].tolist()), order), *found)
 
     def _memory(
@@ -155,20 +186,20 @@ class FusionModel:
         tile_bits: dict[str, np.ndarray],
         compute: np.ndarray,
         order: tuple[str, ...],
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return stalls, bits read and bits written for tiles of so many ``tile_bits``, [tiles] each."""
+    ) -> tuple[np.ndarray, ...]:
+        """Return stalls, and bits read of weights, inputs and sums, and written, [tiles] each."""
         room = self.array.memory.tile_bits()
         counts = dict(zip(LOOPS, counts, strict=True))
         moved = {
             name: traffic(counts, bits, room[name], order, _MOVES[name]) for name, bits in tile_bits.items()
         }
         total, held = ({name: pair[which] for name, pair in moved.items()} for which in (0, 1))
-        read, written = sum(total.values()), total["output"]
+        read, written = sum(total.values()), total["output"]  # every sum is read as well as written
         first, last = sum(held.values()), held["output"]
         bus = self.array.memory.dram_bits_per_cycle
         middle = -(-(read + written - first - last) // bus)
         stalls = np.maximum(middle - compute, 0) + -(-first // bus) + -(-last // bus)
-        return stalls, read, written
+        return stalls, *(total[name] for name in _MOVES), written
 
 
 def _up_to(count: np.ndarray, multiple: int) -> np.ndarray:

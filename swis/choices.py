@@ -81,6 +81,7 @@ class Skipping(StrEnum):
     bits = "bits"
     significances = "significances"
     columns = "columns"
+    products = "products"
 
 
 class Granularity(StrEnum):

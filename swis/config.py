@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -23,8 +25,8 @@ from swis.choices import (
     Task,
 )
 from swis.errors import InputError
+from swis.hardware_settings import AcceleratorConfig, EnergyConfig
 from swis.settings import (
-    AcceleratorConfig,
     ActivationConfig,
     CalibrationConfig,
     DataConfig,
@@ -50,6 +52,7 @@ class Config:
     recipe: RecipeConfig = field(default_factory=RecipeConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     accelerator: AcceleratorConfig = field(default_factory=AcceleratorConfig)
+    energy: EnergyConfig = field(default_factory=EnergyConfig)
     task: Task = Task.evaluate
     methods: list[Method] = field(default_factory=lambda: list(Method))
     bits: float = 2
@@ -75,6 +78,9 @@ class Config:
     weights: str | None = None
     out: str | None = None
     workload: str | None = None
+    versus: list[str] = field(
+        default_factory=lambda: ["systolic_os", "stripes", "pragmatic", "bitwave", "bitfusion"]
+    )
     coding: Coding = Coding.plain
 
     def __post_init__(self) -> None:
@@ -142,8 +148,10 @@ class Config:
         """Whether unlabelled images are needed beside those to measure on."""
         if self.task is Task.storage:
             return False
+        if self.task is Task.simulate:
+            return self.schedule.sensitivity or (self.accelerator.needs_inputs and self.workload is None)
         calibrated = self.activation_bits is not None or self.calibrate is not Calibrate.none
-        return self.schedule.sensitivity or (calibrated and self.task is not Task.simulate)
+        return self.schedule.sensitivity or calibrated
 
     @property
     def shifts(self) -> int | float:
@@ -177,8 +185,6 @@ def load(overrides: Sequence[str] = ()) -> Config:
     >>> load(["bits=3", "model=resnet18"]).shifts
     3
     """
-    from pathlib import Path
-
     from hydra import compose, initialize_config_dir
 
     register()
@@ -187,6 +193,21 @@ def load(overrides: Sequence[str] = ()) -> Config:
         raise InputError(f"there is no {folder}; work in a clone, set up by make or pip install -e .")
     with initialize_config_dir(str(folder), version_base="1.3"):
         return resolve(compose("config", list(overrides)))
+
+
+@cache
+def accelerator_named(name: str) -> AcceleratorConfig:
+    """Return a design as its file in conf/accelerator says; raise ``InputError`` if there is none.
+
+    >>> str(accelerator_named("swis_ds").datapath)
+    'swis'
+    """
+    folder = Path(__file__).parents[1] / "conf" / "accelerator"
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in known:
+        raise InputError(f"there is no accelerator {name}; known are {', '.join(known)}")
+    schema = OmegaConf.structured(AcceleratorConfig)
+    return OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.load(folder / f"{name}.yaml")))
 
 
 def one_line(error: Exception) -> str:

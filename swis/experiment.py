@@ -24,11 +24,12 @@ from swis.data import Split, loader, open_split
 from swis.errors import InputError, RunFailed
 from swis.evaluate import predict, score
 from swis.files import check_output
-from swis.hardware_study import simulate_methods
+from swis.hardware_study import Hardware, simulate_methods
 from swis.models import Network, load_network, new_network, save_checkpoint
+from swis.operands import NetworkOperands
 from swis.packed import load_packed, save_packed
 from swis.packed_study import prepare_packed
-from swis.report import schedules, simulation, storage, storage_summary, summary
+from swis.report import hardware, kinds, schedules, simulation, storage, storage_summary, summary
 from swis.storage import storage_table
 from swis.study import Study, formats, prepare
 from swis.train import Recipe, train
@@ -55,13 +56,13 @@ def run(config: Config, command: str = "swis.experiment.run") -> str:
     if config.task is Task.storage:
         return measure_storage(config)
     if config.task is Task.simulate:
-        lines, layers = simulate_methods(config)
-        where = "" if config.out is None else f"\n\n{len(layers)} rows in {config.out}"
-        return simulation(lines, config.accelerator.source) + where
+        return simulate_network(config)
     rows = evaluate_methods(config) if config.weights is None else evaluate_packed(config)
     done, failed = rows[rows["status"] == "ok"], rows[rows["status"] == "failed"]
     where = f"{len(rows)} rows in {config.results_dir}: swis.load_table({config.results_dir!r})"
     lines = [summary(done), schedules(done, config.bits, config.results_dir)] if len(done) else []
+    if "accelerator" in done and done["accelerator"].notna().any():
+        lines.append(hardware(done[done["accelerator"].notna()], config.versus))
     report = "\n\n".join(filter(None, [*lines, where]))
     if len(failed):
         reasons = "; ".join(f"{row.method}: {row.error.splitlines()[-1]}" for row in failed.itertuples())
@@ -78,7 +79,11 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
     traceback as error, and the others are computed all the same.
     """
     study = prepare(config)
-    rows, reference = [], None
+    rows, reference, simulated = [], None, None
+    if config.activation_bits is not None:
+        simulated = Hardware(config, NetworkOperands(study))
+        base = next(form for form in formats(config) if form.method == "base")
+        simulated.columns(base)  # hardware that does not fit is refused before any work
     for form in formats(config):
         key = study.key(form)
         if form.method == "float":
@@ -93,6 +98,8 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
             row = records.write_row(study.describe(form) | columns, study.folder)
         if form.method == "float":
             _warn_if_off(study.network, study.split, row["top1"].item())
+        elif simulated is not None and row["status"].item() == "ok":
+            row = row.merge(simulated.row(form, key, study.folder), on="key")
         rows.append(row)
     return pd.concat(rows, ignore_index=True)
 
@@ -116,6 +123,17 @@ def _warn_if_off(network: Network, split: Split, top1: float) -> None:
     recorded = float(network.metadata["top1"])
     if abs(top1 - recorded) > _FLOAT_TOLERANCE:
         log.warning("the float network reaches %.2f %%, its checkpoint records %.2f %%", top1, recorded)
+
+
+def simulate_network(config: Config) -> str:
+    """Simulate the network, or the shapes of a workload, in every method; return the report."""
+    lines, layers = simulate_methods(config)
+    parts = [simulation(lines, config.accelerator.source)]
+    last = layers[layers["method"] == lines["method"].iloc[-1]]
+    parts.append(kinds(last))
+    if config.out is not None:
+        parts.append(f"{len(layers)} rows in {config.out}")
+    return "\n\n".join(parts)
 
 
 def pack_network(config: Config) -> str:

@@ -1,29 +1,103 @@
-"""A network, or the shapes of one, in every configured method on one accelerator."""
+"""A network, or the shapes of one, in a run's methods on its accelerator and on those to compare with."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from swis import records
-from swis.accelerator import Accelerator, LayerWeights
-from swis.apply import WeightFormat, cost_of, encode_layers, plain_copy
+from swis.accelerator import Accelerator
+from swis.apply import WeightFormat
 from swis.config import Config
-from swis.decompose import from_filters
-from swis.errors import InputError
+from swis.designs import design, energy_table, rival
+from swis.energy import Chip, EnergyTable
 from swis.files import check_output
-from swis.schedule import LayerPlan
+from swis.operands import NetworkOperands, ShapeOperands
 from swis.simulate import simulate, totals
-from swis.study import Study, formats, prepare
-from swis.tiling import Memory
-from swis.workload import Layer, read_workload, workload
+from swis.study import formats, prepare
+from swis.workload import read_workload
 
-_MEMORY = ("weight_sram_bytes", "input_sram_bytes", "output_sram_bytes", "dram_bits_per_cycle")
+# Raised when simulated numbers change: older ones are then computed anew.
+VERSION = 1
+
+# Of a network's totals, what a row of results has; with ``speedup_vs_*`` and ``energy_gain_vs_*``.
+COLUMNS = (
+    *("latency_cycles", "stall_cycles", "latency_ms", "frames_per_s", "utilization"),
+    *("dram_bytes", "weight_dram_bytes", "energy_pj", "frames_per_j"),
+    *("datapath_energy_pj", "register_energy_pj", "weight_sram_energy_pj", "input_sram_energy_pj"),
+    *("output_sram_energy_pj", "unpack_energy_pj", "dram_energy_pj", "leakage_energy_pj"),
+    *("array_mm2", "area_mm2"),
+)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The configured accelerator under a network's layers; what has been simulated is kept."""
+
+    config: Config
+    operands: NetworkOperands | ShapeOperands
+    _tables: dict[tuple[Accelerator, WeightFormat], pd.DataFrame] = field(default_factory=dict)
+
+    @cached_property
+    def table(self) -> EnergyTable:
+        return energy_table(self.config.energy)
+
+    @cached_property
+    def mine(self) -> tuple[Accelerator, Chip]:
+        config = self.config
+        return design(config.accelerator, self.table, config.group_size, config.activation_bits)
+
+    @cached_property
+    def rivals(self) -> dict[str, tuple[Accelerator, Chip] | None]:
+        config = self.config
+        sizes = (config.group_size, config.activation_bits)
+        return {name: rival(name, config.accelerator, self.table, *sizes) for name in config.versus}
+
+    def layers(self, form: WeightFormat, on: tuple[Accelerator, Chip] | None = None) -> pd.DataFrame:
+        """Return a line per layer of a format on the configured accelerator, or on another."""
+        accelerator, chip = on or self.mine
+        if (accelerator, form) not in self._tables:
+            operands, bits = self.operands.of(form, accelerator), self.config.activation_bits
+            table = simulate(accelerator, self.operands.layers, operands, chip, bits)
+            self._tables[accelerator, form] = table
+        return self._tables[accelerator, form]
+
+    def totals(self, form: WeightFormat, on: tuple[Accelerator, Chip] | None = None) -> dict[str, Any]:
+        """Return what a format takes for one image."""
+        return totals(self.layers(form, on), *(on or self.mine))
+
+    def columns(self, form: WeightFormat) -> dict[str, Any]:
+        """Return a row's columns of hardware; None for "float".
+
+        ``speedup_vs_NAME`` and ``energy_gain_vs_NAME`` compare with the base format on another design.
+        """
+        if form.method == "float":
+            return {}
+        mine = self.totals(form)
+        found = {name: mine[name] for name in COLUMNS}
+        base = next(form for form in formats(self.config) if form.method == "base")
+        for name, other in self.rivals.items():
+            theirs = self.totals(base, other) if other else {"latency_ms": None, "energy_pj": None}
+            for column, quantity in (("speedup", "latency_ms"), ("energy_gain", "energy_pj")):
+                value = theirs[quantity]
+                found[f"{column}_vs_{name}"] = None if value is None else value / mine[quantity]
+        return found
+
+    def row(self, form: WeightFormat, key: str, folder: Path) -> pd.DataFrame:
+        """Return, computed or read, the line of hardware that belongs to the row of results ``key``."""
+        facts = {"version": VERSION, "accelerator": asdict(self.config.accelerator)}
+        facts |= {"energy": _numbers(asdict(self.config.energy)), "versus": self.config.versus}
+        digest = records.digest(facts)
+        row = None if self.config.force else records.read_hardware(key, digest, folder)
+        if row is None:
+            names = {"accelerator": self.mine[0].name, "energy_table": self.config.energy.name}
+            row = records.write_hardware(names | self.columns(form), facts, key, digest, folder)
+        return row
 
 
 def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -35,77 +109,39 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     if config.out is not None:
         check_output(Path(config.out), config.force)
-    accelerator = design(config)
+    design(config.accelerator, energy_table(config.energy), config.group_size, config.activation_bits)
     if config.workload is None:
         study = prepare(config)
-        name, layers = config.model.label, workload(study.base_module, study.network.inputs["input_size"])
+        name, weights = config.model.label, study.network.weights
+        operands = NetworkOperands(study)
     else:
-        study, name, layers = None, Path(config.workload).stem, read_workload(config.workload)
+        name, weights = Path(config.workload).stem, "none"
+        operands = ShapeOperands(read_workload(config.workload), config.seed)
+    hardware = Hardware(config, operands)
+    accelerator = hardware.mine[0]
+    if config.workload is not None and accelerator.needs_codes:
+        weights = "gaussian"
     lines, tables = [], []
     for form in formats(config):
         if form.method == "float":
             continue
-        weights = weights_for(form, layers, study, accelerator)
-        mine = [weights[layer.name] for layer in layers]
-        table = simulate(accelerator, layers, mine, config.activation_bits)
-        facts = {"network": name, "accelerator": accelerator.name, "method": form.method}
+        facts = {"network": name, "weights": weights, "accelerator": accelerator.name, "method": form.method}
         facts["bits"] = float(form.magnitude_bits if form.method == "base" else config.bits)
-        lines.append(facts | totals(table, accelerator))
-        tables.append(table.assign(**facts, group_size=config.group_size))
-    whole = pd.concat(tables, ignore_index=True).assign(config=json.dumps(asdict(config)))
+        lines.append(facts | hardware.totals(form))
+        tables.append(hardware.layers(form).assign(**facts))
+    whole = pd.concat(tables, ignore_index=True)
+    whole = whole.assign(group_size=config.group_size, config=json.dumps(asdict(config)))
     if config.out is not None:
         records.write_table(whole, Path(config.out))
     return pd.DataFrame(lines), whole
 
 
-def design(config: Config) -> Accelerator:
-    """Return the configured accelerator; raise ``InputError`` if groups do not fit its lanes."""
-    values = {key: getattr(value, "value", value) for key, value in asdict(config.accelerator).items()}
-    values["lanes"] = values["lanes"] or config.group_size
-    accelerator = Accelerator(**values | {"memory": Memory(**{key: values.pop(key) for key in _MEMORY})})
-    if accelerator.decodes and config.group_size % accelerator.lanes:
-        raise InputError(
-            f"accelerator.lanes={accelerator.lanes} must divide group_size={config.group_size}: "
-            "lanes share a shift set"
-        )
-    return accelerator
-
-
-def weights_for(
-    form: WeightFormat, layers: list[Layer], study: Study | None, accelerator: Accelerator
-) -> Mapping[str, LayerWeights]:
-    """Return the weights of every layer by name: those of a study's network, or of shapes alone."""
-    plan, encoded = study.plan(form) if study else None, {}
-    if study and (plan is not None or accelerator.needs_codes):
-        plans = plan.layers if plan else None
-        encoded = encode_layers(plain_copy(study.base_module), form, study.skip, plans)
-    skip = study.skip if study else frozenset()
-    found = {}
-    for layer in layers:
-        known, filters = encoded.get(layer.name), layer.out_channels
-        mine = replace(form, method="base") if layer.name in skip else form
-        shifts = np.full(filters, mine.magnitude_bits if mine.method == "base" else mine.shifts)
-        order, codes, schedule = np.arange(filters), None, known.plan if known else None
-        if schedule is not None:
-            shifts, order = schedule.shifts, rows_of(layer, schedule)
-        cut = mine.method in ("truncate", "round", "uniform")
-        widths = shifts if cut else np.full(filters, mine.magnitude_bits)
-        cost = cost_of(mine, schedule, filters, layer.filter_weights, layer.macs)
-        if accelerator.needs_codes and known:
-            codes = from_filters(known.codes, known.shape).numpy()[order]
-            codes = codes.reshape(filters, -1, layer.kernel_h, layer.kernel_w)
-        found[layer.name] = LayerWeights(shifts[order], cost.stored_bits, widths[order], codes)
-    return found
-
-
-def rows_of(layer: Layer, plan: LayerPlan) -> np.ndarray:
-    """Return the filters [out_channels] in the order that they occupy an array's rows.
-
-    It is the plan's, but filters stay in their group of the convolution, whose rows share activations.
-
-    >>> layer = Layer("conv", 4, 4, 1, 1, 1, 1, 1, 1, groups=2)
-    >>> rows_of(layer, LayerPlan(np.array([1, 2, 1, 1]), np.array([2, 3, 0, 1]))).tolist()
-    [0, 1, 2, 3]
-    """
-    each = layer.group_filters
-    return plan.order if each == 1 else plan.order[np.argsort(plan.order // each, kind="stable")]
+def _numbers(energy: dict[str, Any]) -> dict[str, Any]:
+    """Leave out where numbers of an energy table are from, which conf/energy says."""
+    kept = {}
+    for name, value in energy.items():
+        if isinstance(value, dict):
+            kept[name] = _numbers(value)
+        elif not name.endswith("source"):
+            kept[name] = value
+    return kept

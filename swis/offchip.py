@@ -25,15 +25,22 @@ _MOVES = {
     "input": ("pixel", "channel"),
     "output": ("pixel", "filter"),
 }
-_SUM_BITS = 32
+SUM_BITS = 32
 
 
 @dataclass(frozen=True)
 class Run:
-    """Cycles and DRAM traffic of a layer; tile [out_h, out_w, channels, filters], loops outermost first."""
+    """Cycles and DRAM traffic of a layer; tile [out_h, out_w, channels, filters], loops outermost first.
+
+    Output pixels are in ``pixel_tiles`` and these in ``pixel_folds`` altogether, channels in
+    ``channel_tiles``.
+    """
 
     tile: tuple[int, int, int, int]
     order: tuple[str, ...]
+    pixel_tiles: int
+    pixel_folds: int
+    channel_tiles: int
     compute_cycles: int
     stall_cycles: int
     weight_read_bits: int
@@ -68,15 +75,16 @@ def best_run(
 ) -> Run:
     """Return the run of least DRAM traffic among those of fewest cycles, over loop orders and tiles that fit.
 
-    Without ``slack``, by which cycles may be more than the fewest, traffic would grow many times for the sake
-    of a first load a little smaller.
+    Of these it has the fewest tiles of channels, that is partial sums on the chip. Without ``slack``, by
+    which cycles may be more than the fewest, traffic would grow many times for the sake of a first load a
+    little smaller.
 
     ``weight_bits`` are stored for the whole layer, ``activation_bits`` for an activation; a partial sum has
     32. Tiles are powers of two, times ``rows`` for filters and ``lanes`` for channels. Of equal runs the
     first is taken. Raises ``InputError`` if not even the smallest tile fits.
 
     >>> layer = Layer("fc", 512, 1000, 1, 1, 1, 1, 1, 1)
-    >>> run = best_run(layer, Work(8, 8, 4, steps=32000), Memory(), 8 * layer.weights)
+    >>> run = best_run(layer, Work(8, 8, 4, 32000, folds=125, busy=0), Memory(), 8 * layer.weights)
     >>> run.compute_cycles, run.dram_bits - 8 * layer.weights
     (32000, 12096)
     """
@@ -92,7 +100,8 @@ def best_run(
             )
         tiles, bits = tiles.where(fits), {name: each[fits] for name, each in bits.items()}
     counts = tiles.counts
-    compute = tiles.pixel_folds() * (work.steps + counts["channel"] * work.restart)
+    folds = tiles.pixel_folds()
+    compute = folds * (work.steps + counts["channel"] * work.folds * work.restart)
     compute += counts["pixel"] * work.load
     found = []
     for order in _ORDERS:
@@ -107,9 +116,11 @@ def best_run(
         found.append((compute + stalls, total, compute, stalls, *parts))
     cycles, total, *columns = (np.stack(values) for values in zip(*found, strict=True))
     enough = cycles <= cycles.min() * (1 + slack)
-    best = np.lexsort((cycles.ravel(), np.where(enough, total, np.inf).ravel()))[0]
+    depth = np.broadcast_to(counts["channel"], cycles.shape)
+    best = np.lexsort((cycles.ravel(), depth.ravel(), np.where(enough, total, np.inf).ravel()))[0]
     order, at = np.unravel_index(best, cycles.shape)
-    return Run(tiles.at(at), _ORDERS[order], *(int(values[order, at]) for values in columns))
+    split = (int(values[at]) for values in (counts["pixel"], folds, counts["channel"]))
+    return Run(tiles.at(at), _ORDERS[order], *split, *(int(values[order, at]) for values in columns))
 
 
 @dataclass(frozen=True)
@@ -164,7 +175,7 @@ class _Tiles:
         layer = self.layer
         share = self.width * self.filters * self.depth * layer.kernel_h * layer.kernel_w
         (_, rows), (_, columns) = self.lines
-        sum_bits = np.where((self.counts["channel"] > 1) | self.work.spills, _SUM_BITS, activation_bits)
+        sum_bits = np.where(self.counts["channel"] * self.work.passes > 1, SUM_BITS, activation_bits)
         return {
             "weight": -(-share * weight_bits // layer.weights),
             "input": self.width * rows * columns * self.depth * activation_bits,
@@ -202,7 +213,7 @@ class _Tiles:
             total, _ = traffic(counts, bits[name], room[name], order, moving)
             times[name] = total // (bits[name] * np.prod([counts[loop] for loop in moving], axis=0))
         (rows, _), (columns, _) = self.lines
-        sums = (times["output"] - 1) * layer.outputs * _SUM_BITS
+        sums = (times["output"] - 1) * layer.outputs * SUM_BITS
         return (
             times["weight"] * weight_bits,
             times["input"] * rows * columns * layer.in_channels * activation_bits,

@@ -61,10 +61,11 @@ def layer_work(
         for first in range(0, layer.out_channels, together)
         for start in range(first, min(first + together, layer.out_channels), rows)
     ]
-    most = np.maximum.reduceat(shifts, starts)
-    steps = groups * int((-(-most // shifts_per_cycle)).sum())
-    restart = len(starts) * (rows + columns - 2)
-    return Work(rows, columns, group_size, steps, restart, bundle=bundle)
+    paces = -(-shifts // shifts_per_cycle)
+    steps = groups * int(np.maximum.reduceat(paces, starts).sum())
+    busy = layer.pixels * layer.filter_weights * int(paces.sum())
+    restart = rows + columns - 2
+    return Work(rows, columns, group_size, steps, len(starts), busy, restart, bundle=bundle)
 
 
 @dataclass

@@ -126,7 +126,16 @@ def row_key(science: dict[str, Any]) -> str:
     >>> row_key({"a": 1, "b": 2}) == row_key({"b": 2, "a": 1})
     True
     """
-    canonical = json.dumps([SCHEMA_VERSION, science], sort_keys=True, allow_nan=False)
+    return digest([SCHEMA_VERSION, science])
+
+
+def digest(facts: Any) -> str:
+    """Return a name for what JSON can express.
+
+    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    True
+    """
+    canonical = json.dumps(facts, sort_keys=True, allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:20]
 
 
@@ -144,6 +153,31 @@ def write_row(row: dict[str, Any], folder: Path) -> pd.DataFrame:
             folder / f"{row['key']}.parquet", lambda path: table.to_parquet(path, **_PLAIN_PARQUET)
         )
     return table
+
+
+def write_hardware(
+    columns: dict[str, Any], facts: dict[str, Any], key: str, name: str, folder: Path
+) -> pd.DataFrame:
+    """Keep what an accelerator takes for the network of the row ``key``, with what it depends on."""
+    commit = {name: value for name, value in provenance().items() if name.startswith("git")}
+    line = {"key": key} | columns | {"hardware": json.dumps(facts | commit)}
+    table = pd.DataFrame([line])
+    write_atomically(_hardware(key, name, folder), lambda path: table.to_parquet(path, **_PLAIN_PARQUET))
+    return table
+
+
+def read_hardware(key: str, name: str, folder: Path) -> pd.DataFrame | None:
+    """Return a line that ``write_hardware`` kept, or None."""
+    path = _hardware(key, name, folder)
+    try:
+        return pd.read_parquet(path) if path.exists() else None
+    except (OSError, ValueError):  # damaged: computed again, and replaced
+        return None
+
+
+def _hardware(key: str, name: str, folder: Path) -> Path:
+    # the underscore hides the folder from readers that take results_dir as one parquet data set
+    return folder / "_hardware" / f"{key}.{name}.parquet"
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
@@ -179,8 +213,8 @@ def _read_file(path: Path) -> pd.DataFrame:
 def load_table(results_dir: str | Path = "results/runs") -> pd.DataFrame:
     """Read every row of a results folder into one table, in a reproducible order.
 
-    Raises ``InputError`` if the folder is not there, and for a file that is no row of this schema
-    version.
+    A row is there once for every accelerator that was simulated for it. Raises ``InputError`` if the folder
+    is not there, and for a file that is no row of this schema version.
     """
     folder = Path(results_dir)
     if not folder.is_dir():
@@ -188,7 +222,11 @@ def load_table(results_dir: str | Path = "results/runs") -> pd.DataFrame:
     empty = SCHEMA.validate(pd.DataFrame({column: [] for column in SCHEMA.columns}))
     parts = [_read_file(path) for path in sorted(folder.glob("*.parquet"))]
     table = pd.concat(parts, ignore_index=True) if parts else empty
+    hardware = [pd.read_parquet(path) for path in sorted((folder / "_hardware").glob("*.parquet"))]
     order = ["model", "weights", "data", "method", "bits", "group_size", "key"]
+    if hardware:
+        table = table.merge(pd.concat(hardware, ignore_index=True), on="key", how="left")
+        order += ["accelerator", "hardware"]
     return table.sort_values(order, ignore_index=True)
 
 

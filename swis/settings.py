@@ -11,15 +11,12 @@ from omegaconf import MISSING
 from swis.choices import (
     ActivationRange,
     CropMode,
-    Dataflow,
-    Datapath,
     Interpolation,
     Order,
     Policy,
     Precision,
     Price,
     Scope,
-    Skipping,
 )
 from swis.errors import InputError
 
@@ -209,62 +206,3 @@ class ScheduleConfig:
         if self.policy is Policy.optimal and self.sensitivity:
             return "network"
         return f"{self.policy} over layers"
-
-
-_OF_DATAPATH = {
-    "shifts_per_cycle": Datapath.swis,
-    "shared_sets": Datapath.swis,
-    "side_by_side": Datapath.swis,
-    "dataflow": Datapath.systolic,
-    "weight_serial": Datapath.serial,
-    "sign_cycle": Datapath.serial,
-    "activation_bits_per_cycle": Datapath.serial,
-    "skipping": Datapath.skipping,
-}
-
-
-@dataclass
-class AcceleratorConfig:
-    """A design, simulated by task=simulate; see ``swis.accelerator.Accelerator``.
-
-    As many ``lanes`` as weights in a group if they are null.
-    """
-
-    name: str = MISSING
-    source: str = MISSING
-    datapath: Datapath = Datapath.swis
-    rows: int = 8
-    columns: int = 8
-    lanes: int | None = 4
-    shifts_per_cycle: int = 1
-    shared_sets: bool = True
-    dataflow: Dataflow = Dataflow.os
-    weight_serial: bool = True
-    sign_cycle: bool = False
-    activation_bits_per_cycle: int | None = None
-    skipping: Skipping = Skipping.bits
-    side_by_side: bool = False
-    frequency_mhz: float = 500.0
-    weight_sram_bytes: int = 65536
-    input_sram_bytes: int = 32768
-    output_sram_bytes: int = 16384
-    dram_bits_per_cycle: int | None = 64
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if type(value) is int:
-                require(value >= 1, f"accelerator.{name} must be at least 1, not {value}")
-        for name, datapath in _OF_DATAPATH.items():
-            default = type(self).__dataclass_fields__[name].default
-            require(
-                getattr(self, name) == default or self.datapath is datapath,
-                f"accelerator.{name} is for datapath={datapath}, not {self.datapath}",
-            )
-        require(
-            0 < self.frequency_mhz < math.inf,
-            f"accelerator.frequency_mhz must be above 0, and finite, not {self.frequency_mhz:g}",
-        )
-        require(
-            self.datapath is not Datapath.fusion or self.dram_bits_per_cycle is not None,
-            "accelerator.dram_bits_per_cycle must be a number for datapath=fusion, not null",
-        )

@@ -209,7 +209,7 @@ class Study:
             "fold_bn": science.get("fold_bn", False),
             "rewrites": ",".join(science.get("rewrites", [])),
             "seed": self.config.seed,
-            "config": json.dumps(asdict(self.config)),
+            "config": json.dumps(_without_hardware(asdict(self.config))),
             **{name: science.get(name) for name in _FORM_COLUMNS},
             "selection": form.selection if "group_size" in science else None,
             "calibrate": science.get("calibrate", "none" if "shifts" in science else None),
@@ -325,6 +325,10 @@ def _schedule_columns(
         "schedule_loss": plan.loss,
         "schedule_bound": plan.bound,
     }
+
+
+def _without_hardware(config: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name not in ("accelerator", "energy", "versus")}
 
 
 def formats(config: Config) -> Iterator[WeightFormat]:

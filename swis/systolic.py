@@ -22,9 +22,10 @@ def systolic_work(layer: Layer, rows: int, columns: int, dataflow: str) -> Work:
     """
     width, across = layer.filter_weights, layer.groups * -(-layer.group_filters // columns)
     if dataflow == "os":
-        return Work(columns, rows, 1, steps=across * width, restart=across * (rows + columns - 2))
+        return Work(columns, rows, 1, across * width, across, layer.macs, restart=rows + columns - 2)
     if dataflow == "ws":
-        folds = across * -(-width // rows)
+        passes = -(-width // rows)
+        folds = across * passes
         load = folds * (2 * rows + columns - 2)
-        return Work(columns, 1, rows, steps=folds, load=load, spills=width > rows)
+        return Work(columns, 1, rows, folds, folds, layer.macs, load=load, passes=passes)
     raise ValueError(f"dataflow is one of {DATAFLOWS}, not {dataflow!r}")

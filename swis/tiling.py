@@ -13,12 +13,17 @@ from swis.workload import Layer
 
 @dataclass(frozen=True)
 class Memory:
-    """SRAM sizes in bytes and the DRAM's bits per cycle of the array; None: a DRAM that never stalls it."""
+    """SRAM sizes in bytes, and bits per cycle of the array from the DRAM and from SRAMs into the array.
+
+    None: so many that the array never waits. Weights pass their bus, and its decoders, as they are stored.
+    """
 
     weight_sram_bytes: int = 64 * 1024
     input_sram_bytes: int = 32 * 1024
     output_sram_bytes: int = 16 * 1024
     dram_bits_per_cycle: int | None = 64
+    weight_bus_bits: int | None = None
+    input_bus_bits: int | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -39,21 +44,24 @@ class Work:
     """Cycles of a layer on an array of ``rows`` (filters) x ``columns`` (output pixels) x ``lanes``.
 
     For every fold of output pixels, ``columns`` of them, or of those in one row if ``by_row``: ``steps``
-    over all filters of all groups of the convolution, and ``restart`` to fill and drain, for every tile of
-    channels anew; ``load`` for every tile of pixels. ``bundle`` groups of a convolution lie side by side.
-    With ``spills`` sums leave the array before they are whole. A weight-stationary array has one column, for
-    it takes one pixel at a time, and as many lanes as it has rows of MACs.
+    over all ``folds`` of filters of all groups of the convolution, and ``restart`` to fill and drain each of
+    these, for every tile of channels anew; ``load`` for every tile of pixels. ``bundle`` groups of a
+    convolution lie side by side. ``busy`` are lane-cycles that a real weight and a real pixel need, of one
+    image: what is left of all is waiting. A weight-stationary array has one column, for it takes one pixel
+    at a time, and as many lanes as it has rows of MACs; sums leave it ``passes`` times, whole at the last.
     """
 
     rows: int
     columns: int
     lanes: int
     steps: int
+    folds: int
+    busy: int
     restart: int = 0
     load: int = 0
     by_row: bool = False
     bundle: int = 1
-    spills: bool = False
+    passes: int = 1
 
     def pixel_folds(self, high: int | np.ndarray, wide: int | np.ndarray) -> int | np.ndarray:
         """Return the folds of ``high`` x ``wide`` output pixels."""
@@ -62,10 +70,15 @@ class Work:
     def cycles(self, layer: Layer) -> int:
         """Return the compute cycles of a layer that is one tile.
 
-        >>> Work(8, 8, 4, steps=288, restart=14).cycles(Layer("conv", 64, 8, 3, 3, 6, 6, 4, 4))
+        >>> Work(8, 8, 4, 288, folds=1, busy=0, restart=14).cycles(Layer("conv", 64, 8, 3, 3, 6, 6, 4, 4))
         604
         """
-        return self.pixel_folds(layer.out_h, layer.out_w) * (self.steps + self.restart) + self.load
+        each = self.steps + self.folds * self.restart
+        return self.pixel_folds(layer.out_h, layer.out_w) * each + self.load
+
+    def input_folds(self, layer: Layer) -> int:
+        """Return how often the array takes the inputs of one channel group's filters, over all groups."""
+        return max(self.folds // self.passes, layer.groups)
 
 
 def traffic(

@@ -56,6 +56,15 @@ class Layer:
         return self.groups == self.in_channels > 1
 
     @property
+    def kind(self) -> str:
+        """What the layer is: "depthwise", "fc" (one pixel), "pointwise" (a kernel of 1 x 1) or "conv"."""
+        if self.depthwise:
+            return "depthwise"
+        if self.kernel_h * self.kernel_w > 1:
+            return "conv"
+        return "fc" if self.in_h * self.in_w == 1 else "pointwise"
+
+    @property
     def group_channels(self) -> int:
         """Input channels of one group of the convolution."""
         return self.in_channels // self.groups

@@ -7,18 +7,17 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from swis.accelerator import Accelerator, LayerWeights
-from swis.apply import encode_layers, layer_costs, weight_layers
+from swis.accelerator import Accelerator, Operands
 from swis.bit_serial import stripes_work
 from swis.config import load
+from swis.designs import design, energy_table, rival
+from swis.energy import Chip
 from swis.errors import InputError
-from swis.hardware_study import design, simulate_methods, weights_for
 from swis.pe_array import layer_work
 from swis.simulate import simulate, totals
-from swis.study import formats, prepare
 from swis.systolic import systolic_work
 from swis.tiling import Memory
-from swis.workload import Layer, workload, write_workload
+from swis.workload import Layer
 
 DESIGNS = sorted(path.stem for path in (ROOT / "conf" / "accelerator").glob("*.yaml"))
 LAYERS = [
@@ -29,22 +28,31 @@ LAYERS = [
 ]
 
 
-def weights_of(layer: Layer, shifts: int, seed: int = 0) -> LayerWeights:
+def operands_like(layer: Layer, shifts: int, seed: int = 0) -> Operands:
     """Weights whose codes have ones in their lowest bits alone, as many as there are shifts."""
     shape = (layer.out_channels, layer.in_channels // layer.groups, layer.kernel_h, layer.kernel_w)
-    codes = np.random.default_rng(seed).integers(0, 2**shifts, shape)
+    random = np.random.default_rng(seed)
+    codes, inputs = random.integers(0, 2**shifts, shape), (layer.in_channels, layer.in_h, layer.in_w)
     filters = np.full(layer.out_channels, shifts)
-    return LayerWeights(filters, (shifts + 1) * layer.weights, filters, codes)
+    return Operands(filters, (shifts + 1) * layer.weights, filters, codes, random.integers(0, 256, inputs))
+
+
+TABLE = energy_table(load().energy)
+
+
+def designed(*overrides: str) -> Accelerator:
+    config = load(overrides)
+    return design(config.accelerator, TABLE, config.group_size)[0]
 
 
 def run(accelerator: Accelerator, shifts: int) -> pd.DataFrame:
-    return simulate(accelerator, LAYERS, [weights_of(layer, shifts) for layer in LAYERS])
+    operands = [operands_like(layer, shifts) for layer in LAYERS]
+    return simulate(accelerator, LAYERS, operands, Chip.of(accelerator, TABLE))
 
 
 @pytest.mark.parametrize("name", DESIGNS)
 def test_every_design_has_a_source_and_more_bits_never_take_less(name):
-    config = load([f"accelerator={name}"])
-    accelerator = design(config)
+    accelerator = designed(f"accelerator={name}")
     assert accelerator.name == name
     assert len(accelerator.source) > 20
     tables = [run(accelerator, shifts) for shifts in (1, 2, 4, 7)]
@@ -57,18 +65,18 @@ def test_every_design_has_a_source_and_more_bits_never_take_less(name):
 
 def test_defaults_are_those_of_the_configuration():
     config = load().accelerator
-    assert design(load()) == Accelerator(config.name, config.source, str(config.datapath))
+    assert designed() == Accelerator(config.name, config.source, str(config.datapath))
 
 
 def ideal(name: str) -> Accelerator:
-    return design(load([f"accelerator={name}", "accelerator.dram_bits_per_cycle=null"]))
+    return designed(f"accelerator={name}", "accelerator.dram_bits_per_cycle=null")
 
 
 def test_designs_are_the_models_that_the_oracles_check():
     """Without stalls, a layer of one tile: SCALE-Sim's and BitSim's cycles, rows and columns in place."""
-    layer, weights = LAYERS[2], weights_of(LAYERS[2], 3)
+    layer, weights = LAYERS[2], operands_like(LAYERS[2], 3)
     for name in ("os", "ws"):
-        accelerator = design(load([f"accelerator=systolic_{name}", "accelerator.rows=4"]))
+        accelerator = designed(f"accelerator=systolic_{name}", "accelerator.rows=4")
         assert accelerator.work(layer, weights).cycles(layer) == systolic_work(layer, 8, 4, name).cycles(
             layer
         )
@@ -86,7 +94,7 @@ def test_designs_are_the_models_that_the_oracles_check():
 @pytest.mark.parametrize("shifts", [1, 2, 3, 4])
 def test_a_double_shift_array_takes_half_the_steps_rounded_up(shifts):
     single, double = (
-        ideal(name).work(LAYERS[2], weights_of(LAYERS[2], shifts)) for name in ("swis_ss", "swis_ds")
+        ideal(name).work(LAYERS[2], operands_like(LAYERS[2], shifts)) for name in ("swis_ss", "swis_ds")
     )
     assert double.steps == single.steps / shifts * -(-shifts // 2)
 
@@ -94,8 +102,8 @@ def test_a_double_shift_array_takes_half_the_steps_rounded_up(shifts):
 def test_only_shared_sets_shorten_weights_whose_groups_differ():
     """A SWIS weight of two shifts has bits anywhere among seven: without its set it takes all of them."""
     layer = LAYERS[2]
-    swis = LayerWeights(np.full(64, 2), 5 * layer.weights, np.full(64, 7))
-    base = LayerWeights(np.full(64, 7), 8 * layer.weights, np.full(64, 7))
+    swis = Operands(np.full(64, 2), 5 * layer.weights, np.full(64, 7))
+    base = Operands(np.full(64, 7), 8 * layer.weights, np.full(64, 7))
     for name in ("stripes", "truncation", "loom"):
         assert ideal(name).work(layer, swis) == ideal(name).work(layer, base), name
         assert ideal(name).weight_bits(layer, swis) == 8 * layer.weights
@@ -103,20 +111,80 @@ def test_only_shared_sets_shorten_weights_whose_groups_differ():
     assert ideal("swis_ss").weight_bits(layer, swis) == 5 * layer.weights
 
 
-def test_skipping_needs_the_values_of_weights():
-    shapes = LayerWeights(np.full(64, 2), 100, np.full(64, 7))
-    with pytest.raises(InputError, match="accelerator pragmatic looks at weights' bits"):
-        ideal("pragmatic").run(LAYERS[2], shapes)
-
-
 def test_totals_are_sums_in_units():
     accelerator = Accelerator("swis_ss", "", "swis", frequency_mhz=200.0)
     table = run(accelerator, 2)
-    found = totals(table, accelerator)
+    found = totals(table, accelerator, Chip.of(accelerator, TABLE))
     assert found["latency_cycles"] == table["latency_cycles"].sum()
     assert found["latency_ms"] == pytest.approx(found["latency_cycles"] / 200e6 * 1e3)
     assert found["frames_per_s"] * found["latency_ms"] == pytest.approx(1000)
     assert found["macs"] == sum(layer.macs for layer in LAYERS)
+    assert found["frames_per_j"] * found["energy_pj"] == pytest.approx(1e12)
+    assert 0 < found["utilization"] == table["busy_lane_cycles"].sum() / table["lane_cycles"].sum()
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_lanes_are_never_more_than_busy_and_rooflines_hold(name):
+    """Nothing beats its roof, be it the lanes or the DRAM."""
+    table = run(designed(f"accelerator={name}"), 3)
+    assert table["utilization"].between(0, 1).all()
+    assert (table["macs_per_cycle"] <= table["roof_macs_per_cycle"] * (1 + 1e-12)).all()
+    assert (table["roof_macs_per_cycle"] <= table["peak_macs_per_cycle"]).all()
+    assert (table["weight_dram_bytes"] + table["activation_dram_bytes"] == table["dram_bytes"]).all()
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_more_bandwidth_never_stalls_more_and_unlimited_never(name):
+    wide = None if name != "bitfusion" else 2**40
+    stalls = []
+    for bits in (16, 64, 512, wide):
+        value = "null" if bits is None else bits
+        table = run(designed(f"accelerator={name}", f"accelerator.dram_bits_per_cycle={value}"), 3)
+        stalls.append(int(table["latency_cycles"].sum()))
+    # the least traffic is taken within a hundredth of the fewest cycles
+    assert all(slower * 1.01 >= faster for slower, faster in zip(stalls, stalls[1:], strict=False))
+    # a first load and a last store of every group
+    limit = 0 if wide is None else 2
+    assert (table["stall_cycles"] <= [limit * layer.groups for layer in LAYERS]).all()
+
+
+@pytest.mark.parametrize("name", [name for name in DESIGNS if name != "bitfusion"])
+def test_narrow_buses_of_srams_slow_the_array_down(name):
+    free = run(designed(f"accelerator={name}"), 3)["compute_cycles"]
+    for bus in ("weight", "input"):
+        table = [
+            run(designed(f"accelerator={name}", f"accelerator.{bus}_bus_bits={bits}"), 3)["compute_cycles"]
+            for bits in (1, 100_000)
+        ]
+        assert (table[0] >= free).all(), bus
+        assert table[0].sum() > free.sum(), bus
+        # as wide as all there is to move
+        assert (table[1] <= 1.01 * free).all(), bus
+
+
+def test_a_systolic_rival_fills_and_drains_every_fold():
+    layer, operands = LAYERS[2], operands_like(LAYERS[2], 3)
+    for name in ("stripes", "pragmatic", "laconic"):
+        heard = ideal(name)
+        passed = replace(heard, systolic=True)
+        folds = heard.work(layer, operands).folds
+        cycles = [array.work(layer, operands).cycles(layer) for array in (heard, passed)]
+        assert folds == 64 / 8
+        assert cycles[1] - cycles[0] == layer.out_h * layer.out_w / 8 * folds * 14
+
+
+def test_an_area_buys_columns_and_rivals_share_clock_memory_and_size():
+    two, four = (designed(f"accelerator.array_um2={area}") for area in (84e3, 168e3))
+    assert (two.columns, four.columns) == (8, 16)
+    small = load(
+        ["accelerator.rows=4", "accelerator.frequency_mhz=250", "accelerator.weight_sram_bytes=8192"]
+    )
+    stripes, _ = rival("stripes", small.accelerator, TABLE, 4, 8)
+    assert (stripes.rows, stripes.columns, stripes.frequency_mhz) == (4, 8, 250)
+    assert stripes.memory == designed("accelerator.weight_sram_bytes=8192").memory
+    endless = load(["accelerator.dram_bits_per_cycle=null"]).accelerator
+    assert rival("bitfusion", endless, TABLE, 4, 8) is None
+    assert rival("bitfusion", small.accelerator, TABLE, 4, 16) is None
 
 
 def test_what_is_no_datapath_and_no_size_is_refused():
@@ -126,97 +194,4 @@ def test_what_is_no_datapath_and_no_size_is_refused():
         Accelerator("a", "", "swis", rows=0)
     with pytest.raises(InputError, match="fusion units take operands of up to 8 bits, not 9"):
         ideal_fusion = Accelerator("a", "", "fusion", 16, 32, memory=Memory(dram_bits_per_cycle=64))
-        ideal_fusion.run(LAYERS[2], weights_of(LAYERS[2], 8))
-
-
-def test_a_workload_of_shapes_needs_no_weights(tmp_path, command_line):
-    path, out = tmp_path / "small.csv", tmp_path / "layers.parquet"
-    write_workload(LAYERS, path)
-    chosen = ["task=simulate", f"workload={path}", "accelerator=swis_ds", "bits=3"]
-    done = command_line(*chosen, f"out={out}")
-    assert done.status == 0, done.err
-    assert "small on swis_ds" in done.out
-    rows = pd.read_parquet(out)
-    assert len(rows) == 6 * len(LAYERS)  # the base format and five methods
-    lines, layers = simulate_methods(load(chosen))
-    known = layers.columns.drop("config")
-    pd.testing.assert_frame_equal(layers[known], rows[known], check_dtype=False)
-    swis = lines.set_index("method").loc["swis"]
-    assert swis["latency_cycles"] == rows[rows["method"] == "swis"]["latency_cycles"].sum()
-
-
-def test_a_model_s_schedule_and_skipped_layers_count():
-    common = ["task=simulate", "methods=[swis]", "model=mobilenet_v2"]
-    found = {
-        name: simulate_methods(load([*common, *more]))[0].set_index("method")["latency_cycles"]
-        for name, more in {
-            "two": ["bits=2"],
-            "between": ["bits=2.5", "schedule=greedy"],
-            "three": ["bits=3"],
-            "skipped": ["bits=2", "skip=[conv_stem]"],
-        }.items()
-    }
-    assert found["two"]["swis"] < found["between"]["swis"] < found["three"]["swis"]
-    assert found["two"]["swis"] < found["skipped"]["swis"] < found["two"]["base"]
-
-
-def test_rivals_see_the_bits_of_real_weights():
-    common = ["task=simulate", "methods=[swis]", "model=mobilenet_v2", "bits=2"]
-    cycles = {
-        name: simulate_methods(load([*common, f"accelerator={name}"]))[0].set_index("method")[
-            "latency_cycles"
-        ]
-        for name in ("stripes", "pragmatic", "bitwave")
-    }
-    assert cycles["pragmatic"]["base"] < cycles["bitwave"]["base"] < cycles["stripes"]["base"]
-    assert cycles["bitwave"]["swis"] < cycles["bitwave"]["base"]
-
-
-@pytest.fixture(scope="module")
-def study():
-    return prepare(load(["task=simulate", "model=mobilenet_v2"]))
-
-
-def test_weights_are_stored_in_the_bits_that_evaluation_counts(study):
-    """And a schedule's with its place for every filter's shifts."""
-    layers = workload(study.base_module, study.network.inputs["input_size"])
-    for more in (["bits=2"], ["bits=2.5", "schedule=greedy", "schedule.filters_per_tile=8"]):
-        config = load(["task=simulate", "methods=[swis]", *more])
-        mine = replace(study, config=config)
-        form = list(formats(config))[2]
-        plan = mine.plan(form)
-        encoded = encode_layers(mine.base_module, form, frozenset(), plan.layers if plan else None)
-        costs = layer_costs(weight_layers(mine.base_module), encoded, form, mine.macs)
-        found = weights_for(form, layers, mine, design(config))
-        assert sum(weights.stored_bits for weights in found.values()) == sum(c.stored_bits for c in costs)
-
-
-def test_filters_occupy_the_rows_as_their_schedule_says(study):
-    """A tile of filters, as many as rows, takes the most shifts among its own: what the schedule counts."""
-    config = load(
-        ["task=simulate", "methods=[swis]", "bits=2.5", "schedule=greedy", "schedule.filters_per_tile=8"]
-    )
-    mine, array = replace(study, config=config), design(config)
-    form = list(formats(config))[2]
-    plan, layers = mine.plan(form), workload(study.base_module, study.network.inputs["input_size"])
-    found = weights_for(form, layers, mine, array)
-    better = 0
-    for layer in layers:
-        if layer.groups == 1:
-            schedule, groups = plan.layers[layer.name], -(-layer.filter_weights // 4)
-            steps = array.work(layer, found[layer.name]).steps
-            assert steps == groups * schedule.cycles[schedule.order][::8].sum(), layer.name
-            better += steps < groups * schedule.cycles_unordered[::8].sum()
-    assert better > 10
-
-
-def test_skipping_hardware_sees_a_filter_s_weights_where_the_layer_has_them(study):
-    config = load(["task=simulate", "accelerator=pragmatic"])
-    layers = workload(study.base_module, study.network.inputs["input_size"])
-    base = list(formats(config))[1]
-    found = weights_for(base, layers, replace(study, config=config), design(config))
-    for name, layer in weight_layers(study.base_module).items():
-        weight = layer.weight.detach().flatten(1).numpy()
-        codes = found[name].codes.reshape(weight.shape)
-        scale = np.abs(weight).max(1, keepdims=True) / 127
-        assert np.abs(weight - codes * scale).max() <= 0.51 * scale.max(), name
+        ideal_fusion.run(LAYERS[2], operands_like(LAYERS[2], 8))

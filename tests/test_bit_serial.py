@@ -1,11 +1,14 @@
 """Bit-serial arrays against BitSim."""
 
+from dataclasses import replace
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import scalesim_layer
 
-from swis.bit_serial import SKIPPING, skipping_work, stripes_work
+from swis.bit_serial import SKIPPING, laconic_work, skipping_work, stripes_work
 from swis.workload import Layer
 
 
@@ -80,7 +83,8 @@ def test_skipping_takes_as_long_as_stripes_where_every_bit_is_one(skipping):
     layer = Layer("conv", 16, 24, 3, 3, 8, 8, 6, 6)
     bits = 8 if skipping == "significances" else 7  # lanes' ones, or bits
     full = skipping_work(np.full_like(random_codes(layer), -127), layer, 8, 4, 8, skipping)
-    assert full == stripes_work(layer, 8, 4, 8, bits)
+    assert replace(full, busy=0) == replace(stripes_work(layer, 8, 4, 8, bits), busy=0)
+    assert full.busy == 7 * layer.macs
     assert skipping_work(random_codes(layer), layer, 8, 4, 8, skipping).steps <= full.steps
     assert skipping_work(np.zeros_like(random_codes(layer)), layer, 8, 4, 8, skipping).steps == 0
 
@@ -91,3 +95,52 @@ def test_what_is_no_skipping_and_no_weights_of_the_layer_is_refused():
         skipping_work(random_codes(layer), layer, 8, 4, 8, "zeros")
     with pytest.raises(ValueError, match="has weights"):
         skipping_work(random_codes(layer)[:, :3], layer, 8, 4, 8, "bits")
+
+
+@pytest.mark.parametrize("groups, kernel, stride", [(1, 2, 1), (2, 3, 2), (6, 3, 1), (1, 1, 1)])
+def test_laconic_s_cycles_by_hand(groups, kernel, stride):
+    """Every unit of a step waits for the lane with the most ones of its weight times ones of its input."""
+    outs = (4, 5)
+    ins = [(side - 1) * stride + kernel for side in outs]
+    layer = Layer("conv", 6, 12, kernel, kernel, *ins, *outs, groups, stride, stride)
+    codes, filters, columns, lanes = random_codes(layer, 127), 5, 3, 4
+    inputs = np.random.default_rng(1).integers(-255, 256, (6, *ins))
+    channels, each, taps = 6 // groups, 12 // groups, [(y, x) for y in range(kernel) for x in range(kernel)]
+    if len(taps) > channels:
+        steps = [
+            [(c, *tap) for tap in taps[at : at + lanes]]
+            for c in range(channels)
+            for at in range(0, len(taps), lanes)
+        ]
+    else:
+        steps = [
+            [(c, *tap) for c in range(channels)[at : at + lanes]]
+            for tap in taps
+            for at in range(0, channels, lanes)
+        ]
+    cycles = busy = 0
+    for group, y, left in product(range(groups), range(outs[0]), range(0, outs[1], columns)):
+        pixels = range(left, min(left + columns, outs[1]))
+        for first in range(0, each, filters):
+            mine = range(group * each + first, group * each + min(first + filters, each))
+            for step in steps:
+                found = [
+                    abs(int(codes[f, c, dy, dx])).bit_count()
+                    * abs(int(inputs[group * channels + c, y * stride + dy, x * stride + dx])).bit_count()
+                    for f in mine
+                    for x in pixels
+                    for c, dy, dx in step
+                ]
+                cycles += max(found)
+                busy += sum(found)
+    work = laconic_work(codes, inputs, layer, filters, columns, lanes)
+    folds = outs[0] * -(-outs[1] // columns)
+    assert work.steps == -(-cycles // folds)
+    assert work.busy == busy
+    assert 0 <= work.cycles(layer) - cycles < folds
+
+
+def test_laconic_refuses_inputs_of_another_layer():
+    layer = Layer("conv", 16, 24, 3, 3, 8, 8, 6, 6)
+    with pytest.raises(ValueError, match=r"has inputs \(16, 8, 8\), not \(16, 6, 6\)"):
+        laconic_work(random_codes(layer), np.zeros((16, 6, 6)), layer, 8, 8, 4)

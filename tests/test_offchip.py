@@ -84,7 +84,7 @@ def test_ragged_tiles_read_and_compute_what_they_have(layer, tile, columns, by_r
     if not skipping:
         assert (total, most) == (sum(read), max(read))
     assert total >= sum(read)
-    work = Work(8, columns, 4, steps=1, by_row=by_row)
+    work = Work(8, columns, 4, steps=1, folds=1, busy=0, by_row=by_row)
     one = np.array([tile])
     folds = 0
     for top, bottom in pieces:
@@ -123,7 +123,7 @@ def test_runs_move_all_there_is_and_more_memory_never_hurts(layer, side_by_side)
 
 def test_traffic_is_not_multiplied_for_a_hair_of_time():
     layer = Layer("pw", 512, 512, 1, 1, 28, 28, 28, 28)
-    work = Work(8, 8, 1, steps=64 * 512, restart=64 * 14)
+    work = Work(8, 8, 1, steps=64 * 512, folds=64, busy=0, restart=14)
     fast, lean = (best_run(layer, work, Memory(), 8 * layer.weights, slack=slack) for slack in (0, 0.01))
     assert lean.cycles < 1.01 * fast.cycles
     assert lean.dram_bits < 0.5 * fast.dram_bits
@@ -155,7 +155,7 @@ def test_a_layer_by_hand():
     """Half of the weight SRAM holds 8 of 16 filters, half of the others all inputs and all outputs."""
     layer = Layer("conv", 4, 16, 1, 1, 8, 8, 8, 8)
     memory = Memory(2 * 8 * 4, 2 * 4 * 64, 2 * 16 * 64, 8)
-    run = best_run(layer, Work(8, 8, 4, steps=2), memory, 8 * layer.weights)
+    run = best_run(layer, Work(8, 8, 4, steps=2, folds=1, busy=0), memory, 8 * layer.weights)
     assert run.tile == (8, 8, 4, 8)
     assert run.compute_cycles == 8 * 2
     assert (run.weight_read_bits, run.input_read_bits, run.output_write_bits) == (8 * 64, 8 * 256, 8 * 1024)
@@ -166,7 +166,7 @@ def test_a_layer_by_hand():
 def test_channels_in_tiles_spill_partial_sums():
     layer = Layer("fc", 1024, 8, 1, 1, 1, 64, 1, 64)
     memory = Memory(2 * 512 * 8, 2 * 8 * 512, 2 * 8 * 4 * 8, 64)
-    run = best_run(layer, Work(8, 8, 4, steps=512), memory, 8 * layer.weights)
+    run = best_run(layer, Work(8, 8, 4, steps=512, folds=1, busy=0), memory, 8 * layer.weights)
     assert run.tile[2] == 512
     # 512 sums written and read back once cost less than weights fetched for each tile of pixels
     assert run.order[0] == "channel"

@@ -40,12 +40,13 @@ from swis.config import load, register
 
 # A module imports only modules on its left.
 _ORDER = """
-errors files memory choices settings config quantizer simd lanes search fit joint decompose metrics cost
+errors files memory choices settings hardware_settings config quantizer simd lanes search fit joint
+decompose metrics cost
 knapsack schedule apply losses fold rewrite activations data models codec packed_layer packed compare
 ablation evaluate train
 records planning walk moments refit output_aware lockstep calibrate reconstruct checks study
-packed_study report storage figures workload tiling systolic bit_serial bitfusion
-pe_array offchip accelerator simulate hardware_study experiment
+packed_study report storage figures workload tiling systolic bit_serial pe_array
+offchip sram bitfusion accelerator energy designs operands simulate hardware_study experiment
 """
 FLOW = _ORDER.split()
 
@@ -71,7 +72,7 @@ def test_the_flow_names_every_module():
 def test_only_the_configuration_knows_hydra():
     for path in (ROOT / "swis").glob("*.py"):
         uses = re.search(r"^\s*(from|import) (hydra|omegaconf)", path.read_text(), re.MULTILINE)
-        assert bool(uses) == (path.stem in ("settings", "config")), path
+        assert bool(uses) == (path.stem in ("settings", "hardware_settings", "config")), path
 
 
 def test_names_on_the_command_line_are_those_of_the_library():
@@ -86,7 +87,7 @@ def test_names_on_the_command_line_are_those_of_the_library():
     assert tuple(Scope) == schedule.SCOPES
     assert tuple(Datapath) == accelerator.DATAPATHS
     assert tuple(Dataflow) == systolic.DATAFLOWS
-    assert tuple(Skipping) == bit_serial.SKIPPING
+    assert tuple(Skipping) == (*bit_serial.SKIPPING, "products")
     assert {path.stem for path in (ROOT / "conf" / "data").glob("*.yaml")} == set(data._OPENERS)
     assert apply.WeightFormat("swis").magnitude_bits == load().magnitude_bits
 

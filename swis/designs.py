@@ -1,0 +1,93 @@
+"""Accelerators and chips from the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields, replace
+
+from swis.accelerator import Accelerator
+from swis.config import accelerator_named
+from swis.energy import Bank, Chip, EnergyTable, Unit
+from swis.errors import InputError
+from swis.hardware_settings import AcceleratorConfig, EnergyConfig
+from swis.tiling import Memory
+
+
+def design(
+    settings: AcceleratorConfig, table: EnergyTable, group_size: int, activation_bits: int = 8
+) -> tuple[Accelerator, Chip]:
+    """Return the configured accelerator, and the chip that it is in terms of an energy table.
+
+    With ``array_um2`` it has as many columns as fit that area. Raises ``InputError`` if groups do not fit its
+    lanes, for a unit that the table does not have and for activations that units do not take.
+
+    >>> from swis.config import load
+    >>> config = load(["accelerator=systolic_os", "accelerator.array_um2=81712"])
+    >>> design(config.accelerator, energy_table(config.energy), config.group_size)[0].columns
+    20
+    """
+    values = {key: getattr(value, "value", value) for key, value in asdict(settings).items()}
+    values["lanes"] = values["lanes"] or group_size
+    memory = Memory(**{known.name: values.pop(known.name) for known in fields(Memory)})
+    area = values.pop("array_um2")
+    accelerator = Accelerator(**values, memory=memory)
+    if accelerator.decodes and group_size % accelerator.lanes:
+        raise InputError(
+            f"accelerator.lanes={accelerator.lanes} must divide group_size={group_size}: "
+            "lanes share a shift set"
+        )
+    if accelerator.datapath == "fusion" and activation_bits > 8:
+        raise InputError(f"activation_bits must be at most 8 for datapath=fusion, not {activation_bits}")
+    if area is not None:
+        row = accelerator.rows * table.unit(accelerator.unit, accelerator.lanes).area_um2
+        if area < row:
+            raise InputError(f"accelerator.array_um2={area:g} is less than a column of units, {row:.0f} um2")
+        accelerator = replace(accelerator, columns=int(area / row))
+    return accelerator, Chip.of(accelerator, table)
+
+
+def rival(
+    name: str, mine: AcceleratorConfig, table: EnergyTable, group_size: int, activation_bits: int
+) -> tuple[Accelerator, Chip] | None:
+    """Return a design to compare with, with the clock, the SRAMs and the DRAM of ``mine``.
+
+    Where ``mine`` has other rows or columns than its file says, the rival's change alike. None if it does not
+    exist with such a memory or such activations.
+    """
+    theirs = accelerator_named(name)
+    try:
+        known = accelerator_named(mine.name)
+    except InputError:  # a design of the user's own
+        known = mine
+    same = {key: getattr(mine, key) for key in ("frequency_mhz", *(f.name for f in fields(Memory)))}
+    if theirs.datapath == "fusion":
+        if mine.dram_bits_per_cycle is None or activation_bits > 8:
+            return None
+        same |= {"weight_bus_bits": None, "input_bus_bits": None}
+    sizes = {
+        side: max(1, getattr(theirs, side) * getattr(mine, side) // getattr(known, side))
+        for side in ("rows", "columns")
+    }
+    return design(replace(theirs, **same, **sizes), table, group_size, activation_bits)
+
+
+def energy_table(settings: EnergyConfig) -> EnergyTable:
+    """Return the configured energies, all at one node; raise ``InputError`` for a table without SRAMs.
+
+    >>> from swis.config import load
+    >>> round(energy_table(load().energy).units["stripes"].pj_per_cycle, 3)
+    0.786
+    """
+    if not settings.banks:
+        raise InputError("energy.banks is empty; name at least one SRAM")
+    units = {}
+    for name, unit in settings.units.items():
+        node = settings.nodes[unit.node]
+        scaled = (node.energy * unit.pj_per_cycle, node.area * unit.area_um2)
+        units[name] = Unit(*scaled, unit.lanes, unit.shared)
+    bits = settings.port_bits
+    banks = [
+        Bank(bank.size_bytes, bank.read_pj / bits, bank.write_pj / bits, bank.leak_mw, bank.area_mm2)
+        for bank in settings.banks
+    ]
+    numbers = {known.name: getattr(settings, known.name) for known in fields(EnergyTable)[3:]}
+    return EnergyTable(settings.name, units, banks, **numbers)

@@ -1,0 +1,120 @@
+"""What layers give hardware: shifts, stored bits and, where it looks at them, the values of operands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from swis.accelerator import Accelerator, Operands
+from swis.activations import observe_codes
+from swis.apply import Encoded, WeightFormat, cost_of, encode, encode_layers, plain_copy, weight_layers
+from swis.decompose import from_filters
+from swis.schedule import LayerPlan
+from swis.study import Study
+from swis.workload import Layer, workload
+
+
+@dataclass(frozen=True)
+class NetworkOperands:
+    """Operands of the layers of a study's network, before any calibration; inputs are of its first image."""
+
+    study: Study
+    _kept: dict[WeightFormat, dict[str, Encoded]] = field(default_factory=dict)
+
+    @cached_property
+    def layers(self) -> list[Layer]:
+        return workload(self.study.base_module, self.study.network.inputs["input_size"])
+
+    @cached_property
+    def _inputs(self) -> dict[str, np.ndarray]:
+        module = self.study.base_module
+        image = self.study.calibration_images[:1].to(self.study.device)
+        bits = self.study.config.activation_bits
+        return observe_codes(module, weight_layers(module), image, self.study.ranges, bits)
+
+    def _encoded(self, form: WeightFormat) -> dict[str, Encoded]:
+        if form not in self._kept:
+            plan = self.study.plan(form)
+            plans = plan.layers if plan else None
+            self._kept.clear()  # of one form at a time: codes are as large as the network
+            self._kept[form] = encode_layers(plain_copy(self.study.base_module), form, self.study.skip, plans)
+        return self._kept[form]
+
+    def of(self, form: WeightFormat, accelerator: Accelerator) -> list[Operands]:
+        """Return the operands of every layer in a format; layers in ``skip`` have the base format."""
+        encoded = {}
+        if accelerator.needs_codes or self.study.plan(form) is not None:
+            encoded = self._encoded(form)
+        inputs = self._inputs if accelerator.needs_inputs else {}
+        found = []
+        for layer in self.layers:
+            mine = replace(form, method="base") if layer.name in self.study.skip else form
+            known = encoded.get(layer.name)
+            operands = operands_of(layer, mine, known, accelerator.needs_codes)
+            found.append(replace(operands, inputs=inputs.get(layer.name)))
+        return found
+
+
+@dataclass(frozen=True)
+class ShapeOperands:
+    """Operands of layers that are shapes alone; values that hardware looks at are drawn from Gaussians.
+
+    Inputs are rectified, half of them zero, with 8 bits up to the largest.
+    """
+
+    layers: Sequence[Layer]
+    seed: int = 0
+
+    def of(self, form: WeightFormat, accelerator: Accelerator) -> list[Operands]:
+        """Return the operands of every layer in a format."""
+        generator, found = torch.Generator().manual_seed(self.seed), []
+        for layer in self.layers:
+            known = None
+            if accelerator.needs_codes:
+                shape = (layer.out_channels, layer.group_channels, layer.kernel_h, layer.kernel_w)
+                known = encode(torch.randn(shape, generator=generator), form)
+            operands = operands_of(layer, form, known, accelerator.needs_codes)
+            if accelerator.needs_inputs:
+                size = (layer.in_channels, layer.in_h, layer.in_w)
+                values = torch.randn(size, generator=generator).relu()
+                operands = replace(operands, inputs=(values / values.max() * 255).round().short().numpy())
+            found.append(operands)
+        return found
+
+
+def operands_of(layer: Layer, form: WeightFormat, encoded: Encoded | None, codes: bool) -> Operands:
+    """Return a layer's operands, filters in the order that they occupy an array's rows, with codes or not.
+
+    >>> layer = Layer("fc", 8, 2, 1, 1, 1, 1, 1, 1)
+    >>> operands_of(layer, WeightFormat("swis", shifts=2), None, codes=False).stored_bits
+    72
+    """
+    filters, plan = layer.out_channels, encoded.plan if encoded else None
+    shifts = np.full(filters, form.magnitude_bits if form.method == "base" else form.shifts)
+    order, values = np.arange(filters), None
+    if plan is not None:
+        shifts, order = plan.shifts, rows_of(layer, plan)
+    cut = form.method in ("truncate", "round", "uniform")
+    widths = shifts if cut else np.full(filters, form.magnitude_bits)
+    cost = cost_of(form, plan, filters, layer.filter_weights, layer.macs)
+    if codes:
+        values = from_filters(encoded.codes, encoded.shape).numpy()[order]
+        values = values.reshape(filters, -1, layer.kernel_h, layer.kernel_w)
+    return Operands(shifts[order], cost.stored_bits, widths[order], values)
+
+
+def rows_of(layer: Layer, plan: LayerPlan) -> np.ndarray:
+    """Return the filters [out_channels] in the order that they occupy an array's rows.
+
+    It is the plan's, but filters stay in their group of the convolution, whose rows share activations.
+
+    >>> layer = Layer("conv", 4, 4, 1, 1, 1, 1, 1, 1, groups=2)
+    >>> rows_of(layer, LayerPlan(np.array([1, 2, 1, 1]), np.array([2, 3, 0, 1]))).tolist()
+    [0, 1, 2, 3]
+    """
+    each = layer.group_filters
+    return plan.order if each == 1 else plan.order[np.argsort(plan.order // each, kind="stable")]

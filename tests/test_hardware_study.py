@@ -1,0 +1,205 @@
+"""Networks and shapes on hardware: what reaches it is what evaluation counts, in the schedule's order."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from swis.apply import encode_layers, layer_costs, weight_layers
+from swis.bit_serial import laconic_work
+from swis.config import load
+from swis.experiment import evaluate_methods
+from swis.hardware_study import COLUMNS, Hardware, simulate_methods
+from swis.operands import NetworkOperands
+from swis.records import load_table
+from swis.study import formats, prepare
+from swis.workload import Layer, write_workload
+
+LAYERS = [
+    Layer("stem", 3, 16, 3, 3, 32, 32, 16, 16, 1, 2, 2),
+    Layer("dw", 16, 16, 3, 3, 16, 16, 16, 16, 16),
+    Layer("pw", 16, 64, 1, 1, 16, 16, 16, 16),
+    Layer("fc", 64, 10, 1, 1, 1, 1, 1, 1),
+]
+
+
+def test_a_workload_of_shapes_needs_no_weights(tmp_path, command_line):
+    path, out = tmp_path / "small.csv", tmp_path / "layers.parquet"
+    write_workload(LAYERS, path)
+    chosen = ["task=simulate", f"workload={path}", "accelerator=swis_ds", "bits=3"]
+    done = command_line(*chosen, f"out={out}")
+    assert done.status == 0, done.err
+    assert "small on swis_ds" in done.out
+    rows = pd.read_parquet(out)
+    assert len(rows) == 6 * len(LAYERS)  # the base format and five methods
+    lines, layers = simulate_methods(load(chosen))
+    known = layers.columns.drop("config")
+    pd.testing.assert_frame_equal(layers[known], rows[known], check_dtype=False)
+    swis = lines.set_index("method").loc["swis"]
+    assert swis["latency_cycles"] == rows[rows["method"] == "swis"]["latency_cycles"].sum()
+
+
+def test_a_model_s_schedule_and_skipped_layers_count():
+    common = ["task=simulate", "methods=[swis]", "model=mobilenet_v2"]
+    found = {
+        name: simulate_methods(load([*common, *more]))[0].set_index("method")["latency_cycles"]
+        for name, more in {
+            "two": ["bits=2"],
+            "between": ["bits=2.5", "schedule=greedy"],
+            "three": ["bits=3"],
+            "skipped": ["bits=2", "skip=[conv_stem]"],
+        }.items()
+    }
+    assert found["two"]["swis"] < found["between"]["swis"] < found["three"]["swis"]
+    assert found["two"]["swis"] < found["skipped"]["swis"] < found["two"]["base"]
+
+
+def test_rivals_see_the_bits_of_real_weights():
+    common = ["task=simulate", "methods=[swis]", "model=mobilenet_v2", "bits=2"]
+    cycles = {
+        name: simulate_methods(load([*common, f"accelerator={name}"]))[0].set_index("method")[
+            "latency_cycles"
+        ]
+        for name in ("stripes", "pragmatic", "bitwave")
+    }
+    assert cycles["pragmatic"]["base"] < cycles["bitwave"]["base"] < cycles["stripes"]["base"]
+    assert cycles["bitwave"]["swis"] < cycles["bitwave"]["base"]
+
+
+@pytest.fixture(scope="module")
+def study():
+    return prepare(load(["task=simulate", "model=mobilenet_v2"]))
+
+
+def hardware(study, *overrides: str) -> Hardware:
+    config = load(["task=simulate", *overrides])
+    return Hardware(config, NetworkOperands(replace(study, config=config)))
+
+
+def form_of(config, method: str):
+    return next(form for form in formats(config) if form.method == method)
+
+
+def test_weights_are_stored_in_the_bits_that_evaluation_counts(study):
+    """And a schedule's with its place for every filter's shifts."""
+    for more in (["bits=2"], ["bits=2.5", "schedule=greedy", "schedule.filters_per_tile=8"]):
+        mine = hardware(study, "methods=[swis]", *more)
+        form, network = form_of(mine.config, "swis"), mine.operands.study
+        plan = network.plan(form)
+        encoded = encode_layers(network.base_module, form, frozenset(), plan.layers if plan else None)
+        costs = layer_costs(weight_layers(network.base_module), encoded, form, network.macs)
+        found = mine.operands.of(form, mine.mine[0])
+        assert sum(weights.stored_bits for weights in found) == sum(cost.stored_bits for cost in costs)
+
+
+def test_filters_occupy_the_rows_as_their_schedule_says(study):
+    """A tile of filters, as many as rows, takes the most shifts among its own: what the schedule counts."""
+    mine = hardware(study, "methods=[swis]", "bits=2.5", "schedule=greedy", "schedule.filters_per_tile=8")
+    form, array = form_of(mine.config, "swis"), mine.mine[0]
+    plan, better = mine.operands.study.plan(form), 0
+    for layer, found in zip(mine.operands.layers, mine.operands.of(form, array), strict=True):
+        if layer.groups == 1:
+            schedule, groups = plan.layers[layer.name], -(-layer.filter_weights // 4)
+            steps = array.work(layer, found).steps
+            assert steps == groups * schedule.cycles[schedule.order][::8].sum(), layer.name
+            better += steps < groups * schedule.cycles_unordered[::8].sum()
+    assert better > 10
+
+
+def test_skipping_hardware_sees_a_filter_s_weights_where_the_layer_has_them(study):
+    mine = hardware(study, "accelerator=pragmatic")
+    found = mine.operands.of(form_of(mine.config, "base"), mine.mine[0])
+    codes = {layer.name: weights.codes for layer, weights in zip(mine.operands.layers, found, strict=True)}
+    for name, layer in weight_layers(study.base_module).items():
+        weight = layer.weight.detach().flatten(1).numpy()
+        scale = np.abs(weight).max(1, keepdims=True) / 127
+        assert np.abs(weight - codes[name].reshape(weight.shape) * scale).max() <= 0.51 * scale.max(), name
+
+
+def test_inputs_on_hardware_are_those_of_a_calibration_image():
+    """Every layer's, at full size; those that a ReLU6 leaves are up to half zeros, and none is negative."""
+    config = load(["task=simulate", "accelerator=laconic", "model=mobilenet_v2"])
+    mine = Hardware(config, NetworkOperands(prepare(config)))
+    form = form_of(config, "base")
+    operands = mine.operands.of(form, mine.mine[0])
+    for layer, found in zip(mine.operands.layers, operands, strict=True):
+        assert found.inputs.shape == (layer.in_channels, layer.in_h, layer.in_w), layer.name
+        assert np.abs(found.inputs).max() <= 255
+    dw = next(n for n, layer in enumerate(mine.operands.layers) if layer.depthwise)
+    assert operands[dw].inputs.min() == 0
+    assert 0.05 < (operands[dw].inputs == 0).mean() < 0.95
+    busy = mine.layers(form)["busy_lane_cycles"]
+    expected = laconic_work(operands[0].codes, operands[0].inputs, mine.operands.layers[0], 8, 8, 16).busy
+    assert busy[0] == expected
+
+
+def test_shapes_alone_have_drawn_values_where_hardware_looks_at_them(tmp_path):
+    path = tmp_path / "small.csv"
+    write_workload(LAYERS, path)
+    common = ["task=simulate", f"workload={path}", "methods=[swis]"]
+    for name in ("pragmatic", "laconic"):
+        first, again, other = (
+            simulate_methods(load([*common, f"accelerator={name}", f"seed={seed}"]))[0] for seed in (0, 0, 1)
+        )
+        assert (first["weights"] == "gaussian").all()
+        pd.testing.assert_frame_equal(first, again)
+        assert (first["compute_cycles"] != other["compute_cycles"]).all()
+    plain = simulate_methods(load([*common, "accelerator=stripes"]))[0]
+    assert (plain["weights"] == "none").all()
+
+
+def test_speedups_are_over_the_base_format_on_the_other_design(study):
+    versus = "versus=[stripes,pragmatic,swis_ss]"
+    mine = hardware(study, "accelerator=swis_ds", "methods=[swis]", "bits=2", versus)
+    base, swis = (form_of(mine.config, method) for method in ("base", "swis"))
+    found = mine.columns(swis)
+    for name in ("stripes", "pragmatic", "swis_ss"):
+        alone = hardware(study, f"accelerator={name}").totals(base)
+        assert found[f"speedup_vs_{name}"] == alone["latency_ms"] / mine.totals(swis)["latency_ms"]
+        assert found[f"energy_gain_vs_{name}"] == alone["energy_pj"] / mine.totals(swis)["energy_pj"]
+    assert found["speedup_vs_stripes"] > found["speedup_vs_pragmatic"] > 1
+    assert mine.columns(form_of(mine.config, "float")) == {}
+
+
+def test_rows_keep_their_hardware_and_a_table_has_them_for_every_accelerator(tiny, tmp_path, monkeypatch):
+    common = [*tiny, "methods=[swis]", "versus=[stripes]"]
+    first = evaluate_methods(load(common))
+    assert first["accelerator"].isna().tolist() == [True, False, False]  # float has none
+    # accuracy is not computed again for another accelerator, nor anything for one seen before
+    monkeypatch.setattr("swis.study.Study.measure", None)
+    second = evaluate_methods(load([*common, "accelerator=swis_ds"]))
+    monkeypatch.setattr("swis.hardware_study.Hardware.columns", lambda *_: {})
+    pd.testing.assert_frame_equal(evaluate_methods(load(common)), first)
+    monkeypatch.undo()
+    table = load_table(tmp_path / "runs")
+    swis = table[table["method"] == "swis"].set_index("accelerator")
+    assert sorted(swis.index) == ["swis_ds", "swis_ss"]
+    assert swis["top1"].nunique() == 1
+    for name, rows in (("swis_ss", first), ("swis_ds", second)):
+        assert swis.loc[name, "latency_cycles"] == rows.set_index("method").loc["swis", "latency_cycles"]
+    dearer = evaluate_methods(load([*common, "energy.dram_pj_per_bit=30"])).set_index("method").loc["swis"]
+    assert dearer["dram_energy_pj"] == 2 * swis.loc["swis_ss", "dram_energy_pj"]
+    assert len(load_table(tmp_path / "runs")) == len(table) + 2
+    parts = [name for name in COLUMNS if name.endswith("_energy_pj")]
+    assert dearer[parts].sum() == dearer["energy_pj"]
+
+
+def test_weights_only_has_no_hardware_and_what_does_not_fit_stops_before_any_work(tiny, command_line):
+    plain = evaluate_methods(load([*tiny, "methods=[swis]", "activation_bits=null"]))
+    assert "accelerator" not in plain
+    for bad, said in {
+        "accelerator.weight_sram_bytes=1": "weight_sram_bytes=1 holds no tile",
+        "accelerator.unit=gate": "accelerator.unit=gate is not in the energy table nm45",
+        "versus=[abacus]": "there is no accelerator abacus; known are bitfusion",
+        "energy.banks=[]": "energy.banks is empty",
+        "energy.units.swis_ss.node=nm3": "energy.units.swis_ss.node=nm3 is none of energy.nodes",
+        "energy.dram_pj_per_bit=-1": "energy.dram_pj_per_bit must be at least 0",
+        "accelerator.systolic=false": "accelerator.systolic=false is for datapath=serial and skipping",
+        "accelerator.array_um2=10": "accelerator.array_um2=10 is less than a column of units",
+    }.items():
+        done = command_line(*tiny, "methods=[swis]", bad)
+        assert done.status == 2, bad
+        assert said in done.err
+        assert len(done.err.strip().splitlines()[-1:]) == 1
+        assert "float:" not in done.err  # no network has run
