@@ -71,7 +71,8 @@ class Accelerator:
     if ``weight_serial``, with a cycle for the sign bit if ``sign_cycle``; activations in steps of
     ``activation_bits_per_cycle`` if that is given), "skipping" (the ones of the weights' bits, as
     ``skipping`` says) or "fusion" (BitFusion; rows for channels, columns for filters). ``side_by_side`` puts
-    the groups of a convolution on rows together (swis). With ``systolic`` operands pass from unit to unit, so
+    the groups of a convolution on rows together, ``spread_fc`` the filters of a layer with one output pixel on
+    columns as well. With ``systolic`` operands pass from unit to unit, so
     that every fold fills and drains; without, units hear them all at once, as BitSim has it. ``unit`` names
     what a unit is in an energy table. Raises ``ValueError`` for another datapath and for sizes of zero.
     """
@@ -91,6 +92,7 @@ class Accelerator:
     activation_bits_per_cycle: int | None = None
     skipping: str = "bits"
     side_by_side: bool = False
+    spread_fc: bool = False
     systolic: bool = True
     frequency_mhz: float = 500.0
     memory: Memory = field(default_factory=Memory)
@@ -146,24 +148,25 @@ class Accelerator:
         >>> array.work(layer, Operands(np.full(64, 4), 8 * layer.weights, np.full(64, 7))).cycles(layer)
         2160
         """
-        size = (self.rows, self.columns)
+        spread = self.spread_fc and layer.pixels == 1
+        size = (self.units, 1) if spread else (self.rows, self.columns)
         if self.datapath == "swis":
             shifts = weights.shifts if self.shared_sets else weights.widths
-            return layer_work(layer, shifts, self.lanes, *size, self.shifts_per_cycle, self.side_by_side)
-        if self.datapath == "systolic":
+            work = layer_work(layer, shifts, self.lanes, *size, self.shifts_per_cycle, self.side_by_side)
+        elif self.datapath == "systolic":
             return systolic_work(layer, self.columns, self.rows, self.dataflow)
-        if self.datapath == "serial":
+        elif self.datapath == "serial":
             cycles = int(weights.widths.max()) + self.sign_cycle if self.weight_serial else 1
             if self.activation_bits_per_cycle is not None:
                 cycles *= -(-activation_bits // self.activation_bits_per_cycle)
-            work = stripes_work(layer, *size, self.lanes, cycles)
+            work = stripes_work(layer, *size, self.lanes, cycles, self.side_by_side)
         elif self.needs_inputs:
             work = laconic_work(weights.codes, weights.inputs, layer, *size, self.lanes)
         elif self.needs_codes:
-            work = skipping_work(weights.codes, layer, *size, self.lanes, self.skipping)
+            work = skipping_work(weights.codes, layer, *size, self.lanes, self.skipping, self.side_by_side)
         else:
             raise ValueError(f"{self.datapath} has no work of its own")
-        return replace(work, restart=self.rows + self.columns - 2) if self.systolic else work
+        return replace(work, restart=self.rows + self.columns - 2 if self.systolic else 0)
 
     def run(self, layer: Layer, weights: Operands, activation_bits: int = 8) -> LayerRun:
         """Return the run of a layer with the best tiles and loop order.
@@ -191,8 +194,12 @@ class Accelerator:
     def _fusion_run(self, layer: Layer, weights: Operands, activation_bits: int) -> LayerRun:
         array = FusionArray(self.rows, self.columns, self.memory)
         bits = [_fused(count) for count in (int(weights.widths.max()) + 1, activation_bits)]
-        models = [FusionModel(layer, array, *bits, im2col) for im2col in (False, True)]
-        run, model = min(((model.best_run(), model) for model in models), key=lambda pair: pair[0].cycles)
+        mapped = dict.fromkeys((layer, _merged(layer, self.columns)))
+        models = [FusionModel(one, array, *bits, im2col) for one in mapped for im2col in (False, True)]
+        run, model = min(
+            ((model.best_run(), model) for model in models),
+            key=lambda pair: (pair[0].cycles, pair[0].dram_read_bits + pair[0].dram_write_bits),
+        )
         return LayerRun(
             run.compute_cycles,
             run.stall_cycles,
@@ -203,6 +210,20 @@ class Accelerator:
             0,
             model.on_chip(run),
         )
+
+
+def _merged(layer: Layer, columns: int) -> Layer:
+    """Return a grouped convolution with as many groups made one as fit the columns, zeros between them.
+
+    >>> _merged(Layer("dw", 64, 64, 3, 3, 8, 8, 8, 8, groups=64), 8).groups
+    8
+    """
+    fitting = [
+        count
+        for count in range(1, layer.groups + 1)
+        if layer.groups % count == 0 and count * layer.group_filters <= columns
+    ]
+    return replace(layer, groups=layer.groups // max(fitting, default=1))
 
 
 def _fused(bits: int) -> int:

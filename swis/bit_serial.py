@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from swis.tiling import Work
+from swis.tiling import Work, filter_folds
 from swis.workload import Layer
 
 SKIPPING = ("bits", "significances", "columns")
 
 
-def stripes_work(layer: Layer, filters: int, columns: int, lanes: int, weight_bits: int) -> Work:
+def stripes_work(
+    layer: Layer, filters: int, columns: int, lanes: int, weight_bits: int, side_by_side: bool = False
+) -> Work:
     """Return the work of an array of ``filters`` x ``columns`` units that spend a cycle on every weight bit.
 
     It is BitSim's model of Stripes, with the weights, not the activations, as the serial operand. A unit
@@ -19,7 +21,7 @@ def stripes_work(layer: Layer, filters: int, columns: int, lanes: int, weight_bi
     same row. In a step it takes ``lanes`` terms of a dot product, from the channels at one kernel position
     or, where the kernel has more positions than there are channels, from one channel's kernel. Every row,
     every filter's rest and every channel's rest costs a whole step. A depthwise layer occupies one filter's
-    units alone.
+    units alone, unless channels lie ``side_by_side``.
 
     >>> layer = Layer("conv", 64, 64, 3, 3, 56, 56, 56, 56)
     >>> stripes_work(layer, 32, 16, 8, weight_bits=8).cycles(layer)
@@ -27,13 +29,19 @@ def stripes_work(layer: Layer, filters: int, columns: int, lanes: int, weight_bi
     """
     channels, taps = layer.group_channels, layer.kernel_h * layer.kernel_w
     terms = -(-taps // lanes) * channels if taps > channels else -(-channels // lanes) * taps
-    across = layer.groups * -(-layer.group_filters // filters)
-    steps, busy = terms * across * weight_bits, layer.macs * weight_bits
-    return Work(filters, columns, lanes, steps, across, busy, by_row=True)
+    starts, bundle = filter_folds(layer, filters, side_by_side)
+    steps, busy = terms * len(starts) * weight_bits, layer.macs * weight_bits
+    return Work(filters, columns, lanes, steps, len(starts), busy, by_row=True, bundle=bundle)
 
 
 def skipping_work(
-    codes: np.ndarray, layer: Layer, filters: int, columns: int, lanes: int, skipping: str
+    codes: np.ndarray,
+    layer: Layer,
+    filters: int,
+    columns: int,
+    lanes: int,
+    skipping: str,
+    side_by_side: bool = False,
 ) -> Work:
     """Return the work of an array as in ``stripes_work`` that passes over weight bits of zero.
 
@@ -57,13 +65,13 @@ def skipping_work(
         pace = np.bitwise_count(np.bitwise_or.reduce(steps, axis=2))
     else:
         pace = np.maximum.reduce([(steps >> significance & 1).sum(2) for significance in range(8)])
-    each = pace.reshape(layer.groups, -1, pace.shape[1])
-    slowest = np.maximum.reduceat(each, range(0, each.shape[1], filters), axis=1)
+    starts, bundle = filter_folds(layer, filters, side_by_side)
+    slowest = np.maximum.reduceat(pace, starts, axis=0)
     ones = int(np.bitwise_count(steps).sum(dtype=np.int64))
     if skipping == "significances":  # a unit takes a one of each of 8 significances a cycle
         ones = -(-ones * lanes // 8)
-    folds, busy = layer.groups * slowest.shape[1], layer.pixels * ones
-    return Work(filters, columns, lanes, int(slowest.sum(dtype=np.int64)), folds, busy, by_row=True)
+    steps, busy = int(slowest.sum(dtype=np.int64)), layer.pixels * ones
+    return Work(filters, columns, lanes, steps, len(starts), busy, by_row=True, bundle=bundle)
 
 
 def laconic_work(

@@ -37,6 +37,8 @@ from swis.settings import (
     require,
 )
 
+_ACCELERATORS = Path(__file__).parents[1] / "conf" / "accelerator"
+
 _OF_THE_FILE = (
     *("methods", "bits", "group_size", "alpha", "selection", "magnitude_bits", "granularity", "clip"),
     *("skip", "fold_bn", "rewrites", "activation_bits", "schedule", "calibrate", "activation", "coding"),
@@ -81,6 +83,7 @@ class Config:
     versus: list[str] = field(
         default_factory=lambda: ["systolic_os", "stripes", "pragmatic", "bitwave", "bitfusion"]
     )
+    per_layer: bool = True
     coding: Coding = Coding.plain
 
     def __post_init__(self) -> None:
@@ -149,9 +152,18 @@ class Config:
         if self.task is Task.storage:
             return False
         if self.task is Task.simulate:
-            return self.schedule.sensitivity or (self.accelerator.needs_inputs and self.workload is None)
+            designs = [self.accelerator, *map(accelerator_named, self.rivals)]
+            looked_at = self.workload is None and any(design.needs_inputs for design in designs)
+            return self.schedule.sensitivity or looked_at
         calibrated = self.activation_bits is not None or self.calibrate is not Calibrate.none
         return self.schedule.sensitivity or calibrated
+
+    @property
+    def rivals(self) -> list[str]:
+        """The designs to compare with, "all" spelled out."""
+        if "all" not in self.versus:
+            return self.versus
+        return [name for name in accelerator_names() if name != self.accelerator.name]
 
     @property
     def shifts(self) -> int | float:
@@ -195,6 +207,11 @@ def load(overrides: Sequence[str] = ()) -> Config:
         return resolve(compose("config", list(overrides)))
 
 
+def accelerator_names() -> list[str]:
+    """Return the designs in conf/accelerator."""
+    return sorted(path.stem for path in _ACCELERATORS.glob("*.yaml"))
+
+
 @cache
 def accelerator_named(name: str) -> AcceleratorConfig:
     """Return a design as its file in conf/accelerator says; raise ``InputError`` if there is none.
@@ -202,12 +219,10 @@ def accelerator_named(name: str) -> AcceleratorConfig:
     >>> str(accelerator_named("swis_ds").datapath)
     'swis'
     """
-    folder = Path(__file__).parents[1] / "conf" / "accelerator"
-    known = sorted(path.stem for path in folder.glob("*.yaml"))
-    if name not in known:
-        raise InputError(f"there is no accelerator {name}; known are {', '.join(known)}")
+    if name not in accelerator_names():
+        raise InputError(f"there is no accelerator {name}; known are {', '.join(accelerator_names())}")
     schema = OmegaConf.structured(AcceleratorConfig)
-    return OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.load(folder / f"{name}.yaml")))
+    return OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.load(_ACCELERATORS / f"{name}.yaml")))
 
 
 def one_line(error: Exception) -> str:

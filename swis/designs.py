@@ -11,6 +11,8 @@ from swis.errors import InputError
 from swis.hardware_settings import AcceleratorConfig, EnergyConfig
 from swis.tiling import Memory
 
+_MEMORY = tuple(known.name for known in fields(Memory))
+
 
 def design(
     settings: AcceleratorConfig, table: EnergyTable, group_size: int, activation_bits: int = 8
@@ -27,7 +29,7 @@ def design(
     """
     values = {key: getattr(value, "value", value) for key, value in asdict(settings).items()}
     values["lanes"] = values["lanes"] or group_size
-    memory = Memory(**{known.name: values.pop(known.name) for known in fields(Memory)})
+    memory = Memory(**{name: values.pop(name) for name in _MEMORY})
     area = values.pop("array_um2")
     accelerator = Accelerator(**values, memory=memory)
     if accelerator.decodes and group_size % accelerator.lanes:
@@ -48,9 +50,10 @@ def design(
 def rival(
     name: str, mine: AcceleratorConfig, table: EnergyTable, group_size: int, activation_bits: int
 ) -> tuple[Accelerator, Chip] | None:
-    """Return a design to compare with, with the clock, the SRAMs and the DRAM of ``mine``.
+    """Return a design to compare with, with the clock, the SRAMs, the DRAM and any ``array_um2`` of ``mine``.
 
-    Where ``mine`` has other rows or columns than its file says, the rival's change alike. None if it does not
+    Where ``mine`` has other rows or columns than its file says, the rival's change alike; channels lie side
+    by side, and filters on columns, where those of ``mine`` do and the rival can. None if it does not
     exist with such a memory or such activations.
     """
     theirs = accelerator_named(name)
@@ -58,7 +61,11 @@ def rival(
         known = accelerator_named(mine.name)
     except InputError:  # a design of the user's own
         known = mine
-    same = {key: getattr(mine, key) for key in ("frequency_mhz", *(f.name for f in fields(Memory)))}
+    same = {key: getattr(mine, key) for key in ("frequency_mhz", "array_um2", *_MEMORY)}
+    if theirs.datapath in ("swis", "serial", "skipping"):
+        same |= {"spread_fc": mine.spread_fc}
+        if not theirs.needs_inputs:
+            same |= {"side_by_side": mine.side_by_side}
     if theirs.datapath == "fusion":
         if mine.dram_bits_per_cycle is None or activation_bits > 8:
             return None

@@ -62,7 +62,7 @@ def run(config: Config, command: str = "swis.experiment.run") -> str:
     where = f"{len(rows)} rows in {config.results_dir}: swis.load_table({config.results_dir!r})"
     lines = [summary(done), schedules(done, config.bits, config.results_dir)] if len(done) else []
     if "accelerator" in done and done["accelerator"].notna().any():
-        lines.append(hardware(done[done["accelerator"].notna()], config.versus))
+        lines.append(hardware(done[done["accelerator"].notna()], config.rivals))
     report = "\n\n".join(filter(None, [*lines, where]))
     if len(failed):
         reasons = "; ".join(f"{row.method}: {row.error.splitlines()[-1]}" for row in failed.itertuples())
@@ -127,12 +127,11 @@ def _warn_if_off(network: Network, split: Split, top1: float) -> None:
 
 def simulate_network(config: Config) -> str:
     """Simulate the network, or the shapes of a workload, in every method; return the report."""
-    lines, layers = simulate_methods(config)
-    parts = [simulation(lines, config.accelerator.source)]
+    lines, layers, written = simulate_methods(config)
     last = layers[layers["method"] == lines["method"].iloc[-1]]
-    parts.append(kinds(last))
-    if config.out is not None:
-        parts.append(f"{len(layers)} rows in {config.out}")
+    parts = [simulation(lines, config.accelerator.source, config.rivals), kinds(last)]
+    if written is not None:
+        parts.append(f"{len(written)} rows in {config.out}")
     return "\n\n".join(parts)
 
 

@@ -13,7 +13,6 @@ from swis.settings import require
 _OF_DATAPATH = {
     "shifts_per_cycle": Datapath.swis,
     "shared_sets": Datapath.swis,
-    "side_by_side": Datapath.swis,
     "dataflow": Datapath.systolic,
     "weight_serial": Datapath.serial,
     "sign_cycle": Datapath.serial,
@@ -44,6 +43,7 @@ class AcceleratorConfig:
     activation_bits_per_cycle: int | None = None
     skipping: Skipping = Skipping.bits
     side_by_side: bool = False
+    spread_fc: bool = False
     systolic: bool = True
     frequency_mhz: float = 500.0
     weight_sram_bytes: int = 65536
@@ -74,8 +74,17 @@ class AcceleratorConfig:
             f"accelerator.frequency_mhz must be above 0, and finite, not {self.frequency_mhz:g}",
         )
         require(
-            self.systolic or self.datapath in (Datapath.serial, Datapath.skipping),
-            f"accelerator.systolic=false is for datapath=serial and skipping, not {self.datapath}",
+            self.systolic or self.datapath not in (Datapath.systolic, Datapath.fusion),
+            f"accelerator.systolic=false is not for datapath={self.datapath}",
+        )
+        require(
+            not self.spread_fc or self.datapath not in (Datapath.systolic, Datapath.fusion),
+            f"accelerator.spread_fc is not for datapath={self.datapath}",
+        )
+        require(
+            not self.side_by_side
+            or (self.datapath not in (Datapath.systolic, Datapath.fusion) and not self.needs_inputs),
+            f"accelerator.side_by_side is not for datapath={self.datapath}, nor for skipping=products",
         )
         if self.datapath is Datapath.fusion:
             require(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from tqdm.auto import tqdm
 
 from swis import records
 from swis.accelerator import Accelerator
@@ -35,6 +36,10 @@ COLUMNS = (
 )
 
 
+# Of a design, what the lines of a table say.
+_DESIGN = ("rows", "columns", "lanes", "systolic", "side_by_side", "spread_fc")
+
+
 @dataclass(frozen=True)
 class Hardware:
     """The configured accelerator under a network's layers; what has been simulated is kept."""
@@ -56,7 +61,7 @@ class Hardware:
     def rivals(self) -> dict[str, tuple[Accelerator, Chip] | None]:
         config = self.config
         sizes = (config.group_size, config.activation_bits)
-        return {name: rival(name, config.accelerator, self.table, *sizes) for name in config.versus}
+        return {name: rival(name, config.accelerator, self.table, *sizes) for name in config.rivals}
 
     def layers(self, form: WeightFormat, on: tuple[Accelerator, Chip] | None = None) -> pd.DataFrame:
         """Return a line per layer of a format on the configured accelerator, or on another."""
@@ -91,7 +96,7 @@ class Hardware:
     def row(self, form: WeightFormat, key: str, folder: Path) -> pd.DataFrame:
         """Return, computed or read, the line of hardware that belongs to the row of results ``key``."""
         facts = {"version": VERSION, "accelerator": asdict(self.config.accelerator)}
-        facts |= {"energy": _numbers(asdict(self.config.energy)), "versus": self.config.versus}
+        facts |= {"energy": _numbers(asdict(self.config.energy)), "versus": self.config.rivals}
         digest = records.digest(facts)
         row = None if self.config.force else records.read_hardware(key, digest, folder)
         if row is None:
@@ -100,40 +105,52 @@ class Hardware:
         return row
 
 
-def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Simulate the base format and every configured method; return a line per method, and one per layer.
+def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
+    """Simulate the base format and every configured method on the configured accelerator.
 
-    Layers and weights are those of the configured model, before any calibration; ``workload`` names a file of
-    shapes instead. Layers in ``skip`` have the base format. Raises ``InputError`` for hardware and files that
-    do not fit.
+    Return a line per method, their lines per layer, and, if there is an ``out`` file for it, its table: of
+    these and of all methods on all designs in ``versus``, a line per layer, or per network. Layers and
+    weights are those of the configured model, before any calibration; ``workload`` names a file of shapes
+    instead. Layers in ``skip`` have the base format. Raises ``InputError`` for hardware and files that do not
+    fit.
     """
     if config.out is not None:
         check_output(Path(config.out), config.force)
     design(config.accelerator, energy_table(config.energy), config.group_size, config.activation_bits)
     if config.workload is None:
         study = prepare(config)
-        name, weights = config.model.label, study.network.weights
+        facts = {"network": config.model.label, "weights": study.network.weights}
         operands = NetworkOperands(study)
     else:
-        name, weights = Path(config.workload).stem, "none"
+        facts = {"network": Path(config.workload).stem, "weights": "shapes"}
         operands = ShapeOperands(read_workload(config.workload), config.seed)
     hardware = Hardware(config, operands)
-    accelerator = hardware.mine[0]
-    if config.workload is not None and accelerator.needs_codes:
-        weights = "gaussian"
-    lines, tables = [], []
-    for form in formats(config):
-        if form.method == "float":
-            continue
-        facts = {"network": name, "weights": weights, "accelerator": accelerator.name, "method": form.method}
-        facts["bits"] = float(form.magnitude_bits if form.method == "base" else config.bits)
-        lines.append(facts | hardware.totals(form))
-        tables.append(hardware.layers(form).assign(**facts))
-    whole = pd.concat(tables, ignore_index=True)
-    whole = whole.assign(group_size=config.group_size, config=json.dumps(asdict(config)))
-    if config.out is not None:
-        records.write_table(whole, Path(config.out))
-    return pd.DataFrame(lines), whole
+    forms = [form for form in formats(config) if form.method != "float"]
+
+    def labelled(table: pd.DataFrame, form: WeightFormat, accelerator: Accelerator) -> pd.DataFrame:
+        bits = float(form.magnitude_bits if form.method == "base" else config.bits)
+        size = {name: getattr(accelerator, name) for name in _DESIGN}
+        names = facts | {"accelerator": accelerator.name, "energy_table": config.energy.name} | size
+        return table.assign(**names, method=form.method, bits=bits, group_size=config.group_size)
+
+    mine, lines, layers = hardware.mine[0], [], []
+    for form in tqdm(forms, desc=mine.name, leave=False):
+        line = pd.DataFrame([hardware.totals(form) | hardware.columns(form)])
+        lines.append(labelled(line, form, mine))
+        layers.append(labelled(hardware.layers(form), form, mine))
+    lines, layers = pd.concat(lines, ignore_index=True), pd.concat(layers, ignore_index=True)
+    if config.out is None:
+        return lines, layers, None
+    whole = [layers if config.per_layer else lines]
+    pairs = [(other, form) for other in hardware.rivals.values() if other for form in forms]
+    for other, form in tqdm(pairs, desc="other designs", leave=False):
+        table = (
+            hardware.layers(form, other) if config.per_layer else pd.DataFrame([hardware.totals(form, other)])
+        )
+        whole.append(labelled(table, form, other[0]))
+    whole = pd.concat(whole, ignore_index=True)
+    records.write_table(whole.assign(config=json.dumps(asdict(config))), Path(config.out))
+    return lines, layers, whole
 
 
 def _numbers(energy: dict[str, Any]) -> dict[str, Any]:

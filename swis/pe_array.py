@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from swis.tiling import Work
+from swis.tiling import Work, filter_folds
 from swis.workload import Layer
 
 
@@ -53,14 +53,8 @@ def layer_work(
     """
     if shifts.shape != (layer.out_channels,):
         raise ValueError(f"layer {layer.name} has {layer.out_channels} filters, shifts are {shifts.shape}")
-    groups, each = -(-layer.filter_weights // group_size), layer.group_filters
-    bundle = max(min(rows // each, layer.groups), 1) if side_by_side else 1
-    together = bundle * each  # filters that share no fold with others
-    starts = [
-        start
-        for first in range(0, layer.out_channels, together)
-        for start in range(first, min(first + together, layer.out_channels), rows)
-    ]
+    groups = -(-layer.filter_weights // group_size)
+    starts, bundle = filter_folds(layer, rows, side_by_side)
     paces = -(-shifts // shifts_per_cycle)
     steps = groups * int(np.maximum.reduceat(paces, starts).sum())
     busy = layer.pixels * layer.filter_weights * int(paces.sum())

@@ -47,33 +47,42 @@ def schedules(rows: pd.DataFrame, bits: float, folder: str) -> str:
 
 
 def hardware(rows: pd.DataFrame, versus: list[str]) -> str:
-    """Format what an accelerator takes for one image, a line per method; then how much faster it is.
-
-    Speedups are over the base format on other designs.
-    """
-    table = _hardware_columns(rows, [_label(row) for row in rows.itertuples()])
-    for name in versus:
-        column = rows[f"speedup_vs_{name}"]
-        table[f"vs {name}"] = _optional(column, "{:.2f}x")
+    """Format what an accelerator takes for one image of rows of results, a line per method."""
     first = rows.iloc[0]
-    note = f"vs: speedup over {first.magnitude_bits + 1:.0f}-bit weights on that design" if versus else ""
     title = f"one image on {first.accelerator}, energies of {first.energy_table}"
-    return "\n".join(filter(None, [title, table.to_string(index=False), note]))
+    table = _hardware_table([_label(row) for row in rows.itertuples()], rows, versus)
+    return f"{title}\n{table}"
 
 
-def simulation(rows: pd.DataFrame, source: str) -> str:
+def simulation(rows: pd.DataFrame, source: str, versus: list[str]) -> str:
     """Format what an accelerator takes for one image of shapes or a network, a line per method."""
-    labels = [f"{row.method} N={row.bits:g}" for row in rows.itertuples()]
-    table = _hardware_columns(rows, labels)
-    table["MACs/cycle"] = rows["macs_per_cycle"].map("{:.1f}".format).to_list()
     first = rows.iloc[0]
     title = (
         f"{first.network} on {first.accelerator} ({source}), one image of {first.macs / 1e6:.1f} MMACs, "
         f"array {first.array_mm2:.3f} mm2, with SRAMs {first.area_mm2:.2f} mm2"
     )
-    if first.weights == "gaussian":
-        title += "; values of weights are drawn"
-    return f"{title}\n{table.to_string(index=False)}"
+    if first.weights == "shapes":
+        title += "; values of weights and inputs, where hardware looks at them, are drawn"
+    labels = [f"{row.method} N={row.bits:g}" for row in rows.itertuples()]
+    return f"{title}\n{_hardware_table(labels, rows, versus)}"
+
+
+def _hardware_table(labels: list[str], rows: pd.DataFrame, versus: list[str]) -> str:
+    columns = {
+        "method": labels,
+        "Mcycles": (rows["latency_cycles"] / 1e6).map("{:.3f}".format),
+        "stalled": (rows["stall_cycles"] / rows["latency_cycles"]).map("{:.1%}".format),
+        "lanes used": rows["utilization"].map("{:.1%}".format),
+        "ms": rows["latency_ms"].map("{:.3f}".format),
+        "frames/s": rows["frames_per_s"].map("{:.1f}".format),
+        "uJ": (rows["energy_pj"] / 1e6).map("{:.1f}".format),
+        "frames/J": rows["frames_per_j"].map("{:.0f}".format),
+        "DRAM MB": (rows["dram_bytes"] / 1e6).map("{:.2f}".format),
+    }
+    for name in versus:
+        columns[f"vs {name}"] = _optional(rows[f"speedup_vs_{name}"], "{:.2f}x")
+    table = pd.DataFrame({name: list(values) for name, values in columns.items()}).to_string(index=False)
+    return f"{table}\nvs: speedup over the base format on that design" if versus else table
 
 
 def kinds(layers: pd.DataFrame) -> str:
@@ -92,22 +101,6 @@ def kinds(layers: pd.DataFrame) -> str:
     )
     first = layers.iloc[0]
     return f"{first.method} N={first.bits:g}, by kind of layer\n{table.to_string(index=False)}"
-
-
-def _hardware_columns(rows: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "method": labels,
-            "Mcycles": (rows["latency_cycles"] / 1e6).map("{:.3f}".format).to_list(),
-            "stalled": (rows["stall_cycles"] / rows["latency_cycles"]).map("{:.1%}".format).to_list(),
-            "lanes used": rows["utilization"].map("{:.1%}".format).to_list(),
-            "ms": rows["latency_ms"].map("{:.3f}".format).to_list(),
-            "frames/s": rows["frames_per_s"].map("{:.1f}".format).to_list(),
-            "uJ": (rows["energy_pj"] / 1e6).map("{:.1f}".format).to_list(),
-            "frames/J": rows["frames_per_j"].map("{:.0f}".format).to_list(),
-            "DRAM MB": (rows["dram_bytes"] / 1e6).map("{:.2f}".format).to_list(),
-        }
-    )
 
 
 def storage(packed: PackedNetwork) -> str:

@@ -81,6 +81,26 @@ class Work:
         return max(self.folds // self.passes, layer.groups)
 
 
+def filter_folds(layer: Layer, rows: int, side_by_side: bool = False) -> tuple[list[int], int]:
+    """Return the first filter of every fold of ``rows`` filters, and the groups of a convolution in one.
+
+    Filters of different groups see different channels and share no fold; with ``side_by_side`` as many whole
+    groups as fit do, each with inputs of its own.
+
+    >>> filter_folds(Layer("dw", 10, 10, 3, 3, 8, 8, 8, 8, groups=10), 4, side_by_side=True)
+    ([0, 4, 8], 4)
+    """
+    each = layer.group_filters
+    bundle = max(min(rows // each, layer.groups), 1) if side_by_side else 1
+    together = bundle * each
+    starts = [
+        start
+        for first in range(0, layer.out_channels, together)
+        for start in range(first, min(first + together, layer.out_channels), rows)
+    ]
+    return starts, bundle
+
+
 def traffic(
     counts: Mapping[str, np.ndarray],
     tile_bits: np.ndarray,

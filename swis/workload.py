@@ -57,12 +57,12 @@ class Layer:
 
     @property
     def kind(self) -> str:
-        """What the layer is: "depthwise", "fc" (one pixel), "pointwise" (a kernel of 1 x 1) or "conv"."""
+        """What the layer is: "fc" (one output pixel), "depthwise", "pointwise" (kernel 1 x 1) or "conv"."""
+        if self.pixels == 1:
+            return "fc"
         if self.depthwise:
             return "depthwise"
-        if self.kernel_h * self.kernel_w > 1:
-            return "conv"
-        return "fc" if self.in_h * self.in_w == 1 else "pointwise"
+        return "pointwise" if self.kernel_h * self.kernel_w == 1 else "conv"
 
     @property
     def group_channels(self) -> int:

@@ -1,6 +1,7 @@
 """Every design simulates, what it is given decides what comes out, and parts add up."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -142,7 +143,7 @@ def test_more_bandwidth_never_stalls_more_and_unlimited_never(name):
         table = run(designed(f"accelerator={name}", f"accelerator.dram_bits_per_cycle={value}"), 3)
         stalls.append(int(table["latency_cycles"].sum()))
     # the least traffic is taken within a hundredth of the fewest cycles
-    assert all(slower * 1.01 >= faster for slower, faster in zip(stalls, stalls[1:], strict=False))
+    assert all(slower * 1.01 >= faster for slower, faster in pairwise(stalls))
     # a first load and a last store of every group
     limit = 0 if wide is None else 2
     assert (table["stall_cycles"] <= [limit * layer.groups for layer in LAYERS]).all()
@@ -164,12 +165,13 @@ def test_narrow_buses_of_srams_slow_the_array_down(name):
 
 def test_a_systolic_rival_fills_and_drains_every_fold():
     layer, operands = LAYERS[2], operands_like(LAYERS[2], 3)
-    for name in ("stripes", "pragmatic", "laconic"):
-        heard = ideal(name)
+    for name in ("stripes", "pragmatic", "laconic", "swis_ds"):
+        heard = replace(ideal(name), systolic=False)
         passed = replace(heard, systolic=True)
         folds = heard.work(layer, operands).folds
         cycles = [array.work(layer, operands).cycles(layer) for array in (heard, passed)]
         assert folds == 64 / 8
+        assert passed == (ideal(name) if name == "swis_ds" else replace(ideal(name), systolic=True))
         assert cycles[1] - cycles[0] == layer.out_h * layer.out_w / 8 * folds * 14
 
 
@@ -195,3 +197,20 @@ def test_what_is_no_datapath_and_no_size_is_refused():
     with pytest.raises(InputError, match="fusion units take operands of up to 8 bits, not 9"):
         ideal_fusion = Accelerator("a", "", "fusion", 16, 32, memory=Memory(dram_bits_per_cycle=64))
         ideal_fusion.run(LAYERS[2], operands_like(LAYERS[2], 8))
+
+
+@pytest.mark.parametrize("name", ["swis_ss", "stripes", "pragmatic", "laconic"])
+def test_filters_of_one_pixel_on_columns_as_well_take_an_eighth_of_the_steps(name):
+    layer = Layer("fc", 64, 128, 1, 1, 1, 1, 1, 1)
+    one = replace(ideal(name), systolic=False)
+    operands = operands_like(layer, 3)
+    alone, spread = (replace(one, spread_fc=way).work(layer, operands) for way in (False, True))
+    assert (alone.folds, spread.folds) == (16, 2)
+    assert spread.busy == alone.busy
+    if name in ("swis_ss", "stripes"):
+        assert 8 * spread.cycles(layer) == alone.cycles(layer)
+    assert spread.cycles(layer) < 0.3 * alone.cycles(layer)
+    conv = LAYERS[2]
+    assert replace(one, spread_fc=True).work(conv, operands_like(conv, 3)) == one.work(
+        conv, operands_like(conv, 3)
+    )

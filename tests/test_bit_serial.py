@@ -144,3 +144,16 @@ def test_laconic_refuses_inputs_of_another_layer():
     layer = Layer("conv", 16, 24, 3, 3, 8, 8, 6, 6)
     with pytest.raises(ValueError, match=r"has inputs \(16, 8, 8\), not \(16, 6, 6\)"):
         laconic_work(random_codes(layer), np.zeros((16, 6, 6)), layer, 8, 8, 4)
+
+
+@pytest.mark.parametrize("skipping", SKIPPING)
+def test_channels_side_by_side_wait_for_the_slowest_of_them(skipping):
+    layer = Layer("dw", 12, 12, 3, 3, 8, 8, 6, 6, groups=12)
+    codes, cycles = random_codes(layer, 127), 0
+    for first in range(0, 12, 8):
+        for lane in range(0, 9, 4):
+            units = codes[first : first + 8].reshape(-1, 9)[:, lane : lane + 4]
+            cycles += max(pace_by_hand(unit, skipping) for unit in units)
+    work = skipping_work(codes, layer, 8, 4, 4, skipping, side_by_side=True)
+    assert (work.steps, work.folds, work.bundle) == (cycles, 2, 8)
+    assert stripes_work(layer, 8, 4, 4, 5, side_by_side=True).steps == 2 * 3 * 5

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 
 from swis.apply import encode_layers, layer_costs, weight_layers
 from swis.bit_serial import laconic_work
@@ -28,16 +29,17 @@ def test_a_workload_of_shapes_needs_no_weights(tmp_path, command_line):
     path, out = tmp_path / "small.csv", tmp_path / "layers.parquet"
     write_workload(LAYERS, path)
     chosen = ["task=simulate", f"workload={path}", "accelerator=swis_ds", "bits=3"]
-    done = command_line(*chosen, f"out={out}")
+    done = command_line(*chosen, f"out={out}", "versus=[stripes]")
     assert done.status == 0, done.err
     assert "small on swis_ds" in done.out
     rows = pd.read_parquet(out)
-    assert len(rows) == 6 * len(LAYERS)  # the base format and five methods
-    lines, layers = simulate_methods(load(chosen))
-    known = layers.columns.drop("config")
-    pd.testing.assert_frame_equal(layers[known], rows[known], check_dtype=False)
+    assert len(rows) == 2 * 6 * len(LAYERS)  # on two designs, the base format and five methods
+    lines, layers, _ = simulate_methods(load([*chosen, "versus=[stripes]"]))
+    mine = rows[rows["accelerator"] == "swis_ds"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(layers.reset_index(drop=True), mine[layers.columns], check_dtype=False)
+    assert sorted(set(rows["accelerator"])) == ["stripes", "swis_ds"]
     swis = lines.set_index("method").loc["swis"]
-    assert swis["latency_cycles"] == rows[rows["method"] == "swis"]["latency_cycles"].sum()
+    assert swis["latency_cycles"] == mine[mine["method"] == "swis"]["latency_cycles"].sum()
 
 
 def test_a_model_s_schedule_and_skipped_layers_count():
@@ -142,11 +144,24 @@ def test_shapes_alone_have_drawn_values_where_hardware_looks_at_them(tmp_path):
         first, again, other = (
             simulate_methods(load([*common, f"accelerator={name}", f"seed={seed}"]))[0] for seed in (0, 0, 1)
         )
-        assert (first["weights"] == "gaussian").all()
+        assert (first["weights"] == "shapes").all()
         pd.testing.assert_frame_equal(first, again)
         assert (first["compute_cycles"] != other["compute_cycles"]).all()
     plain = simulate_methods(load([*common, "accelerator=stripes"]))[0]
-    assert (plain["weights"] == "none").all()
+    assert (plain["weights"] == "shapes").all()
+
+
+def test_a_table_of_networks_has_the_sums_of_their_layers(tmp_path):
+    path = tmp_path / "small.csv"
+    write_workload(LAYERS, path)
+    common = ["task=simulate", f"workload={path}", "methods=[swis]", "versus=[all]", f"out={tmp_path / 'o'}"]
+    *_, layers = simulate_methods(load(common))
+    *_, networks = simulate_methods(load([*common, "per_layer=false", "force=true"]))
+    keys = ["accelerator", "method", "bits"]
+    designs = {file.stem for file in (ROOT / "conf" / "accelerator").glob("*.yaml")}
+    assert set(networks["accelerator"]) == designs
+    sums = layers.groupby(keys)[["latency_cycles", "energy_pj", "dram_bytes"]].sum()
+    pd.testing.assert_frame_equal(networks.set_index(keys).sort_index()[list(sums)], sums, check_dtype=False)
 
 
 def test_speedups_are_over_the_base_format_on_the_other_design(study):
@@ -195,10 +210,10 @@ def test_weights_only_has_no_hardware_and_what_does_not_fit_stops_before_any_wor
         "energy.banks=[]": "energy.banks is empty",
         "energy.units.swis_ss.node=nm3": "energy.units.swis_ss.node=nm3 is none of energy.nodes",
         "energy.dram_pj_per_bit=-1": "energy.dram_pj_per_bit must be at least 0",
-        "accelerator.systolic=false": "accelerator.systolic=false is for datapath=serial and skipping",
+        "accelerator=systolic_os accelerator.systolic=false": "systolic=false is not for datapath=systolic",
         "accelerator.array_um2=10": "accelerator.array_um2=10 is less than a column of units",
     }.items():
-        done = command_line(*tiny, "methods=[swis]", bad)
+        done = command_line(*tiny, "methods=[swis]", *bad.split())
         assert done.status == 2, bad
         assert said in done.err
         assert len(done.err.strip().splitlines()[-1:]) == 1

@@ -3,6 +3,7 @@
 import pytest
 import timm
 import torch
+from conftest import ROOT
 from torch import nn
 
 from swis.apply import layer_macs
@@ -93,3 +94,18 @@ def test_a_file_that_is_no_workload_is_refused(tmp_path, text, message):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"none\.csv cannot be read"):
         read_workload(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("mobilenet_v2", "mobilenetv2_100"),
+        ("resnet18", "resnet18"),
+        ("vgg16", "vgg16_bn"),
+        ("efficientnet_lite0", "tf_efficientnet_lite0"),
+    ],
+)
+def test_shipped_shapes_are_those_of_the_networks(file, name):
+    with torch.device("meta"):
+        model = timm.create_model(name)
+    assert read_workload(ROOT / "conf" / "shapes" / f"{file}.csv") == workload(model, (3, 224, 224))
