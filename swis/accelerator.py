@@ -71,10 +71,10 @@ class Accelerator:
     if ``weight_serial``, with a cycle for the sign bit if ``sign_cycle``; activations in steps of
     ``activation_bits_per_cycle`` if that is given), "skipping" (the ones of the weights' bits, as
     ``skipping`` says) or "fusion" (BitFusion; rows for channels, columns for filters). ``side_by_side`` puts
-    the groups of a convolution on rows together, ``spread_fc`` the filters of a layer with one output pixel on
-    columns as well. With ``systolic`` operands pass from unit to unit, so
-    that every fold fills and drains; without, units hear them all at once, as BitSim has it. ``unit`` names
-    what a unit is in an energy table. Raises ``ValueError`` for another datapath and for sizes of zero.
+    the groups of a convolution on rows together, ``spread_fc`` the filters of a layer with one output pixel
+    on columns as well. With ``systolic`` operands pass from unit to unit, so that every fold fills and
+    drains; without, units hear them all at once, as BitSim has it. ``unit`` names what a unit is in an energy
+    table. Raises ``ValueError`` for another datapath and for sizes of zero.
     """
 
     name: str

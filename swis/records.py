@@ -32,13 +32,9 @@ TENSORS, SCHEDULE = "safetensors", "schedule.parquet"
 
 _PACKAGES = ("swis", "torch", "torchvision", "timm", "numpy", "numba", "pandas", "scipy", "safetensors")
 
-# Of a file of one row, statistics, dictionaries and pandas' schema would be four fifths.
-_PLAIN_PARQUET = {
-    "index": False,
-    "store_schema": False,
-    "write_statistics": False,
-    "use_dictionary": False,
-}
+# Of a small file statistics and pandas' schema would be most, of one of one row dictionaries as well.
+_PLAIN_PARQUET = {"index": False, "store_schema": False, "write_statistics": False}
+_ROW_PARQUET = _PLAIN_PARQUET | {"use_dictionary": False}
 
 
 def _number(**kwargs: Any) -> pa.Column:
@@ -150,7 +146,7 @@ def write_row(row: dict[str, Any], folder: Path) -> pd.DataFrame:
     table = SCHEMA.validate(pd.DataFrame([row]))
     if row["status"] == "ok" or read_row(row["key"], folder) is None:
         write_atomically(
-            folder / f"{row['key']}.parquet", lambda path: table.to_parquet(path, **_PLAIN_PARQUET)
+            folder / f"{row['key']}.parquet", lambda path: table.to_parquet(path, **_ROW_PARQUET)
         )
     return table
 
@@ -162,7 +158,7 @@ def write_hardware(
     commit = {name: value for name, value in provenance().items() if name.startswith("git")}
     line = {"key": key} | columns | {"hardware": json.dumps(facts | commit)}
     table = pd.DataFrame([line])
-    write_atomically(_hardware(key, name, folder), lambda path: table.to_parquet(path, **_PLAIN_PARQUET))
+    write_atomically(_hardware(key, name, folder), lambda path: table.to_parquet(path, **_ROW_PARQUET))
     return table
 
 
@@ -182,7 +178,8 @@ def _hardware(key: str, name: str, folder: Path) -> Path:
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table that is not of rows of results, with provenance in every line, by rename."""
-    write_atomically(path, lambda partial: table.assign(**provenance()).to_parquet(partial, index=False))
+    whole = table.assign(**provenance())
+    write_atomically(path, lambda partial: whole.to_parquet(partial, **_PLAIN_PARQUET))
 
 
 def read_row(key: str, folder: Path) -> pd.DataFrame | None:
