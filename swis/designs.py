@@ -53,7 +53,8 @@ def rival(
     """Return a design to compare with, with the clock, the SRAMs, the DRAM and any ``array_um2`` of ``mine``.
 
     Where ``mine`` has other rows or columns than its file says, the rival's change alike; channels lie side
-    by side, and filters on columns, where those of ``mine`` do and the rival can. None if it does not
+    by side, and filters on columns, where those of ``mine`` do and the rival can. Another "swis" array fills
+    and drains if ``mine`` does, and units with ``lanes`` of their own keep them. None if it does not
     exist with such a memory or such activations.
     """
     theirs = accelerator_named(name)
@@ -62,6 +63,8 @@ def rival(
     except InputError:  # a design of the user's own
         known = mine
     same = {key: getattr(mine, key) for key in ("frequency_mhz", "array_um2", *_MEMORY)}
+    if theirs.datapath == "swis":
+        same |= {"systolic": mine.systolic}
     if theirs.datapath in ("swis", "serial", "skipping"):
         same |= {"spread_fc": mine.spread_fc}
         if not theirs.needs_inputs:

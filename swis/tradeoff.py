@@ -1,0 +1,69 @@
+"""Simulated hardware beside measured accuracy: what every design needs for the same loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+# Designs that take weights bit by bit: what the paper's speedup is over.
+BIT_SERIAL = ("stripes", "stripes_activations", "loom", "pragmatic", "laconic", "bitlet", "bitwave")
+
+# The formats that designs with and without shift sets are made for; whatever others gain is chance.
+_SHARED = ("swis", "swis_c")
+_OTHERS = ("base", "truncate", "round", "uniform")
+
+
+def with_accuracy(hardware: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return lines of simulated networks with ``top1`` and ``loss`` [points] of rows of results.
+
+    ``hardware`` is what ``task=simulate per_layer=false`` writes, ``rows`` are of one set of images, one
+    calibration and one group size. Lines without a row are left out. ``loss`` is to the float row.
+    """
+    known = rows[["model", "method", "bits", "magnitude_bits", "top1"]].rename(columns={"model": "network"})
+    known["bits"] = known["bits"].fillna(known["magnitude_bits"])
+    reference = known[known["method"] == "float"].set_index("network")["top1"]
+    measured = known[known["method"] != "float"].drop(columns="magnitude_bits")
+    table = hardware.merge(measured, on=["network", "method", "bits"], validate="many_to_one")
+    return table.assign(loss=table["network"].map(reference) - table["top1"])
+
+
+def within_loss(table: pd.DataFrame, points: float = 1.0, by: str = "latency_ms") -> pd.DataFrame:
+    """Return, for every network and accelerator, the format of least ``by`` that loses at most ``points``.
+
+    ``table`` is ``with_accuracy``'s. A design takes formats that it is made for: those with shift sets on
+    SWIS arrays, all others elsewhere.
+
+    >>> table = pd.DataFrame({"network": "n", "accelerator": ["swis_ss", "swis_ss", "stripes"],
+    ...     "method": ["swis", "swis", "base"], "loss": [0.5, 4.0, 0.1], "latency_ms": [2.0, 1.0, 3.0]})
+    >>> within_loss(table)["latency_ms"].tolist()
+    [3.0, 2.0]
+    """
+    shared = table["accelerator"].str.startswith("swis")
+    made_for = table["method"].isin(_SHARED).where(shared, table["method"].isin(_OTHERS))
+    good = table[made_for & (table["loss"] <= points)]
+    best = good.sort_values([by, "method"]).groupby(["network", "accelerator"]).head(1)
+    return best.sort_values(["network", "accelerator"], ignore_index=True)
+
+
+def advantage(table: pd.DataFrame, of: str, over: Sequence[str] = BIT_SERIAL) -> pd.DataFrame:
+    """Return how much faster, and of how much less energy, one accelerator is than others.
+
+    ``table`` has a line per network and accelerator; the result one per network and other accelerator, with
+    ``speedup`` and ``energy_gain``, and method, bits and loss of both where ``table`` has them.
+
+    >>> table = pd.DataFrame({"network": "n", "accelerator": ["swis_ss", "stripes"], "latency_ms": [2.0, 6.0],
+    ...     "energy_pj": [1.0, 1.5]})
+    >>> advantage(table, "swis_ss")[["over", "speedup", "energy_gain"]].values.tolist()
+    [['stripes', 3.0, 1.5]]
+    """
+    columns = [name for name in ("method", "bits", "loss") if name in table]
+    mine = table[table["accelerator"] == of].set_index("network")
+    theirs = table[table["accelerator"].isin(over)]
+    lines = theirs[["network", "accelerator"]].rename(columns={"accelerator": "over"})
+    for name in columns:
+        lines[name] = theirs["network"].map(mine[name])
+        lines[f"{name}_over"] = theirs[name]
+    lines["speedup"] = theirs["latency_ms"] / theirs["network"].map(mine["latency_ms"])
+    lines["energy_gain"] = theirs["energy_pj"] / theirs["network"].map(mine["energy_pj"])
+    return lines.dropna(subset="speedup").reset_index(drop=True)
