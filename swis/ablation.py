@@ -32,6 +32,20 @@ def ingredient(row: pd.Series) -> str | None:
     return place
 
 
+def fully_calibrated(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of M = 4 with the walk, its target and scales, and their references.
+
+    With one scale per channel, of networks as they are, calibrated on the first draw of images: for every
+    model a row per method and bits, one of the base format and one of the float network.
+    """
+    plain = rows["granularity"].fillna("channel").eq("channel") & rows["rewrites"].fillna("").eq("")
+    four = rows["group_size"].isna() | rows["group_size"].eq(4)
+    some = rows[plain & four & rows["seed"].eq(0)]
+    full = some.apply(ingredient, axis=1).eq("scales")
+    reference = some["method"].eq("float") | (some["method"].eq("base") & ~some["fold_bn"])
+    return some[full | reference]
+
+
 def by_ingredient(rows: pd.DataFrame, column: str = "top1") -> pd.DataFrame:
     """Return a column of rows as a table: a line per model and bits, a column per method and ingredient.
 

@@ -227,6 +227,19 @@ def load_table(results_dir: str | Path = "results/runs") -> pd.DataFrame:
     return table.sort_values(order, ignore_index=True)
 
 
+def load_simulated(folder: str | Path) -> pd.DataFrame:
+    """Read the tables that ``task=simulate`` wrote to a folder into one, without lines that several have.
+
+    Raises ``InputError`` if there are none.
+    """
+    paths = sorted(Path(folder).glob("*.parquet"))
+    if not paths:
+        raise InputError(f"{folder} has no tables of simulated networks; task=simulate out=FILE writes one")
+    table = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+    keys = ["network", "accelerator", "method", "bits", "group_size", "layer"]
+    return table.drop_duplicates([key for key in keys if key in table], ignore_index=True)
+
+
 def write_tensors(tensors: dict[str, Tensor], key: str, folder: Path) -> None:
     """Keep what several rows are computed from (the float logits, tables of losses) beside the rows."""
     contiguous = {name: value.contiguous() for name, value in tensors.items()}

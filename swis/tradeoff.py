@@ -28,6 +28,23 @@ def with_accuracy(hardware: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return table.assign(loss=table["network"].map(reference) - table["top1"])
 
 
+def by_design(table: pd.DataFrame) -> pd.DataFrame:
+    """Return latency [ms] and energy [uJ] of networks, a line per design.
+
+    SWIS arrays have a line for every number of shifts of SWIS weights, others one for the base format.
+
+    >>> table = pd.DataFrame({"network": "n", "accelerator": ["swis_ss", "stripes"],
+    ...     "method": ["swis", "base"], "bits": [2.0, 7.0], "latency_ms": [2.0, 6.0], "energy_pj": 1e6})
+    >>> by_design(table).loc["swis_ss N=2", ("ms", "n")]
+    2.0
+    """
+    shared = table["accelerator"].str.startswith("swis")
+    some = table[table["method"].eq("swis").where(shared, table["method"].eq("base"))]
+    shifts = some["bits"].map(" N={:g}".format).where(some["method"].eq("swis"), "")
+    some = some.assign(design=some["accelerator"] + shifts, ms=some["latency_ms"], uJ=some["energy_pj"] / 1e6)
+    return some.pivot(index="design", columns="network", values=["ms", "uJ"])
+
+
 def within_loss(table: pd.DataFrame, points: float = 1.0, by: str = "latency_ms") -> pd.DataFrame:
     """Return, for every network and accelerator, the format of least ``by`` that loses at most ``points``.
 
@@ -41,7 +58,7 @@ def within_loss(table: pd.DataFrame, points: float = 1.0, by: str = "latency_ms"
     """
     shared = table["accelerator"].str.startswith("swis")
     made_for = table["method"].isin(_SHARED).where(shared, table["method"].isin(_OTHERS))
-    good = table[made_for & (table["loss"] <= points)]
+    good = table[made_for & (table["loss"] <= points + 1e-9)]
     best = good.sort_values([by, "method"]).groupby(["network", "accelerator"]).head(1)
     return best.sort_values(["network", "accelerator"], ignore_index=True)
 
@@ -67,3 +84,49 @@ def advantage(table: pd.DataFrame, of: str, over: Sequence[str] = BIT_SERIAL) ->
     lines["speedup"] = theirs["latency_ms"] / theirs["network"].map(mine["latency_ms"])
     lines["energy_gain"] = theirs["energy_pj"] / theirs["network"].map(mine["energy_pj"])
     return lines.dropna(subset="speedup").reset_index(drop=True)
+
+
+def at_dram_cost(table: pd.DataFrame, pj_per_bit: float) -> pd.DataFrame:
+    """Return lines of networks or layers with DRAM energy at another cost of a bit [pJ].
+
+    >>> table = pd.DataFrame({"dram_bytes": [10.0], "dram_energy_pj": [1200], "energy_pj": [1500]})
+    >>> at_dram_cost(table, 5.0)[["dram_energy_pj", "energy_pj"]].values.tolist()
+    [[400.0, 700.0]]
+    """
+    energy = (table["dram_bytes"] * 8 * pj_per_bit).round()
+    return table.assign(
+        dram_energy_pj=energy, energy_pj=table["energy_pj"] - table["dram_energy_pj"] + energy
+    )
+
+
+def claims(simulated: pd.DataFrame, fair: pd.DataFrame) -> pd.DataFrame:
+    """Return the paper's claims on speed and energy beside the most that we reach and what is fair.
+
+    ``simulated`` are lines of networks: "most" is the largest gain there of a SWIS array at any number of
+    shifts, whatever its loss, over a bit-serial design with 8-bit weights. ``fair`` has a line per network
+    and accelerator, of equal area and loss (``within_loss``): what the best SWIS array gains over the best
+    bit-serial design.
+    """
+    lines = []
+    for claim, claimed, column in (("speedup", 6.0, "latency_ms"), ("energy gain", 1.9, "energy_pj")):
+        swis = simulated[simulated["accelerator"].str.startswith("swis") & simulated["method"].isin(_SHARED)]
+        rivals = simulated[simulated["accelerator"].isin(BIT_SERIAL) & simulated["method"].eq("base")]
+        pairs = swis.merge(rivals, on="network", suffixes=("", "_over"))
+        pairs["gain"] = pairs[f"{column}_over"] / pairs[column]
+        lines.append(_line(pairs.loc[pairs["gain"].idxmax()], claim, claimed, "most"))
+        for _, each in fair.groupby("network"):
+            mine = each[each["accelerator"].str.startswith("swis")]
+            theirs = each[each["accelerator"].isin(BIT_SERIAL)]
+            best = pd.merge(
+                mine.nsmallest(1, column), theirs.nsmallest(1, column), on="network", suffixes=("", "_over")
+            )
+            best["gain"] = best[f"{column}_over"] / best[column]
+            lines.append(_line(best.iloc[0], claim, claimed, "fair"))
+    return pd.DataFrame(lines)
+
+
+def _line(pair: pd.Series, claim: str, claimed: float, kind: str) -> dict[str, object]:
+    names = ("network", "accelerator", "method", "bits", "accelerator_over", "method_over", "bits_over")
+    return {"claim": claim, "paper": claimed, "kind": kind, "ours": pair["gain"]} | {
+        n: pair[n] for n in names
+    }

@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from swis.apply import weight_layers
 from swis.errors import InputError
 
+# Shapes of published networks, for images of 224 x 224.
+_SHAPES = Path(__file__).parents[1] / "conf" / "shapes"
+
 _OPTIONAL = {"groups": 1, "stride_h": 1, "stride_w": 1}
 
 
@@ -142,11 +145,16 @@ def write_workload(layers: Sequence[Layer], path: Path) -> None:
 
 
 def read_workload(path: str | Path) -> list[Layer]:
-    """Read layers from a CSV file with a column for each field of ``Layer``.
+    """Read layers from a CSV file with a column for each field of ``Layer``, or by a name in conf/shapes.
 
     The columns groups, stride_h and stride_w may be missing: they are 1 then. Raises ``InputError`` for a
     file that is not there or no such table, for unknown columns and for sizes that are no layer's.
     """
+    known = sorted(file.stem for file in _SHAPES.glob("*.csv"))
+    if str(path) in known:
+        path = _SHAPES / f"{path}.csv"
+    elif Path(path).suffix != ".csv":
+        raise InputError(f"workload={path} is neither a file NAME.csv nor one of {', '.join(known)}")
     try:
         table = pd.read_csv(path, dtype={"name": str}, keep_default_na=False)
     except (OSError, ParserError, ValueError) as error:

@@ -3,7 +3,6 @@
 import pytest
 import timm
 import torch
-from conftest import ROOT
 from torch import nn
 
 from swis.apply import layer_macs
@@ -108,4 +107,9 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_shipped_shapes_are_those_of_the_networks(file, name):
     with torch.device("meta"):
         model = timm.create_model(name)
-    assert read_workload(ROOT / "conf" / "shapes" / f"{file}.csv") == workload(model, (3, 224, 224))
+    assert read_workload(file) == workload(model, (3, 224, 224))
+
+
+def test_what_is_neither_a_file_nor_a_name_is_refused():
+    with pytest.raises(InputError, match=r"neither a file NAME.csv nor one of efficientnet_lite0, mobile"):
+        read_workload("lenet")
