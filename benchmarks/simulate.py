@@ -17,6 +17,7 @@ from swis.accelerator import Accelerator, Operands
 from swis.config import load
 from swis.designs import energy_table
 from swis.energy import Chip
+from swis.offchip import _best
 from swis.simulate import simulate
 from swis.tiling import Memory
 from swis.workload import Layer, workload
@@ -37,6 +38,7 @@ def main() -> None:
             sum(ARRAY.work(*pair).cycles(pair[0]) for pair in zip(layers, mine, strict=True))
 
         def run(layers: list[Layer] = layers, mine: list[Operands] = weights[2]) -> None:
+            _best.cache_clear()
             simulate(ARRAY, layers, mine, Chip.of(ARRAY, TABLE))
 
         times = [_milliseconds(task) for task in (cycles, run)]

@@ -70,7 +70,8 @@ class Accelerator:
     of a magnitude), "systolic" (bit-parallel MACs in a ``dataflow``, no lanes), "serial" (weights bit by bit
     if ``weight_serial``, with a cycle for the sign bit if ``sign_cycle``; activations in steps of
     ``activation_bits_per_cycle`` if that is given), "skipping" (the ones of the weights' bits, as
-    ``skipping`` says) or "fusion" (BitFusion; rows for channels, columns for filters). ``side_by_side`` puts
+    ``skipping`` says) or "fusion" (BitFusion; rows for channels, columns for filters, ``sums_to_dram`` as its
+    public optimizer has it). ``side_by_side`` puts
     the groups of a convolution on rows together, ``spread_fc`` the filters of a layer with one output pixel
     on columns as well. With ``systolic`` operands pass from unit to unit, so that every fold fills and
     drains; without, units hear them all at once, as BitSim has it. ``unit`` names what a unit is in an energy
@@ -93,6 +94,7 @@ class Accelerator:
     skipping: str = "bits"
     side_by_side: bool = False
     spread_fc: bool = False
+    sums_to_dram: bool = False
     systolic: bool = True
     frequency_mhz: float = 500.0
     memory: Memory = field(default_factory=Memory)
@@ -113,8 +115,7 @@ class Accelerator:
 
     def weight_bits(self, layer: Layer, weights: Operands) -> int:
         """Return the bits in which the layer's weights are stored and fetched."""
-        plain = int((weights.widths + 1).sum()) * layer.filter_weights
-        return weights.stored_bits if self.decodes else plain
+        return weights.stored_bits if self.decodes else _plain_bits(layer, weights)
 
     @property
     def needs_codes(self) -> bool:
@@ -135,10 +136,7 @@ class Accelerator:
         """Return how many banks each SRAM has: one for every row or column, as in BitSim and BitFusion."""
         if self.datapath == "fusion":
             return {"weight": self.units, "input": self.rows, "output": self.columns}
-        filters, inputs = (
-            (self.columns, self.rows) if self.datapath == "systolic" else (self.rows, self.columns)
-        )
-        return {"weight": filters, "input": inputs, "output": filters}
+        return {"weight": self.rows, "input": self.columns, "output": self.rows}
 
     def work(self, layer: Layer, weights: Operands, activation_bits: int = 8) -> Work:
         """Return what the array does for a layer; not for "fusion", which fits tiles to its own buffers.
@@ -187,7 +185,7 @@ class Accelerator:
             run.weight_read_bits,
             run.dram_read_bits,
             run.dram_write_bits,
-            chip.weight_read_bits if self.decodes else 0,
+            chip.weight_read_bits if bits != _plain_bits(layer, weights) else 0,
             chip,
         )
 
@@ -195,7 +193,11 @@ class Accelerator:
         array = FusionArray(self.rows, self.columns, self.memory)
         bits = [_fused(count) for count in (int(weights.widths.max()) + 1, activation_bits)]
         mapped = dict.fromkeys((layer, _merged(layer, self.columns)))
-        models = [FusionModel(one, array, *bits, im2col) for one in mapped for im2col in (False, True)]
+        models = [
+            FusionModel(one, array, *bits, im2col, self.sums_to_dram)
+            for one in mapped
+            for im2col in (False, True)
+        ]
         run, model = min(
             ((model.best_run(), model) for model in models),
             key=lambda pair: (pair[0].cycles, pair[0].dram_read_bits + pair[0].dram_write_bits),
@@ -210,6 +212,11 @@ class Accelerator:
             0,
             model.on_chip(run),
         )
+
+
+def _plain_bits(layer: Layer, weights: Operands) -> int:
+    """Return the bits of the layer's weights as signs and magnitudes."""
+    return int((weights.widths + 1).sum()) * layer.filter_weights
 
 
 def _merged(layer: Layer, columns: int) -> Layer:

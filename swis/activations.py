@@ -93,7 +93,7 @@ def observe_codes(
 ) -> dict[str, np.ndarray]:
     """Run an image [1, C, H, W] through the float network; return every layer's first input as integers.
 
-    They are distances from the zero point, int16 [channels, height, width]; tokens of a linear layer lie
+    They are distances from the zero point, int32 [channels, height, width]; tokens of a linear layer lie
     along the width.
     """
     found: dict[str, np.ndarray] = {}
@@ -107,7 +107,7 @@ def observe_codes(
             levels = levels.reshape(-1, layer.in_features).T[:, None]
         else:
             levels = levels[0]
-        found[name] = levels.short().cpu().numpy()
+        found[name] = levels.int().cpu().numpy()
 
     handles = [
         layer.register_forward_pre_hook(lambda layer, inputs, name=name: record(name, layer, inputs[0]))

@@ -129,7 +129,7 @@ def _in_steps(values: np.ndarray, lanes: int) -> np.ndarray:
 def _windows(inputs: np.ndarray, layer: Layer, group: int) -> np.ndarray:
     """Return the ones of the inputs that every output pixel sees, uint8 [pixels, channels, taps]."""
     channels = slice(group * layer.group_channels, (group + 1) * layer.group_channels)
-    ones = np.bitwise_count(np.abs(inputs[channels].astype(np.int16))).astype(np.uint8)
+    ones = np.bitwise_count(np.abs(inputs[channels].astype(np.int32))).astype(np.uint8)
     padding = []
     for inside, outputs, kernel, stride in (
         (layer.in_h, layer.out_h, layer.kernel_h, layer.stride_h),

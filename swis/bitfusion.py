@@ -71,7 +71,10 @@ class FusionModel:
     """A layer on an array, with weights and inputs of so many bits.
 
     ``im2col`` lays the positions of a kernel side by side with the channels, which pays where channels are
-    few. The groups of a convolution run one after another. Raises ``InputError`` for bits other than 2, 4, 8.
+    few. The groups of a convolution run one after another. With ``sums_to_dram``, as BitFusion's optimizer
+    has it, all outputs are sums of 32 bits that the DRAM gives and takes; without, only those are that are
+    not whole yet, and whole ones have as many bits as inputs. Raises ``InputError`` for bits other than 2, 4
+    and 8.
     """
 
     layer: Layer
@@ -79,6 +82,7 @@ class FusionModel:
     weight_bits: int = 8
     input_bits: int = 8
     im2col: bool = False
+    sums_to_dram: bool = True
 
     def __post_init__(self) -> None:
         for name in ("weight_bits", "input_bits"):
@@ -124,20 +128,20 @@ class FusionModel:
         """Return the traffic of a run on its chip, of an output-stationary array (reconstructed).
 
         In every cycle a row takes inputs that its columns share, and every unit weights of its own; sums
-        leave a column once for every tile of channels, and are read to go on. BitFusion's optimizer
-        instead counts an input from the SRAM for every column.
+        leave a column once for every tile of channels, and all but the first are added to one that is read.
+        BitFusion's optimizer instead counts an input from the SRAM for every column.
         """
         array, layer = self.array, self.layer
         each = run.compute_cycles * array.rows * self.products
         tiles = -(-layer.group_channels // run.tiling.sizes[LOOPS.index("IC")])
-        sums = tiles * layer.outputs * _SUM_BITS
+        sums = layer.outputs * _SUM_BITS
         return OnChip(
             weight_read_bits=each * array.columns * self.weight_bits,
             weight_write_bits=run.weight_read_bits,
             input_read_bits=each * self.input_bits,
             input_write_bits=run.input_read_bits,
-            output_read_bits=sums + run.dram_write_bits,
-            output_write_bits=sums + run.sum_read_bits,
+            output_read_bits=(tiles - 1) * sums + run.dram_write_bits,
+            output_write_bits=tiles * sums + run.sum_read_bits,
         )
 
     def _tiles(self) -> np.ndarray:
@@ -194,10 +198,15 @@ class FusionModel:
             name: traffic(counts, bits, room[name], order, _MOVES[name]) for name, bits in tile_bits.items()
         }
         total, held = ({name: pair[which] for name, pair in moved.items()} for which in (0, 1))
-        read, written = sum(total.values()), total["output"]  # every sum is read as well as written
-        first, last = sum(held.values()), held["output"]
-        bus = self.array.memory.dram_bits_per_cycle
-        middle = -(-(read + written - first - last) // bus)
+        written, last = total["output"], held["output"]  # every sum is read as well as written
+        first = sum(held.values())
+        if not self.sums_to_dram:  # the first is not read, and the last is whole
+            whole = tile_bits["output"] * np.prod([counts[loop] for loop in _MOVES["output"]], axis=0)
+            first, last = first - last, last * self.input_bits // _SUM_BITS
+            total["output"] = total["output"] - whole
+            written = total["output"] + whole * self.input_bits // _SUM_BITS
+        read, bus = sum(total.values()), self.array.memory.dram_bits_per_cycle
+        middle = np.maximum(-(-(read + written - first - last) // bus), 0)
         stalls = np.maximum(middle - compute, 0) + -(-first // bus) + -(-last // bus)
         return stalls, *(total[name] for name in _MOVES), written
 

@@ -144,6 +144,10 @@ class Config:
             self.batch_size is None or self.batch_size >= 1,
             f"batch_size must be at least 1, or null, not {self.batch_size}",
         )
+        require(
+            "all" not in self.versus or len(self.versus) == 1,
+            f"versus=[all] has all designs, it takes no others beside it, not {self.versus}",
+        )
         require(0 <= self.seed < 2**63, f"seed must be in 0..2^63 - 1, not {self.seed}")
 
     @property
@@ -221,8 +225,11 @@ def accelerator_named(name: str) -> AcceleratorConfig:
     """
     if name not in accelerator_names():
         raise InputError(f"there is no accelerator {name}; known are {', '.join(accelerator_names())}")
+    written = OmegaConf.load(_ACCELERATORS / f"{name}.yaml")
+    bases = [base for base in written.pop("defaults", []) if base != "_self_"]  # as Hydra composes it
+    parts = [OmegaConf.structured(accelerator_named(base)) for base in bases]
     schema = OmegaConf.structured(AcceleratorConfig)
-    return OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.load(_ACCELERATORS / f"{name}.yaml")))
+    return OmegaConf.to_object(OmegaConf.merge(schema, *parts, written))
 
 
 def one_line(error: Exception) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, fields, replace
 
 from swis.accelerator import Accelerator
-from swis.config import accelerator_named
+from swis.config import accelerator_named, accelerator_names
 from swis.energy import Bank, Chip, EnergyTable, Unit
 from swis.errors import InputError
 from swis.hardware_settings import AcceleratorConfig, EnergyConfig
@@ -43,7 +43,7 @@ def design(
         row = accelerator.rows * table.unit(accelerator.unit, accelerator.lanes).area_um2
         if area < row:
             raise InputError(f"accelerator.array_um2={area:g} is less than a column of units, {row:.0f} um2")
-        accelerator = replace(accelerator, columns=int(area / row))
+        accelerator = replace(accelerator, columns=int(area / row + 1e-6))  # of its own area, its own columns
     return accelerator, Chip.of(accelerator, table)
 
 
@@ -52,17 +52,17 @@ def rival(
 ) -> tuple[Accelerator, Chip] | None:
     """Return a design to compare with, with the clock, the SRAMs, the DRAM and any ``array_um2`` of ``mine``.
 
-    Where ``mine`` has other rows or columns than its file says, the rival's change alike; channels lie side
-    by side, and filters on columns, where those of ``mine`` do and the rival can. Another "swis" array fills
-    and drains if ``mine`` does, and units with ``lanes`` of their own keep them. None if it does not
-    exist with such a memory or such activations.
+    Where ``mine`` has other rows or columns than its file says, the rival's change alike, as do the lanes of
+    one that has as many as ``mine``; channels lie side by side, and filters on columns, where those of
+    ``mine`` do and the rival can. Another "swis" array fills and drains if ``mine`` does. None if it does not
+    exist like that.
     """
-    theirs = accelerator_named(name)
-    try:
+    theirs, known = accelerator_named(name), AcceleratorConfig()
+    if mine.name in accelerator_names():
         known = accelerator_named(mine.name)
-    except InputError:  # a design of the user's own
-        known = mine
     same = {key: getattr(mine, key) for key in ("frequency_mhz", "array_um2", *_MEMORY)}
+    if theirs.lanes is None:
+        same |= {"lanes": mine.lanes}
     if theirs.datapath == "swis":
         same |= {"systolic": mine.systolic}
     if theirs.datapath in ("swis", "serial", "skipping"):
@@ -70,14 +70,13 @@ def rival(
         if not theirs.needs_inputs:
             same |= {"side_by_side": mine.side_by_side}
     if theirs.datapath == "fusion":
-        if mine.dram_bits_per_cycle is None or activation_bits > 8:
-            return None
         same |= {"weight_bus_bits": None, "input_bus_bits": None}
-    sizes = {
-        side: max(1, getattr(theirs, side) * getattr(mine, side) // getattr(known, side))
-        for side in ("rows", "columns")
-    }
-    return design(replace(theirs, **same, **sizes), table, group_size, activation_bits)
+    for side in ("rows", "columns"):
+        same[side] = max(1, getattr(theirs, side) * getattr(mine, side) // getattr(known, side))
+    try:
+        return design(replace(theirs, **same), table, group_size, activation_bits)
+    except InputError:
+        return None
 
 
 def energy_table(settings: EnergyConfig) -> EnergyTable:
@@ -93,7 +92,7 @@ def energy_table(settings: EnergyConfig) -> EnergyTable:
     for name, unit in settings.units.items():
         node = settings.nodes[unit.node]
         scaled = (node.energy * unit.pj_per_cycle, node.area * unit.area_um2)
-        units[name] = Unit(*scaled, unit.lanes, unit.shared)
+        units[name] = Unit(*scaled, unit.lanes, unit.shared, unit.with_registers)
     bits = settings.port_bits
     banks = [
         Bank(bank.size_bytes, bank.read_pj / bits, bank.write_pj / bits, bank.leak_mw, bank.area_mm2)

@@ -14,21 +14,25 @@ class Unit:
     """A processing unit at the table's node: pJ and um2 of one with ``lanes`` terms of a dot product.
 
     Of both the part ``shared`` by its lanes, such as the accumulator, is the same with any number of them.
+    ``with_registers`` says that registers which pass operands to the next unit are in its energy.
     """
 
     pj_per_cycle: float
     area_um2: float
     lanes: int = 1
     shared: float = 0.0
+    with_registers: bool = False
 
     def of(self, lanes: int) -> Unit:
         """Return the unit with another number of lanes.
 
         >>> Unit(1.0, 100.0, lanes=8, shared=0.5).of(4)
-        Unit(pj_per_cycle=0.75, area_um2=75.0, lanes=4, shared=0.5)
+        Unit(pj_per_cycle=0.75, area_um2=75.0, lanes=4, shared=0.5, with_registers=False)
         """
         part = self.shared + (1 - self.shared) * lanes / self.lanes
-        return Unit(part * self.pj_per_cycle, part * self.area_um2, lanes, self.shared)
+        return replace(
+            self, pj_per_cycle=part * self.pj_per_cycle, area_um2=part * self.area_um2, lanes=lanes
+        )
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,8 @@ class Chip:
         """Return the energy of a layer.
 
         All units are clocked in every cycle of computation, whether they have work or not, and in none of a
-        stall; units and SRAMs leak all the time. Registers between units are apart from these.
+        stall; units and SRAMs leak all the time. Registers between units are apart, unless a unit's energy
+        has them.
 
         >>> from swis.sram import OnChip
         >>> bank = Bank(1024, 0.1, 0.2, 1.0, 0.01)
@@ -155,9 +160,10 @@ class Chip:
         for name, bank in self.srams.items():
             read, written = (getattr(run.chip, f"{name}_{way}_bits") for way in ("read", "write"))
             moved[name] = round(read * bank.read_pj_per_bit + written * bank.write_pj_per_bit)
+        registers = 0 if self.unit.with_registers else run.chip.register_bits
         return Energy(
             datapath_energy_pj=round(self.units * self.unit.pj_per_cycle * run.compute_cycles),
-            register_energy_pj=round(run.chip.register_bits * table.register_pj_per_bit),
+            register_energy_pj=round(registers * table.register_pj_per_bit),
             weight_sram_energy_pj=moved["weight"],
             input_sram_energy_pj=moved["input"],
             output_sram_energy_pj=moved["output"],

@@ -24,9 +24,8 @@ from swis.data import Split, loader, open_split
 from swis.errors import InputError, RunFailed
 from swis.evaluate import predict, score
 from swis.files import check_output
-from swis.hardware_study import Hardware, simulate_methods
+from swis.hardware_study import simulate_methods, simulated_lines
 from swis.models import Network, load_network, new_network, save_checkpoint
-from swis.operands import NetworkOperands
 from swis.packed import load_packed, save_packed
 from swis.packed_study import prepare_packed
 from swis.report import hardware, kinds, schedules, simulation, storage, storage_summary, summary
@@ -79,11 +78,9 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
     traceback as error, and the others are computed all the same.
     """
     study = prepare(config)
-    rows, reference, simulated = [], None, None
-    if config.activation_bits is not None:
-        simulated = Hardware(config, NetworkOperands(study))
-        base = next(form for form in formats(config) if form.method == "base")
-        simulated.columns(base)  # hardware that does not fit is refused before any work
+    # first, for it takes a second, and hardware that does not fit is refused before any work
+    simulated = simulated_lines(config, study)
+    rows, reference = [], None
     for form in formats(config):
         key = study.key(form)
         if form.method == "float":
@@ -98,8 +95,8 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
             row = records.write_row(study.describe(form) | columns, study.folder)
         if form.method == "float":
             _warn_if_off(study.network, study.split, row["top1"].item())
-        elif simulated is not None and row["status"].item() == "ok":
-            row = row.merge(simulated.row(form, key, study.folder), on="key")
+        elif form.method in simulated and row["status"].item() == "ok":
+            row = row.merge(simulated[form.method], on="key")
         rows.append(row)
     return pd.concat(rows, ignore_index=True)
 

@@ -18,6 +18,7 @@ _OF_DATAPATH = {
     "sign_cycle": Datapath.serial,
     "activation_bits_per_cycle": Datapath.serial,
     "skipping": Datapath.skipping,
+    "sums_to_dram": Datapath.fusion,
 }
 
 
@@ -53,6 +54,7 @@ class AcceleratorConfig:
     weight_bus_bits: int | None = None
     input_bus_bits: int | None = None
     array_um2: float | None = None
+    sums_to_dram: bool = False
 
     @property
     def needs_inputs(self) -> bool:
@@ -76,6 +78,14 @@ class AcceleratorConfig:
         require(
             self.systolic or self.datapath not in (Datapath.systolic, Datapath.fusion),
             f"accelerator.systolic=false is not for datapath={self.datapath}",
+        )
+        require(
+            self.lanes == 1 or self.datapath not in (Datapath.systolic, Datapath.fusion),
+            f"accelerator.lanes must be 1 for datapath={self.datapath}, not {self.lanes}",
+        )
+        require(
+            self.array_um2 is None or 0 < self.array_um2 < math.inf,
+            f"accelerator.array_um2 must be above 0, and finite, not {self.array_um2}",
         )
         require(
             not self.spread_fc or self.datapath not in (Datapath.systolic, Datapath.fusion),
@@ -113,6 +123,7 @@ class UnitConfig:
     node: str = MISSING
     lanes: int = 1
     shared: float = 0.0
+    with_registers: bool = False
     source: str = MISSING
 
 
@@ -151,6 +162,11 @@ class EnergyConfig:
         _check_numbers(self, "energy")
         for name, unit in self.units.items():
             _check_numbers(unit, f"energy.units.{name}")
+            require(unit.area_um2 != 0, f"energy.units.{name}.area_um2 must be above 0")
+            require(
+                unit.shared == MISSING or unit.shared <= 1,
+                f"energy.units.{name}.shared must be in [0, 1], not {unit.shared:g}",
+            )
             require(
                 unit.node in self.nodes,
                 f"energy.units.{name}.node={unit.node} is none of energy.nodes: {', '.join(self.nodes)}",

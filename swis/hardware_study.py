@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,17 +15,17 @@ from tqdm.auto import tqdm
 from swis import records
 from swis.accelerator import Accelerator
 from swis.apply import WeightFormat
-from swis.config import Config
+from swis.config import Config, accelerator_named, accelerator_names
 from swis.designs import design, energy_table, rival
 from swis.energy import Chip, EnergyTable
+from swis.errors import InputError
 from swis.files import check_output
 from swis.operands import NetworkOperands, ShapeOperands
 from swis.simulate import simulate, totals
-from swis.study import formats, prepare
+from swis.study import Study, formats, prepare
 from swis.workload import read_workload
 
-# Raised when simulated numbers change: older ones are then computed anew.
-VERSION = 1
+log = logging.getLogger("swis")
 
 # Of a network's totals, what a row of results has; with ``speedup_vs_*`` and ``energy_gain_vs_*``.
 COLUMNS = (
@@ -34,10 +35,6 @@ COLUMNS = (
     *("output_sram_energy_pj", "unpack_energy_pj", "dram_energy_pj", "leakage_energy_pj"),
     *("array_mm2", "area_mm2"),
 )
-
-
-# Of a design, what the lines of a table say.
-_DESIGN = ("rows", "columns", "lanes", "systolic", "side_by_side", "spread_fc")
 
 
 @dataclass(frozen=True)
@@ -77,32 +74,64 @@ class Hardware:
         return totals(self.layers(form, on), *(on or self.mine))
 
     def columns(self, form: WeightFormat) -> dict[str, Any]:
-        """Return a row's columns of hardware; None for "float".
+        """Return a row's columns of hardware; none for "float".
 
-        ``speedup_vs_NAME`` and ``energy_gain_vs_NAME`` compare with the base format on another design.
+        ``speedup_vs_NAME`` and ``energy_gain_vs_NAME`` compare with the base format on another design; None
+        where that cannot run it.
         """
         if form.method == "float":
             return {}
         mine = self.totals(form)
         found = {name: mine[name] for name in COLUMNS}
-        base = next(form for form in formats(self.config) if form.method == "base")
-        for name, other in self.rivals.items():
-            theirs = self.totals(base, other) if other else {"latency_ms": None, "energy_pj": None}
+        for name in self.rivals:
+            theirs = self._base_on(name)
             for column, quantity in (("speedup", "latency_ms"), ("energy_gain", "energy_pj")):
-                value = theirs[quantity]
-                found[f"{column}_vs_{name}"] = None if value is None else value / mine[quantity]
+                found[f"{column}_vs_{name}"] = theirs[quantity] / mine[quantity] if theirs else None
         return found
+
+    def _base_on(self, name: str) -> dict[str, Any] | None:
+        base = next(form for form in formats(self.config) if form.method == "base")
+        try:
+            return self.totals(base, self.rivals[name]) if self.rivals[name] else None
+        except InputError:  # such as weights of more bits than its units take
+            return None
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What simulated numbers depend on beside the row that they belong to."""
+        energy = _numbers(asdict(self.config.energy))
+        return {"version": records.HARDWARE_VERSION, "accelerator": asdict(self.mine[0]), "energy": energy}
 
     def row(self, form: WeightFormat, key: str, folder: Path) -> pd.DataFrame:
         """Return, computed or read, the line of hardware that belongs to the row of results ``key``."""
-        facts = {"version": VERSION, "accelerator": asdict(self.config.accelerator)}
-        facts |= {"energy": _numbers(asdict(self.config.energy)), "versus": self.config.rivals}
-        digest = records.digest(facts)
-        row = None if self.config.force else records.read_hardware(key, digest, folder)
-        if row is None:
-            names = {"accelerator": self.mine[0].name, "energy_table": self.config.energy.name}
-            row = records.write_hardware(names | self.columns(form), facts, key, digest, folder)
+        versus = {name: pair and asdict(pair[0]) for name, pair in self.rivals.items()}
+        row = None if self.config.force else records.read_hardware(key, self.facts, folder)
+        if row is None or json.loads(row["hardware"].item())["versus"] != versus:
+            names = _design(self.mine[0], self.config)
+            row = records.write_hardware(names | self.columns(form), self.facts, versus, key, folder)
         return row
+
+
+def simulated_lines(config: Config, study: Study) -> dict[str, pd.DataFrame]:
+    """Return the line of hardware of every method's row, computed or read; none if activations are float.
+
+    Raises ``InputError`` for hardware that does not fit. Where it is as its file says, and so perhaps not
+    asked for at all, that is a warning, and there are no lines.
+    """
+    if config.activation_bits is None:
+        return {}
+    hardware, forms = Hardware(config, NetworkOperands(study)), formats(config)
+    lines, name, _ = {}, hardware.mine[0].name, hardware.rivals
+    try:
+        for form in forms:
+            if form.method != "float":
+                lines[form.method] = hardware.row(form, study.key(form), study.folder)
+    except InputError as error:
+        if name not in accelerator_names() or config.accelerator != accelerator_named(name):
+            raise
+        log.warning("rows without columns of hardware: %s: %s", name, error)
+        return {}
+    return lines
 
 
 def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
@@ -123,14 +152,15 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
         operands = NetworkOperands(study)
     else:
         facts = {"network": Path(config.workload).stem, "weights": "shapes"}
-        operands = ShapeOperands(read_workload(config.workload), config.seed)
+        operands = ShapeOperands(read_workload(config.workload), config.seed, config.activation_bits)
     hardware = Hardware(config, operands)
     forms = [form for form in formats(config) if form.method != "float"]
 
     def labelled(table: pd.DataFrame, form: WeightFormat, accelerator: Accelerator) -> pd.DataFrame:
         bits = float(form.magnitude_bits if form.method == "base" else config.bits)
-        size = {name: getattr(accelerator, name) for name in _DESIGN}
-        names = facts | {"accelerator": accelerator.name, "energy_table": config.energy.name} | size
+        names = facts | _design(accelerator, config)
+        if accelerator.name == hardware.mine[0].name and accelerator != hardware.mine[0]:
+            names["accelerator"] += ", as in its file"
         return table.assign(**names, method=form.method, bits=bits, group_size=config.group_size)
 
     mine, lines, layers = hardware.mine[0], [], []
@@ -151,6 +181,18 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     whole = pd.concat(whole, ignore_index=True)
     records.write_table(whole.assign(config=json.dumps(asdict(config))), Path(config.out))
     return lines, layers, whole
+
+
+def _design(accelerator: Accelerator, config: Config) -> dict[str, Any]:
+    """What lines say of a design, and of the energy table that prices it."""
+    names = ("rows", "columns", "lanes", "systolic", "side_by_side", "spread_fc", "frequency_mhz")
+    memory = ("dram_bits_per_cycle", "weight_sram_bytes", "input_sram_bytes", "output_sram_bytes")
+    return (
+        {"accelerator": accelerator.name, "energy_table": config.energy.name}
+        | {"dram_pj_per_bit": config.energy.dram_pj_per_bit}
+        | {name: getattr(accelerator, name) for name in names}
+        | {name: getattr(accelerator.memory, name) for name in memory}
+    )
 
 
 def _numbers(energy: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ channels are tiled, partial sums go to the output SRAM, and to the DRAM and back
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import permutations
 
@@ -71,7 +71,7 @@ def best_run(
     memory: Memory,
     weight_bits: int,
     activation_bits: int = 8,
-    slack: float = 0.01,
+    slack: float = 0.05,
 ) -> Run:
     """Return the run of least DRAM traffic among those of fewest cycles, over loop orders and tiles that fit.
 
@@ -88,6 +88,16 @@ def best_run(
     >>> run.compute_cycles, run.dram_bits - 8 * layer.weights
     (32000, 12096)
     """
+    try:
+        return _best(replace(layer, name=""), work, memory, weight_bits, activation_bits, slack)
+    except InputError as error:
+        raise InputError(f"layer {layer.name}: {error}") from error
+
+
+@lru_cache(maxsize=1000)  # networks have many layers of the same shape
+def _best(
+    layer: Layer, work: Work, memory: Memory, weight_bits: int, activation_bits: int, slack: float
+) -> Run:
     tiles = _Tiles.of(layer, work)
     room = memory.tile_bits()
     bits = tiles.bits(weight_bits, activation_bits)
@@ -95,7 +105,7 @@ def best_run(
         fits = bits[name] <= room[name]
         if not fits.any():
             raise InputError(
-                f"layer {layer.name}: {name}_sram_bytes={room[name] // 4} holds no tile of "
+                f"{name}_sram_bytes={room[name] // 4} holds no tile of "
                 f"{-(-int(bits[name].min()) // 8)} bytes twice"
             )
         tiles, bits = tiles.where(fits), {name: each[fits] for name, each in bits.items()}
@@ -139,10 +149,11 @@ class _Tiles:
         channels, filters = layer.group_channels, layer.group_filters
         # groups of weights reach over taps where they do not divide the channels
         depths = [channels] if channels % work.lanes else powers(channels, work.lanes)
-        sides, parts = powers(max(layer.out_h, layer.out_w)), powers(filters, work.rows)
-        sizes = [
-            (min(o, layer.out_h), min(o, layer.out_w), i, f) for o in sides for i in depths for f in parts
-        ]
+        sides = {(min(o, layer.out_h), min(o, layer.out_w)) for o in powers(max(layer.out_h, layer.out_w))}
+        # whole rows as well: their number of pixels can be close to a multiple of any number of columns
+        sides |= {(-(-layer.out_h // count), layer.out_w) for count in (2, 3, 4, 5, 7, 10, 14)}
+        parts = powers(filters, work.rows)
+        sizes = [(*side, i, f) for side in sorted(sides) for i in depths for f in parts]
         return cls(layer, work, *np.array(sizes).T)
 
     def where(self, chosen: np.ndarray) -> _Tiles:

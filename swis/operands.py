@@ -63,15 +63,17 @@ class NetworkOperands:
 class ShapeOperands:
     """Operands of layers that are shapes alone; values that hardware looks at are drawn from Gaussians.
 
-    Inputs are rectified, half of them zero, with 8 bits up to the largest.
+    Inputs are rectified, half of them zero, with ``activation_bits`` up to the largest.
     """
 
     layers: Sequence[Layer]
     seed: int = 0
+    activation_bits: int = 8
 
     def of(self, form: WeightFormat, accelerator: Accelerator) -> list[Operands]:
         """Return the operands of every layer in a format."""
         generator, found = torch.Generator().manual_seed(self.seed), []
+        top = 2**self.activation_bits - 1
         for layer in self.layers:
             known = None
             if accelerator.needs_codes:
@@ -81,7 +83,7 @@ class ShapeOperands:
             if accelerator.needs_inputs:
                 size = (layer.in_channels, layer.in_h, layer.in_w)
                 values = torch.randn(size, generator=generator).relu()
-                operands = replace(operands, inputs=(values / values.max() * 255).round().short().numpy())
+                operands = replace(operands, inputs=(values / values.max() * top).round().int().numpy())
             found.append(operands)
         return found
 
@@ -102,7 +104,7 @@ def operands_of(layer: Layer, form: WeightFormat, encoded: Encoded | None, codes
     widths = shifts if cut else np.full(filters, form.magnitude_bits)
     cost = cost_of(form, plan, filters, layer.filter_weights, layer.macs)
     if codes:
-        values = from_filters(encoded.codes, encoded.shape).numpy()[order]
+        values = from_filters(encoded.codes, encoded.shape).cpu().numpy()[order]
         values = values.reshape(filters, -1, layer.kernel_h, layer.kernel_w)
     return Operands(shifts[order], cost.stored_bits, widths[order], values)
 

@@ -26,6 +26,8 @@ from swis.files import write_atomically
 # Raised when the meaning of a column or of a configuration key changes: older rows are then
 # recomputed instead of reused.
 SCHEMA_VERSION = 1
+# Raised when what is simulated for a row changes: older lines of hardware are then left out.
+HARDWARE_VERSION = 1
 
 # Endings of files that belong to a row.
 TENSORS, SCHEDULE = "safetensors", "schedule.parquet"
@@ -152,28 +154,43 @@ def write_row(row: dict[str, Any], folder: Path) -> pd.DataFrame:
 
 
 def write_hardware(
-    columns: dict[str, Any], facts: dict[str, Any], key: str, name: str, folder: Path
+    columns: dict[str, Any], facts: dict[str, Any], versus: dict[str, Any], key: str, folder: Path
 ) -> pd.DataFrame:
-    """Keep what an accelerator takes for the network of the row ``key``, with what it depends on."""
+    """Keep what an accelerator takes for the network of the row ``key``, with the ``facts`` it depends on."""
     commit = {name: value for name, value in provenance().items() if name.startswith("git")}
-    line = {"key": key} | columns | {"hardware": json.dumps(facts | commit)}
-    table = pd.DataFrame([line])
-    write_atomically(_hardware(key, name, folder), lambda path: table.to_parquet(path, **_ROW_PARQUET))
+    table = pd.DataFrame(
+        [{"key": key} | columns | {"hardware": json.dumps(facts | {"versus": versus} | commit)}]
+    )
+    write_atomically(_hardware(key, facts, folder), lambda path: table.to_parquet(path, **_ROW_PARQUET))
     return table
 
 
-def read_hardware(key: str, name: str, folder: Path) -> pd.DataFrame | None:
+def read_hardware(key: str, facts: dict[str, Any], folder: Path) -> pd.DataFrame | None:
     """Return a line that ``write_hardware`` kept, or None."""
-    path = _hardware(key, name, folder)
+    path = _hardware(key, facts, folder)
     try:
         return pd.read_parquet(path) if path.exists() else None
     except (OSError, ValueError):  # damaged: computed again, and replaced
         return None
 
 
-def _hardware(key: str, name: str, folder: Path) -> Path:
+def _hardware(key: str, facts: dict[str, Any], folder: Path) -> Path:
     # the underscore hides the folder from readers that take results_dir as one parquet data set
-    return folder / "_hardware" / f"{key}.{name}.parquet"
+    return folder / "_hardware" / f"{key}.{digest(facts)}.parquet"
+
+
+def _all_hardware(folder: Path) -> pd.DataFrame | None:
+    lines = []
+    for path in sorted((folder / "_hardware").glob("*.parquet")):
+        try:
+            line = pd.read_parquet(path)
+            if json.loads(line["hardware"].item())["version"] == HARDWARE_VERSION:
+                lines.append(line)
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(
+                f"{path} is no line of hardware ({type(error).__name__}); move it away"
+            ) from error
+    return pd.concat(lines, ignore_index=True) if lines else None
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
@@ -219,10 +236,10 @@ def load_table(results_dir: str | Path = "results/runs") -> pd.DataFrame:
     empty = SCHEMA.validate(pd.DataFrame({column: [] for column in SCHEMA.columns}))
     parts = [_read_file(path) for path in sorted(folder.glob("*.parquet"))]
     table = pd.concat(parts, ignore_index=True) if parts else empty
-    hardware = [pd.read_parquet(path) for path in sorted((folder / "_hardware").glob("*.parquet"))]
+    hardware = _all_hardware(folder)
     order = ["model", "weights", "data", "method", "bits", "group_size", "key"]
-    if hardware:
-        table = table.merge(pd.concat(hardware, ignore_index=True), on="key", how="left")
+    if hardware is not None:
+        table = table.merge(hardware, on="key", how="left")
         order += ["accelerator", "hardware"]
     return table.sort_values(order, ignore_index=True)
 

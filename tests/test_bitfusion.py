@@ -9,6 +9,7 @@ import pytest
 
 from swis.bitfusion import LOOPS, FusionArray, FusionModel, FusionRun, Tiling
 from swis.errors import InputError
+from swis.tiling import Memory
 from swis.workload import Layer
 
 
@@ -99,3 +100,23 @@ def test_srams_that_hold_no_tile_are_refused():
 def test_bits_that_units_do_not_fuse_to_are_refused(bits):
     with pytest.raises(InputError, match=f"weight_bits must be 2, 4 or 8, not {bits}"):
         best(weight_bits=bits)
+
+
+@pytest.mark.parametrize("tiles", [1, 2, 4])
+def test_sums_that_stay_are_moved_once_less_and_leave_as_inputs_come(tiles):
+    """Of 4 x 4 pixels and 16 filters, tiles of channels outermost, so that all sums come again for each."""
+    layer, array = Layer("pw", 32, 16, 1, 1, 4, 4, 4, 4), FusionArray(4, 8, Memory(64, 4096, 64, 64))
+    tiling = Tiling((4, 1, 32 // tiles, 8), ("IC", "OC", "OH", "OW"))
+    public, lean = (FusionModel(layer, array, sums_to_dram=way).run(tiling) for way in (True, False))
+    sums = layer.outputs * 32
+    assert (public.sum_read_bits, public.dram_write_bits) == (tiles * sums, tiles * sums)
+    assert lean.sum_read_bits == (tiles - 1) * sums
+    assert lean.dram_write_bits == (tiles - 1) * sums + layer.outputs * 8
+    assert lean.compute_cycles == public.compute_cycles
+    assert lean.cycles <= public.cycles
+    chip = FusionModel(layer, array, sums_to_dram=False).on_chip(lean)
+    assert chip.output_write_bits == tiles * sums + lean.sum_read_bits
+    assert chip.output_read_bits == (tiles - 1) * sums + lean.dram_write_bits
+    # in a cycle 4 rows take an input each and 32 units a weight each
+    assert chip.input_read_bits == lean.compute_cycles * 4 * 8
+    assert chip.weight_read_bits == lean.compute_cycles * 32 * 8

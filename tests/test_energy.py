@@ -18,10 +18,11 @@ def test_every_component_by_hand():
     table = EnergyTable("t", {}, BANKS, 15.0, 0.01, 0.02, 0.5)
     srams = {"weight": table.sram(8192, 2), "input": table.sram(1000), "output": table.sram(5000)}
     chip = Chip(table, Unit(0.5, 200.0), 64, srams, 250.0)
+    whole = Chip(table, Unit(0.5, 200.0, with_registers=True), 64, srams, 250.0)
     run = LayerRun(1000, 200, 0, 10, 70, 30, 40, OnChip(100, 10, 200, 20, 300, 30, 5000))
     energy = chip.energy(run)
     assert energy.datapath_energy_pj == 64 * 0.5 * 1000  # stalled cycles are not clocked
-    assert energy.register_energy_pj == 50
+    assert (energy.register_energy_pj, whole.energy(run).register_energy_pj) == (50, 0)
     assert energy.weight_sram_energy_pj == 100 * 0.3 + 10 * 0.4
     assert energy.input_sram_energy_pj == 200 * 0.1 + 20 * 0.2
     assert energy.output_sram_energy_pj == 300 * 0.3 + 30 * 0.4

@@ -9,7 +9,8 @@ from conftest import ROOT
 
 from swis.apply import encode_layers, layer_costs, weight_layers
 from swis.bit_serial import laconic_work
-from swis.config import load
+from swis.config import accelerator_named, load
+from swis.errors import InputError
 from swis.experiment import evaluate_methods
 from swis.hardware_study import COLUMNS, Hardware, simulate_methods
 from swis.operands import NetworkOperands
@@ -196,6 +197,14 @@ def test_rows_keep_their_hardware_and_a_table_has_them_for_every_accelerator(tin
     dearer = evaluate_methods(load([*common, "energy.dram_pj_per_bit=30"])).set_index("method").loc["swis"]
     assert dearer["dram_energy_pj"] == 2 * swis.loc["swis_ss", "dram_energy_pj"]
     assert len(load_table(tmp_path / "runs")) == len(table) + 2
+    # other designs to compare with are other columns of the same line
+    fresh = evaluate_methods(load([*common[:-1], "versus=[pragmatic]"])).set_index("method").loc["swis"]
+    assert fresh["speedup_vs_pragmatic"] > 1
+    assert len(load_table(tmp_path / "runs")) == len(table) + 2
+    # and a row without groups has a line for every width of the array
+    wide = evaluate_methods(load([*common, "group_size=8"])).set_index("method")
+    assert wide.loc["base", "lanes"] == 8
+    assert wide.loc["base", "latency_cycles"] < first.set_index("method").loc["base", "latency_cycles"]
     parts = [name for name in COLUMNS if name.endswith("_energy_pj")]
     assert dearer[parts].sum() == dearer["energy_pj"]
 
@@ -212,9 +221,52 @@ def test_weights_only_has_no_hardware_and_what_does_not_fit_stops_before_any_wor
         "energy.dram_pj_per_bit=-1": "energy.dram_pj_per_bit must be at least 0",
         "accelerator=systolic_os accelerator.systolic=false": "systolic=false is not for datapath=systolic",
         "accelerator.array_um2=10": "accelerator.array_um2=10 is less than a column of units",
+        "accelerator.array_um2=inf": "accelerator.array_um2 must be above 0, and finite, not inf",
+        "accelerator=systolic_os accelerator.lanes=4": "accelerator.lanes must be 1 for datapath=systolic",
+        "energy.units.swis_ss.shared=2": "energy.units.swis_ss.shared must be in [0, 1], not 2",
+        "energy.units.swis_ss.area_um2=0": "energy.units.swis_ss.area_um2 must be above 0",
+        "versus=[all,stripes]": "versus=[all] has all designs",
+        "group_size=2 bits=6 accelerator.weight_sram_bytes=200": "weight_sram_bytes=200 holds no",
     }.items():
         done = command_line(*tiny, "methods=[swis]", *bad.split())
         assert done.status == 2, bad
         assert said in done.err
         assert len(done.err.strip().splitlines()[-1:]) == 1
         assert "float:" not in done.err  # no network has run
+
+
+def test_hardware_that_nobody_asked_for_stops_nothing(tiny, caplog):
+    """Tiles of 3 lanes do not divide the channels, and fusion units take no 9 bits."""
+    rows = evaluate_methods(load([*tiny, "methods=[swis]", "magnitude_bits=8", "versus=[bitfusion,stripes]"]))
+    swis = rows.set_index("method").loc["swis"]
+    assert pd.isna(swis["speedup_vs_bitfusion"])
+    assert swis["speedup_vs_stripes"] > 1
+    small = ["methods=[swis]", "group_size=3", "data.limit=32", "accelerator.weight_sram_bytes=512"]
+    with pytest.raises(InputError, match="weight_sram_bytes=512 holds no tile"):
+        evaluate_methods(load([*tiny, *small]))
+    monster = replace(accelerator_named("swis_ss"), weight_sram_bytes=512)
+    config = replace(load([*tiny, *small[:-1]]), accelerator=monster)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("swis.hardware_study.accelerator_named", lambda _: monster)
+        rows = evaluate_methods(config)
+    assert "accelerator" not in rows
+    assert "rows without columns of hardware: swis_ss" in caplog.text
+
+
+def test_a_damaged_line_of_hardware_is_named(tiny, tmp_path):
+    evaluate_methods(load([*tiny, "methods=[swis]", "versus=[]"]))
+    path = next((tmp_path / "runs" / "_hardware").glob("*.parquet"))
+    path.write_bytes(b"damaged")
+    with pytest.raises(InputError, match=f"{path.name} is no line of hardware"):
+        load_table(tmp_path / "runs")
+
+
+def test_a_design_of_the_user_s_builds_on_another(tmp_path, monkeypatch):
+    for path in (ROOT / "conf" / "accelerator").glob("*.yaml"):
+        (tmp_path / path.name).write_text(path.read_text())
+    (tmp_path / "wide.yaml").write_text("defaults: [swis_ds, _self_]\nname: wide\ncolumns: 16\n")
+    monkeypatch.setattr("swis.config._ACCELERATORS", tmp_path)
+    accelerator_named.cache_clear()
+    found = accelerator_named("wide")
+    assert (found.name, found.columns, found.shifts_per_cycle) == ("wide", 16, 2)
+    accelerator_named.cache_clear()

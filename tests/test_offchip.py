@@ -113,7 +113,7 @@ def test_runs_move_all_there_is_and_more_memory_never_hurts(layer, side_by_side)
     ]
     assert wider[0].cycles >= wider[1].cycles >= wider[2].cycles
     fastest = wider[1]
-    assert fastest.cycles <= run.cycles <= 1.01 * fastest.cycles
+    assert fastest.cycles <= run.cycles <= 1.05 * fastest.cycles
     assert run.dram_bits <= fastest.dram_bits
     larger = best_run(layer, work, Memory(32768, 32768, 32768, 64), weight_bits, slack=0)
     assert larger.cycles <= fastest.cycles
@@ -124,8 +124,8 @@ def test_runs_move_all_there_is_and_more_memory_never_hurts(layer, side_by_side)
 def test_traffic_is_not_multiplied_for_a_hair_of_time():
     layer = Layer("pw", 512, 512, 1, 1, 28, 28, 28, 28)
     work = Work(8, 8, 1, steps=64 * 512, folds=64, busy=0, restart=14)
-    fast, lean = (best_run(layer, work, Memory(), 8 * layer.weights, slack=slack) for slack in (0, 0.01))
-    assert lean.cycles < 1.01 * fast.cycles
+    fast, lean = (best_run(layer, work, Memory(), 8 * layer.weights, slack=slack) for slack in (0, 0.05))
+    assert lean.cycles < 1.05 * fast.cycles
     assert lean.dram_bits < 0.5 * fast.dram_bits
 
 
@@ -142,7 +142,7 @@ def test_a_weight_stationary_array_keeps_sums_of_several_folds_outside(channels,
 @given(layers())
 def test_a_dram_without_limit_never_stalls_and_large_srams_fetch_everything_once(layer):
     work, much = swis_work(layer), Memory(2**24, 2**24, 2**24, None)
-    run = best_run(layer, work, much, 5 * layer.weights)
+    run = best_run(layer, work, much, 5 * layer.weights, slack=0)
     assert run.stall_cycles == 0
     assert run.cycles == work.cycles(layer)
     once = best_run(layer, work, replace(much, dram_bits_per_cycle=1), 5 * layer.weights)
