@@ -9,9 +9,12 @@ import pytest
 from conftest import ROOT
 
 import swis
-from swis.ablation import by_ingredient, ingredient
+from swis.ablation import by_ingredient, fully_calibrated, ingredient
 from swis.compare import compare, holm
-from swis.report import schedules, summary
+from swis.config import load
+from swis.records import load_simulated
+from swis.report import hardware, schedules, summary
+from swis.tradeoff import advantage, at_dram_cost, by_design, claims, with_accuracy, within_loss
 
 README = (ROOT / "README.md").read_text()
 
@@ -44,7 +47,8 @@ def test_every_command_runs(command, command_line, tmp_path, request):
     else:
         names = {"FASHION_MNIST": ROOT / "swis" / "assets" / "fashion_mnist"}
     arguments = [re.sub(r"=([A-Z_]+)$", lambda name: f"={names[name[1]]}", text) for text in arguments]
-    # of a sweep's numbers of shifts two will do
+    # of a sweep's numbers of shifts two will do, and of all designs two
+    arguments = ["versus=[stripes,laconic]" if text == "versus=[all]" else text for text in arguments]
     arguments = [re.sub(r"^bits=([\d.]+,[\d.]+),.*", r"bits=\1", text) for text in arguments]
     if arguments != ["--help"]:
         arguments += [f"results_dir={tmp_path / 'runs'}", "data.limit=64", "calibration.images=8"]
@@ -80,7 +84,9 @@ def test_every_python_block_runs(code, monkeypatch):
 def test_the_first_table_is_that_of_the_committed_rows():
     rows = swis.load_table(ROOT / "results" / "first_table").set_index("method")
     order = ["float", "base", "swis", "swis_c", "truncate", "round", "uniform"]
-    assert summary(rows.loc[order].reset_index()) in README
+    rows = rows.loc[order].reset_index()
+    assert summary(rows) in README
+    assert hardware(rows[1:], load().rivals) in README
     assert not rows["git_dirty"].any()
     assert (rows["images"] == 10_000).all()
 
@@ -272,3 +278,26 @@ def test_the_table_of_what_brings_no_more_is_that_of_the_committed_rows(calibrat
     assert some.sort_index().round(2).to_string() in README
     base = calibrated.query("method == 'base' and rewrites == 'equalize'")
     assert base["top1"].item() < 1
+
+
+def test_the_tables_of_hardware_are_those_of_the_committed_lines():
+    folder = ROOT / "results" / "hardware"
+    published, area, layers = (load_simulated(folder / n) for n in ("as_published", "equal_area", "layers"))
+    for table in (published, area, layers):
+        assert not table["git_dirty"].any()
+    assert by_design(published).round(1).to_string() in README
+    rows = fully_calibrated(swis.load_table(ROOT / "results" / "calibration").query("data == 'imagenet'"))
+    equal = within_loss(with_accuracy(area, rows))
+    shown = ["network", "accelerator", "columns", "method", "bits", "loss", "latency_ms", "energy_uj"]
+    table = equal.assign(energy_uj=equal["energy_pj"] / 1e6)[shown]
+    assert table.round(2).to_string(index=False) in README
+    assert claims(published, equal).round(2).to_string(index=False) in README
+    gains = {
+        cost: advantage(at_dram_cost(equal, cost), "swis_ss").set_index(["network", "over"])["energy_gain"]
+        for cost in (5, 11, 15, 20)
+    }
+    assert pd.DataFrame(gains).rename_axis(columns="pJ per bit").round(2).to_string() in README
+    # what is called equal area is
+    swis_ss = area.query("accelerator == 'swis_ss'")["array_mm2"].iloc[0]
+    assert (area["array_mm2"] <= swis_ss * 1.0001).all()
+    assert (area["array_mm2"] > 0.5 * swis_ss).all()
