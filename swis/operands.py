@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from swis.decompose import from_filters
 from swis.schedule import LayerPlan
 from swis.study import Study
 from swis.workload import Layer, workload
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,25 +39,21 @@ class NetworkOperands:
         bits = self.study.config.activation_bits
         return observe_codes(module, weight_layers(module), image, self.study.ranges, bits)
 
-    def _encoded(self, form: WeightFormat) -> dict[str, Encoded]:
-        if form not in self._kept:
-            plan = self.study.plan(form)
-            plans = plan.layers if plan else None
-            self._kept.clear()  # of one form at a time: codes are as large as the network
-            self._kept[form] = encode_layers(plain_copy(self.study.base_module), form, self.study.skip, plans)
-        return self._kept[form]
-
     def of(self, form: WeightFormat, accelerator: Accelerator) -> list[Operands]:
         """Return the operands of every layer in a format; layers in ``skip`` have the base format."""
-        encoded = {}
-        if accelerator.needs_codes or self.study.plan(form) is not None:
-            encoded = self._encoded(form)
+        study, plan, encoded = self.study, self.study.plan(form), {}
+        if accelerator.needs_codes or plan is not None:
+            plans = plan.layers if plan else None
+            encoded = _last(
+                self._kept,
+                form,
+                lambda: encode_layers(plain_copy(study.base_module), form, study.skip, plans),
+            )
         inputs = self._inputs if accelerator.needs_inputs else {}
         found = []
         for layer in self.layers:
-            mine = replace(form, method="base") if layer.name in self.study.skip else form
-            known = encoded.get(layer.name)
-            operands = operands_of(layer, mine, known, accelerator.needs_codes)
+            mine = replace(form, method="base") if layer.name in study.skip else form
+            operands = operands_of(layer, mine, encoded.get(layer.name), accelerator.needs_codes)
             found.append(replace(operands, inputs=inputs.get(layer.name)))
         return found
 
@@ -69,23 +68,37 @@ class ShapeOperands:
     layers: Sequence[Layer]
     seed: int = 0
     activation_bits: int = 8
+    _kept: dict[WeightFormat, list[Encoded]] = field(default_factory=dict)
+
+    @cached_property
+    def _inputs(self) -> list[np.ndarray]:
+        generator, top = torch.Generator().manual_seed(self.seed), 2**self.activation_bits - 1
+        sizes = [(layer.in_channels, layer.in_h, layer.in_w) for layer in self.layers]
+        values = [torch.randn(size, generator=generator).relu() for size in sizes]
+        return [(value / value.max() * top).round().int().numpy() for value in values]
+
+    def _encode(self, form: WeightFormat) -> list[Encoded]:
+        generator = torch.Generator().manual_seed(self.seed)
+        shapes = [(x.out_channels, x.group_channels, x.kernel_h, x.kernel_w) for x in self.layers]
+        return [encode(torch.randn(shape, generator=generator), form) for shape in shapes]
 
     def of(self, form: WeightFormat, accelerator: Accelerator) -> list[Operands]:
         """Return the operands of every layer in a format."""
-        generator, found = torch.Generator().manual_seed(self.seed), []
-        top = 2**self.activation_bits - 1
-        for layer in self.layers:
-            known = None
-            if accelerator.needs_codes:
-                shape = (layer.out_channels, layer.group_channels, layer.kernel_h, layer.kernel_w)
-                known = encode(torch.randn(shape, generator=generator), form)
-            operands = operands_of(layer, form, known, accelerator.needs_codes)
-            if accelerator.needs_inputs:
-                size = (layer.in_channels, layer.in_h, layer.in_w)
-                values = torch.randn(size, generator=generator).relu()
-                operands = replace(operands, inputs=(values / values.max() * top).round().int().numpy())
-            found.append(operands)
-        return found
+        codes, nothing = accelerator.needs_codes, [None] * len(self.layers)
+        encoded = _last(self._kept, form, lambda: self._encode(form)) if codes else nothing
+        inputs = self._inputs if accelerator.needs_inputs else nothing
+        return [
+            replace(operands_of(layer, form, known, codes), inputs=values)
+            for layer, known, values in zip(self.layers, encoded, inputs, strict=True)
+        ]
+
+
+def _last(kept: dict[WeightFormat, T], form: WeightFormat, encoded: Callable[[], T]) -> T:
+    """Return a format's codes, kept until another is asked for: they are as large as the network."""
+    if form not in kept:
+        kept.clear()
+        kept[form] = encoded()
+    return kept[form]
 
 
 def operands_of(layer: Layer, form: WeightFormat, encoded: Encoded | None, codes: bool) -> Operands:

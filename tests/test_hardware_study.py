@@ -12,7 +12,8 @@ from swis.bit_serial import laconic_work
 from swis.config import accelerator_named, load
 from swis.errors import InputError
 from swis.experiment import evaluate_methods
-from swis.hardware_study import COLUMNS, Hardware, simulate_methods
+from swis.hardware import COLUMNS, Hardware
+from swis.hardware_study import simulate_methods
 from swis.operands import NetworkOperands
 from swis.records import load_table
 from swis.study import formats, prepare
@@ -185,7 +186,7 @@ def test_rows_keep_their_hardware_and_a_table_has_them_for_every_accelerator(tin
     # accuracy is not computed again for another accelerator, nor anything for one seen before
     monkeypatch.setattr("swis.study.Study.measure", None)
     second = evaluate_methods(load([*common, "accelerator=swis_ds"]))
-    monkeypatch.setattr("swis.hardware_study.Hardware.columns", lambda *_: {})
+    monkeypatch.setattr("swis.hardware.Hardware.columns", lambda *_: {})
     pd.testing.assert_frame_equal(evaluate_methods(load(common)), first)
     monkeypatch.undo()
     table = load_table(tmp_path / "runs")

@@ -46,7 +46,7 @@ knapsack schedule apply losses fold rewrite activations data models codec packed
 ablation evaluate train
 records planning walk moments refit output_aware lockstep calibrate reconstruct checks study
 packed_study report storage figures tradeoff workload tiling systolic bit_serial pe_array
-offchip sram bitfusion accelerator energy designs operands simulate hardware_study experiment
+offchip sram bitfusion accelerator energy designs operands simulate hardware hardware_study experiment
 """
 FLOW = _ORDER.split()
 

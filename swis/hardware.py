@@ -1,0 +1,131 @@
+"""The layers of a network on a run's accelerator, and on those to compare with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from swis import records
+from swis.accelerator import Accelerator
+from swis.apply import WeightFormat
+from swis.config import Config
+from swis.designs import design, energy_table, rival
+from swis.energy import Chip, EnergyTable
+from swis.errors import InputError
+from swis.operands import NetworkOperands, ShapeOperands
+from swis.simulate import simulate, totals
+from swis.study import formats
+
+# Of a network's totals, what a row of results has; with ``speedup_vs_*`` and ``energy_gain_vs_*``.
+COLUMNS = (
+    *("latency_cycles", "stall_cycles", "latency_ms", "frames_per_s", "utilization"),
+    *("dram_bytes", "weight_dram_bytes", "energy_pj", "frames_per_j"),
+    *("datapath_energy_pj", "register_energy_pj", "weight_sram_energy_pj", "input_sram_energy_pj"),
+    *("output_sram_energy_pj", "unpack_energy_pj", "dram_energy_pj", "leakage_energy_pj"),
+    *("array_mm2", "area_mm2"),
+)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The configured accelerator under a network's layers; what has been simulated is kept."""
+
+    config: Config
+    operands: NetworkOperands | ShapeOperands
+    _tables: dict[tuple[Accelerator, WeightFormat], pd.DataFrame] = field(default_factory=dict)
+
+    @cached_property
+    def table(self) -> EnergyTable:
+        return energy_table(self.config.energy)
+
+    @cached_property
+    def mine(self) -> tuple[Accelerator, Chip]:
+        config = self.config
+        return design(config.accelerator, self.table, config.group_size, config.activation_bits)
+
+    @cached_property
+    def rivals(self) -> dict[str, tuple[Accelerator, Chip] | None]:
+        config = self.config
+        sizes = (config.group_size, config.activation_bits)
+        return {name: rival(name, config.accelerator, self.table, *sizes) for name in config.rivals}
+
+    def layers(self, form: WeightFormat, on: tuple[Accelerator, Chip] | None = None) -> pd.DataFrame:
+        """Return a line per layer of a format on the configured accelerator, or on another."""
+        accelerator, chip = on or self.mine
+        if (accelerator, form) not in self._tables:
+            operands, bits = self.operands.of(form, accelerator), self.config.activation_bits
+            table = simulate(accelerator, self.operands.layers, operands, chip, bits)
+            self._tables[accelerator, form] = table
+        return self._tables[accelerator, form]
+
+    def totals(self, form: WeightFormat) -> dict[str, Any]:
+        """Return what a format takes for one image on the configured accelerator."""
+        return totals(self.layers(form), *self.mine)
+
+    def columns(self, form: WeightFormat) -> dict[str, Any]:
+        """Return a row's columns of hardware; none for "float".
+
+        ``speedup_vs_NAME`` and ``energy_gain_vs_NAME`` compare with the base format on another design; None
+        where that cannot run it.
+        """
+        if form.method == "float":
+            return {}
+        mine = self.totals(form)
+        found = {name: mine[name] for name in COLUMNS}
+        base = next(form for form in formats(self.config) if form.method == "base")
+        for name, other in self.rivals.items():
+            layers = self.on_rival(base, name)
+            theirs = None if layers is None else totals(layers, *other)
+            for column, quantity in (("speedup", "latency_ms"), ("energy_gain", "energy_pj")):
+                found[f"{column}_vs_{name}"] = theirs[quantity] / mine[quantity] if theirs else None
+        return found
+
+    def on_rival(self, form: WeightFormat, name: str) -> pd.DataFrame | None:
+        """Return a line per layer of a format on a design in ``versus``, or None if that cannot run it."""
+        try:
+            return self.layers(form, self.rivals[name]) if self.rivals[name] else None
+        except InputError:  # such as weights of more bits than its units take
+            return None
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What simulated numbers depend on beside the row that they belong to."""
+        energy = _numbers(asdict(self.config.energy))
+        return {"version": records.HARDWARE_VERSION, "accelerator": asdict(self.mine[0]), "energy": energy}
+
+    def row(self, form: WeightFormat, key: str, folder: Path) -> pd.DataFrame:
+        """Return, computed or read, the line of hardware that belongs to the row of results ``key``."""
+        versus = {name: pair and asdict(pair[0]) for name, pair in self.rivals.items()}
+        row = None if self.config.force else records.read_hardware(key, self.facts, folder)
+        if row is None or json.loads(row["hardware"].item())["versus"] != versus:
+            names = describe(self.mine[0], self.config)
+            row = records.write_hardware(names | self.columns(form), self.facts, versus, key, folder)
+        return row
+
+
+def describe(accelerator: Accelerator, config: Config) -> dict[str, Any]:
+    """Return what lines say of a design, and of the energy table that prices it."""
+    names = ("rows", "columns", "lanes", "systolic", "side_by_side", "spread_fc", "frequency_mhz")
+    memory = ("dram_bits_per_cycle", "weight_sram_bytes", "input_sram_bytes", "output_sram_bytes")
+    return (
+        {"accelerator": accelerator.name, "energy_table": config.energy.name}
+        | {"dram_pj_per_bit": config.energy.dram_pj_per_bit}
+        | {name: getattr(accelerator, name) for name in names}
+        | {name: getattr(accelerator.memory, name) for name in memory}
+    )
+
+
+def _numbers(energy: dict[str, Any]) -> dict[str, Any]:
+    """Leave out where numbers of an energy table are from, which conf/energy says."""
+    kept = {}
+    for name, value in energy.items():
+        if isinstance(value, dict):
+            kept[name] = _numbers(value)
+        elif not name.endswith("source"):
+            kept[name] = value
+    return kept
