@@ -9,7 +9,7 @@ import numpy as np
 from swis.bit_serial import laconic_work, skipping_work, stripes_work
 from swis.bitfusion import FusionArray, FusionModel
 from swis.errors import InputError
-from swis.offchip import best_run
+from swis.offchip import SLACK, best_run
 from swis.pe_array import layer_work
 from swis.sram import OnChip, on_chip, paced
 from swis.systolic import systolic_work
@@ -199,8 +199,8 @@ class Accelerator:
             for im2col in (False, True)
         ]
         run, model = min(
-            ((model.best_run(), model) for model in models),
-            key=lambda pair: (pair[0].cycles, pair[0].dram_read_bits + pair[0].dram_write_bits),
+            ((model.best_run(SLACK), model) for model in models),
+            key=lambda pair: (pair[0].cycles, pair[0].dram_bits),
         )
         return LayerRun(
             run.compute_cycles,

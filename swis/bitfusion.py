@@ -62,6 +62,10 @@ class FusionRun:
         return self.weight_read_bits + self.input_read_bits + self.sum_read_bits
 
     @property
+    def dram_bits(self) -> int:
+        return self.dram_read_bits + self.dram_write_bits
+
+    @property
     def cycles(self) -> int:
         return self.compute_cycles + self.stall_cycles
 
@@ -89,10 +93,11 @@ class FusionModel:
             if getattr(self, name) not in (2, 4, 8):
                 raise InputError(f"{name} must be 2, 4 or 8, not {getattr(self, name)}: what units fuse to")
 
-    def best_run(self) -> FusionRun:
+    def best_run(self, slack: float = 0.0) -> FusionRun:
         """Return the run of fewest cycles over all loop orders and tiles of powers of two that fit the SRAMs.
 
-        Of equal ones the first is taken. Raises ``InputError`` if not even the smallest tile fits.
+        With ``slack``, by which cycles may be more than the fewest, it is the one of least DRAM traffic. Of
+        equal ones the first is taken. Raises ``InputError`` if not even the smallest tile fits.
 
         >>> FusionModel(Layer("fc", 512, 1000, 1, 1, 1, 1, 1, 1), FusionArray()).best_run().compute_cycles
         1024
@@ -103,7 +108,12 @@ class FusionModel:
         if not tiles.shape[1]:
             raise InputError(f"layer {self.layer.name}: the SRAMs are too small for one tile")
         # of equal ones min takes the first
-        return min(self._runs(tiles, permutations(LOOPS)), key=lambda run: run.cycles)
+        fastest = min(self._runs(tiles, permutations(LOOPS)), key=lambda run: run.cycles)
+        if not slack:
+            return fastest
+        limit = fastest.cycles * (1 + slack)
+        runs = self._runs(tiles, permutations(LOOPS), limit / self.layer.groups)
+        return min((run for run in runs if run.cycles <= limit), key=lambda run: run.dram_bits)
 
     def run(self, tiling: Tiling) -> FusionRun:
         """Return the run with a given tiling, whether it fits the SRAMs or not."""
@@ -174,13 +184,21 @@ class FusionModel:
         steps = -(-deep // self._terms) * (1 if self.im2col else taps)
         return counts.prod(0) * -(-filters // self.array.columns) * width * height * steps
 
-    def _runs(self, tiles: np.ndarray, orders: Iterable[tuple[str, ...]]) -> Iterator[FusionRun]:
-        """Yield, for each loop order, the run of fewest cycles among tile sizes [4, tiles]."""
+    def _runs(
+        self, tiles: np.ndarray, orders: Iterable[tuple[str, ...]], limit: float | None = None
+    ) -> Iterator[FusionRun]:
+        """Yield, for each loop order, the run of fewest cycles among tile sizes [4, tiles].
+
+        Or that of least traffic among those of at most ``limit`` cycles for a group of the convolution.
+        """
         counts = -(-np.array(self._limits)[:, None] // tiles)
         compute, bits = self._compute_cycles(tiles, counts), self._tile_bits(tiles)
         for order in orders:
             stalls, *moved = self._memory(counts, bits, compute, order)
-            at = int((compute + stalls).argmin())
+            cost = compute + stalls
+            if limit is not None:
+                cost = np.where(cost <= limit, sum(moved), np.inf)
+            at = int(cost.argmin())
             found = (int(self.layer.groups * part[at]) for part in (compute, stalls, *moved))
             yield FusionRun(Tiling(tuple(tiles[:, at].tolist()), order), *found)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 
 # The colour-blind palette of seaborn, dark enough in grey; line styles and markers tell the same apart.
 _PALETTE = "colorblind"
@@ -82,6 +83,7 @@ def roofline(layers: pd.DataFrame, bytes_per_cycle: float, axes: Axes) -> Axes:
     axes.plot(span, [bytes_per_cycle * value for value in span], color="0.4", linestyle=":", label="DRAM")
     axes.axhline(layers["peak_macs_per_cycle"].max(), color="0.4", linewidth=1, label="lanes")
     axes.set(xscale="log", yscale="log", xlabel="MACs per byte of DRAM", ylabel="MACs per cycle")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     return axes
 
 

@@ -26,6 +26,8 @@ _MOVES = {
     "output": ("pixel", "filter"),
 }
 SUM_BITS = 32
+# By how much cycles may be more than the fewest for the sake of DRAM traffic.
+SLACK = 0.05
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def best_run(
     memory: Memory,
     weight_bits: int,
     activation_bits: int = 8,
-    slack: float = 0.05,
+    slack: float = SLACK,
 ) -> Run:
     """Return the run of least DRAM traffic among those of fewest cycles, over loop orders and tiles that fit.
 

@@ -120,3 +120,14 @@ def test_sums_that_stay_are_moved_once_less_and_leave_as_inputs_come(tiles):
     # in a cycle 4 rows take an input each and 32 units a weight each
     assert chip.input_read_bits == lean.compute_cycles * 4 * 8
     assert chip.weight_read_bits == lean.compute_cycles * 32 * 8
+
+
+@pytest.mark.parametrize("shape", [(64, 128, 3, 28), (256, 64, 1, 14), (1, 1, 3, 56)])
+def test_traffic_is_the_least_within_the_slack(shape):
+    channels, filters, kernel, side = shape
+    layer = Layer("conv", channels, filters, kernel, kernel, side, side, side, side)
+    model = FusionModel(layer, FusionArray(8, 8, Memory()), sums_to_dram=False)
+    fastest, lean = model.best_run(), model.best_run(0.05)
+    assert fastest.cycles <= lean.cycles <= 1.05 * fastest.cycles
+    assert lean.dram_bits <= fastest.dram_bits
+    assert model.run(lean.tiling) == lean
