@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -204,24 +205,39 @@ def read_row(key: str, folder: Path) -> pd.DataFrame | None:
     path = folder / f"{key}.parquet"
     if not path.exists():
         return None
-    row = _read_file(path)
+    row = _rows([path])
     return row if row["status"].item() == "ok" else None
 
 
-def _read_file(path: Path) -> pd.DataFrame:
-    try:
-        row = pd.read_parquet(path)
-        version = row["schema_version"].item() if "schema_version" in row else None
+def _rows(paths: Sequence[Path]) -> pd.DataFrame:
+    """Read files of a row each; all are checked together, and one by one to name a bad one."""
+    rows = []
+    for path in paths:
+        try:
+            row = pd.read_parquet(path)
+            version = row["schema_version"].item() if "schema_version" in row else None
+        except (OSError, ValueError) as error:
+            raise _no_row(path, error) from error
         if version != SCHEMA_VERSION:
             raise InputError(
                 f"{path} has schema version {version}, this code reads {SCHEMA_VERSION}; move it away"
             )
-        missing = {column: None for column in SCHEMA.columns if column not in row}  # younger than the row
-        return SCHEMA.validate(row.assign(**missing)[list(SCHEMA.columns)])
-    except (OSError, ValueError, SchemaError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is not a row of results ({type(error).__name__}); move it away") from error
+        rows.append(row.reindex(columns=list(SCHEMA.columns)))  # some are younger than the row
+        if foreign := set(row) - set(SCHEMA.columns):
+            raise _no_row(path, KeyError(*sorted(foreign)))
+    try:
+        # as objects, for what no row has is of no type yet
+        return SCHEMA.validate(pd.concat([row.astype(object) for row in rows], ignore_index=True))
+    except SchemaError as error:
+        if len(paths) == 1:
+            raise _no_row(paths[0], error) from error
+        for path in paths:
+            _rows([path])
+        raise
+
+
+def _no_row(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is not a row of results ({type(error).__name__}); move it away")
 
 
 def load_table(results_dir: str | Path = "results/runs") -> pd.DataFrame:
@@ -234,8 +250,8 @@ def load_table(results_dir: str | Path = "results/runs") -> pd.DataFrame:
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; run.py writes one (results_dir=...)")
     empty = SCHEMA.validate(pd.DataFrame({column: [] for column in SCHEMA.columns}))
-    parts = [_read_file(path) for path in sorted(folder.glob("*.parquet"))]
-    table = pd.concat(parts, ignore_index=True) if parts else empty
+    paths = sorted(folder.glob("*.parquet"))
+    table = _rows(paths) if paths else empty
     hardware = _all_hardware(folder)
     order = ["model", "weights", "data", "method", "bits", "group_size", "key"]
     if hardware is not None:

@@ -21,7 +21,7 @@ def with_accuracy(hardware: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     calibration and one group size. Lines without a row are left out. ``loss`` is to the float row.
     """
     known = rows[["model", "method", "bits", "magnitude_bits", "top1"]].rename(columns={"model": "network"})
-    known["bits"] = known["bits"].fillna(known["magnitude_bits"])
+    known["bits"] = known["bits"].fillna(known["magnitude_bits"].astype(float))
     reference = known[known["method"] == "float"].set_index("network")["top1"]
     measured = known[known["method"] != "float"].drop(columns="magnitude_bits")
     table = hardware.merge(measured, on=["network", "method", "bits"], validate="many_to_one")
