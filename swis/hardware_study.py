@@ -79,7 +79,7 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
         return table.assign(**names, method=form.method, bits=bits, group_size=config.group_size)
 
     mine, lines, layers = hardware.mine[0], [], []
-    for form in tqdm(forms, desc=mine.name, leave=False):
+    for form in tqdm(forms, desc=mine.name, leave=False, delay=2):
         line = pd.DataFrame([hardware.totals(form) | hardware.columns(form)])
         lines.append(labelled(line, form, mine))
         layers.append(labelled(hardware.layers(form), form, mine))
