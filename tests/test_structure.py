@@ -41,8 +41,8 @@ from swis.config import load, register
 # A module imports only modules on its left.
 _ORDER = """
 errors files memory choices settings hardware_settings config quantizer simd lanes search fit joint
-decompose metrics cost
-knapsack schedule apply losses fold rewrite activations data models codec packed_layer packed compare
+decompose oscillation metrics cost
+knapsack schedule apply latent losses fold rewrite activations data models codec packed_layer packed compare
 ablation evaluate train
 records planning walk moments refit output_aware lockstep calibrate reconstruct checks study
 packed_study report storage figures tradeoff workload tiling systolic bit_serial pe_array
