@@ -43,7 +43,7 @@ _ORDER = """
 errors files memory choices settings hardware_settings config quantizer simd lanes search fit joint
 decompose oscillation metrics cost
 knapsack schedule apply latent losses fold rewrite activations data models codec packed_layer packed compare
-ablation evaluate train
+ablation evaluate train retrain
 records planning walk moments refit output_aware lockstep calibrate reconstruct checks study
 packed_study report storage figures tradeoff workload tiling systolic bit_serial pe_array
 offchip sram bitfusion accelerator energy designs operands simulate hardware hardware_study experiment
