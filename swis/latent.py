@@ -29,21 +29,21 @@ class LatentTraining:
 
     Shift sets are chosen anew every ``refresh`` steps, or never (None); ``learned_scale``: scales are
     parameters. A code that turns back more often than ``threshold`` [turns per step] on a moving average of
-    ``momentum`` is frozen; None: none is.
+    ``averaging`` (the share of the newest step) is frozen; None: none is.
     """
 
     refresh: int | None = 1
     learned_scale: bool = True
     threshold: float | None = None
-    momentum: float = 0.01
+    averaging: float = 0.01
 
     def __post_init__(self) -> None:
         if self.refresh is not None and self.refresh < 1:
             raise ValueError(f"refresh must be at least 1 step, or None, not {self.refresh}")
         if self.threshold is not None and not 0 <= self.threshold < 1:
             raise ValueError(f"threshold must be in [0, 1), or None, not {self.threshold}")
-        if not 0 < self.momentum <= 1:
-            raise ValueError(f"momentum must be in (0, 1], not {self.momentum}")
+        if not 0 < self.averaging <= 1:
+            raise ValueError(f"averaging must be in (0, 1], not {self.averaging}")
 
 
 class Latent(nn.Module):
@@ -82,6 +82,7 @@ class Latent(nn.Module):
         limits = torch.from_numpy(2.0**limits - 1).float().reshape(-1, *[1] * (len(encoded.shape) - 1))
         self.register_buffer("limits", limits, persistent=False)
         self.register_buffer("unit", encoded.scale.detach().clone())
+        self.register_buffer("rate", self._rate(filters * width), persistent=False)
         gain = torch.ones_like(self.unit).flatten()  # of one dimension, as all that does not decay
         if settings.learned_scale:
             self.gain = nn.Parameter(gain)
@@ -89,7 +90,19 @@ class Latent(nn.Module):
             self.register_buffer("gain", gain)
         self.oscillation = None
         if settings.threshold is not None:
-            self.oscillation = Oscillation(encoded.codes.float(), settings.threshold, settings.momentum)
+            self.oscillation = Oscillation(encoded.codes.float(), settings.threshold, settings.averaging)
+
+    def _rate(self, weights: int) -> Tensor:
+        """Return LSQ's factor of a scale's gradient, 1 / sqrt(weights x largest code), as ``unit``.
+
+        There a code is one step. Here N shifts make 2^N - 1 of them of what the codes reach, and the factor
+        of a scale of so much smaller steps is divided by the square of their number in a large one.
+        """
+        form = self.start.form
+        bits = np.full(len(self.shifts), form.magnitude_bits) if form.method == "base" else self.shifts
+        steps = 1.0 if form.method == "uniform" else 2.0 ** (form.magnitude_bits - bits)
+        rates = 1 / (np.sqrt(weights / self.unit.numel() * (2.0**bits - 1)) * steps**2)
+        return torch.from_numpy(rates if self.unit.numel() > 1 else rates.mean(keepdims=True)).to(self.unit)
 
     @property
     def scale(self) -> Tensor:
@@ -98,7 +111,7 @@ class Latent(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         codes = from_filters(self.codes(weight), weight.shape)
-        return _StraightThrough.apply(weight, self.gain, self.unit, codes, self.limits)
+        return _StraightThrough.apply(weight, self.gain, self.unit, codes, self.limits, self.rate)
 
     @torch.no_grad()
     def codes(self, weight: Tensor) -> Tensor:
@@ -170,28 +183,28 @@ class Latent(nn.Module):
 class _StraightThrough(torch.autograd.Function):
     """codes x unit x gain; backwards as if the codes were weight / scale, except where that is clipped.
 
-    The gain's gradient is that of LSQ's scale, divided by the number of its weights and codes as there and
-    by the unit: a step of SGD moves the scale by the share of itself that LSQ's step would, one of Adam by
-    its learning rate.
+    The gain's gradient is that of LSQ's scale, times its ``rate``, divided by the unit: a step of SGD moves
+    the scale by the share of itself that LSQ's step would, one of Adam by its learning rate.
     """
 
     @staticmethod
-    def forward(ctx, weight: Tensor, gain: Tensor, unit: Tensor, codes: Tensor, limits: Tensor) -> Tensor:
+    def forward(
+        ctx, weight: Tensor, gain: Tensor, unit: Tensor, codes: Tensor, limits: Tensor, rate: Tensor
+    ) -> Tensor:
         scale = unit * gain.reshape(unit.shape)
-        ctx.save_for_backward(weight, scale, unit, codes, limits)
+        ctx.save_for_backward(weight, scale, unit, codes, limits, rate)
         return codes * scale
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        weight, scale, unit, codes, limits = ctx.saved_tensors
+        weight, scale, unit, codes, limits, rate = ctx.saved_tensors
         wished = weight / scale
         inside = _inside(wished, limits)
         of_gain = None
         if ctx.needs_input_grad[1]:
             of_scale = (gradient * (codes - wished.mul_(inside))).sum_to_size(unit.shape)
-            weights = weight.numel() / unit.numel()
-            of_gain = (of_scale / (weights * limits.amax()).sqrt() / unit).flatten()
-        return gradient * inside, of_gain, None, None, None
+            of_gain = of_scale.flatten() * rate / unit.flatten()
+        return gradient * inside, of_gain, None, None, None, None
 
 
 def _looked_up(table: Tensor, index: Tensor) -> Tensor:
