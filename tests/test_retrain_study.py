@@ -7,11 +7,20 @@ import pytest
 import torch
 
 from swis import records, study
-from swis.apply import weight_layers
+from swis.apply import weight_layers, with_weights
 from swis.config import load
 from swis.errors import InputError
-from swis.experiment import evaluate_methods, run
+from swis.evaluate import predict, score
+from swis.experiment import evaluate_methods
 from swis.study import formats, prepare
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -29,20 +38,29 @@ def row_of(overrides):
     return evaluate_methods(load(overrides)).set_index("method").loc["swis"]
 
 
-def test_retraining_wins_back_what_few_bits_cost(quick, tmp_path):
-    before = row_of([*quick, "task=evaluate"])
-    longer = [*quick, "retrain.epochs=6", "retrain.distillation=1.0", "retrain.learning_rate=0.02"]
-    after = row_of(longer)
+def test_a_row_says_how_it_was_retrained(quick, tmp_path):
+    before, after = row_of([*quick, "task=evaluate"]), row_of([*quick, "retrain.learning_rate=0.001"])
     assert after["status"] == "ok", after["error"]
-    assert after["logit_sqnr_db"] > before["logit_sqnr_db"] + 1
     assert after["weight_bits"] == before["weight_bits"]
     assert after["key"] != before["key"]
     assert pd.isna(before["retrain"])
-    assert json.loads(after["retrain"])["epochs"] == 6
+    assert json.loads(after["retrain"])["epochs"] == 2
     curve = pd.read_parquet(records.beside(after["key"], tmp_path / "runs", records.CURVE))
-    assert curve["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
-    assert curve["loss"].iloc[-1] < curve["loss"].iloc[0]
-    assert {"learning_rate", "changed", "frozen", "git_commit"} <= set(curve.columns)
+    assert curve["epoch"].tolist() == [1, 2]
+    assert {"loss", "learning_rate", "changed", "frozen", "git_commit"} <= set(curve.columns)
+
+
+def test_retraining_wins_back_what_few_bits_cost(tmp_path):
+    overrides = ["task=retrain", "data.limit=100", "data.workers=0", "calibration.images=32"]
+    overrides += ["retrain.images=256", "retrain.epochs=1", "retrain.batch_size=32"]
+    made = prepare(load([*overrides, "retrain.distillation=1.0", f"results_dir={tmp_path}"]))
+    form = next(form for form in formats(made.config) if form.method == "swis")
+    before, _ = with_weights(made.network.module, form, made.macs)
+    after, _ = made.emulate(form, 8)
+    found = [predict(module, made.batches, made.device, "") for module in (before, after)]
+    low, high = (score(prediction, prediction.logits)["top1"] for prediction in found)
+    assert low < 30
+    assert high > 75
 
 
 def test_the_references_are_those_without_retraining(quick, monkeypatch):
@@ -95,10 +113,6 @@ def test_an_interrupted_run_goes_on(quick, monkeypatch, tmp_path):
     resumed = row_of(quick)
     assert resumed["logit_sqnr_db"] == whole["logit_sqnr_db"]
     assert resumed["correct"] == whole["correct"]
-
-
-def test_the_report_names_it(quick):
-    assert "swis" in run(load(quick))
 
 
 def test_what_cannot_be_is_refused_before_any_work(quick):
