@@ -6,6 +6,7 @@ from enum import StrEnum
 class Task(StrEnum):
     evaluate = "evaluate"
     train = "train"
+    retrain = "retrain"
     pack = "pack"
     storage = "storage"
     simulate = "simulate"
@@ -52,6 +53,11 @@ class Calibrate(StrEnum):
     stats = "stats"
     output_aware = "output_aware"
     reconstruct = "reconstruct"
+
+
+class Optimizer(StrEnum):
+    sgd = "sgd"
+    adamw = "adamw"
 
 
 class Order(StrEnum):

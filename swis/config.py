@@ -33,6 +33,7 @@ from swis.settings import (
     ModelConfig,
     RecipeConfig,
     ReconstructionConfig,
+    RetrainConfig,
     ScheduleConfig,
     require,
 )
@@ -72,6 +73,7 @@ class Config:
     activation: ActivationConfig = field(default_factory=ActivationConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     reconstruction: ReconstructionConfig = field(default_factory=ReconstructionConfig)
+    retrain: RetrainConfig = field(default_factory=RetrainConfig)
     seed: int = 0
     batch_size: int | None = None
     device: str = "auto"
@@ -140,6 +142,11 @@ class Config:
                     known.name not in _OF_THE_FILE or getattr(self, known.name) == default,
                     f"a packed file has its own {known.name}; leave it out beside weights=FILE",
                 )
+        taught = self.retrain.split or self.data.calibration_split
+        require(
+            self.task is not Task.retrain or taught != self.data.split,
+            f"data.split={self.data.split} is to measure on; choose another retrain.split",
+        )
         require(
             self.batch_size is None or self.batch_size >= 1,
             f"batch_size must be at least 1, or null, not {self.batch_size}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -96,6 +97,29 @@ def nearest_levels(shift_set: tuple[int, ...], magnitude_bits: int) -> Tensor:
     return table[distance.argmin(1)]  # argmin: the first of equals, and levels ascend
 
 
+@cache
+def level_tables(method: str, shifts: int, magnitude_bits: int) -> tuple[Tensor, Tensor]:
+    """Tabulate the level that a magnitude takes in each of the candidate sets: not to be changed.
+
+    Returns int16 [sets, 2^B] and uint8 [sets], the sets as bit fields.
+
+    >>> tables, fields = level_tables("round", 1, 3)
+    >>> tables.tolist(), fields.tolist()
+    ([[0, 0, 0, 4, 4, 4, 4, 4]], [4])
+    """
+    sets = candidate_sets(method, shifts, magnitude_bits)
+    magnitudes = torch.arange(2**magnitude_bits, dtype=torch.int16)
+    if method == "truncate":
+        tables = magnitudes[None, :] & sum(2**s for s in sets[0])
+    elif method == "round":
+        step = 2 ** (magnitude_bits - shifts)
+        rounded = (magnitudes / step).round() * step
+        tables = rounded.clamp(max=2**magnitude_bits - step).short()[None, :]
+    else:
+        tables = torch.stack([nearest_levels(s, magnitude_bits) for s in sets])
+    return tables, torch.tensor([sum(2**s for s in chosen) for chosen in sets], dtype=torch.uint8)
+
+
 def decompose(
     codes: Tensor,
     method: str = "swis",
@@ -141,16 +165,7 @@ def decompose(
     group_size = min(int(group_size), max(1, codes.shape[1]))  # what is beyond a filter is padding
     alpha = min(alpha, 2.0**100)  # as good as any larger one, and no metric becomes infinite
     settings = (group_size, alpha, torch.get_num_threads())
-    if method == "truncate":
-        kept = sum(2**s for s in sets[0])
-        tables = torch.arange(2**magnitude_bits, dtype=torch.int16)[None, :] & kept
-    elif method == "round":
-        step = 2 ** (magnitude_bits - shifts)
-        rounded = (torch.arange(2**magnitude_bits) / step).round() * step
-        tables = rounded.clamp(max=2**magnitude_bits - step).short()[None, :]
-    else:
-        tables = torch.stack([nearest_levels(s, magnitude_bits) for s in sets])
-    fields = torch.tensor([sum(2**s for s in chosen) for chosen in sets], dtype=torch.uint8)
+    tables, fields = level_tables(method, shifts, magnitude_bits)
     rows = codes.to(torch.int8 if magnitude_bits <= 7 else torch.int16).contiguous()
     if selection == "joint" and method in ("swis", "swis_c") and alpha > 0:
         choices = np.array([levels(chosen) for chosen in sets], np.int16)

@@ -74,6 +74,8 @@ def run(config: Config, command: str = "swis.experiment.run") -> str:
 def evaluate_methods(config: Config) -> pd.DataFrame:
     """Measure the float and base references and every method; return their rows, in that order.
 
+    With task=retrain methods are measured after retraining, each with its learning curve beside its row.
+
     Rows computed before are read, not computed. A row that fails has status "failed" and its
     traceback as error, and the others are computed all the same.
     """

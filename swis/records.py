@@ -31,7 +31,7 @@ SCHEMA_VERSION = 1
 HARDWARE_VERSION = 1
 
 # Endings of files that belong to a row.
-TENSORS, SCHEDULE = "safetensors", "schedule.parquet"
+TENSORS, SCHEDULE, CURVE, STATE = "safetensors", "schedule.parquet", "curve.parquet", "state"
 
 _PACKAGES = ("swis", "torch", "torchvision", "timm", "numpy", "numba", "pandas", "scipy", "safetensors")
 
@@ -78,6 +78,7 @@ SCHEMA = pa.DataFrameSchema(
         "activation_bits": _count(1),
         "activation_range": _text(),
         "calibrate": _text(),
+        "retrain": _text(),
         "coding": _text(),
         "top1": _percent(),
         "top1_low": _percent(),

@@ -12,6 +12,7 @@ from swis.choices import (
     ActivationRange,
     CropMode,
     Interpolation,
+    Optimizer,
     Order,
     Policy,
     Precision,
@@ -121,6 +122,54 @@ class ReconstructionConfig:
     def __post_init__(self) -> None:
         require(self.steps >= 1, f"reconstruction.steps must be at least 1, not {self.steps}")
         require(0 < self.rate <= 1, f"reconstruction.rate must be in (0, 1], not {self.rate:g}")
+
+
+@dataclass
+class RetrainConfig:
+    """Retraining (task=retrain); see ``swis.retrain.Retraining`` and ``swis.latent.LatentTraining``."""
+
+    split: str | None = None
+    images: int | None = None
+    epochs: int = 10
+    batch_size: int = 64
+    optimizer: Optimizer = Optimizer.sgd
+    learning_rate: float = 0.01
+    scale_rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    warmup: float = 0.05
+    label_smoothing: float = 0.0
+    distillation: float = 0.0
+    temperature: float = 1.0
+    dampening: float = 0.0
+    shift: float = 0.0
+    erase: float = 0.0
+    precision: Precision = Precision.float32
+    refresh: int | None = 1
+    learned_scale: bool = True
+    threshold: float | None = None
+    averaging: float = 0.01
+
+    def __post_init__(self) -> None:
+        for name, least in (("images", 2), ("epochs", 1), ("batch_size", 2), ("refresh", 1)):
+            value = getattr(self, name)
+            require(value is None or value >= least, f"retrain.{name} must be at least {least}, not {value}")
+        for name in ("learning_rate", "temperature"):
+            value = getattr(self, name)
+            require(0 < value < math.inf, f"retrain.{name} must be above 0, and finite, not {value:g}")
+        for name in ("scale_rate", "weight_decay", "dampening"):
+            value = getattr(self, name)
+            require(0 <= value < math.inf, f"retrain.{name} must be at least 0, and finite, not {value:g}")
+        for name in ("warmup", "label_smoothing", "distillation", "erase"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f"retrain.{name} must be in [0, 1], not {value:g}")
+        require(0 <= self.momentum < 1, f"retrain.momentum must be in [0, 1), not {self.momentum:g}")
+        require(0 <= self.shift < 0.5, f"retrain.shift must be in [0, 0.5), not {self.shift:g}")
+        require(0 < self.averaging <= 1, f"retrain.averaging must be in (0, 1], not {self.averaging:g}")
+        require(
+            self.threshold is None or 0 <= self.threshold < 1,
+            f"retrain.threshold must be in [0, 1), or null, not {self.threshold}",
+        )
 
 
 @dataclass

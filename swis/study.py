@@ -21,6 +21,7 @@ from swis.activations import ActivationRange, observe_ranges, quantize_activatio
 from swis.apply import (
     Encoded,
     WeightFormat,
+    encode_layers,
     layer_costs,
     layer_macs,
     plain_copy,
@@ -40,8 +41,10 @@ from swis.models import Network, load_network
 from swis.output_aware import OutputAware
 from swis.planning import Planner
 from swis.reconstruct import Reconstruction, reconstruct
+from swis.retrain_study import retrain_facts, retrained
 from swis.rewrite import rewritten
 from swis.schedule import Plan
+from swis.settings import require
 
 log = logging.getLogger("swis")
 
@@ -73,6 +76,7 @@ class Study:
     network: Network
     split: Split | None
     calibration: Split | None
+    training: Split | None
     skip: frozenset[str]
     device: torch.device
     folder: Path | None
@@ -175,6 +179,8 @@ class Study:
                     facts["output_aware"] = asdict(config.calibration)
                 if config.calibrate is Calibrate.reconstruct:
                     facts["reconstruction"] = asdict(config.reconstruction) | {"seed": config.seed}
+            if config.task is Task.retrain:
+                facts["retrain"] = retrain_facts(config.retrain, self.training, config.seed)
         if form.method in ("swis", "swis_c"):
             facts |= {"group_size": form.group_size, "alpha": form.alpha}
             if form.selection != "nearest":
@@ -213,6 +219,7 @@ class Study:
             **{name: science.get(name) for name in _FORM_COLUMNS},
             "selection": form.selection if "group_size" in science else None,
             "calibrate": science.get("calibrate", "none" if "shifts" in science else None),
+            "retrain": json.dumps(science["retrain"]) if "retrain" in science else None,
             **self._describe_schedule(science),
         }
 
@@ -230,7 +237,10 @@ class Study:
     def emulate(self, form: WeightFormat, activation_bits: int | None) -> tuple[nn.Module, dict[str, float]]:
         """Return a network that computes as the format does, and the format's cost columns."""
         plan = self.plan(form)
-        if form.method in ("float", "base") or self.config.calibrate is Calibrate.none:
+        if self.config.task is Task.retrain and form.method not in ("float", "base"):
+            module, encoded = self.retrained(form, plan, activation_bits)
+            costs = layer_costs(weight_layers(module), encoded, form, self.macs)
+        elif form.method in ("float", "base") or self.config.calibrate is Calibrate.none:
             source = self.network.module if form.method == "float" else self.base_module
             plans = plan.layers if plan else None
             module, costs = with_weights(source.cpu(), form, self.macs, self.skip, plans)
@@ -270,6 +280,35 @@ class Study:
             encoded = reconstruct(reference, module, encoded, images, further, self.config.seed, self.device)
         return module, encoded
 
+    def retrained(
+        self, form: WeightFormat, plan: Plan | None, activation_bits: int | None
+    ) -> tuple[nn.Module, dict[str, Encoded]]:
+        """Return a network retrained in a format from its post-training result, and its layers' weights.
+
+        One that is not calibrated keeps its normalisation, unless that is to be folded.
+        """
+        if self.config.calibrate is Calibrate.none:
+            module = plain_copy(self.base_module.cpu())
+            encoded = encode_layers(module, form, self.skip, plan.layers if plan else None)
+            if activation_bits is not None:
+                quantize_activations(weight_layers(module), self.ranges, activation_bits)
+        else:
+            module, encoded = self.calibrated(form, plan, activation_bits)
+        if self.config.force:
+            records.beside(self.key(form), self.folder, records.STATE).unlink(missing_ok=True)
+        return retrained(
+            self.network.module.cpu(),
+            module,
+            encoded,
+            self.training,
+            self.config.retrain,
+            seed=self.config.seed,
+            key=self.key(form),
+            folder=self.folder,
+            device=self.device,
+            workers=self.config.data.workers,
+        )
+
     def measure(self, form: WeightFormat, reference: Tensor | None) -> tuple[dict[str, Any], Tensor]:
         """Compute a row's measured columns and the logits; the float format is its own reference."""
         batches = self.batches  # decoded before the clocks start
@@ -285,8 +324,8 @@ class Study:
 def prepare(config: Config) -> Study:
     """Load and check everything a study needs; raise ``InputError`` before any work starts.
 
-    Only task=evaluate has a split to measure on; images to calibrate on are needed for activations of
-    few bits and for a schedule by sensitivity, and not for task=storage.
+    Only task=evaluate and task=retrain have a split to measure on; images to calibrate on are needed for
+    activations of few bits and for a schedule by sensitivity, and not for task=storage.
     """
     device = pick_device(config.device)
     network = load_network(config.model)
@@ -296,14 +335,22 @@ def prepare(config: Config) -> Study:
         check_fit(config.model.label, network, images.name, images.num_classes)
         return images.prepared(network.transform(), network.channels)
 
-    split = calibration = None
-    if config.task is Task.evaluate:
+    split = calibration = training = None
+    measured = config.task in (Task.evaluate, Task.retrain)
+    if measured:
         split = images_of(config.data.split, config.data.limit)
     if config.needs_calibration:
         calibration = images_of(config.data.calibration_split, config.calibration.images)
+    if config.task is Task.retrain:
+        settings = config.retrain
+        training = images_of(settings.split or config.data.calibration_split, settings.images)
+        require(
+            len(training) >= settings.batch_size,
+            f"{len(training)} images do not fill a batch of retrain.batch_size={settings.batch_size}",
+        )
     skip = skipped_layers(list(weight_layers(network.module)), config.skip)
-    folder = results_folder(config) if config.task is Task.evaluate else None
-    study = Study(config, network, split, calibration, frozenset(skip), device, folder)
+    folder = results_folder(config) if measured else None
+    study = Study(config, network, split, calibration, training, frozenset(skip), device, folder)
     _ = study.base_module  # folding can be refused: now rather than later
     if config.scheduled and config.task is not Task.storage:
         for form in formats(config):

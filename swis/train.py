@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from swis.errors import InputError
+from swis.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,28 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
 
 
+def epoch_generator(seed: int, epoch: int) -> torch.Generator:
+    """Return what draws an epoch's order and augmentation, so that it is the same after an interruption."""
+    return torch.Generator().manual_seed(seed * 10_007 + epoch)
+
+
+def shuffled(dataset: Dataset, batch_size: int, generator: torch.Generator, workers: int = 1) -> DataLoader:
+    """Whole batches of a data set in an order that the generator draws."""
+    return DataLoader(
+        dataset, batch_size, shuffle=True, drop_last=True, generator=generator, num_workers=workers
+    )
+
+
+def load_state(path: Path, plan: str, device: torch.device) -> dict | None:
+    """Return the state of an interrupted training, None if there is none; of another plan: ``InputError``."""
+    if not path.exists():
+        return None
+    state = torch.load(path, map_location=device, weights_only=True)
+    if state["plan"] != plan:
+        raise InputError(f"{path} is of another training; remove it to start anew")
+    return state
+
+
 def train(
     model: nn.Module,
     dataset: Dataset,
@@ -96,7 +120,6 @@ def train(
     Raises ``InputError`` if the state is of another plan or the data set smaller than a batch,
     ``FloatingPointError`` when the loss stops being finite.
     """
-    state_path.parent.mkdir(parents=True, exist_ok=True)
     model.to(device=device, memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(
         parameter_groups(model, recipe.weight_decay),
@@ -111,10 +134,8 @@ def train(
         optimizer, max_lr=recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps, pct_start=0.2
     )
     first_epoch = 0
-    if state_path.exists():
-        state = torch.load(state_path, map_location=device, weights_only=True)
-        if state["plan"] != plan:
-            raise InputError(f"{state_path} is of another training; remove it to start anew")
+    state = load_state(state_path, plan, device)
+    if state is not None:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
@@ -122,10 +143,8 @@ def train(
 
     for epoch in range(first_epoch, recipe.epochs):
         size = recipe.image_sizes[epoch * len(recipe.image_sizes) // recipe.epochs]
-        generator = torch.Generator().manual_seed(seed * 10_007 + epoch)
-        loader = DataLoader(
-            dataset, recipe.batch_size, shuffle=True, drop_last=True, generator=generator, num_workers=1
-        )
+        generator = epoch_generator(seed, epoch)
+        loader = shuffled(dataset, recipe.batch_size, generator)
         bar = tqdm(loader, desc=f"epoch {epoch + 1}/{recipe.epochs} at {size}px", mininterval=5, leave=False)
         total = 0.0
         for images, labels in bar:
@@ -143,22 +162,14 @@ def train(
             schedule.step()
             total += loss.item()
             bar.set_postfix(loss=f"{loss.item():.3f}")
-        _save_atomically(
-            {
-                "plan": plan,
-                "epoch": epoch,
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "schedule": schedule.state_dict(),
-            },
-            state_path,
-        )
+        state = {
+            "plan": plan,
+            "epoch": epoch,
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+        }
+        write_atomically(state_path, partial(torch.save, state))
         if on_epoch is not None:
             on_epoch(epoch, total / steps)
     return model.eval()
-
-
-def _save_atomically(state: dict, path: Path) -> None:
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)

@@ -18,6 +18,7 @@ from swis import (
     decompose,
     output_aware,
     quantizer,
+    retrain,
     rewrite,
     schedule,
     systolic,
@@ -29,6 +30,7 @@ from swis.choices import (
     Datapath,
     Granularity,
     Method,
+    Optimizer,
     Order,
     Policy,
     Rewrite,
@@ -41,10 +43,11 @@ from swis.config import load, register
 # A module imports only modules on its left.
 _ORDER = """
 errors files memory choices settings hardware_settings config quantizer simd lanes search fit joint
-decompose metrics cost
-knapsack schedule apply losses fold rewrite activations data models codec packed_layer packed compare
-ablation evaluate train
-records planning walk moments refit output_aware lockstep calibrate reconstruct checks study
+decompose oscillation metrics cost
+knapsack schedule apply latent losses fold rewrite activations data models codec packed_layer packed compare
+ablation evaluate train retrain
+records planning walk moments refit output_aware lockstep calibrate reconstruct checks
+retrain_study study
 packed_study report storage figures tradeoff workload tiling systolic bit_serial pe_array
 offchip sram bitfusion accelerator energy designs operands simulate hardware hardware_study experiment
 """
@@ -81,6 +84,7 @@ def test_names_on_the_command_line_are_those_of_the_library():
     assert tuple(Clip) == quantizer.CLIPS
     assert tuple(Selection) == decompose.SELECTIONS
     assert tuple(Coding) == codec.CODINGS
+    assert tuple(Optimizer) == retrain.OPTIMIZERS
     assert tuple(Order) == output_aware.ORDERS
     assert tuple(Rewrite) == rewrite.REWRITES
     assert tuple(Policy) == schedule.POLICIES
@@ -98,7 +102,7 @@ def test_the_written_defaults_are_the_schema_s():
     written = yaml.safe_load((ROOT / "conf" / "config.yaml").read_text())
     for key in set(written) - {"defaults", "hydra"}:
         default = schema[key]
-        if key in ("activation", "calibration", "reconstruction"):
+        if key in ("activation", "calibration", "reconstruction", "retrain"):
             default = {name: getattr(default[name], "value", default[name]) for name in default}
         elif key == "methods":
             default = [method.value for method in default]

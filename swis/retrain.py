@@ -1,0 +1,219 @@
+"""Retraining a network of few bits: what post-training calibration has left of its accuracy, trained back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from timm.scheduler import CosineLRScheduler
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+from torch.optim.swa_utils import update_bn
+from torch.utils.data import DataLoader, Dataset
+from tqdm.auto import tqdm
+
+from swis.errors import InputError
+from swis.files import write_atomically
+from swis.latent import latents
+from swis.train import augment, epoch_generator, load_state, parameter_groups, shuffled
+
+OPTIMIZERS = ("sgd", "adamw")
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """How a network of few bits is trained: an optimizer under a cosine from the learning rates to zero.
+
+    ``scale_rate`` is the learning rate of learned scales; ``momentum`` is SGD's (Nesterov); ``warmup`` the
+    share of all steps in which the rates grow from zero. The loss is (1 - ``distillation``) x cross-entropy
+    with ``label_smoothing`` + ``distillation`` x KL divergence from the float network's probabilities at
+    ``temperature``; at 1 no labels are used. ``dampening`` is the weight that the distance of weights from
+    their levels has at the end, after a cosine from zero. ``shift`` and ``erase`` are those of ``augment``.
+    """
+
+    epochs: int = 10
+    batch_size: int = 64
+    optimizer: str = "sgd"
+    learning_rate: float = 0.01
+    scale_rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    warmup: float = 0.05
+    label_smoothing: float = 0.0
+    distillation: float = 0.0
+    temperature: float = 1.0
+    dampening: float = 0.0
+    shift: float = 0.0
+    erase: float = 0.0
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer is one of {OPTIMIZERS}, not {self.optimizer!r}")
+        for name in ("distillation", "warmup"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in [0, 1], not {getattr(self, name)}")
+        if self.temperature <= 0:
+            raise ValueError(f"temperature must be above 0, not {self.temperature}")
+
+
+def retrain(
+    student: nn.Module,
+    teacher: nn.Module | None,
+    dataset: Dataset,
+    recipe: Retraining,
+    *,
+    seed: int,
+    plan: str,
+    device: torch.device,
+    state_path: Path,
+    workers: int = 1,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+) -> list[dict[str, float]]:
+    """Train ``student`` in place on (image [C, H, W], label); return a line of the curve for every epoch.
+
+    The student has its latent weights (``swis.latent.add_latents``), and the hooks of its activations. The
+    float ``teacher`` is needed to distil. A line says the mean loss, the learning rate at the end, the share
+    of codes that differ from those an epoch ago, and the share of frozen ones. At the end the statistics of
+    batch normalisations are estimated anew.
+
+    The state after every epoch goes to ``state_path``, and a later call with the same ``plan`` goes on from
+    there, as ``swis.train.train`` does: it ends with the weights of an uninterrupted run. Raises
+    ``InputError`` if the state is of another plan or the data set smaller than a batch,
+    ``FloatingPointError`` when the loss or a weight stops being finite, ``ValueError`` if there is no teacher
+    to distil from.
+    """
+    if recipe.distillation > 0 and teacher is None:
+        raise ValueError("distillation needs a teacher")
+    steps = len(dataset) // recipe.batch_size
+    if steps == 0:
+        raise InputError(f"{len(dataset)} training images do not fill a batch of {recipe.batch_size}")
+    student.to(device=device, memory_format=torch.channels_last).train()
+    if teacher is not None:
+        teacher.to(device=device, memory_format=torch.channels_last).eval()
+    parts = list(latents(student).values())
+    optimizer = _optimizer(student, recipe)
+    schedule = _cosine(optimizer, recipe, steps * recipe.epochs)
+    curve: list[dict[str, float]] = []
+    state = load_state(state_path, plan, device)
+    if state is not None:
+        student.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        curve = state["curve"]
+
+    for epoch in range(len(curve), recipe.epochs):
+        before = [latent.codes(weight).short() for latent, weight in parts]
+        generator, total = epoch_generator(seed, epoch), 0.0
+        loader = shuffled(dataset, recipe.batch_size, generator, workers)
+        bar = tqdm(loader, desc=f"retraining, epoch {epoch + 1}/{recipe.epochs}", mininterval=5, leave=False)
+        for step, (images, labels) in enumerate(bar, start=1 + epoch * steps):
+            schedule.step_update(step)
+            images = augment(images.to(device), recipe.shift, recipe.erase, generator)
+            images = images.contiguous(memory_format=torch.channels_last)
+            loss = task_loss(student, teacher, images, labels.to(device), recipe)
+            if not torch.isfinite(loss):
+                raise _diverged("loss", loss, epoch)
+            total += loss.item()
+            if recipe.dampening > 0:
+                ramp = (1 - math.cos(math.pi * step / (steps * recipe.epochs))) / 2
+                distance = sum(latent.dampening(weight) for latent, weight in parts)
+                loss = loss + recipe.dampening * ramp * distance
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            size = get_total_norm(student.parameters())
+            if not torch.isfinite(size):
+                raise _diverged("norm of the weights", size, epoch)
+            for latent, weight in parts:
+                latent.advance(weight, step)
+            bar.set_postfix(loss=f"{loss.item():.3f}")
+        rate = optimizer.param_groups[0]["lr"]
+        curve.append(
+            {"epoch": epoch + 1, "loss": total / steps, "learning_rate": rate, **_moved(parts, before)}
+        )
+        state = {
+            "plan": plan,
+            "model": student.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "curve": curve,
+        }
+        write_atomically(state_path, partial(torch.save, state))
+        if on_epoch is not None:
+            on_epoch(curve[-1])
+    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in student.modules()):
+        batches = DataLoader(dataset, recipe.batch_size, drop_last=True, num_workers=workers)
+        update_bn(tqdm(batches, desc="statistics of normalisation", leave=False), student, device)
+    student.eval()
+    return curve
+
+
+def task_loss(
+    student: nn.Module, teacher: nn.Module | None, images: Tensor, labels: Tensor, recipe: Retraining
+) -> Tensor:
+    """Return the loss of a batch, images [N, C, H, W] and labels [N], without dampening.
+
+    The divergence is multiplied by the squared temperature, so that gradients keep their size (Hinton et
+    al. 2015).
+
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    >>> recipe = Retraining(distillation=1.0)
+    >>> task_loss(network, network, torch.ones(2, 1, 2, 2), torch.zeros(2).long(), recipe).item()
+    0.0
+    """
+    share, loss = recipe.distillation, 0.0
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+        logits = student(images).float()
+    if share < 1:
+        loss = (1 - share) * F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+    if share > 0:
+        with (
+            torch.no_grad(),
+            torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"),
+        ):
+            wanted = teacher(images).float()
+        found, wanted = ((values / recipe.temperature).log_softmax(1) for values in (logits, wanted))
+        divergence = F.kl_div(found, wanted, reduction="batchmean", log_target=True)
+        loss = loss + share * recipe.temperature**2 * divergence
+    return loss
+
+
+def _diverged(what: str, value: Tensor, epoch: int) -> FloatingPointError:
+    return FloatingPointError(
+        f"the {what} became {value.item()} in epoch {epoch + 1}; a lower learning rate may help"
+    )
+
+
+def _optimizer(student: nn.Module, recipe: Retraining) -> torch.optim.Optimizer:
+    """Make the optimizer; learned scales have a learning rate of their own, and do not decay."""
+    gains = {id(latent.gain) for latent, _ in latents(student).values() if latent.settings.learned_scale}
+    decayed, plain = parameter_groups(student, recipe.weight_decay)
+    scales = {**plain, "params": [p for p in plain["params"] if id(p) in gains], "lr": recipe.scale_rate}
+    plain = {**plain, "params": [p for p in plain["params"] if id(p) not in gains]}
+    groups = [group for group in (decayed, plain, scales) if group["params"]]
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, recipe.learning_rate)
+    return torch.optim.SGD(groups, recipe.learning_rate, recipe.momentum, nesterov=recipe.momentum > 0)
+
+
+def _cosine(optimizer: torch.optim.Optimizer, recipe: Retraining, steps: int) -> CosineLRScheduler:
+    """Make a schedule that is a function of the step alone, 1..steps: an interruption is nothing to it."""
+    warmup = min(round(recipe.warmup * steps), steps - 1)
+    # one more, since a step at the cosine's end would have a learning rate of zero
+    length = steps - warmup + 1
+    return CosineLRScheduler(optimizer, length, warmup_t=warmup, warmup_prefix=True, t_in_epochs=False)
+
+
+def _moved(parts: list, before: list[Tensor]) -> dict[str, float]:
+    """Return the shares of codes that are not as ``before``, and of frozen ones."""
+    weights = sum(codes.numel() for codes in before)
+    changed = sum(
+        int((latent.codes(weight) != codes).sum())
+        for (latent, weight), codes in zip(parts, before, strict=True)
+    )
+    frozen = sum(int(part.oscillation.frozen.sum()) for part, _ in parts if part.oscillation is not None)
+    return {"changed": changed / weights, "frozen": frozen / weights}

@@ -1,0 +1,204 @@
+"""Retraining wins accuracy back, resumes to the very same weights, and stops on nonsense."""
+
+import copy
+import multiprocessing
+import os
+import signal
+import time
+from dataclasses import replace
+from functools import cache
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from swis.activations import observe_ranges, quantize_activations
+from swis.apply import WeightFormat, encode_layers, weight_layers
+from swis.data import open_split
+from swis.errors import InputError
+from swis.latent import LatentTraining, add_latents, latents
+from swis.models import load_network
+from swis.retrain import Retraining, retrain, task_loss
+from swis.settings import DataConfig, ModelConfig
+
+CPU = torch.device("cpu")
+RECIPE = Retraining(epochs=3, batch_size=16, learning_rate=0.01, shift=0.05, erase=0.2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@cache
+def float_network(checkpoint, count):
+    network = load_network(ModelConfig(label="tiny", name="mobilenetv2_035", weights=str(checkpoint)))
+    data = DataConfig(name="fashion_mnist", split="test", calibration_split="train")
+    split = open_split(data, "train").sample(count, 0).prepared(network.transform(), network.channels)
+    images, labels = zip(*(split[i] for i in range(count)), strict=True)
+    return network.module.eval(), TensorDataset(torch.stack(images), torch.tensor(labels))
+
+
+def setting(checkpoint, method="swis", settings=None, count=64):
+    """A float network, one of few bits made from it, and images."""
+    network, dataset = float_network(checkpoint, count)
+    teacher, student = copy.deepcopy(network), copy.deepcopy(network)
+    layers = weight_layers(student)
+    ranges = observe_ranges(teacher, weight_layers(teacher), [dataset.tensors[0]])
+    encoded = encode_layers(student, WeightFormat(method, 2, 4))
+    add_latents(student, encoded, settings or LatentTraining())
+    quantize_activations(layers, ranges, 8)
+    return teacher, student, dataset
+
+
+def go(checkpoint, path, recipe=RECIPE, plan="a", settings=None, on_epoch=None, distil=True):
+    teacher, student, dataset = setting(checkpoint, settings=settings)
+    further = {"seed": 4, "plan": plan, "device": CPU, "state_path": path, "workers": 0}
+    curve = retrain(student, teacher if distil else None, dataset, recipe, **further, on_epoch=on_epoch)
+    return student, curve
+
+
+def state(model):
+    return torch.cat([value.flatten().double() for value in model.state_dict().values()])
+
+
+def test_retraining_learns(tiny_checkpoint, tmp_path):
+    student, curve = go(tiny_checkpoint, tmp_path / "s", replace(RECIPE, epochs=5, shift=0.0, erase=0.0))
+    assert [line["epoch"] for line in curve] == [1, 2, 3, 4, 5]
+    assert curve[-1]["loss"] < 0.7 * curve[0]["loss"]
+    assert all(0 < line["changed"] < 1 for line in curve)
+    assert all(line["frozen"] == 0 for line in curve)
+    rates = [line["learning_rate"] for line in curve]
+    assert rates == sorted(rates, reverse=True)
+    assert 0 < rates[-1] < rates[0] < 0.01
+    assert not student.training
+    gains = torch.cat([latent.gain for latent, _ in latents(student).values()])
+    assert (gains != 1).any()
+    for name, (latent, weight) in latents(student).items():
+        encoded = latent.encoded(weight)
+        assert torch.equal(encoded.weight(), student.get_submodule(name).weight)
+
+
+@pytest.mark.parametrize("threshold", [None, 0.01])
+def test_an_interrupted_retraining_resumes_to_the_same_weights(threshold, tiny_checkpoint, tmp_path):
+    settings = LatentTraining(refresh=3, threshold=threshold)
+    recipe = replace(RECIPE, dampening=1e-3, distillation=0.5)
+    whole, curve = go(tiny_checkpoint, tmp_path / "whole", recipe, settings=settings)
+
+    def interrupt(line):
+        if line["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go(tiny_checkpoint, tmp_path / "cut", recipe, settings=settings, on_epoch=interrupt)
+    lines = []
+    resumed, again = go(tiny_checkpoint, tmp_path / "cut", recipe, settings=settings, on_epoch=lines.append)
+    assert [line["epoch"] for line in lines] == [3]
+    assert again == curve
+    assert torch.equal(state(resumed), state(whole))
+    assert (curve[-1]["frozen"] > 0) == (threshold is not None)
+    done, same = go(tiny_checkpoint, tmp_path / "cut", recipe, settings=settings)
+    assert same == curve
+    assert torch.equal(state(done), state(whole))
+
+
+def retrain_in_a_process(checkpoint, path, done):
+    def report(line):
+        done.put(line)
+        if line["epoch"] == 2:
+            time.sleep(60)  # the parent may be slow to kill
+
+    torch.set_num_threads(1)
+    go(checkpoint, path, on_epoch=report)
+
+
+def test_a_killed_process_resumes_to_the_same_weights(tiny_checkpoint, tmp_path):
+    context = multiprocessing.get_context("spawn")
+    done = context.Queue()
+    process = context.Process(target=retrain_in_a_process, args=(tiny_checkpoint, tmp_path / "cut", done))
+    process.start()
+    assert done.get(timeout=60)["epoch"] == 1
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    lines = []
+    resumed, curve = go(tiny_checkpoint, tmp_path / "cut", on_epoch=lines.append)
+    assert 0 < len(lines) < 3
+    whole, expected = go(tiny_checkpoint, tmp_path / "whole")
+    assert curve == expected
+    assert torch.equal(state(resumed), state(whole))
+
+
+@pytest.mark.parametrize("method", ["swis_c", "truncate", "round", "uniform"])
+def test_every_method_can_be_retrained(method, tiny_checkpoint, tmp_path):
+    teacher, student, dataset = setting(tiny_checkpoint, method, count=32)
+    further = {"seed": 0, "plan": "a", "device": CPU, "state_path": tmp_path / "s", "workers": 0}
+    recipe = replace(RECIPE, epochs=1, optimizer="adamw", learning_rate=0.05, precision="bfloat16")
+    (line,) = retrain(student, teacher, dataset, recipe, **further)
+    assert line["changed"] > 0
+
+
+def test_distillation_alone_looks_at_no_labels(tiny_checkpoint):
+    teacher, student, dataset = setting(tiny_checkpoint, count=8)
+    images, labels = dataset.tensors
+    recipe = replace(RECIPE, distillation=1.0, temperature=2.0)
+    loss = task_loss(student, teacher, images, torch.full_like(labels, -1), recipe)
+    with torch.no_grad():
+        wanted, found = ((network(images) / 2).softmax(1) for network in (teacher, student))
+    expected = 4 * (wanted * (wanted / found).log()).sum(1).mean()
+    torch.testing.assert_close(loss.detach(), expected)
+    mixed = task_loss(student, teacher, images, labels, replace(recipe, distillation=0.25))
+    entropy = task_loss(student, None, images, labels, replace(recipe, distillation=0.0))
+    torch.testing.assert_close(mixed, 0.25 * loss + 0.75 * entropy)
+    torch.testing.assert_close(entropy, nn.functional.cross_entropy(student(images), labels))
+
+
+def test_dampening_brings_weights_nearer_to_their_levels(tiny_checkpoint, tmp_path):
+    distances = []
+    for weight in (0.0, 10.0):
+        recipe = replace(RECIPE, dampening=weight)
+        student, _ = go(tiny_checkpoint, tmp_path / str(weight), recipe, distil=False)
+        distances.append(sum(latent.dampening(w).item() for latent, w in latents(student).values()))
+    assert distances[1] < 0.5 * distances[0]
+
+
+def test_statistics_are_those_of_the_images(tiny_checkpoint, tmp_path):
+    student, _ = go(tiny_checkpoint, tmp_path / "s", replace(RECIPE, epochs=1))
+    seen = []
+    student.conv_stem.register_forward_hook(lambda _, __, output: seen.append(output.mean((0, 2, 3))))
+    _, _, dataset = setting(tiny_checkpoint)
+    with torch.no_grad():
+        student(dataset.tensors[0])
+    torch.testing.assert_close(student.bn1.running_mean, seen[0], atol=1e-5, rtol=1e-4)
+
+
+def test_a_state_of_another_plan_is_refused(tiny_checkpoint, tmp_path):
+    recipe = replace(RECIPE, epochs=1)
+    go(tiny_checkpoint, tmp_path / "s", recipe)
+    with pytest.raises(InputError, match="of another training"):
+        go(tiny_checkpoint, tmp_path / "s", recipe, plan="b")
+
+
+def test_a_loss_that_is_not_finite_stops_the_retraining(tiny_checkpoint, tmp_path):
+    with pytest.raises(FloatingPointError, match=r"became (nan|inf) in epoch 1; a lower"):
+        go(tiny_checkpoint, tmp_path / "s", replace(RECIPE, learning_rate=1e12, warmup=0.0))
+    assert not (tmp_path / "s").exists()
+
+
+def test_what_cannot_be_retrained_is_refused(tiny_checkpoint, tmp_path):
+    with pytest.raises(InputError, match="do not fill a batch of 65"):
+        go(tiny_checkpoint, tmp_path / "s", replace(RECIPE, batch_size=65))
+    with pytest.raises(ValueError, match="needs a teacher"):
+        go(tiny_checkpoint, tmp_path / "s", replace(RECIPE, distillation=0.5), distil=False)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"optimizer": "lion"}, {"distillation": 1.5}, {"warmup": -1.0}, {"temperature": 0.0}]
+)
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Retraining(**wrong)

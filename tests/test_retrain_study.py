@@ -1,0 +1,124 @@
+"""task=retrain: rows of retrained networks, their curves, and what they depend on."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+
+from swis import records, study
+from swis.apply import weight_layers, with_weights
+from swis.config import load
+from swis.errors import InputError
+from swis.evaluate import predict, score
+from swis.experiment import evaluate_methods
+from swis.study import formats, prepare
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def quick(tiny) -> list[str]:
+    """Two epochs of 64 images."""
+    return [
+        *tiny,
+        "task=retrain",
+        "methods=[swis]",
+        *("retrain.images=64", "retrain.epochs=2", "retrain.batch_size=16"),
+    ]
+
+
+def row_of(overrides):
+    return evaluate_methods(load(overrides)).set_index("method").loc["swis"]
+
+
+def test_a_row_says_how_it_was_retrained(quick, tmp_path):
+    before, after = row_of([*quick, "task=evaluate"]), row_of([*quick, "retrain.learning_rate=0.001"])
+    assert after["status"] == "ok", after["error"]
+    assert after["weight_bits"] == before["weight_bits"]
+    assert after["key"] != before["key"]
+    assert pd.isna(before["retrain"])
+    assert json.loads(after["retrain"])["epochs"] == 2
+    curve = pd.read_parquet(records.beside(after["key"], tmp_path / "runs", records.CURVE))
+    assert curve["epoch"].tolist() == [1, 2]
+    assert {"loss", "learning_rate", "changed", "frozen", "git_commit"} <= set(curve.columns)
+
+
+def test_retraining_wins_back_what_few_bits_cost(tmp_path):
+    overrides = ["task=retrain", "data.limit=100", "data.workers=0", "calibration.images=32"]
+    overrides += ["retrain.images=256", "retrain.epochs=1", "retrain.batch_size=32"]
+    made = prepare(load([*overrides, "retrain.distillation=1.0", f"results_dir={tmp_path}"]))
+    form = next(form for form in formats(made.config) if form.method == "swis")
+    before, _ = with_weights(made.network.module, form, made.macs)
+    after, _ = made.emulate(form, 8)
+    found = [predict(module, made.batches, made.device, "") for module in (before, after)]
+    low, high = (score(prediction, prediction.logits)["top1"] for prediction in found)
+    assert low < 30
+    assert high > 75
+
+
+def test_the_references_are_those_without_retraining(quick, monkeypatch):
+    evaluate_methods(load([*quick, "task=evaluate"]))
+    computed = []
+    measure = study.Study.measure
+
+    def watched(self, form, reference):
+        computed.append(form.method)
+        return measure(self, form, reference)
+
+    monkeypatch.setattr(study.Study, "measure", watched)
+    first = evaluate_methods(load(quick))
+    assert computed == ["swis"]
+    pd.testing.assert_frame_equal(first, evaluate_methods(load(quick)))
+    assert computed == ["swis"]
+    row_of([*quick, "retrain.learning_rate=0.02"])
+    row_of([*quick, "seed=1"])
+    assert computed.count("swis") == 3
+
+
+@pytest.mark.parametrize("calibrate", ["none", "stats"])
+def test_the_measured_network_is_that_of_the_encoded_weights(calibrate, quick):
+    config = load([*quick, f"calibrate={calibrate}", "bits=2.5", "schedule=optimal"])
+    made = prepare(config)
+    form = next(form for form in formats(config) if form.method == "swis")
+    module, encoded = made.retrained(form, made.plan(form), 8)
+    assert set(encoded) == set(weight_layers(module))
+    for name, layer in weight_layers(module).items():
+        assert torch.equal(layer.weight, encoded[name].weight())
+    normalised = any(isinstance(part, torch.nn.BatchNorm2d) for part in module.modules())
+    assert normalised == (calibrate == "none")
+    hooks = [len(layer._forward_pre_hooks) for layer in weight_layers(module).values()]
+    assert set(hooks) == {1}
+    _, same = made.retrained(form, made.plan(form), 8)  # read from the finished state
+    assert all(torch.equal(same[name].codes, found.codes) for name, found in encoded.items())
+
+
+def test_an_interrupted_run_goes_on(quick, monkeypatch, tmp_path):
+    whole = row_of([*quick, f"results_dir={tmp_path / 'whole'}"])
+    write = records.write_table
+
+    def interrupt(table, path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(records, "write_table", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        row_of(quick)
+    monkeypatch.setattr(records, "write_table", write)
+    resumed = row_of(quick)
+    assert resumed["logit_sqnr_db"] == whole["logit_sqnr_db"]
+    assert resumed["correct"] == whole["correct"]
+
+
+def test_what_cannot_be_is_refused_before_any_work(quick):
+    with pytest.raises(InputError, match=r"data\.split=test is to measure on"):
+        load([*quick, "retrain.split=test"])
+    with pytest.raises(InputError, match=r"64 images do not fill a batch of retrain\.batch_size=65"):
+        prepare(load([*quick, "retrain.batch_size=65"]))
+    with pytest.raises(InputError, match=r"retrain\.distillation must be in \[0, 1\], not 2"):
+        load([*quick, "retrain.distillation=2"])
