@@ -27,7 +27,7 @@ class Operands:
     the bits of a magnitude without a shift set, which are all of them where sets differ; ``codes`` int
     [out_channels, in_channels / groups, kernel_h, kernel_w], sign-magnitude, for hardware that looks at
     their bits; ``inputs`` int [in_channels, in_h, in_w], distances from the zero point on one image, for
-    hardware that looks at theirs as well.
+    hardware that looks at theirs as well. ``consecutive`` says that the shifts of every set are.
     """
 
     shifts: np.ndarray
@@ -35,6 +35,7 @@ class Operands:
     widths: np.ndarray
     codes: np.ndarray | None = None
     inputs: np.ndarray | None = None
+    consecutive: bool = True
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ class Accelerator:
     """A design: units of ``lanes`` terms of a dot product, ``rows`` for filters, ``columns`` for pixels.
 
     ``datapath`` is "swis" (``shifts_per_cycle`` of a group's shifts, or, without ``shared_sets``, of all bits
-    of a magnitude), "systolic" (bit-parallel MACs in a ``dataflow``, no lanes), "serial" (weights bit by bit
-    if ``weight_serial``, with a cycle for the sign bit if ``sign_cycle``; activations in steps of
+    of a magnitude; with ``consecutive_sets`` only sets of consecutive shifts are shared), "systolic"
+    (bit-parallel MACs in a ``dataflow``, no lanes), "serial" (weights bit by bit if ``weight_serial``, with a
+    cycle for the sign bit if ``sign_cycle``; activations in steps of
     ``activation_bits_per_cycle`` if that is given), "skipping" (the ones of the weights' bits, as
     ``skipping`` says) or "fusion" (BitFusion; rows for channels, columns for filters, ``sums_to_dram`` as its
     public optimizer has it). ``side_by_side`` puts
@@ -87,6 +89,7 @@ class Accelerator:
     lanes: int = 4
     shifts_per_cycle: int = 1
     shared_sets: bool = True
+    consecutive_sets: bool = False
     dataflow: str = "os"
     weight_serial: bool = True
     sign_cycle: bool = False
@@ -115,7 +118,10 @@ class Accelerator:
 
     def weight_bits(self, layer: Layer, weights: Operands) -> int:
         """Return the bits in which the layer's weights are stored and fetched."""
-        return weights.stored_bits if self.decodes else _plain_bits(layer, weights)
+        return weights.stored_bits if self._shares(weights) else _plain_bits(layer, weights)
+
+    def _shares(self, weights: Operands) -> bool:
+        return self.decodes and (weights.consecutive or not self.consecutive_sets)
 
     @property
     def needs_codes(self) -> bool:
@@ -149,7 +155,7 @@ class Accelerator:
         spread = self.spread_fc and layer.pixels == 1
         size = (self.units, 1) if spread else (self.rows, self.columns)
         if self.datapath == "swis":
-            shifts = weights.shifts if self.shared_sets else weights.widths
+            shifts = weights.shifts if self._shares(weights) else weights.widths
             work = layer_work(layer, shifts, self.lanes, *size, self.shifts_per_cycle, self.side_by_side)
         elif self.datapath == "systolic":
             return systolic_work(layer, self.columns, self.rows, self.dataflow)

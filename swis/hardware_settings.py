@@ -13,6 +13,7 @@ from swis.settings import require
 _OF_DATAPATH = {
     "shifts_per_cycle": Datapath.swis,
     "shared_sets": Datapath.swis,
+    "consecutive_sets": Datapath.swis,
     "dataflow": Datapath.systolic,
     "weight_serial": Datapath.serial,
     "sign_cycle": Datapath.serial,
@@ -38,6 +39,7 @@ class AcceleratorConfig:
     lanes: int | None = 4
     shifts_per_cycle: int = 1
     shared_sets: bool = True
+    consecutive_sets: bool = False
     dataflow: Dataflow = Dataflow.os
     weight_serial: bool = True
     sign_cycle: bool = False

@@ -119,7 +119,8 @@ def operands_of(layer: Layer, form: WeightFormat, encoded: Encoded | None, codes
     if codes:
         values = from_filters(encoded.codes, encoded.shape).cpu().numpy()[order]
         values = values.reshape(filters, -1, layer.kernel_h, layer.kernel_w)
-    return Operands(shifts[order], cost.stored_bits, widths[order], values)
+    consecutive = form.method != "swis"
+    return Operands(shifts[order], cost.stored_bits, widths[order], values, consecutive=consecutive)
 
 
 def rows_of(layer: Layer, plan: LayerPlan) -> np.ndarray:

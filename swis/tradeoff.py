@@ -31,7 +31,8 @@ def with_accuracy(hardware: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 def by_design(table: pd.DataFrame) -> pd.DataFrame:
     """Return latency [ms] and energy [uJ] of networks, a line per design.
 
-    SWIS arrays have a line for every number of shifts of SWIS weights, others one for the base format.
+    SWIS arrays have a line for every number of shifts of SWIS (or SWIS-C) weights, others one for the base
+    format.
 
     >>> table = pd.DataFrame({"network": "n", "accelerator": ["swis_ss", "stripes"],
     ...     "method": ["swis", "base"], "bits": [2.0, 7.0], "latency_ms": [2.0, 6.0], "energy_pj": 1e6})
@@ -39,8 +40,9 @@ def by_design(table: pd.DataFrame) -> pd.DataFrame:
     2.0
     """
     shared = table["accelerator"].str.startswith("swis")
-    some = table[table["method"].eq("swis").where(shared, table["method"].eq("base"))]
-    shifts = some["bits"].map(" N={:g}".format).where(some["method"].eq("swis"), "")
+    made_for = table["accelerator"].where(table["accelerator"] == "swis_c", "swis").where(shared, "base")
+    some = table[table["method"] == made_for]
+    shifts = some["bits"].map(" N={:g}".format).where(some["method"] != "base", "")
     some = some.assign(design=some["accelerator"] + shifts, ms=some["latency_ms"], uJ=some["energy_pj"] / 1e6)
     return some.pivot(index="design", columns="network", values=["ms", "uJ"])
 

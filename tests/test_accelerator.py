@@ -242,3 +242,16 @@ def test_filters_of_one_pixel_on_columns_as_well_take_an_eighth_of_the_steps(nam
     assert replace(one, spread_fc=True).work(conv, operands_like(conv, 3)) == one.work(
         conv, operands_like(conv, 3)
     )
+
+
+def test_an_array_for_consecutive_shifts_shares_no_other_sets():
+    """Its unit costs less than one for any shifts, and SWIS weights take all their bits on it."""
+    layer, array = LAYERS[2], ideal("swis_c")
+    consecutive = Operands(np.full(64, 2), 5 * layer.weights, np.full(64, 7))
+    swis = replace(consecutive, consecutive=False)
+    assert array.work(layer, consecutive) == ideal("swis_ss").work(layer, consecutive)
+    assert array.weight_bits(layer, consecutive) == 5 * layer.weights
+    assert array.work(layer, swis).steps == 7 / 2 * array.work(layer, consecutive).steps
+    assert array.weight_bits(layer, swis) == 8 * layer.weights
+    stripes, own, any_shifts = (TABLE.unit(name, 4).pj_per_cycle for name in ("stripes", "swis_c", "swis_ss"))
+    assert stripes < own < any_shifts
