@@ -36,7 +36,7 @@ def by_design(table: pd.DataFrame) -> pd.DataFrame:
 
     >>> table = pd.DataFrame({"network": "n", "accelerator": ["swis_ss", "stripes"],
     ...     "method": ["swis", "base"], "bits": [2.0, 7.0], "latency_ms": [2.0, 6.0], "energy_pj": 1e6})
-    >>> by_design(table).loc["swis_ss N=2", ("ms", "n")]
+    >>> float(by_design(table).loc["swis_ss N=2", ("ms", "n")])
     2.0
     """
     shared = table["accelerator"].str.startswith("swis")
