@@ -70,14 +70,13 @@ class Accelerator:
     ``datapath`` is "swis" (``shifts_per_cycle`` of a group's shifts, or, without ``shared_sets``, of all bits
     of a magnitude; with ``consecutive_sets`` only sets of consecutive shifts are shared), "systolic"
     (bit-parallel MACs in a ``dataflow``, no lanes), "serial" (weights bit by bit if ``weight_serial``, with a
-    cycle for the sign bit if ``sign_cycle``; activations in steps of
-    ``activation_bits_per_cycle`` if that is given), "skipping" (the ones of the weights' bits, as
-    ``skipping`` says) or "fusion" (BitFusion; rows for channels, columns for filters, ``sums_to_dram`` as its
-    public optimizer has it). ``side_by_side`` puts
-    the groups of a convolution on rows together, ``spread_fc`` the filters of a layer with one output pixel
-    on columns as well. With ``systolic`` operands pass from unit to unit, so that every fold fills and
-    drains; without, units hear them all at once, as BitSim has it. ``unit`` names what a unit is in an energy
-    table. Raises ``ValueError`` for another datapath and for sizes of zero.
+    cycle for the sign bit if ``sign_cycle``; activations in steps of ``activation_bits_per_cycle`` if that is
+    given), "skipping" (the ones of the weights' bits, as ``skipping`` says) or "fusion" (BitFusion; rows for
+    channels, columns for filters, ``sums_to_dram`` as its public optimizer has it). ``side_by_side`` puts the
+    groups of a convolution on rows together, ``spread_fc`` the filters of a layer with one output pixel on
+    columns as well. With ``systolic`` operands pass from unit to unit, so that every fold fills and drains;
+    without, units hear them all at once, as BitSim has it. ``unit`` names what a unit is in an energy table.
+    Raises ``ValueError`` for another datapath and for sizes of zero.
     """
 
     name: str

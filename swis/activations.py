@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -32,6 +33,20 @@ class ActivationRange:
         top = 2**bits - 1
         scale = (self.high - self.low) / top or 1.0
         return scale, round(-self.low / scale)
+
+
+@contextmanager
+def watched(layers: dict[str, nn.Module], record: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """Give ``record`` the name of every layer that runs meanwhile, and its input."""
+    handles = [
+        layer.register_forward_pre_hook(lambda _, inputs, name=name: record(name, inputs[0]))
+        for name, layer in layers.items()
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def observe_ranges(
@@ -63,17 +78,9 @@ def observe_ranges(
             low, high = flat.kthvalue(tail).values, flat.kthvalue(flat.numel() - tail + 1).values
         seen.setdefault(name, []).append((min(float(low), 0.0), max(float(high), 0.0), len(values)))
 
-    handles = [
-        layer.register_forward_pre_hook(lambda _, inputs, name=name: record(name, inputs[0]))
-        for name, layer in layers.items()
-    ]
-    try:
-        with torch.inference_mode():
-            for batch in batches:
-                model(batch)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with watched(layers, record), torch.inference_mode():
+        for batch in batches:
+            model(batch)
     combined = {}
     for name, batches_seen in seen.items():
         lows, highs, images = zip(*batches_seen, strict=True)
@@ -98,27 +105,19 @@ def observe_codes(
     """
     found: dict[str, np.ndarray] = {}
 
-    def record(name: str, layer: nn.Module, values: Tensor) -> None:
+    def record(name: str, values: Tensor) -> None:
         if name in found or name not in ranges:
             return
         scale, zero_point = ranges[name].affine(bits)
         levels = (values.detach().float() / scale).round().clamp(-zero_point, 2**bits - 1 - zero_point)
-        if isinstance(layer, nn.Linear):
-            levels = levels.reshape(-1, layer.in_features).T[:, None]
+        if isinstance(layers[name], nn.Linear):
+            levels = levels.reshape(-1, layers[name].in_features).T[:, None]
         else:
             levels = levels[0]
         found[name] = levels.int().cpu().numpy()
 
-    handles = [
-        layer.register_forward_pre_hook(lambda layer, inputs, name=name: record(name, layer, inputs[0]))
-        for name, layer in layers.items()
-    ]
-    try:
-        with torch.inference_mode():
-            model.to(image.device)(image)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with watched(layers, record), torch.inference_mode():
+        model.to(image.device)(image)
     return found
 
 

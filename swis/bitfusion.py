@@ -14,6 +14,7 @@ from itertools import permutations
 import numpy as np
 
 from swis.errors import InputError
+from swis.offchip import SUM_BITS
 from swis.sram import OnChip
 from swis.tiling import Memory, powers, traffic
 from swis.workload import Layer
@@ -25,7 +26,6 @@ _MOVES = {
     "input": ("OW", "OH", "IC"),
     "output": ("OW", "OH", "OC"),
 }
-_SUM_BITS = 32
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class FusionModel:
         array, layer = self.array, self.layer
         each = run.compute_cycles * array.rows * self.products
         tiles = -(-layer.group_channels // run.tiling.sizes[LOOPS.index("IC")])
-        sums = layer.outputs * _SUM_BITS
+        sums = layer.outputs * SUM_BITS
         return OnChip(
             weight_read_bits=each * array.columns * self.weight_bits,
             weight_write_bits=run.weight_read_bits,
@@ -174,7 +174,7 @@ class FusionModel:
         return {
             "weight": _up_to(taps * channels, self._terms) * filters * self.weight_bits,
             "input": inputs * self.input_bits,
-            "output": width * height * _up_to(filters, self.array.columns) * _SUM_BITS,
+            "output": width * height * _up_to(filters, self.array.columns) * SUM_BITS,
         }
 
     def _compute_cycles(self, tiles: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -220,9 +220,9 @@ class FusionModel:
         first = sum(held.values())
         if not self.sums_to_dram:  # the first is not read, and the last is whole
             whole = tile_bits["output"] * np.prod([counts[loop] for loop in _MOVES["output"]], axis=0)
-            first, last = first - last, last * self.input_bits // _SUM_BITS
+            first, last = first - last, last * self.input_bits // SUM_BITS
             total["output"] = total["output"] - whole
-            written = total["output"] + whole * self.input_bits // _SUM_BITS
+            written = total["output"] + whole * self.input_bits // SUM_BITS
         read, bus = sum(total.values()), self.array.memory.dram_bits_per_cycle
         middle = np.maximum(-(-(read + written - first - last) // bus), 0)
         stalls = np.maximum(middle - compute, 0) + -(-first // bus) + -(-last // bus)

@@ -237,10 +237,8 @@ class Study:
     def emulate(self, form: WeightFormat, activation_bits: int | None) -> tuple[nn.Module, dict[str, float]]:
         """Return a network that computes as the format does, and the format's cost columns."""
         plan = self.plan(form)
-        if self.config.task is Task.retrain and form.method not in ("float", "base"):
-            module, encoded = self.retrained(form, plan, activation_bits)
-            costs = layer_costs(weight_layers(module), encoded, form, self.macs)
-        elif form.method in ("float", "base") or self.config.calibrate is Calibrate.none:
+        retrains = self.config.task is Task.retrain
+        if form.method in ("float", "base") or (self.config.calibrate is Calibrate.none and not retrains):
             source = self.network.module if form.method == "float" else self.base_module
             plans = plan.layers if plan else None
             module, costs = with_weights(source.cpu(), form, self.macs, self.skip, plans)
@@ -249,7 +247,8 @@ class Study:
                 if activation_bits is not None:
                     quantize_activations(weight_layers(module), self.ranges, activation_bits)
         else:
-            module, encoded = self.calibrated(form, plan, activation_bits)
+            trained = self.retrained if retrains else self.calibrated
+            module, encoded = trained(form, plan, activation_bits)
             costs = layer_costs(weight_layers(module), encoded, form, self.macs)
         columns = network_cost(costs)
         columns["shifts_per_weight"] = columns["cycles_per_weight"]

@@ -13,6 +13,7 @@ import timm
 import torch
 from torch import nn
 
+from swis import study
 from swis.models import new_network, save_checkpoint
 from swis.settings import ModelConfig
 from swis.workload import Layer
@@ -59,6 +60,27 @@ def tiny_checkpoint(tmp_path_factory) -> Path:
         network.module.classifier.weight.mul_(20)
     save_checkpoint(network, path, {"data": "fashion_mnist"})
     return path
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def computed_methods(monkeypatch) -> list[str]:
+    """Record which rows are computed rather than read."""
+    computed = []
+    measure = study.Study.measure
+
+    def watched(self, form, reference):
+        computed.append(form.method)
+        return measure(self, form, reference)
+
+    monkeypatch.setattr(study.Study, "measure", watched)
+    return computed
 
 
 @pytest.fixture

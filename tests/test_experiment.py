@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import computed_methods
 
 import swis
 from swis import data, experiment, planning, records, study
@@ -16,19 +17,6 @@ from swis.experiment import evaluate_methods, run
 from swis.models import load_network
 
 METHODS = ["float", "base", "swis", "swis_c", "truncate", "round", "uniform"]
-
-
-def computed_methods(monkeypatch) -> list[str]:
-    """Record which rows are computed rather than read."""
-    computed = []
-    measure = study.Study.measure
-
-    def watched(self, form, reference):
-        computed.append(form.method)
-        return measure(self, form, reference)
-
-    monkeypatch.setattr(study.Study, "measure", watched)
-    return computed
 
 
 def test_a_row_for_every_method_with_its_costs(tiny):

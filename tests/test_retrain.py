@@ -26,12 +26,7 @@ CPU = torch.device("cpu")
 RECIPE = Retraining(epochs=3, batch_size=16, learning_rate=0.01, shift=0.05, erase=0.2)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @cache

@@ -5,8 +5,9 @@ import json
 import pandas as pd
 import pytest
 import torch
+from conftest import computed_methods
 
-from swis import records, study
+from swis import records
 from swis.apply import weight_layers, with_weights
 from swis.config import load
 from swis.errors import InputError
@@ -14,13 +15,7 @@ from swis.evaluate import predict, score
 from swis.experiment import evaluate_methods
 from swis.study import formats, prepare
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
@@ -65,14 +60,7 @@ def test_retraining_wins_back_what_few_bits_cost(tmp_path):
 
 def test_the_references_are_those_without_retraining(quick, monkeypatch):
     evaluate_methods(load([*quick, "task=evaluate"]))
-    computed = []
-    measure = study.Study.measure
-
-    def watched(self, form, reference):
-        computed.append(form.method)
-        return measure(self, form, reference)
-
-    monkeypatch.setattr(study.Study, "measure", watched)
+    computed = computed_methods(monkeypatch)
     first = evaluate_methods(load(quick))
     assert computed == ["swis"]
     pd.testing.assert_frame_equal(first, evaluate_methods(load(quick)))
