@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from swis import records
 from swis.apply import WeightFormat, encode, encode_layers, plain_copy
-from swis.checks import pick_device
+from swis.checks import check_fit, pick_device
 from swis.choices import Calibrate, Task
 from swis.config import Config
 from swis.data import Split, loader, open_split
@@ -217,8 +217,9 @@ def evaluate_packed(config: Config) -> pd.DataFrame:
 
 
 def train_checkpoint(config: Config, command: str) -> str:
-    """Train the configured architecture from scratch and write a checkpoint that says how.
+    """Train the configured architecture and write a checkpoint that says how.
 
+    From scratch, or with ``recipe.finetune`` from ``model.weights``, whose preprocessing is kept.
     With ``recipe.average`` above 1 it holds the mean of the weights at the ends of that many last stages
     (stochastic weight averaging), its normalisation statistics estimated anew on the training images.
 
@@ -230,9 +231,13 @@ def train_checkpoint(config: Config, command: str) -> str:
         open_split(config.data, name).sample(config.data.limit, config.seed)
         for name in ("train", config.data.split)
     )
-    inputs = {key: getattr(recipe, key) for key in ("input_size", "mean", "std")}
-    inputs |= {"interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": "center"}
-    network = new_network(config.model, train_split.num_classes, inputs, config.seed)
+    if recipe.finetune:
+        network = load_network(config.model)
+        check_fit(config.model.label, network, train_split.name, train_split.num_classes)
+    else:
+        inputs = {key: getattr(recipe, key) for key in ("input_size", "mean", "std")}
+        inputs |= {"interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": "center"}
+        network = new_network(config.model, train_split.num_classes, inputs, config.seed)
     transform, channels = network.transform(), network.channels
     output = Path(recipe.output)
     facts = {

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from timm.data import create_transform, resolve_model_data_config
 from torch import Tensor, nn
 
+from swis import resnet20  # noqa: F401 (timm knows its network from now on)
 from swis.errors import InputError
 from swis.files import write_atomically
 from swis.settings import ModelConfig
@@ -207,9 +208,9 @@ def _read(config: ModelConfig, architecture: str) -> tuple[dict[str, Tensor], di
         raise InputError(f"model.weights={config.weights} is neither embedded, timm nor a file")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    if path.suffix in (".pth", ".pt"):
+    if path.suffix in (".pth", ".pt", ".th"):
         return _read_pickle(path), {}
-    raise InputError(f"model.weights={config.weights}: a checkpoint is a .safetensors, .pth or .pt file")
+    raise InputError(f"model.weights={config.weights}: a checkpoint is a .safetensors, .pth, .pt or .th file")
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -231,7 +232,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{path} does not hold a state dict of tensors")
-    return state
+    return {name.removeprefix("module."): value for name, value in state.items()}  # of DataParallel
 
 
 def _read_asset(name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -255,6 +256,9 @@ _EMBEDDED: dict[str, Callable[[], tuple[dict[str, Tensor], dict[str, str]]]] = {
 
 def _load(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
     expected = module.state_dict()
+    # how many batches a normalisation has seen plays no part, and not every file says it
+    counters = {key: value for key, value in expected.items() if key.endswith("num_batches_tracked")}
+    state = counters | state
     problems = [f"{key} is missing" for key in expected if key not in state]
     problems += [f"{key} is not the model's" for key in state if key not in expected]
     problems += [

@@ -195,8 +195,9 @@ class StageConfig:
 
 @dataclass
 class RecipeConfig:
-    """Training from scratch (task=train), in stages; see ``swis.train.Recipe``."""
+    """Training (task=train) from scratch, or from ``model.weights``, in stages; see ``swis.train.Recipe``."""
 
+    finetune: bool = False
     output: str = "checkpoints/${model.label}.safetensors"
     input_size: list[int] = field(default_factory=lambda: [3, 224, 224])
     mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])

@@ -356,3 +356,15 @@ def test_keys_do_not_depend_on_paths(tiny, tiny_checkpoint, tmp_path):
     second = study.prepare(load([*tiny, f"model.weights={copy}", f"results_dir={tmp_path / 'other'}"]))
     for form in study.formats(first.config):
         assert first.key(form) == second.key(form)
+
+
+def test_finetuning_starts_from_the_weights_of_a_checkpoint(train_tiny, tmp_path):
+    first, _ = train_tiny("recipe.stages=[{epochs: 1, image_sizes: [32]}]")
+    kept = (tmp_path / "out.safetensors").rename(tmp_path / "first.safetensors")
+    slowly = "recipe.stages=[{epochs: 1, image_sizes: [32], learning_rate: 1e-6}]"
+    # its own preprocessing, whatever the recipe says
+    tuned, _ = train_tiny(slowly, "recipe.finetune=true", f"model.weights={kept}", "recipe.mean=[0.4]")
+    assert tuned.inputs == first.inputs
+    before, after = first.module.conv_stem.weight, tuned.module.conv_stem.weight
+    torch.testing.assert_close(after, before, rtol=2e-3, atol=1e-4)
+    assert not torch.equal(tuned.module.bn1.running_mean, first.module.bn1.running_mean)

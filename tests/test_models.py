@@ -1,5 +1,8 @@
 """Networks and weights: every source, and every way a checkpoint can be wrong."""
 
+import re
+import tarfile
+
 import huggingface_hub
 import pytest
 import torch
@@ -8,7 +11,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from swis.config import load
+from swis.data import loader, open_split
 from swis.errors import InputError
+from swis.evaluate import predict, score
 from swis.models import load_network, new_network, save_checkpoint
 from swis.settings import ModelConfig
 
@@ -52,10 +57,15 @@ def test_a_pickled_state_dict_gives_the_same_network(tiny_checkpoint, tmp_path):
     overrides = {"kwargs": {"in_chans": 1, "num_classes": 10}, **TINY_INPUTS}
     torch.save(state, tmp_path / "plain.pth")
     torch.save({"state_dict": state, "epoch": 3}, tmp_path / "nested.pth")
-    plain, nested = (
-        load_network(tiny_config(tmp_path / f"{n}.pth", **overrides)) for n in ("plain", "nested")
+    # as trained on several devices, by a torch that did not count batches
+    uncounted = {f"module.{key}": value for key, value in state.items() if "num_batches" not in key}
+    torch.save({"state_dict": uncounted}, tmp_path / "parallel.th")
+    plain, nested, parallel = (
+        load_network(tiny_config(tmp_path / name, **overrides))
+        for name in ("plain.pth", "nested.pth", "parallel.th")
     )
-    assert plain.digest == nested.digest
+    assert len(uncounted) < len(state)
+    assert plain.digest == nested.digest == parallel.digest
     assert plain.inputs == TINY_INPUTS
 
 
@@ -206,3 +216,17 @@ def test_hub_weights_without_a_network_say_what_works_offline(monkeypatch):
         load_network(load(["model=vgg16"]).model)
     assert told == [True]  # so that the hub's client does not retry for a minute
     assert before == huggingface_hub.constants.HF_HUB_OFFLINE
+
+
+def test_the_published_resnet20_recognises_cifar_images(shared, tmp_path):
+    with tarfile.open(shared / "data" / "cifar10_jpeg.tar") as archive:
+        some = [entry for entry in archive if re.fullmatch(r"test/\w+/00[0-4]\d\.jpg", entry.name)]
+        archive.extractall(tmp_path, some, filter="data")
+    weights = f"model.weights={shared / 'weights' / 'resnet20_cifar10.safetensors'}"
+    config = load(["model=resnet20", weights, "data=image_folder", f"data.root={tmp_path}"])
+    network = load_network(config.model)
+    images = open_split(config.data, "test").prepared(network.transform(), network.channels)
+    assert len(images) == 500
+    prediction = predict(network.module, loader(images, 250, 0), torch.device("cpu"), "float")
+    # 91.7 on the original images; their copies in JPEG lose ten points
+    assert 78 < score(prediction, prediction.logits)["top1"] < 92

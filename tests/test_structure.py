@@ -44,7 +44,8 @@ from swis.config import load, register
 _ORDER = """
 errors files memory choices settings hardware_settings config quantizer simd lanes search fit joint
 decompose oscillation metrics cost
-knapsack schedule apply latent losses fold rewrite activations data models codec packed_layer packed compare
+knapsack schedule apply latent losses fold rewrite activations data resnet20 models
+codec packed_layer packed compare
 ablation evaluate train retrain
 records planning walk moments refit output_aware lockstep calibrate reconstruct checks
 retrain_study study
@@ -115,7 +116,7 @@ def test_a_schedule_is_called_what_it_was_chosen_as():
         assert load([f"schedule={name}"]).schedule.label == name
 
 
-@pytest.mark.parametrize("model", ["mobilenet_v2", "resnet18", "vgg16", "efficientnet_lite0"])
+@pytest.mark.parametrize("model", ["mobilenet_v2", "resnet18", "vgg16", "efficientnet_lite0", "resnet20"])
 @pytest.mark.parametrize("dataset", ["fashion_mnist", "cifar10", "cifar100", "imagenette"])
 def test_every_choice_composes(model, dataset):
     config = load([f"model={model}", f"data={dataset}"])
