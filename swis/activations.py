@@ -123,20 +123,43 @@ def observe_codes(
 
 def quantize_activations(layers: dict[str, nn.Module], ranges: dict[str, ActivationRange], bits: int) -> None:
     """Make every layer see its input rounded to ``bits`` bits over its range (in place, by hook)."""
-    top = 2**bits - 1
     workspace = _Workspace()
     for name, interval in ranges.items():
         scale, zero_point = interval.affine(bits)
+        layers[name].register_forward_pre_hook(_ToGrid(scale, zero_point, 2**bits - 1, workspace))
 
-        def to_grid(_: nn.Module, inputs: tuple, scale: float = scale, zero_point: int = zero_point) -> tuple:
-            fast = inputs[0].device.type == "cpu" and inputs[0].dtype == torch.float32
-            if torch.is_grad_enabled() or not fast:
-                rounded = torch.fake_quantize_per_tensor_affine(inputs[0], scale, zero_point, 0, top)
-            else:
-                rounded = workspace.fake_quantize(inputs[0], scale, zero_point, top)
-            return (rounded, *inputs[1:])
 
-        layers[name].register_forward_pre_hook(to_grid)
+def keep_activations(layers: dict[str, nn.Module]) -> None:
+    """Undo ``quantize_activations`` (in place), in a copy of the network too.
+
+    >>> layers = {"a": nn.Linear(1, 1)}
+    >>> quantize_activations(layers, {"a": ActivationRange(0, 1)}, bits=8)
+    >>> keep_activations(layers)
+    >>> len(layers["a"]._forward_pre_hooks)
+    0
+    """
+    for layer in layers.values():
+        hooks = layer._forward_pre_hooks  # a copied module has its hooks, and no handles of them
+        for key in [key for key, hook in hooks.items() if isinstance(hook, _ToGrid)]:
+            del hooks[key]
+
+
+@dataclass(frozen=True)
+class _ToGrid:
+    """A hook that rounds a layer's input."""
+
+    scale: float
+    zero_point: int
+    top: int
+    workspace: _Workspace
+
+    def __call__(self, _: nn.Module, inputs: tuple) -> tuple:
+        values, scale, zero_point, top = inputs[0], self.scale, self.zero_point, self.top
+        if torch.is_grad_enabled() or values.device.type != "cpu" or values.dtype != torch.float32:
+            rounded = torch.fake_quantize_per_tensor_affine(values, scale, zero_point, 0, top)
+        else:
+            rounded = self.workspace.fake_quantize(values, scale, zero_point, top)
+        return (rounded, *inputs[1:])
 
 
 class _Workspace(threading.local):
@@ -147,6 +170,9 @@ class _Workspace(threading.local):
     """
 
     buffer = np.empty(0, np.float32)
+
+    def __deepcopy__(self, memo: dict) -> _Workspace:
+        return self  # a copied network needs no buffer of its own
 
     def fake_quantize(self, values: Tensor, scale: float, zero_point: int, top: int) -> Tensor:
         if not values.is_contiguous() and not values.is_contiguous(memory_format=torch.channels_last):

@@ -74,6 +74,7 @@ class Config:
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     reconstruction: ReconstructionConfig = field(default_factory=ReconstructionConfig)
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
+    retrained: bool = False
     seed: int = 0
     batch_size: int | None = None
     device: str = "auto"
@@ -121,6 +122,10 @@ class Config:
             f"task={self.task} needs out=FILE, the file to write",
         )
         require(
+            not self.retrained or self.task is Task.pack,
+            "retrained=true goes with task=pack; task=retrain trains and measures",
+        )
+        require(
             self.workload is None or self.task is Task.simulate,
             "workload=FILE, the shapes of layers, goes with task=simulate",
         )
@@ -144,7 +149,7 @@ class Config:
                 )
         taught = self.retrain.split or self.data.calibration_split
         require(
-            self.task is not Task.retrain or taught != self.data.split,
+            not self.retrains or taught != self.data.split,
             f"data.split={self.data.split} is to measure on; choose another retrain.split",
         )
         require(
@@ -168,6 +173,11 @@ class Config:
             return self.schedule.sensitivity or looked_at
         calibrated = self.activation_bits is not None or self.calibrate is not Calibrate.none
         return self.schedule.sensitivity or calibrated
+
+    @property
+    def retrains(self) -> bool:
+        """Whether methods are retrained."""
+        return self.task is Task.retrain or self.retrained
 
     @property
     def rivals(self) -> list[str]:

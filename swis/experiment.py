@@ -84,7 +84,7 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
     simulated = simulated_lines(config, study)
     rows, reference = [], None
     for form in formats(config):
-        key = study.key(form)
+        key = study.facts.key(form)
         if form.method == "float":
             kept = records.read_tensors(key, study.folder)
             reference = None if kept is None else kept["logits"]
@@ -94,7 +94,7 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
             if form.method == "float" and logits is not None:
                 reference = logits
                 records.write_tensors({"logits": logits}, key, study.folder)
-            row = records.write_row(study.describe(form) | columns, study.folder)
+            row = records.write_row(study.facts.describe(form) | columns, study.folder)
         if form.method == "float":
             _warn_if_off(study.network, study.split, row["top1"].item())
         elif form.method in simulated and row["status"].item() == "ok":
@@ -142,8 +142,9 @@ def pack_network(config: Config) -> str:
     form = next(form for form in formats(config) if form.method == config.methods[0])
     few_bits, plan = config.activation_bits is not None, study.plan(form)
     network, encoded = study.network, None
-    if config.calibrate is not Calibrate.none:
-        module, encoded = study.calibrated(form, plan, config.activation_bits)
+    if config.retrained or config.calibrate is not Calibrate.none:
+        made = study.retrained if config.retrained else study.calibrated
+        module, encoded = made(form, plan, config.activation_bits)
         network = replace(network, module=module)
     save_packed(
         path,
@@ -160,6 +161,7 @@ def pack_network(config: Config) -> str:
         plans=plan.layers if plan else None,
         schedule=config.schedule.label if form.method != "base" else None,
         calibrate=str(config.calibrate),
+        retrain=study.facts.science(form)["retrain"] if config.retrained else None,
         encoded=encoded,
     )
     return f"{storage(load_packed(path))}\n\nin {path}; to measure it: python run.py weights={path}"

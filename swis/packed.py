@@ -7,8 +7,8 @@ describes, ``LAYER.weight.scale`` and, where filters have shifts of their own, `
 what the weights were), ``form`` (of all layers but those that match ``skip``), ``schedule`` (the policy's
 name), ``layers`` (each one's format, shape, bits and tiles), ``aliases`` (tensors that are a packed
 weight again), ``coding``, ``fold_bn``, ``rewrites``, ``limited`` (names of the activations with a limit
-for every channel), ``calibrate`` (how) and ``activations`` (bits and ranges, if they were calibrated). The
-same network gives the same file, byte for byte.
+for every channel), ``calibrate`` and ``retrain`` (how, or null) and ``activations`` (bits and ranges, if they
+were calibrated). The same network gives the same file, byte for byte.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ class PackedNetwork:
     ranges: dict[str, ActivationRange]
     schedule: str | None = None
     calibrate: str = "none"
+    retrain: dict[str, Any] | None = None
     rewrites: list[str] = field(default_factory=list)
 
     def bits_per_weight(self) -> dict[str, float]:
@@ -95,15 +96,17 @@ def save_packed(
     plans: dict[str, LayerPlan] | None = None,
     schedule: str | None = None,
     calibrate: str = "none",
+    retrain: dict[str, Any] | None = None,
     encoded: dict[str, Encoded] | None = None,
 ) -> None:
     """Write a float32 network with its weights in ``form`` as a packed file.
 
     Layers whose names match a pattern in ``skip`` are packed in the base format. ``ranges`` are those
     of the layers' inputs, for ``activation_bits``; ``plans`` give the filters of layers shifts of their own,
-    by a ``schedule`` of that name. A calibrated network, folded by ``swis.fold.fused``, comes with its
-    ``encoded`` weights and what ``calibrate`` was. Raises ``ValueError`` for an unknown coding, the
-    format "float" and networks that are not float32, ``InputError`` for a pattern without a match.
+    by a ``schedule`` of that name. A network that was calibrated, and so folded by ``swis.fold.fused``, or
+    trained in the format comes with its ``encoded`` weights and with what ``calibrate`` and ``retrain`` were.
+    Raises ``ValueError`` for an unknown coding, the format "float" and networks that are not float32,
+    ``InputError`` for a pattern without a match.
     """
     if coding not in CODINGS:
         raise ValueError(f"coding is one of {CODINGS}, not {coding!r}")
@@ -159,6 +162,7 @@ def save_packed(
         "rewrites": list(rewrites),
         "limited": [name for name, part in module.named_modules() if isinstance(part, LimitedReLU)],
         "calibrate": calibrate,
+        "retrain": retrain,
         "layers": layers,
         "aliases": aliases,
         "activations": {"bits": activation_bits, "range": activation_range, "ranges": limits},
@@ -229,6 +233,7 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork
         ranges,
         header["schedule"],
         calibrate,
+        header.get("retrain"),  # younger than the format
         header["rewrites"],
     )
 

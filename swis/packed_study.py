@@ -65,6 +65,7 @@ class PackedStudy:
             "rewrites": ",".join(packed.rewrites),
             "schedule": packed.schedule,
             "calibrate": packed.calibrate,
+            "retrain": None if packed.retrain is None else json.dumps(packed.retrain, sort_keys=True),
             "coding": packed.coding,
             "activation_bits": packed.activation_bits,
             "activation_range": packed.activation_range,

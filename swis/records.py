@@ -79,6 +79,7 @@ SCHEMA = pa.DataFrameSchema(
         "activation_range": _text(),
         "calibrate": _text(),
         "retrain": _text(),
+        "training": _text(),
         "coding": _text(),
         "top1": _percent(),
         "top1_low": _percent(),

@@ -103,8 +103,11 @@ def retrain(
     state = load_state(state_path, plan, device)
     if state is not None:
         student.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
         curve = state["curve"]
+        if "optimizer" not in state:
+            student.eval()
+            return curve
+        optimizer.load_state_dict(state["optimizer"])
 
     for epoch in range(len(curve), recipe.epochs):
         before = [latent.codes(weight).short() for latent, weight in parts]
@@ -136,12 +139,8 @@ def retrain(
         curve.append(
             {"epoch": epoch + 1, "loss": total / steps, "learning_rate": rate, **_moved(parts, before)}
         )
-        state = {
-            "plan": plan,
-            "model": student.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "curve": curve,
-        }
+        state = {"plan": plan, "curve": curve, "model": student.state_dict()}
+        state["optimizer"] = optimizer.state_dict()
         write_atomically(state_path, partial(torch.save, state))
         if on_epoch is not None:
             on_epoch(curve[-1])
@@ -149,6 +148,9 @@ def retrain(
         batches = DataLoader(dataset, recipe.batch_size, drop_last=True, num_workers=workers)
         update_bn(tqdm(batches, desc="statistics of normalisation", leave=False), student, device)
     student.eval()
+    # of a finished training no momentum is needed: half the file
+    state = {"plan": plan, "curve": curve, "model": student.state_dict()}
+    write_atomically(state_path, partial(torch.save, state))
     return curve
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,12 @@ import torch
 from torch import nn
 
 from swis import records
+from swis.activations import keep_activations
 from swis.apply import Encoded, plain_copy, weight_layers
 from swis.data import Split
 from swis.latent import LatentTraining, add_latents, latents
 from swis.retrain import Retraining, retrain
 from swis.settings import RetrainConfig
-
-
-def retrain_facts(settings: RetrainConfig, images: Split, seed: int) -> dict[str, Any]:
-    """Return what the weights of a retrained network depend on beside those it starts from."""
-    known = {field.name for part in (Retraining, LatentTraining) for field in fields(part)}
-    chosen = {name: value for name, value in asdict(settings).items() if name in known}
-    return {name: chosen[name] for name in sorted(chosen)} | {"images": images.digest, "seed": seed}
 
 
 def retrained(
@@ -39,18 +33,22 @@ def retrained(
     folder: Path,
     device: torch.device,
     workers: int,
+    again: bool = False,
 ) -> tuple[nn.Module, dict[str, Encoded]]:
     """Retrain a post-training result, ``module`` with its layers' ``encoded`` weights; return both anew.
 
-    The learning curve and the state go beside the row called ``key``: an interrupted training goes on from
-    there, a finished one is only read. ``teacher`` is the float network.
+    What comes back has float activations. The learning curve and the state are kept in ``folder`` by the name
+    ``key``: an interrupted training goes on from there, a finished one is only read, unless it is to be done
+    ``again``. ``teacher`` is the float network.
     """
 
     def of(part: type) -> Any:
         return part(**{field.name: getattr(settings, field.name) for field in fields(part)})
 
     student = add_latents(copy.deepcopy(module), dict(encoded), of(LatentTraining))
-    recipe = of(Retraining)
+    recipe, state_path = of(Retraining), records.beside(key, folder, records.STATE)
+    if again:
+        state_path.unlink(missing_ok=True)
     curve = retrain(
         student,
         copy.deepcopy(teacher) if recipe.distillation > 0 else None,
@@ -59,7 +57,7 @@ def retrained(
         seed=seed,
         plan=key,
         device=device,
-        state_path=records.beside(key, folder, records.STATE),
+        state_path=state_path,
         workers=workers,
     )
     records.write_table(pd.DataFrame(curve), records.beside(key, folder, records.CURVE))
@@ -67,7 +65,9 @@ def retrained(
     made = {id(encoded[name]): latent.encoded(weight) for name, (latent, weight) in latents(student).items()}
     after = {name: made[id(found)] for name, found in encoded.items()}
     plain = plain_copy(student)
-    for name, layer in weight_layers(plain).items():
+    layers = weight_layers(plain)
+    keep_activations(layers)
+    for name, layer in layers.items():
         # strides as everywhere else, so that logits do not differ in their last bits
         layer.weight.data = after[name].weight()
     return plain, after

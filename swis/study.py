@@ -1,9 +1,8 @@
-"""One network on one set of images: what its rows depend on, and how a row is measured."""
+"""One network on one set of images: how its rows are measured."""
 
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import time
 from collections.abc import Collection, Iterator
@@ -36,12 +35,13 @@ from swis.config import Config
 from swis.cost import LayerCost, network_cost
 from swis.data import Split, kept_batches, loader, open_split
 from swis.evaluate import predict, score
+from swis.facts import Facts, rewrite_facts
 from swis.fold import fold_batch_norm, fused
 from swis.models import Network, load_network
 from swis.output_aware import OutputAware
 from swis.planning import Planner
 from swis.reconstruct import Reconstruction, reconstruct
-from swis.retrain_study import retrain_facts, retrained
+from swis.retrain_study import retrained
 from swis.rewrite import rewritten
 from swis.schedule import Plan
 from swis.settings import require
@@ -50,13 +50,6 @@ log = logging.getLogger("swis")
 
 # Percentiles are averaged over batches, so their size must not be the user's to change.
 _CALIBRATION_BATCH = 32
-
-# Columns of a row that are null where the row's numbers do not depend on them.
-_FORM_COLUMNS = (
-    *("group_size", "alpha", "magnitude_bits", "granularity", "clip"),
-    *("activation_bits", "activation_range"),
-)
-
 
 # No bit-serial cycles, and no noise against itself.
 _NOT_OF_FLOAT = (
@@ -130,7 +123,7 @@ class Study:
             macs=self.macs,
             skip=self.skip,
             settings=settings,
-            facts={"network": self.network.digest, "fold_bn": config.fold_bn} | self._rewrite_facts(),
+            facts={"network": self.network.digest, "fold_bn": config.fold_bn} | rewrite_facts(config),
             image_facts={"inputs": self.network.inputs, "images": images.digest} if images else {},
             images=lambda: [batch for batch, _ in loader(images, _CALIBRATION_BATCH, config.data.workers)],
             device=self.device,
@@ -143,122 +136,46 @@ class Study:
             return None
         return self.planner.plan(form, self.config.bits)
 
-    def science(self, form: WeightFormat) -> dict[str, Any]:
-        """Return all that a row's numbers depend on, and nothing else (no path, no device)."""
-        config = self.config
-        facts: dict[str, Any] = {
-            "network": self.network.digest,
-            "inputs": self.network.inputs,
-            "data": self.split.digest,
-            "method": form.method,
-        }
-        if form.method == "float":
-            return facts
-        facts |= {
-            "granularity": form.granularity,
-            "skip": sorted(self.skip),
-            "fold_bn": config.fold_bn,
-            "activation_bits": config.activation_bits,
-            **self._rewrite_facts(),
-        }
-        if config.activation_bits is not None:
-            facts |= {"activation_range": config.activation.range, "calibration": self.calibration.digest}
-            if config.activation.range == "percentile":
-                facts["activation_percentile"] = config.activation.percentile
-        if form.method != "uniform" or self.skip:
-            facts |= {"magnitude_bits": form.magnitude_bits, "clip": form.clip}
-        if form.method != "base":
-            facts["shifts"] = form.shifts
-            if config.scheduled:
-                facts["schedule"] = self._schedule_facts()
-                if form.method in ("truncate", "round"):  # without groups, but scheduled by their metric
-                    facts["schedule"] |= {"group_size": form.group_size, "alpha": form.alpha}
-            if config.calibrate is not Calibrate.none:
-                facts |= {"calibrate": str(config.calibrate), "calibration": self.calibration.digest}
-                if config.calibrate in (Calibrate.output_aware, Calibrate.reconstruct):
-                    facts["output_aware"] = asdict(config.calibration)
-                if config.calibrate is Calibrate.reconstruct:
-                    facts["reconstruction"] = asdict(config.reconstruction) | {"seed": config.seed}
-            if config.task is Task.retrain:
-                facts["retrain"] = retrain_facts(config.retrain, self.training, config.seed)
-        if form.method in ("swis", "swis_c"):
-            facts |= {"group_size": form.group_size, "alpha": form.alpha}
-            if form.selection != "nearest":
-                facts["selection"] = form.selection
-        return json.loads(json.dumps(facts))
-
-    def _rewrite_facts(self) -> dict[str, Any]:
-        return {"rewrites": self.config.rewrites} if self.config.rewrites else {}
-
-    def _schedule_facts(self) -> dict[str, Any]:
-        settings = asdict(self.config.schedule)
-        unused = () if settings["sensitivity"] else ("images", "probe")
-        facts = {name: value for name, value in settings.items() if name not in unused}
-        return facts | self.planner.image_facts
-
-    def key(self, form: WeightFormat) -> str:
-        return records.row_key(self.science(form))
-
-    def describe(self, form: WeightFormat) -> dict[str, Any]:
-        """Return the columns of a row that are known before it is computed."""
-        science = self.science(form)
-        return {
-            "key": records.row_key(science),
-            "model": self.config.model.label,
-            "weights": self.network.weights,
-            "data": self.split.name,
-            "split": self.config.data.split,
-            "images": len(self.split),
-            "method": form.method,
-            "bits": science.get("shifts"),
-            "skip": ",".join(self.config.skip) if "skip" in science else None,
-            "fold_bn": science.get("fold_bn", False),
-            "rewrites": ",".join(science.get("rewrites", [])),
-            "seed": self.config.seed,
-            "config": json.dumps(_without_hardware(asdict(self.config))),
-            **{name: science.get(name) for name in _FORM_COLUMNS},
-            "selection": form.selection if "group_size" in science else None,
-            "calibrate": science.get("calibrate", "none" if "shifts" in science else None),
-            "retrain": json.dumps(science["retrain"]) if "retrain" in science else None,
-            **self._describe_schedule(science),
-        }
-
-    def _describe_schedule(self, science: dict[str, Any]) -> dict[str, Any]:
-        if "schedule" not in science:
-            return {"schedule": "uniform" if "shifts" in science else None}
-        schedule = self.config.schedule
-        return {
-            "schedule": schedule.label,
-            "schedule_price": str(schedule.price),
-            "filters_per_tile": schedule.filters_per_tile,
-            "shift_multiple": schedule.multiple,
-        }
+    @cached_property
+    def facts(self) -> Facts:
+        """What the rows depend on."""
+        scheduled = self.config.scheduled and self.config.schedule.sensitivity
+        images = self.planner.image_facts if scheduled else {}
+        parts = (self.config, self.network, self.split, self.calibration, self.training, self.skip)
+        return Facts(*parts, images)
 
     def emulate(self, form: WeightFormat, activation_bits: int | None) -> tuple[nn.Module, dict[str, float]]:
         """Return a network that computes as the format does, and the format's cost columns."""
         plan = self.plan(form)
-        retrains = self.config.task is Task.retrain
+        retrains = self.config.retrains
         if form.method in ("float", "base") or (self.config.calibrate is Calibrate.none and not retrains):
             source = self.network.module if form.method == "float" else self.base_module
             plans = plan.layers if plan else None
             module, costs = with_weights(source.cpu(), form, self.macs, self.skip, plans)
             if form.method != "float":
-                module = fused(module, self.network.inputs["input_size"])  # pays for rounding activations
-                if activation_bits is not None:
-                    quantize_activations(weight_layers(module), self.ranges, activation_bits)
+                module = self._run(module, activation_bits)
         else:
             trained = self.retrained if retrains else self.calibrated
             module, encoded = trained(form, plan, activation_bits)
             costs = layer_costs(weight_layers(module), encoded, form, self.macs)
+            if retrains:
+                module = self._run(module, activation_bits)
         columns = network_cost(costs)
         columns["shifts_per_weight"] = columns["cycles_per_weight"]
         if plan is not None:
             filters = self.planner.filter_table(plan)
             if self.folder is not None:
-                path = records.beside(self.key(form), self.folder, records.SCHEDULE)
+                path = records.beside(self.facts.key(form), self.folder, records.SCHEDULE)
                 records.write_table(filters, path)
             columns |= _schedule_columns(plan, filters, columns["cycles_per_weight"], costs)
         return module, columns
+
+    def _run(self, module: nn.Module, activation_bits: int | None) -> nn.Module:
+        """Return a network of few bits as it runs; folding pays for rounding activations."""
+        module = fused(module, self.network.inputs["input_size"])
+        if activation_bits is not None:
+            quantize_activations(weight_layers(module), self.ranges, activation_bits)
+        return module
 
     def calibrated(
         self, form: WeightFormat, plan: Plan | None, activation_bits: int | None
@@ -284,7 +201,8 @@ class Study:
     ) -> tuple[nn.Module, dict[str, Encoded]]:
         """Return a network retrained in a format from its post-training result, and its layers' weights.
 
-        One that is not calibrated keeps its normalisation, unless that is to be folded.
+        One that is not calibrated keeps its normalisation, unless that is to be folded. Its activations are
+        not rounded any more.
         """
         if self.config.calibrate is Calibrate.none:
             module = plain_copy(self.base_module.cpu())
@@ -293,8 +211,6 @@ class Study:
                 quantize_activations(weight_layers(module), self.ranges, activation_bits)
         else:
             module, encoded = self.calibrated(form, plan, activation_bits)
-        if self.config.force:
-            records.beside(self.key(form), self.folder, records.STATE).unlink(missing_ok=True)
         return retrained(
             self.network.module.cpu(),
             module,
@@ -302,10 +218,11 @@ class Study:
             self.training,
             self.config.retrain,
             seed=self.config.seed,
-            key=self.key(form),
+            key=self.facts.training_key(form),
             folder=self.folder,
             device=self.device,
             workers=self.config.data.workers,
+            again=self.config.force,
         )
 
     def measure(self, form: WeightFormat, reference: Tensor | None) -> tuple[dict[str, Any], Tensor]:
@@ -323,7 +240,8 @@ class Study:
 def prepare(config: Config) -> Study:
     """Load and check everything a study needs; raise ``InputError`` before any work starts.
 
-    Only task=evaluate and task=retrain have a split to measure on; images to calibrate on are needed for
+    Only task=evaluate and task=retrain have a split to measure on, and only these, and what packs a retrained
+    network, have a folder of results; images to calibrate on are needed for
     activations of few bits and for a schedule by sensitivity, and not for task=storage.
     """
     device = pick_device(config.device)
@@ -340,7 +258,7 @@ def prepare(config: Config) -> Study:
         split = images_of(config.data.split, config.data.limit)
     if config.needs_calibration:
         calibration = images_of(config.data.calibration_split, config.calibration.images)
-    if config.task is Task.retrain:
+    if config.retrains:
         settings = config.retrain
         training = images_of(settings.split or config.data.calibration_split, settings.images)
         require(
@@ -348,7 +266,7 @@ def prepare(config: Config) -> Study:
             f"{len(training)} images do not fill a batch of retrain.batch_size={settings.batch_size}",
         )
     skip = skipped_layers(list(weight_layers(network.module)), config.skip)
-    folder = results_folder(config) if measured else None
+    folder = results_folder(config) if measured or config.retrains else None
     study = Study(config, network, split, calibration, training, frozenset(skip), device, folder)
     _ = study.base_module  # folding can be refused: now rather than later
     if config.scheduled and config.task is not Task.storage:
@@ -371,10 +289,6 @@ def _schedule_columns(
         "schedule_loss": plan.loss,
         "schedule_bound": plan.bound,
     }
-
-
-def _without_hardware(config: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in config.items() if name not in ("accelerator", "energy", "versus")}
 
 
 def formats(config: Config) -> Iterator[WeightFormat]:

@@ -12,7 +12,7 @@ from swis.apply import weight_layers, with_weights
 from swis.config import load
 from swis.errors import InputError
 from swis.evaluate import predict, score
-from swis.experiment import evaluate_methods
+from swis.experiment import evaluate_methods, evaluate_packed, pack_network
 from swis.study import formats, prepare
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -40,7 +40,7 @@ def test_a_row_says_how_it_was_retrained(quick, tmp_path):
     assert after["key"] != before["key"]
     assert pd.isna(before["retrain"])
     assert json.loads(after["retrain"])["epochs"] == 2
-    curve = pd.read_parquet(records.beside(after["key"], tmp_path / "runs", records.CURVE))
+    curve = pd.read_parquet(records.beside(after["training"], tmp_path / "runs", records.CURVE))
     assert curve["epoch"].tolist() == [1, 2]
     assert {"loss", "learning_rate", "changed", "frozen", "git_commit"} <= set(curve.columns)
 
@@ -81,10 +81,31 @@ def test_the_measured_network_is_that_of_the_encoded_weights(calibrate, quick):
         assert torch.equal(layer.weight, encoded[name].weight())
     normalised = any(isinstance(part, torch.nn.BatchNorm2d) for part in module.modules())
     assert normalised == (calibrate == "none")
-    hooks = [len(layer._forward_pre_hooks) for layer in weight_layers(module).values()]
-    assert set(hooks) == {1}
+    assert not any(layer._forward_pre_hooks for layer in weight_layers(module).values())
     _, same = made.retrained(form, made.plan(form), 8)  # read from the finished state
     assert all(torch.equal(same[name].codes, found.codes) for name, found in encoded.items())
+
+
+@pytest.mark.parametrize("calibrate", ["none", "stats"])
+def test_a_retrained_network_is_packed_and_measured_as_it_was_before(calibrate, quick, tmp_path, monkeypatch):
+    quick = [*quick, f"calibrate={calibrate}", "retrain.epochs=1"]
+    row, path = row_of(quick), tmp_path / "packed"
+    assert row["status"] == "ok", row["error"]
+    monkeypatch.setattr("swis.retrain.task_loss", None)  # nothing is trained: the state is there
+    pack_network(load([*quick, "task=pack", "retrained=true", f"out={path}"]))
+    measured = load(["data.limit=64", "data.workers=0", f"results_dir={tmp_path}", f"weights={path}"])
+    (packed,) = evaluate_packed(measured).to_dict("records")
+    same = ["correct", "top1", "top5", "weight_bits", "cycles_per_weight", "calibrate", "retrain", "bits"]
+    assert {name: packed[name] for name in same} == {name: row[name] for name in same}
+
+
+def test_other_images_to_measure_on_need_no_other_training(quick, monkeypatch, tmp_path):
+    first = row_of(quick)
+    monkeypatch.setattr("swis.retrain.task_loss", None)
+    second = row_of([*quick, "data.limit=20"])
+    assert second["status"] == "ok", second["error"]
+    assert second["training"] == first["training"]
+    assert second["key"] != first["key"]
 
 
 def test_an_interrupted_run_goes_on(quick, monkeypatch, tmp_path):
@@ -108,5 +129,7 @@ def test_what_cannot_be_is_refused_before_any_work(quick):
         load([*quick, "retrain.split=test"])
     with pytest.raises(InputError, match=r"64 images do not fill a batch of retrain\.batch_size=65"):
         prepare(load([*quick, "retrain.batch_size=65"]))
+    with pytest.raises(InputError, match="retrained=true goes with task=pack"):
+        load([*quick, "retrained=true"])
     with pytest.raises(InputError, match=r"retrain\.distillation must be in \[0, 1\], not 2"):
         load([*quick, "retrain.distillation=2"])

@@ -47,7 +47,7 @@ decompose oscillation metrics cost
 knapsack schedule apply latent losses fold rewrite activations data resnet20 models
 codec packed_layer packed compare
 ablation evaluate train retrain
-records planning walk moments refit output_aware lockstep calibrate reconstruct checks
+records facts planning walk moments refit output_aware lockstep calibrate reconstruct checks
 retrain_study study
 packed_study report storage figures tradeoff workload tiling systolic bit_serial pe_array
 offchip sram bitfusion accelerator energy designs operands simulate hardware hardware_study experiment

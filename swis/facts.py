@@ -1,0 +1,148 @@
+"""What a row depends on, and what is known of it before it is computed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from swis import records
+from swis.apply import WeightFormat
+from swis.choices import Calibrate
+from swis.config import Config
+from swis.data import Split
+from swis.latent import LatentTraining
+from swis.models import Network
+from swis.retrain import Retraining
+
+# Columns of a row that are null where the row's numbers do not depend on them.
+_FORM_COLUMNS = (
+    *("group_size", "alpha", "magnitude_bits", "granularity", "clip"),
+    *("activation_bits", "activation_range"),
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The facts of a study: its configuration, network and images.
+
+    ``split`` is measured on; images of ``calibration`` and ``training`` change what is measured.
+    ``image_facts`` are what a schedule by sensitivity looks at.
+    """
+
+    config: Config
+    network: Network
+    split: Split | None
+    calibration: Split | None
+    training: Split | None
+    skip: frozenset[str]
+    image_facts: dict[str, Any] = field(default_factory=dict)
+
+    def science(self, form: WeightFormat) -> dict[str, Any]:
+        """Return all that a row's numbers depend on, and nothing else (no path, no device)."""
+        config = self.config
+        facts: dict[str, Any] = {
+            "network": self.network.digest,
+            "inputs": self.network.inputs,
+            "data": None if self.split is None else self.split.digest,
+            "method": form.method,
+        }
+        if form.method == "float":
+            return facts
+        facts |= {
+            "granularity": form.granularity,
+            "skip": sorted(self.skip),
+            "fold_bn": config.fold_bn,
+            "activation_bits": config.activation_bits,
+            **rewrite_facts(config),
+        }
+        if config.activation_bits is not None:
+            facts |= {"activation_range": config.activation.range, "calibration": self.calibration.digest}
+            if config.activation.range == "percentile":
+                facts["activation_percentile"] = config.activation.percentile
+        if form.method != "uniform" or self.skip:
+            facts |= {"magnitude_bits": form.magnitude_bits, "clip": form.clip}
+        if form.method != "base":
+            facts["shifts"] = form.shifts
+            if config.scheduled:
+                facts["schedule"] = self._schedule_facts()
+                if form.method in ("truncate", "round"):  # without groups, but scheduled by their metric
+                    facts["schedule"] |= {"group_size": form.group_size, "alpha": form.alpha}
+            if config.calibrate is not Calibrate.none:
+                facts |= {"calibrate": str(config.calibrate), "calibration": self.calibration.digest}
+                if config.calibrate in (Calibrate.output_aware, Calibrate.reconstruct):
+                    facts["output_aware"] = asdict(config.calibration)
+                if config.calibrate is Calibrate.reconstruct:
+                    facts["reconstruction"] = asdict(config.reconstruction) | {"seed": config.seed}
+            if config.retrains:
+                facts["retrain"] = self._retrain_facts()
+        if form.method in ("swis", "swis_c"):
+            facts |= {"group_size": form.group_size, "alpha": form.alpha}
+            if form.selection != "nearest":
+                facts["selection"] = form.selection
+        return json.loads(json.dumps(facts))
+
+    def _schedule_facts(self) -> dict[str, Any]:
+        settings = asdict(self.config.schedule)
+        unused = () if settings["sensitivity"] else ("images", "probe")
+        facts = {name: value for name, value in settings.items() if name not in unused}
+        return facts | self.image_facts
+
+    def _retrain_facts(self) -> dict[str, Any]:
+        known = {field.name for part in (Retraining, LatentTraining) for field in fields(part)}
+        chosen = {name: value for name, value in asdict(self.config.retrain).items() if name in known}
+        facts = {name: chosen[name] for name in sorted(chosen)}
+        return facts | {"images": self.training.digest, "seed": self.config.seed}
+
+    def key(self, form: WeightFormat) -> str:
+        """Return the name of a row."""
+        return records.row_key(self.science(form))
+
+    def training_key(self, form: WeightFormat) -> str:
+        """Return the name of a retraining: that of its rows, whatever images these are measured on."""
+        return records.row_key({**self.science(form), "data": None})
+
+    def describe(self, form: WeightFormat) -> dict[str, Any]:
+        """Return the columns of a row that are known before it is computed."""
+        science = self.science(form)
+        return {
+            "key": records.row_key(science),
+            "model": self.config.model.label,
+            "weights": self.network.weights,
+            "data": self.split.name,
+            "split": self.config.data.split,
+            "images": len(self.split),
+            "method": form.method,
+            "bits": science.get("shifts"),
+            "skip": ",".join(self.config.skip) if "skip" in science else None,
+            "fold_bn": science.get("fold_bn", False),
+            "rewrites": ",".join(science.get("rewrites", [])),
+            "seed": self.config.seed,
+            "config": json.dumps(_without_hardware(asdict(self.config))),
+            **{name: science.get(name) for name in _FORM_COLUMNS},
+            "selection": form.selection if "group_size" in science else None,
+            "calibrate": science.get("calibrate", "none" if "shifts" in science else None),
+            "retrain": json.dumps(science["retrain"], sort_keys=True) if "retrain" in science else None,
+            "training": self.training_key(form) if "retrain" in science else None,
+            **self._describe_schedule(science),
+        }
+
+    def _describe_schedule(self, science: dict[str, Any]) -> dict[str, Any]:
+        if "schedule" not in science:
+            return {"schedule": "uniform" if "shifts" in science else None}
+        schedule = self.config.schedule
+        return {
+            "schedule": schedule.label,
+            "schedule_price": str(schedule.price),
+            "filters_per_tile": schedule.filters_per_tile,
+            "shift_multiple": schedule.multiple,
+        }
+
+
+def rewrite_facts(config: Config) -> dict[str, Any]:
+    """Return the rewrites of the folded network, if there are any."""
+    return {"rewrites": config.rewrites} if config.rewrites else {}
+
+
+def _without_hardware(config: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name not in ("accelerator", "energy", "versus")}
