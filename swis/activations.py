@@ -154,16 +154,33 @@ class _ToGrid:
     workspace: _Workspace
 
     def __call__(self, _: nn.Module, inputs: tuple) -> tuple:
-        values, scale, zero_point, top = inputs[0], self.scale, self.zero_point, self.top
-        if torch.is_grad_enabled() or values.device.type != "cpu" or values.dtype != torch.float32:
-            rounded = torch.fake_quantize_per_tensor_affine(values, scale, zero_point, 0, top)
+        values, grid = inputs[0], (self.scale, self.zero_point, self.top)
+        if values.device.type != "cpu" or values.dtype != torch.float32:
+            rounded = torch.fake_quantize_per_tensor_affine(values, *grid[:2], 0, self.top)
+        elif torch.is_grad_enabled():
+            rounded = _StraightThrough.apply(values, *grid)
         else:
-            rounded = self.workspace.fake_quantize(values, scale, zero_point, top)
+            rounded = self.workspace.fake_quantize(values, *grid)
         return (rounded, *inputs[1:])
 
 
+class _StraightThrough(torch.autograd.Function):
+    """Values rounded to the grid; backwards as they were, but for those beyond its ends."""
+
+    @staticmethod
+    def forward(ctx, values: Tensor, scale: float, zero_point: int, top: int) -> Tensor:
+        ctx.save_for_backward(values)
+        ctx.ends = (-zero_point - 0.5) * scale, (top - zero_point + 0.5) * scale
+        return _rounded(values, np.empty(values.numel(), np.float32), scale, zero_point, top)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        inside = torch.ops.aten.hardtanh_backward(gradient, *ctx.saved_tensors, *ctx.ends)
+        return inside, None, None, None
+
+
 class _Workspace(threading.local):
-    """The values of ``torch.fake_quantize_per_tensor_affine`` without its slow CPU kernel.
+    """What is rounded without gradients.
 
     One buffer a thread serves all layers, since a layer has consumed its input when the next one runs. The
     thread does the work alone: waking others takes longer, as torch's own still wait for theirs.
@@ -175,16 +192,20 @@ class _Workspace(threading.local):
         return self  # a copied network needs no buffer of its own
 
     def fake_quantize(self, values: Tensor, scale: float, zero_point: int, top: int) -> Tensor:
-        if not values.is_contiguous() and not values.is_contiguous(memory_format=torch.channels_last):
-            values = values.contiguous()
         count = values.numel()
         if len(self.buffer) < count:
             self.buffer = np.empty(count, np.float32)
-        out = self.buffer[:count]
-        inverse = torch.tensor(scale).reciprocal()  # in float32, as torch's own kernel
-        grid = [np.float32(number) for number in (inverse, scale, -zero_point, top - zero_point)]
-        _to_grid(values.detach().as_strided((count,), (1,)).numpy(), out, *grid)
-        return torch.from_numpy(out).as_strided(values.shape, values.stride())
+        return _rounded(values, self.buffer[:count], scale, zero_point, top)
+
+
+def _rounded(values: Tensor, out: np.ndarray, scale: float, zero_point: int, top: int) -> Tensor:
+    """Return what ``torch.fake_quantize_per_tensor_affine`` does, in ``out``: its own CPU kernel is slow."""
+    if not values.is_contiguous() and not values.is_contiguous(memory_format=torch.channels_last):
+        values = values.contiguous()
+    inverse = torch.tensor(scale).reciprocal()  # in float32, as torch's own kernel
+    grid = [np.float32(number) for number in (inverse, scale, -zero_point, top - zero_point)]
+    _to_grid(values.detach().as_strided((values.numel(),), (1,)).numpy(), out, *grid)
+    return torch.from_numpy(out).as_strided(values.shape, values.stride())
 
 
 @njit(nogil=True)

@@ -95,9 +95,20 @@ def test_the_fast_kernel_equals_torch_s(layout):
         assert torch.equal(seen, torch.fake_quantize_per_tensor_affine(values, scale, zero_point, 0, 255))
 
 
-def test_gradients_pass_straight_through():
-    layer = nn.Linear(4, 2)
-    quantize_activations({"0": layer}, {"0": ActivationRange(-1.0, 1.0)}, bits=8)
-    values = torch.linspace(-0.9, 0.9, 4, requires_grad=True)
-    layer(values).sum().backward()
-    torch.testing.assert_close(values.grad, layer.weight.detach().sum(0))
+@pytest.mark.parametrize("interval", [(-1.3, 2.7), (0.0, 4.0)])
+def test_gradients_pass_straight_through_within_the_interval(interval):
+    generator = torch.Generator().manual_seed(0)
+    values = 3 * torch.randn(3, 5, 7, 11, generator=generator)
+    upstream = torch.randn(values.shape, generator=generator)
+    layer = nn.Identity()
+    quantize_activations({"0": layer}, {"0": ActivationRange(*interval)}, bits=8)
+    scale, zero_point = ActivationRange(*interval).affine(8)
+    ours, theirs = values.clone().requires_grad_(), values.clone().requires_grad_()
+    found = layer(ours)
+    expected = torch.fake_quantize_per_tensor_affine(theirs, scale, zero_point, 0, 255)
+    assert torch.equal(found, expected)
+    found.backward(upstream)
+    expected.backward(upstream)
+    assert torch.equal(ours.grad, theirs.grad)
+    assert (ours.grad == 0).any()
+    assert (ours.grad != 0).any()
