@@ -34,6 +34,7 @@ class Retraining:
     with ``label_smoothing`` + ``distillation`` x KL divergence from the float network's probabilities at
     ``temperature``; at 1 no labels are used. ``dampening`` is the weight that the distance of weights from
     their levels has at the end, after a cosine from zero. ``shift`` and ``erase`` are those of ``augment``.
+    ``reestimate``: the statistics of batch normalisations are those of the last weights.
     """
 
     epochs: int = 10
@@ -51,6 +52,7 @@ class Retraining:
     shift: float = 0.0
     erase: float = 0.0
     precision: str = "float32"
+    reestimate: bool = True
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
@@ -79,8 +81,7 @@ def retrain(
 
     The student has its latent weights (``swis.latent.add_latents``), and the hooks of its activations. The
     float ``teacher`` is needed to distil. A line says the mean loss, the learning rate at the end, the share
-    of codes that differ from those an epoch ago, and the share of frozen ones. At the end the statistics of
-    batch normalisations are estimated anew.
+    of codes that differ from those an epoch ago, and the share of frozen ones.
 
     The state after every epoch goes to ``state_path``, and a later call with the same ``plan`` goes on from
     there, as ``swis.train.train`` does: it ends with the weights of an uninterrupted run. Raises
@@ -144,7 +145,8 @@ def retrain(
         write_atomically(state_path, partial(torch.save, state))
         if on_epoch is not None:
             on_epoch(curve[-1])
-    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in student.modules()):
+    normalised = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in student.modules())
+    if normalised and recipe.reestimate:
         batches = DataLoader(dataset, recipe.batch_size, drop_last=True, num_workers=workers)
         update_bn(tqdm(batches, desc="statistics of normalisation", leave=False), student, device)
     student.eval()

@@ -149,6 +149,7 @@ class RetrainConfig:
     learned_scale: bool = True
     threshold: float | None = None
     averaging: float = 0.01
+    reestimate: bool = True
 
     def __post_init__(self) -> None:
         for name, least in (("images", 2), ("epochs", 1), ("batch_size", 2), ("refresh", 1)):

@@ -2,8 +2,10 @@
 
 import io
 import os
+import re
 import runpy
 import sys
+import tarfile
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +43,16 @@ def shared() -> Path:
     folder = ROOT.parent / "shared"
     if not folder.is_dir():
         pytest.skip("needs the development data (../shared)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cifar10_jpeg(shared, tmp_path_factory) -> Path:
+    """A folder with 50 images of every class in train/ and in test/."""
+    folder = tmp_path_factory.mktemp("cifar10")
+    with tarfile.open(shared / "data" / "cifar10_jpeg.tar") as archive:
+        some = [entry for entry in archive if re.fullmatch(r"t\w+/\w+/00[0-4]\d\.jpg", entry.name)]
+        archive.extractall(folder, some, filter="data")
     return folder
 
 

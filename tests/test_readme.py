@@ -38,7 +38,10 @@ def test_the_main_commands_are_shown():
 @pytest.mark.parametrize("command", [command for command in COMMANDS if " weights=" not in command])
 def test_every_command_runs(command, command_line, tmp_path, request):
     arguments = command.split()[2:]
-    if "PATH" in command:
+    if "CIFAR10" in command:
+        shared, images = (request.getfixturevalue(name) for name in ("shared", "cifar10_jpeg"))
+        names = {"RESNET20": shared / "weights" / "resnet20_cifar10.safetensors", "CIFAR10": images}
+    elif "PATH" in command:
         shared = request.getfixturevalue("shared")
         names = {
             "PATH": shared / "data" / "imagenet_sample",
@@ -46,13 +49,14 @@ def test_every_command_runs(command, command_line, tmp_path, request):
         }
     else:
         names = {"FASHION_MNIST": ROOT / "swis" / "assets" / "fashion_mnist"}
-    arguments = [re.sub(r"=([A-Z_]+)$", lambda name: f"={names[name[1]]}", text) for text in arguments]
+    arguments = [re.sub(r"=([A-Z_0-9]+)$", lambda name: f"={names[name[1]]}", text) for text in arguments]
     # of a sweep's numbers of shifts two will do, and of all designs two
     arguments = ["versus=[stripes,laconic]" if text == "versus=[all]" else text for text in arguments]
     arguments = [re.sub(r"^bits=([\d.]+,[\d.]+),.*", r"bits=\1", text) for text in arguments]
     if arguments != ["--help"]:
         arguments += [f"results_dir={tmp_path / 'runs'}", "data.limit=64", "calibration.images=8"]
         arguments += ["calibration.scales=[1.0]", "calibration.rounds=1", "reconstruction.steps=2"]
+        arguments += ["retrain.images=64", "retrain.epochs=1", "retrain.batch_size=16"]
         if not any(text.startswith("methods=") for text in arguments):
             arguments.append("methods=[swis]" if "--multirun" in arguments else "methods=[swis,uniform]")
     if "task=train" in arguments:
