@@ -49,9 +49,9 @@ class LatentTraining:
 class Latent(nn.Module):
     """A parametrization: latent weight [out, in, kh, kw] or [out, in] -> the weight in a format.
 
-    Starts from ``encoded``: with its weight as latent weight it returns that very weight. The sets of "swis"
-    and "swis_c" can change, chosen as ``decompose`` does; those of other methods are given. ``gain``
-    [channels] or [1] is what a learned scale has become of its start.
+    Starts from ``encoded``: of ``start_weight()`` it returns that very weight. The sets of "swis" and "swis_c"
+    can change, chosen as ``decompose`` does; those of other methods are given. ``gain`` [channels] or [1] is
+    what a learned scale has become of its start.
 
     >>> from swis.apply import WeightFormat, encode
     >>> weight = torch.tensor([[1.27, 0.02]])
@@ -81,6 +81,9 @@ class Latent(nn.Module):
         limits = self.shifts if form.method == "uniform" else np.full(filters, form.magnitude_bits)
         limits = torch.from_numpy(2.0**limits - 1).float().reshape(-1, *[1] * (len(encoded.shape) - 1))
         self.register_buffer("limits", limits, persistent=False)
+        # a truncated weight is anything between its code and the next one
+        step = 2.0 ** (form.magnitude_bits - self.shifts) if form.method == "truncate" else np.ones(filters)
+        self.register_buffer("middle", torch.from_numpy((step - 1) / 2).float()[:, None], persistent=False)
         self.register_buffer("unit", encoded.scale.detach().clone())
         self.register_buffer("rate", self._rate(filters * width), persistent=False)
         gain = torch.ones_like(self.unit).flatten()  # of one dimension, as all that does not decay
@@ -109,6 +112,10 @@ class Latent(nn.Module):
         """The scale as it is now; broadcasts against the weight."""
         return self.unit * self.gain.detach().reshape(self.unit.shape)
 
+    def start_weight(self) -> Tensor:
+        """Return the latent weight to start from."""
+        return self._in_the_middle(self.start.codes.float(), self.unit)
+
     def forward(self, weight: Tensor) -> Tensor:
         codes = from_filters(self.codes(weight), weight.shape)
         return _StraightThrough.apply(weight, self.gain, self.unit, codes, self.limits, self.rate)
@@ -125,7 +132,7 @@ class Latent(nn.Module):
     def advance(self, weight: Tensor, step: int) -> None:
         """Follow training step number ``step`` (1, 2, ...): choose sets, freeze what oscillates, in place.
 
-        The weights of frozen codes are put on their levels, where they stay; a group with one keeps its set.
+        The weights of frozen codes are put where they stay what they are; a group with one keeps its set.
         """
         if self.settings.learned_scale:
             self.gain.clamp_(min=_LEAST_GAIN)
@@ -137,15 +144,16 @@ class Latent(nn.Module):
         chosen = watch.update(torch.where(watch.frozen, watch.held.float(), self.codes(weight)))
         averages = from_filters(watch.average.round(), self.start.shape) * self.scale
         watch.freeze(chosen, self.codes(averages))
-        frozen, held = (from_filters(rows, self.start.shape) for rows in (watch.frozen, watch.held))
-        weight.copy_(torch.where(frozen, held * self.scale, weight))
+        frozen, held = from_filters(watch.frozen, self.start.shape), self._in_the_middle(watch.held.float())
+        weight.copy_(torch.where(frozen, held, weight))
 
     def dampening(self, weight: Tensor) -> Tensor:
         """Return the sum of squared distances of unclipped weights from their levels, to add to a loss.
 
+        Truncated ones are drawn to the middle of what is truncated to their level.
         Its gradient moves the weights, not the scales: these would shrink (Nagel et al. 2022).
         """
-        target = from_filters(self.codes(weight), weight.shape) * self.scale
+        target = self._in_the_middle(self.codes(weight))
         inside = _inside(weight.detach() / self.scale, self.limits)
         return ((weight - target) * inside).square().sum()
 
@@ -159,6 +167,11 @@ class Latent(nn.Module):
     def _rounded(self, weight: Tensor) -> Tensor:
         """Return the codes [filters, weights] of the quantizer before the levels, as a new tensor."""
         return (to_filters(weight) / self.scale.reshape(-1, 1)).round_().clamp_(-self.top, self.top)
+
+    def _in_the_middle(self, codes: Tensor, scale: Tensor | None = None) -> Tensor:
+        """Return the weight farthest from having other ``codes`` [filters, weights] than these."""
+        rows = torch.addcmul(codes, codes.sign(), self.middle)
+        return from_filters(rows, self.start.shape) * (self.scale if scale is None else scale)
 
     def _choose_sets(self, weight: Tensor) -> None:
         form = self.start.form
@@ -252,8 +265,9 @@ def add_latents(model: nn.Module, encoded: dict[str, Encoded], settings: LatentT
             continue
         found = encoded[name]
         if id(found) not in made:
-            start = found.weight().to(layer.weight)
-            made[id(found)] = Latent(found, settings).to(start.device), nn.Parameter(start)
+            latent = Latent(found, settings)
+            start = latent.start_weight().contiguous().to(layer.weight)
+            made[id(found)] = latent.to(start.device), nn.Parameter(start)
         latent, layer.weight = made[id(found)]
         # unsafe: nothing is checked, and the weight itself, not a copy, becomes the latent one
         register_parametrization(layer, "weight", latent, unsafe=True)
