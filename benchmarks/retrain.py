@@ -45,10 +45,11 @@ def main() -> None:
             parts = latent_of[name]
             start = time.process_time()
             loss = F.cross_entropy(made(images), labels)
-            if name.endswith("all"):
-                loss = loss + 1e-4 * sum(latent.dampening(weight) for latent, weight in parts)
             optimizers[name].zero_grad()
             loss.backward()
+            if name.endswith("all"):
+                for latent, weight in parts:
+                    latent.dampen(weight, 1e-4)
             optimizers[name].step()
             for latent, weight in parts:
                 latent.advance(weight, step)

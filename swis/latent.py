@@ -49,9 +49,9 @@ class LatentTraining:
 class Latent(nn.Module):
     """A parametrization: latent weight [out, in, kh, kw] or [out, in] -> the weight in a format.
 
-    Starts from ``encoded``: of ``start_weight()`` it returns that very weight. The sets of "swis" and "swis_c"
-    can change, chosen as ``decompose`` does; those of other methods are given. ``gain`` [channels] or [1] is
-    what a learned scale has become of its start.
+    Starts from ``encoded``: of ``start_weight()`` it returns that very weight. The sets of "swis" and
+    "swis_c" can change, chosen as ``decompose`` does; those of other methods are given. ``gain`` [channels]
+    or [1] is what a learned scale has become of its start.
 
     >>> from swis.apply import WeightFormat, encode
     >>> weight = torch.tensor([[1.27, 0.02]])
@@ -91,6 +91,7 @@ class Latent(nn.Module):
             self.gain = nn.Parameter(gain)
         else:
             self.register_buffer("gain", gain)
+        self.seen: Tensor | None = None  # codes of the last forward pass
         self.oscillation = None
         if settings.threshold is not None:
             self.oscillation = Oscillation(encoded.codes.float(), settings.threshold, settings.averaging)
@@ -117,7 +118,8 @@ class Latent(nn.Module):
         return self._in_the_middle(self.start.codes.float(), self.unit)
 
     def forward(self, weight: Tensor) -> Tensor:
-        codes = from_filters(self.codes(weight), weight.shape)
+        self.seen = self.codes(weight)
+        codes = from_filters(self.seen, weight.shape)
         return _StraightThrough.apply(weight, self.gain, self.unit, codes, self.limits, self.rate)
 
     @torch.no_grad()
@@ -142,20 +144,30 @@ class Latent(nn.Module):
         if watch is None:
             return
         chosen = watch.update(torch.where(watch.frozen, watch.held.float(), self.codes(weight)))
-        averages = from_filters(watch.average.round(), self.start.shape) * self.scale
-        watch.freeze(chosen, self.codes(averages))
-        frozen, held = from_filters(watch.frozen, self.start.shape), self._in_the_middle(watch.held.float())
-        weight.copy_(torch.where(frozen, held, weight))
+        if chosen.any():
+            averages = from_filters(watch.average.round(), self.start.shape) * self.scale
+            watch.freeze(chosen, self.codes(averages))
+        if watch.frozen.any():
+            frozen, held = (
+                from_filters(watch.frozen, self.start.shape),
+                self._in_the_middle(watch.held.float()),
+            )
+            weight.copy_(torch.where(frozen, held, weight))
 
-    def dampening(self, weight: Tensor) -> Tensor:
-        """Return the sum of squared distances of unclipped weights from their levels, to add to a loss.
+    @torch.no_grad()
+    def off_level(self, weight: Tensor, codes: Tensor) -> Tensor:
+        """Return how far unclipped weights are from the levels of their ``codes``, zero for clipped ones.
 
-        Truncated ones are drawn to the middle of what is truncated to their level.
-        Its gradient moves the weights, not the scales: these would shrink (Nagel et al. 2022).
+        Truncated ones are away from the middle of what is truncated to their level.
         """
-        target = self._in_the_middle(self.codes(weight))
-        inside = _inside(weight.detach() / self.scale, self.limits)
-        return ((weight - target) * inside).square().sum()
+        return (weight - self._in_the_middle(codes)).mul_(_inside(weight / self.scale, self.limits))
+
+    def dampen(self, weight: Tensor, strength: float) -> None:
+        """Add to the gradient of the last forward pass that of strength x the squared ``off_level``.
+
+        It moves the weights, not the scales: these would shrink (Nagel et al. 2022).
+        """
+        weight.grad.add_(self.off_level(weight, self.seen), alpha=2 * strength)
 
     @torch.no_grad()
     def encoded(self, weight: Tensor) -> Encoded:

@@ -123,12 +123,12 @@ def retrain(
             if not torch.isfinite(loss):
                 raise _diverged("loss", loss, epoch)
             total += loss.item()
-            if recipe.dampening > 0:
-                ramp = (1 - math.cos(math.pi * step / (steps * recipe.epochs))) / 2
-                distance = sum(latent.dampening(weight) for latent, weight in parts)
-                loss = loss + recipe.dampening * ramp * distance
             optimizer.zero_grad()
             loss.backward()
+            if recipe.dampening > 0:
+                ramp = (1 - math.cos(math.pi * step / (steps * recipe.epochs))) / 2
+                for latent, weight in parts:
+                    latent.dampen(weight, recipe.dampening * ramp)
             optimizer.step()
             size = get_total_norm(student.parameters())
             if not torch.isfinite(size):
@@ -159,7 +159,7 @@ def retrain(
 def task_loss(
     student: nn.Module, teacher: nn.Module | None, images: Tensor, labels: Tensor, recipe: Retraining
 ) -> Tensor:
-    """Return the loss of a batch, images [N, C, H, W] and labels [N], without dampening.
+    """Return the loss of a batch, images [N, C, H, W] and labels [N].
 
     The divergence is multiplied by the squared temperature, so that gradients keep their size (Hinton et
     al. 2015).

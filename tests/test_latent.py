@@ -146,15 +146,25 @@ def test_a_fixed_scale_is_no_parameter():
 def test_dampening_pulls_weights_to_their_levels_and_leaves_scales():
     encoded = encode(weights(3, 5), WeightFormat("round", 2))
     latent = Latent(encoded, LatentTraining())
-    assert latent.dampening(encoded.weight()) == 0
-    moved = drifted(encoded, size=0.5).requires_grad_()
-    loss = latent.dampening(moved)
-    loss.backward()
-    with torch.no_grad():
-        distance = (moved - latent(moved)) * (moved / latent.unit).abs().lt(127.5)
-    torch.testing.assert_close(loss.detach(), distance.square().sum())
-    torch.testing.assert_close(moved.grad, 2 * distance)
+    moved = drifted(encoded, size=0.5)
+    distance = (moved - latent(moved).detach()) * (moved / latent.unit).abs().lt(127.5)
+    assert distance.any()
+    torch.testing.assert_close(latent.off_level(moved, latent.codes(moved)), distance)
+    moved.grad = torch.ones_like(moved)
+    latent.dampen(moved, 0.25)
+    torch.testing.assert_close(moved.grad, 1 + 0.5 * distance)  # of 0.25 x the squared distance
     assert latent.gain.grad is None
+
+
+def test_truncated_weights_start_in_the_middle_of_what_is_truncated():
+    encoded = encode(torch.tensor([[1.27, -0.40, 0.31, 0.02]]), WeightFormat("truncate", 2))
+    latent = Latent(encoded, LatentTraining())
+    assert encoded.codes.tolist() == [[96, -32, 0, 0]]
+    start = latent.start_weight()
+    torch.testing.assert_close(start, torch.tensor([[111.5, -47.5, 0.0, 0.0]]) * 0.01)
+    assert not latent.off_level(start, latent.codes(start)).any()
+    for nudge in (-0.15, 0.15):
+        assert torch.equal(latent(start + nudge), encoded.weight())
 
 
 def test_a_code_that_turns_back_often_is_found():

@@ -157,7 +157,12 @@ def test_dampening_brings_weights_nearer_to_their_levels(tiny_checkpoint, tmp_pa
     for weight in (0.0, 10.0):
         recipe = replace(RECIPE, dampening=weight)
         student, _ = go(tiny_checkpoint, tmp_path / str(weight), recipe, distil=False)
-        distances.append(sum(latent.dampening(w).item() for latent, w in latents(student).values()))
+        distances.append(
+            sum(
+                latent.off_level(w, latent.codes(w)).square().sum().item()
+                for latent, w in latents(student).values()
+            )
+        )
     assert distances[1] < 0.5 * distances[0]
 
 
