@@ -28,7 +28,16 @@ from swis.hardware_study import simulate_methods, simulated_lines
 from swis.models import Network, load_network, new_network, save_checkpoint
 from swis.packed import load_packed, save_packed
 from swis.packed_study import prepare_packed
-from swis.report import hardware, kinds, schedules, simulation, storage, storage_summary, summary
+from swis.report import (
+    hardware,
+    kinds,
+    schedules,
+    simulation,
+    storage,
+    storage_summary,
+    summary,
+    trainings,
+)
 from swis.storage import storage_table
 from swis.study import Study, formats, prepare
 from swis.train import Recipe, train
@@ -59,7 +68,10 @@ def run(config: Config, command: str = "swis.experiment.run") -> str:
     rows = evaluate_methods(config) if config.weights is None else evaluate_packed(config)
     done, failed = rows[rows["status"] == "ok"], rows[rows["status"] == "failed"]
     where = f"{len(rows)} rows in {config.results_dir}: swis.load_table({config.results_dir!r})"
-    lines = [summary(done), schedules(done, config.bits, config.results_dir)] if len(done) else []
+    folder = config.results_dir
+    lines = []
+    if len(done):
+        lines = [summary(done), schedules(done, config.bits, folder), trainings(done, folder)]
     if "accelerator" in done and done["accelerator"].notna().any():
         lines.append(hardware(done[done["accelerator"].notna()], config.rivals))
     report = "\n\n".join(filter(None, [*lines, where]))

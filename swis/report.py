@@ -8,7 +8,7 @@ import pandas as pd
 
 from swis.cost import BASELINE_BITS, FLOAT_BITS
 from swis.packed import PackedNetwork
-from swis.records import SCHEDULE, beside
+from swis.records import CURVE, SCHEDULE, beside
 
 
 def summary(rows: pd.DataFrame) -> str:
@@ -43,6 +43,22 @@ def schedules(rows: pd.DataFrame, bits: float, folder: str) -> str:
         f"\n  filters in {beside(row.key, Path(folder), SCHEDULE)}"
         for row in rows.dropna(subset="schedule_spent").itertuples()
     ]
+    return "\n".join(lines)
+
+
+def trainings(rows: pd.DataFrame, folder: str) -> str:
+    """Format, a line per retrained method, what its training did to the loss and to its weights."""
+    lines = []
+    for row in rows.dropna(subset="training").itertuples():
+        path = beside(row.training, Path(folder), CURVE)
+        if not path.exists():  # rows may have been copied without what belongs to them
+            continue
+        curve = pd.read_parquet(path)
+        first, last = curve.iloc[0], curve.iloc[-1]
+        lines.append(
+            f"{row.method}, retrained: mean loss {first['loss']:.4f} in epoch 1, {last['loss']:.4f} in epoch "
+            f"{last['epoch']:.0f}, which changed {100 * last['changed']:.1f} % of codes\n  curve in {path}"
+        )
     return "\n".join(lines)
 
 

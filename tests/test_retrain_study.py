@@ -12,7 +12,7 @@ from swis.apply import weight_layers, with_weights
 from swis.config import load
 from swis.errors import InputError
 from swis.evaluate import predict, score
-from swis.experiment import evaluate_methods, evaluate_packed, pack_network
+from swis.experiment import evaluate_methods, evaluate_packed, pack_network, run
 from swis.study import formats, prepare
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -43,6 +43,9 @@ def test_a_row_says_how_it_was_retrained(quick, tmp_path):
     curve = pd.read_parquet(records.beside(after["training"], tmp_path / "runs", records.CURVE))
     assert curve["epoch"].tolist() == [1, 2]
     assert {"loss", "learning_rate", "changed", "frozen", "git_commit"} <= set(curve.columns)
+    report = run(load([*quick, "retrain.learning_rate=0.001"]))
+    assert f"swis, retrained: mean loss {curve['loss'][0]:.4f} in epoch 1" in report
+    assert f"{after['training']}.curve.parquet" in report
 
 
 def test_retraining_wins_back_what_few_bits_cost(tmp_path):
