@@ -174,6 +174,7 @@ def pack_network(config: Config) -> str:
         schedule=config.schedule.label if form.method != "base" else None,
         calibrate=str(config.calibrate),
         retrain=study.facts.science(form)["retrain"] if config.retrained else None,
+        live=config.retrained and study.live,
         encoded=encoded,
     )
     return f"{storage(load_packed(path))}\n\nin {path}; to measure it: python run.py weights={path}"

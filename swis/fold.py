@@ -29,7 +29,7 @@ def fold_batch_norm(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
     pairs, expected = _convolutions_before_norms(folded, probe)
     for convolution, name in pairs:
         norm = folded.get_submodule(name)
-        gain = norm.weight / (norm.running_var + norm.eps).sqrt()
+        gain = gain_of(norm)
         bias = torch.zeros_like(gain) if convolution.bias is None else convolution.bias
         convolution.weight.data = convolution.weight.data * gain.reshape(-1, 1, 1, 1)
         convolution.bias = nn.Parameter((bias - norm.running_mean) * gain + norm.bias)
@@ -40,6 +40,39 @@ def fold_batch_norm(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
     if not torch.allclose(got, expected, rtol=0, atol=1e-9 * float(expected.abs().max())):
         raise InputError("batch normalisation cannot be folded in this network; use fold_bn=false")
     return folded.to(first.dtype)
+
+
+def gain_of(norm: nn.BatchNorm2d) -> Tensor:
+    """Return what a normalisation in evaluation mode multiplies every channel by, gamma / sqrt(var + eps)."""
+    return norm.weight / (norm.running_var + norm.eps).sqrt()
+
+
+def norms_of(model: nn.Module, input_size: Sequence[int]) -> dict[str, str]:
+    """Return which normalisation can be folded into which convolution, by their names.
+
+    >>> norms_of(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)), (1, 4, 4))
+    {'0': '1'}
+    """
+    copied = copy.deepcopy(model).eval()
+    names = {id(module): name for name, module in copied.named_modules()}
+    pairs, _ = _convolutions_before_norms(
+        copied, torch.zeros(1, *input_size, device=next(copied.parameters()).device)
+    )
+    return {names[id(convolution)]: norm for convolution, norm in pairs}
+
+
+def normalises(model: nn.Module) -> bool:
+    """Tell whether a network has a batch normalisation with statistics of data: not those of a new one.
+
+    Files of folded networks come with normalisations that do nothing, and have no such statistics.
+
+    >>> normalises(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)))
+    False
+    """
+    norms = [
+        part for part in model.modules() if isinstance(part, nn.BatchNorm2d) and part.track_running_stats
+    ]
+    return any(norm.running_mean.any() or ((norm.running_var - 1).abs() > 1e-3).any() for norm in norms)
 
 
 def fused(model: nn.Module, input_size: Sequence[int]) -> nn.Module:

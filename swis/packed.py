@@ -6,9 +6,10 @@ describes, ``LAYER.weight.scale`` and, where filters have shifts of their own, `
 ``swis``, JSON: ``version``, ``sha256`` (of everything else), ``network`` (architecture, arguments, input,
 what the weights were), ``form`` (of all layers but those that match ``skip``), ``schedule`` (the policy's
 name), ``layers`` (each one's format, shape, bits and tiles), ``aliases`` (tensors that are a packed
-weight again), ``coding``, ``fold_bn``, ``rewrites``, ``limited`` (names of the activations with a limit
-for every channel), ``calibrate`` and ``retrain`` (how, or null) and ``activations`` (bits and ranges, if they
-were calibrated). The same network gives the same file, byte for byte.
+weight again), ``coding``, ``fold_bn``, ``folded`` (whether the normalisation is), ``rewrites``, ``limited``
+(names of the activations with a limit for every channel), ``calibrate`` and ``retrain`` (how, or null) and
+``activations`` (bits and ranges, if they were calibrated). The same network gives the same file, byte for
+byte.
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ def save_packed(
     schedule: str | None = None,
     calibrate: str = "none",
     retrain: dict[str, Any] | None = None,
+    live: bool = False,
     encoded: dict[str, Encoded] | None = None,
 ) -> None:
     """Write a float32 network with its weights in ``form`` as a packed file.
@@ -104,7 +106,8 @@ def save_packed(
     Layers whose names match a pattern in ``skip`` are packed in the base format. ``ranges`` are those
     of the layers' inputs, for ``activation_bits``; ``plans`` give the filters of layers shifts of their own,
     by a ``schedule`` of that name. A network that was calibrated, and so folded by ``swis.fold.fused``, or
-    trained in the format comes with its ``encoded`` weights and with what ``calibrate`` and ``retrain`` were.
+    trained in the format comes with its ``encoded`` weights and with what ``calibrate`` and ``retrain`` were;
+    ``live`` if training left its normalisation in place.
     Raises ``ValueError`` for an unknown coding, the format "float" and networks that are not float32,
     ``InputError`` for a pattern without a match.
     """
@@ -159,6 +162,7 @@ def save_packed(
         "coding": coding,
         "skip": skip,
         "fold_bn": fold_bn,
+        "folded": fold_bn or (not live and (calibrate != "none" or retrain is not None)),
         "rewrites": list(rewrites),
         "limited": [name for name, part in module.named_modules() if isinstance(part, LimitedReLU)],
         "calibrate": calibrate,
@@ -194,10 +198,8 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork
     network = new_network(config, about["num_classes"], about["inputs"], seed=0)
     module = network.module
     size, calibrate = about["inputs"]["input_size"], header["calibrate"]
-    if calibrate != "none":
+    if header.get("folded", calibrate != "none" or header["fold_bn"]):  # younger than the format
         module = fused(module, size)
-    elif header["fold_bn"]:
-        module = fold_batch_norm(module, size)
     state, packed_layers = dict(tensors), {}
     for name in header["limited"]:
         module.set_submodule(name, LimitedReLU(state[f"{name}.limit"]))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from swis import records
-from swis.activations import ActivationRange, observe_ranges, quantize_activations
+from swis.activations import ActivationRange, keep_activations, observe_ranges, quantize_activations
 from swis.apply import (
     Encoded,
     WeightFormat,
@@ -36,7 +36,7 @@ from swis.cost import LayerCost, network_cost
 from swis.data import Split, kept_batches, loader, open_split
 from swis.evaluate import predict, score
 from swis.facts import Facts, rewrite_facts
-from swis.fold import fold_batch_norm, fused
+from swis.fold import fold_batch_norm, fused, normalises
 from swis.models import Network, load_network
 from swis.output_aware import OutputAware
 from swis.planning import Planner
@@ -45,6 +45,7 @@ from swis.retrain_study import retrained
 from swis.rewrite import rewritten
 from swis.schedule import Plan
 from swis.settings import require
+from swis.unfold import unfolded
 
 log = logging.getLogger("swis")
 
@@ -73,6 +74,11 @@ class Study:
     skip: frozenset[str]
     device: torch.device
     folder: Path | None
+
+    @property
+    def live(self) -> bool:
+        """Whether retraining keeps normalisation in place: unless that does nothing or is to be folded."""
+        return normalises(self.network.module) and not self.config.fold_bn
 
     @cached_property
     def macs(self) -> dict[str, int]:
@@ -201,16 +207,20 @@ class Study:
     ) -> tuple[nn.Module, dict[str, Encoded]]:
         """Return a network retrained in a format from its post-training result, and its layers' weights.
 
-        One that is not calibrated keeps its normalisation, unless that is to be folded. Its activations are
-        not rounded any more.
+        Its activations are not rounded any more.
         """
+        plans, size = plan.layers if plan else None, self.network.inputs["input_size"]
         if self.config.calibrate is Calibrate.none:
-            module = plain_copy(self.base_module.cpu())
-            encoded = encode_layers(module, form, self.skip, plan.layers if plan else None)
-            if activation_bits is not None:
-                quantize_activations(weight_layers(module), self.ranges, activation_bits)
+            base = self.base_module.cpu()
+            module = plain_copy(base if self.live else fused(base, size))
+            encoded = encode_layers(module, form, self.skip, plans)
         else:
             module, encoded = self.calibrated(form, plan, activation_bits)
+            keep_activations(weight_layers(module))
+            if self.live:
+                module, encoded = unfolded(self.network.module.cpu(), module, encoded, size)
+        if activation_bits is not None:
+            quantize_activations(weight_layers(module), self.ranges, activation_bits)
         return retrained(
             self.network.module.cpu(),
             module,

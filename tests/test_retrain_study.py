@@ -1,11 +1,12 @@
 """task=retrain: rows of retrained networks, their curves, and what they depend on."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 import torch
-from conftest import computed_methods
+from conftest import TINY, TINY_INPUTS, computed_methods
 
 from swis import records
 from swis.apply import weight_layers, with_weights
@@ -13,16 +14,22 @@ from swis.config import load
 from swis.errors import InputError
 from swis.evaluate import predict, score
 from swis.experiment import evaluate_methods, evaluate_packed, pack_network, run
+from swis.models import new_network, save_checkpoint
+from swis.settings import ModelConfig
 from swis.study import formats, prepare
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
-def quick(tiny) -> list[str]:
-    """Two epochs of 64 images."""
+def quick(tiny, model, tmp_path) -> list[str]:
+    """Two epochs of 64 images, of a network whose normalisations have statistics."""
+    drawn = new_network(ModelConfig(label="tiny", name=TINY), 10, TINY_INPUTS, seed=0)
+    weights = tmp_path / "normalised.safetensors"
+    save_checkpoint(replace(drawn, module=model), weights, {"data": "fashion_mnist"})
     return [
         *tiny,
+        f"model.weights={weights}",
         "task=retrain",
         "methods=[swis]",
         *("retrain.images=64", "retrain.epochs=2", "retrain.batch_size=16"),
@@ -73,9 +80,11 @@ def test_the_references_are_those_without_retraining(quick, monkeypatch):
     assert computed.count("swis") == 3
 
 
-@pytest.mark.parametrize("calibrate", ["none", "stats"])
-def test_the_measured_network_is_that_of_the_encoded_weights(calibrate, quick):
-    config = load([*quick, f"calibrate={calibrate}", "bits=2.5", "schedule=optimal"])
+@pytest.mark.parametrize(
+    "settings", [["calibrate=none"], ["calibrate=stats"], ["calibrate=stats", "fold_bn=true"]]
+)
+def test_the_measured_network_is_that_of_the_encoded_weights(settings, quick):
+    config = load([*quick, *settings, "bits=2.5", "schedule=optimal"])
     made = prepare(config)
     form = next(form for form in formats(config) if form.method == "swis")
     module, encoded = made.retrained(form, made.plan(form), 8)
@@ -83,15 +92,17 @@ def test_the_measured_network_is_that_of_the_encoded_weights(calibrate, quick):
     for name, layer in weight_layers(module).items():
         assert torch.equal(layer.weight, encoded[name].weight())
     normalised = any(isinstance(part, torch.nn.BatchNorm2d) for part in module.modules())
-    assert normalised == (calibrate == "none")
+    assert normalised == made.live == ("fold_bn=true" not in settings)
     assert not any(layer._forward_pre_hooks for layer in weight_layers(module).values())
     _, same = made.retrained(form, made.plan(form), 8)  # read from the finished state
     assert all(torch.equal(same[name].codes, found.codes) for name, found in encoded.items())
 
 
-@pytest.mark.parametrize("calibrate", ["none", "stats"])
-def test_a_retrained_network_is_packed_and_measured_as_it_was_before(calibrate, quick, tmp_path, monkeypatch):
-    quick = [*quick, f"calibrate={calibrate}", "retrain.epochs=1"]
+@pytest.mark.parametrize(
+    "settings", [["calibrate=none"], ["calibrate=stats"], ["calibrate=stats", "fold_bn=true"]]
+)
+def test_a_retrained_network_is_packed_and_measured_as_it_was_before(settings, quick, tmp_path, monkeypatch):
+    quick = [*quick, *settings, "retrain.epochs=1"]
     row, path = row_of(quick), tmp_path / "packed"
     assert row["status"] == "ok", row["error"]
     monkeypatch.setattr("swis.retrain.task_loss", None)  # nothing is trained: the state is there

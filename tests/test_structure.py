@@ -44,7 +44,7 @@ from swis.config import load, register
 _ORDER = """
 errors files memory choices settings hardware_settings config quantizer simd lanes search fit joint
 decompose oscillation metrics cost
-knapsack schedule apply latent losses fold rewrite activations data resnet20 models
+knapsack schedule apply latent losses fold unfold rewrite activations data resnet20 models
 codec packed_layer packed compare seeds
 ablation evaluate train retrain
 records facts planning walk moments refit output_aware lockstep calibrate reconstruct checks

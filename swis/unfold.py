@@ -1,0 +1,53 @@
+"""Calibrated weights put back in front of the normalisation that was folded into them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from swis.apply import Encoded, encode, plain_copy, weight_layers
+from swis.fold import gain_of, norms_of
+
+
+def unfolded(
+    network: nn.Module, calibrated: nn.Module, encoded: Mapping[str, Encoded], input_size: Sequence[int]
+) -> tuple[nn.Module, dict[str, Encoded]]:
+    """Return ``network`` with the weights that its folded copy ``calibrated`` has, and these ``encoded``.
+
+    A folded weight is gain x weight, and a format of its codes is one of the weight as well, with scales
+    divided by the gain. A channel whose gain is zero is encoded as it is. Where a normalisation follows,
+    biases stay the network's own: with statistics of its new input it does what calibration did to them.
+    Raises ``ValueError`` if layers in front of different normalisations share a weight.
+    """
+    module, norms = plain_copy(network), norms_of(network, input_size)
+    uses = Counter(id(found) for found in encoded.values())
+    restored = dict(encoded)
+    for name, layer in weight_layers(module).items():
+        found = encoded[name]
+        if name in norms:
+            if uses[id(found)] > 1:
+                raise ValueError(f"{name} shares its weight; it cannot be put back before {norms[name]}")
+            gain = gain_of(module.get_submodule(norms[name])).detach()
+            restored[name] = _divided(found, gain, encode(layer.weight.detach(), found.form, found.plan))
+        elif (bias := calibrated.get_submodule(name).bias) is not None:
+            layer.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+        layer.weight.data = restored[name].weight()
+    return module, restored
+
+
+def _divided(found: Encoded, gain: Tensor, plain: Encoded) -> Encoded:
+    """Undo a multiplication of weights by ``gain`` [filters]; where it is zero, return the ``plain`` ones."""
+    dead = gain.abs() <= torch.finfo(gain.dtype).eps * gain.abs().max()
+    along = (-1, *[1] * (len(found.shape) - 1))
+    sign = torch.where(gain < 0, -1, 1).to(found.codes.dtype)
+    codes = torch.where(dead[:, None], plain.codes, found.codes * sign[:, None])
+    scale = found.scale / torch.where(dead, 1, gain.abs()).reshape(along)
+    scale = torch.where(dead.reshape(along), plain.scale, scale)
+    sets = found.shift_sets
+    if sets is not None:
+        sets = torch.where(dead[:, None], plain.shift_sets, sets)
+    return replace(found, codes=codes, scale=scale, shift_sets=sets, metrics=None)
