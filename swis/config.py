@@ -108,6 +108,10 @@ class Config:
             or self.calibrate not in (Calibrate.output_aware, Calibrate.reconstruct),
             f"selection=joint does nothing beside calibrate={self.calibrate}, which selects for outputs",
         )
+        require(
+            self.selection is Selection.nearest or not self.retrains,
+            "selection=joint is for weights that are decomposed once; retraining takes nearest levels",
+        )
         require(len(self.methods) > 0, f"methods is empty; name at least one of {', '.join(Method)}")
         require(
             not self.rewrites or self.fold_bn,
@@ -160,7 +164,7 @@ class Config:
             "all" not in self.versus or len(self.versus) == 1,
             f"versus=[all] has all designs, it takes no others beside it, not {self.versus}",
         )
-        require(0 <= self.seed < 2**63, f"seed must be in 0..2^63 - 1, not {self.seed}")
+        require(0 <= self.seed < 2**32, f"seed must be in 0..2^32 - 1, not {self.seed}")
 
     @property
     def needs_calibration(self) -> bool:

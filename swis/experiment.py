@@ -40,7 +40,7 @@ from swis.report import (
 )
 from swis.storage import storage_table
 from swis.study import Study, formats, prepare
-from swis.train import Recipe, train
+from swis.train import Recipe, epoch_generator, shuffled, train
 
 log = logging.getLogger("swis")
 
@@ -156,7 +156,10 @@ def pack_network(config: Config) -> str:
     network, encoded = study.network, None
     if config.retrained or config.calibrate is not Calibrate.none:
         made = study.retrained if config.retrained else study.calibrated
-        module, encoded = made(form, plan, config.activation_bits)
+        try:
+            module, encoded = made(form, plan, config.activation_bits)
+        except FloatingPointError as error:
+            raise RunFailed(f"{form.method} could not be retrained: {error}", "nothing was packed") from error
         network = replace(network, module=module)
     save_packed(
         path,
@@ -290,7 +293,8 @@ def train_checkpoint(config: Config, command: str) -> str:
         if number >= len(stages) - recipe.average:
             averaged.update_parameters(network.module)
     if recipe.average > 1:
-        batches = loader(train_split.prepared(transform, channels), recipe.batch_size, config.data.workers)
+        images, draws = train_split.prepared(transform, channels), epoch_generator(config.seed, 0)
+        batches = shuffled(images, recipe.batch_size, draws, config.data.workers)
         update_bn(tqdm(batches, desc="statistics of the averaged network", leave=False), averaged, device)
         network.module.load_state_dict(averaged.module.state_dict())
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from swis import records
 from swis.apply import WeightFormat
-from swis.choices import Calibrate
+from swis.choices import Calibrate, Optimizer
 from swis.config import Config
 from swis.data import Split
 from swis.latent import LatentTraining
@@ -75,7 +75,7 @@ class Facts:
                 if config.calibrate is Calibrate.reconstruct:
                     facts["reconstruction"] = asdict(config.reconstruction) | {"seed": config.seed}
             if config.retrains:
-                facts["retrain"] = self._retrain_facts()
+                facts["retrain"] = self._retrain_facts(form)
         if form.method in ("swis", "swis_c"):
             facts |= {"group_size": form.group_size, "alpha": form.alpha}
             if form.selection != "nearest":
@@ -88,11 +88,23 @@ class Facts:
         facts = {name: value for name, value in settings.items() if name not in unused}
         return facts | self.image_facts
 
-    def _retrain_facts(self) -> dict[str, Any]:
+    def _retrain_facts(self, form: WeightFormat) -> dict[str, Any]:
+        settings = self.config.retrain
         known = {field.name for part in (Retraining, LatentTraining) for field in fields(part)}
-        chosen = {name: value for name, value in asdict(self.config.retrain).items() if name in known}
-        facts = {name: chosen[name] for name in sorted(chosen)}
-        return facts | {"images": self.training.digest, "seed": self.config.seed}
+        without_effect = {
+            "refresh": form.method not in ("swis", "swis_c"),
+            "averaging": settings.threshold is None,
+            "temperature": settings.distillation == 0,
+            "label_smoothing": settings.distillation == 1,
+            "momentum": settings.optimizer is Optimizer.adamw,
+            "scale_rate": not settings.learned_scale,
+        }
+        chosen = {
+            name: value
+            for name, value in asdict(settings).items()
+            if name in known and not without_effect.get(name, False)
+        }
+        return chosen | {"images": self.training.digest, "seed": self.config.seed}
 
     def key(self, form: WeightFormat) -> str:
         """Return the name of a row."""

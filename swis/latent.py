@@ -115,7 +115,7 @@ class Latent(nn.Module):
 
     def start_weight(self) -> Tensor:
         """Return the latent weight to start from."""
-        return self._in_the_middle(self.start.codes.float(), self.unit)
+        return self._in_the_middle(self.start.codes.float())
 
     def forward(self, weight: Tensor) -> Tensor:
         self.seen = self.codes(weight)
@@ -145,8 +145,7 @@ class Latent(nn.Module):
             return
         chosen = watch.update(torch.where(watch.frozen, watch.held.float(), self.codes(weight)))
         if chosen.any():
-            averages = from_filters(watch.average.round(), self.start.shape) * self.scale
-            watch.freeze(chosen, self.codes(averages))
+            watch.freeze(chosen, self.codes(self._in_the_middle(watch.average.round())))
         if watch.frozen.any():
             frozen, held = (
                 from_filters(watch.frozen, self.start.shape),
@@ -163,10 +162,13 @@ class Latent(nn.Module):
         return (weight - self._in_the_middle(codes)).mul_(_inside(weight / self.scale, self.limits))
 
     def dampen(self, weight: Tensor, strength: float) -> None:
-        """Add to the gradient of the last forward pass that of strength x the squared ``off_level``.
+        """Add to a weight's gradient of the last forward pass that of strength x its squared ``off_level``.
 
-        It moves the weights, not the scales: these would shrink (Nagel et al. 2022).
+        It moves the weights, not the scales: these would shrink (Nagel et al. 2022). A weight whose layer
+        did not run has no gradient, and none is made.
         """
+        if weight.grad is None:
+            return
         weight.grad.add_(self.off_level(weight, self.seen), alpha=2 * strength)
 
     @torch.no_grad()
@@ -180,10 +182,10 @@ class Latent(nn.Module):
         """Return the codes [filters, weights] of the quantizer before the levels, as a new tensor."""
         return (to_filters(weight) / self.scale.reshape(-1, 1)).round_().clamp_(-self.top, self.top)
 
-    def _in_the_middle(self, codes: Tensor, scale: Tensor | None = None) -> Tensor:
+    def _in_the_middle(self, codes: Tensor) -> Tensor:
         """Return the weight farthest from having other ``codes`` [filters, weights] than these."""
         rows = torch.addcmul(codes, codes.sign(), self.middle)
-        return from_filters(rows, self.start.shape) * (self.scale if scale is None else scale)
+        return from_filters(rows, self.start.shape) * self.scale
 
     def _choose_sets(self, weight: Tensor) -> None:
         form = self.start.form

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from timm.scheduler import CosineLRScheduler
@@ -20,7 +21,7 @@ from tqdm.auto import tqdm
 from swis.errors import InputError
 from swis.files import write_atomically
 from swis.latent import latents
-from swis.train import augment, epoch_generator, load_state, parameter_groups, shuffled
+from swis.train import augment, load_state, parameter_groups
 
 OPTIMIZERS = ("sgd", "adamw")
 
@@ -84,10 +85,10 @@ def retrain(
     of codes that differ from those an epoch ago, and the share of frozen ones.
 
     The state after every epoch goes to ``state_path``, and a later call with the same ``plan`` goes on from
-    there, as ``swis.train.train`` does: it ends with the weights of an uninterrupted run. Raises
-    ``InputError`` if the state is of another plan or the data set smaller than a batch,
-    ``FloatingPointError`` when the loss or a weight stops being finite, ``ValueError`` if there is no teacher
-    to distil from.
+    there: it ends with the weights of an uninterrupted run. (Every epoch seeds torch's global generator,
+    which dropout draws from.) Raises ``InputError`` if the state is of another plan or the data set smaller
+    than a batch, ``FloatingPointError`` when the loss or a weight stops being finite, ``ValueError`` if there
+    is no teacher to distil from.
     """
     if recipe.distillation > 0 and teacher is None:
         raise ValueError("distillation needs a teacher")
@@ -112,12 +113,13 @@ def retrain(
 
     for epoch in range(len(curve), recipe.epochs):
         before = [latent.codes(weight).short() for latent, weight in parts]
-        generator, total = epoch_generator(seed, epoch), 0.0
-        loader = shuffled(dataset, recipe.batch_size, generator, workers)
+        order, drawn = _generators(seed, epoch)
+        torch.manual_seed(drawn.initial_seed())
+        loader, total = _shuffled(dataset, recipe.batch_size, order, workers), 0.0
         bar = tqdm(loader, desc=f"retraining, epoch {epoch + 1}/{recipe.epochs}", mininterval=5, leave=False)
         for step, (images, labels) in enumerate(bar, start=1 + epoch * steps):
             schedule.step_update(step)
-            images = augment(images.to(device), recipe.shift, recipe.erase, generator)
+            images = augment(images.to(device), recipe.shift, recipe.erase, drawn)
             images = images.contiguous(memory_format=torch.channels_last)
             loss = task_loss(student, teacher, images, labels.to(device), recipe)
             if not torch.isfinite(loss):
@@ -147,7 +149,8 @@ def retrain(
             on_epoch(curve[-1])
     normalised = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in student.modules())
     if normalised and recipe.reestimate:
-        batches = DataLoader(dataset, recipe.batch_size, drop_last=True, num_workers=workers)
+        # of mixed classes, as in training: the variance of a batch of one class is less
+        batches = _shuffled(dataset, recipe.batch_size, _generators(seed, recipe.epochs)[0], workers)
         update_bn(tqdm(batches, desc="statistics of normalisation", leave=False), student, device)
     student.eval()
     # of a finished training no momentum is needed: half the file
@@ -184,6 +187,20 @@ def task_loss(
         divergence = F.kl_div(found, wanted, reduction="batchmean", log_target=True)
         loss = loss + share * recipe.temperature**2 * divergence
     return loss
+
+
+def _generators(seed: int, epoch: int) -> list[torch.Generator]:
+    """Return what draws an epoch's order, and what draws its augmentation."""
+    states = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint64)
+    return [torch.Generator().manual_seed(int(state >> 1)) for state in states]
+
+
+def _shuffled(dataset: Dataset, batch_size: int, generator: torch.Generator, workers: int) -> DataLoader:
+    # drawn here and at once: a loader that shuffles draws in another order with other workers
+    order = torch.randperm(len(dataset), generator=generator).tolist()
+    return DataLoader(
+        dataset, batch_size, sampler=order, drop_last=True, num_workers=workers, generator=generator
+    )
 
 
 def _diverged(what: str, value: Tensor, epoch: int) -> FloatingPointError:

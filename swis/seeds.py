@@ -24,7 +24,7 @@ def over_seeds(rows: pd.DataFrame, keys: Sequence[str], column: str = "top1") ->
     keys = list(keys)
     if rows.duplicated([*keys, "seed"]).any():
         raise InputError(f"several rows have the same {', '.join(keys)} and seed; select some")
-    groups = rows.groupby(keys)[column]
+    groups = rows.groupby(keys, dropna=False)[column]
     seeds, mean = groups.count(), groups.mean()
     # Student's t has no value for no degree of freedom: null, as the deviation of one seed is
     reach = groups.std() / np.sqrt(seeds) * t.ppf(0.975, seeds - 1)
@@ -36,13 +36,18 @@ def gap(
 ) -> pd.DataFrame:
     """Return as ``over_seeds`` by how much a method's column is above another's with the same seed.
 
+    Raises ``InputError`` if no row of the one has the keys and the seed of one of the other.
+
     >>> rows = pd.DataFrame({"model": "m", "method": ["swis", "truncate"] * 2, "seed": [0, 0, 1, 1]})
     >>> gap(rows.assign(top1=[90.0, 80.0, 91.0, 79.0]), "swis", "truncate", ["model"])["mean"].tolist()
     [11.0]
     """
     pairs = [*keys, "seed"]
     mine, theirs = (rows[rows["method"] == name].set_index(pairs)[column] for name in (method, other))
-    return over_seeds((mine - theirs).dropna().reset_index(), keys, column)
+    found = (mine - theirs).dropna()
+    if found.empty:
+        raise InputError(f"no rows of {method} and {other} have the same {', '.join(pairs)}")
+    return over_seeds(found.reset_index(), keys, column)
 
 
 def table(summary: pd.DataFrame) -> pd.Series:

@@ -232,7 +232,7 @@ class Study:
             folder=self.folder,
             device=self.device,
             workers=self.config.data.workers,
-            again=self.config.force,
+            again=self.config.force and self.config.task is Task.retrain,
         )
 
     def measure(self, form: WeightFormat, reference: Tensor | None) -> tuple[dict[str, Any], Tensor]:

@@ -44,7 +44,7 @@ def test_it_starts_as_the_encoded_weight_and_ends_as_one(method, shape, granular
     form = WeightFormat(method, 2, 4, granularity=granularity)
     encoded = encode(weights(*shape), form)
     latent = Latent(encoded, LatentTraining())
-    assert torch.equal(bits(latent(encoded.weight())), bits(encoded.weight()))
+    assert torch.equal(bits(latent(latent.start_weight())), bits(encoded.weight()))
     moved = drifted(encoded)
     latent.gain.data.uniform_(0.7, 1.4)
     latent.advance(moved, 1)
@@ -74,7 +74,7 @@ def test_filters_have_shifts_of_their_own(method):
     form = WeightFormat(method, 2.25, 4)
     encoded = encode(weights(4, 6, 3, 3), form, plan)
     latent = Latent(encoded, LatentTraining())
-    assert torch.equal(latent(encoded.weight()), encoded.weight())
+    assert torch.equal(latent(latent.start_weight()), encoded.weight())
     moved = drifted(encoded)
     latent.advance(moved, 1)
     found = latent.encoded(moved)
@@ -200,6 +200,25 @@ def test_a_frozen_code_stays_on_a_level_of_its_group_s_set():
         assert latent.codes(moved)[0, 0] == held
         assert latent.encoded(moved).shift_sets[0, 0] == field
         assert moved[0, 0] == held * latent.scale[0, 0]
+
+
+def test_a_truncated_code_freezes_where_it_has_been_most_of_the_time():
+    encoded = encode(torch.tensor([[127.0, 64.0, 1.0, 1.0]]), WeightFormat("truncate", 2))
+    latent = Latent(encoded, LatentTraining(threshold=0.15, averaging=0.05))
+    moved = latent.start_weight()
+    for step in range(1, 60):
+        moved[0, 1] = 60.0 if step % 4 == 0 else 70.0  # of level 32, and of 64
+        latent.advance(moved, step)
+    assert latent.oscillation.frozen.tolist() == [[False, True, False, False]]
+    assert latent.codes(moved)[0, 1] == 64
+
+
+def test_a_scale_stays_positive():
+    encoded = encode(weights(3, 5), WeightFormat("swis", 2))
+    latent = Latent(encoded, LatentTraining())
+    latent.gain.data[0] = -1.0
+    latent.advance(encoded.weight(), 1)
+    assert latent.gain.min() > 0
 
 
 def test_layers_that_share_a_weight_share_its_latent():

@@ -11,7 +11,7 @@ from conftest import TINY, TINY_INPUTS, computed_methods
 from swis import records
 from swis.apply import weight_layers, with_weights
 from swis.config import load
-from swis.errors import InputError
+from swis.errors import InputError, RunFailed
 from swis.evaluate import predict, score
 from swis.experiment import evaluate_methods, evaluate_packed, pack_network, run
 from swis.models import new_network, save_checkpoint
@@ -113,6 +113,57 @@ def test_a_retrained_network_is_packed_and_measured_as_it_was_before(settings, q
     assert {name: packed[name] for name in same} == {name: row[name] for name in same}
 
 
+def test_a_packed_file_is_replaced_without_training_again(quick, tmp_path, monkeypatch):
+    pack = [*quick, "task=pack", "retrained=true", f"out={tmp_path / 'packed'}", "retrain.epochs=1"]
+    pack_network(load(pack))
+    monkeypatch.setattr("swis.retrain.task_loss", None)
+    pack_network(load([*pack, "force=true"]))
+
+
+def test_a_rate_that_is_too_high_is_one_line_when_packing(quick, tmp_path):
+    wild = ["task=pack", "retrained=true", f"out={tmp_path / 'packed'}", "retrain.learning_rate=1e12"]
+    with pytest.raises(RunFailed, match=r"swis could not be retrained: the .* became .* a lower"):
+        pack_network(load([*quick, *wild]))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["skip=[blocks.0.*]", "activation_bits=null", "granularity=tensor", "methods=[truncate]"],
+        ["fold_bn=true", "rewrites=[permute,equalize]", "calibrate=bias", "methods=[uniform]"],
+    ],
+)
+def test_layers_left_alone_and_rewritten_ones_are_retrained_and_packed(settings, quick, tmp_path):
+    quick = [*quick, *settings, "retrain.epochs=1"]
+    row, path = evaluate_methods(load(quick)).iloc[2], tmp_path / "packed"
+    assert row["status"] == "ok", row["error"]
+    pack_network(load([*quick, "task=pack", "retrained=true", f"out={path}"]))
+    measured = load(["data.limit=64", "data.workers=0", f"results_dir={tmp_path}", f"weights={path}"])
+    assert evaluate_packed(measured)["correct"].item() == row["correct"]
+
+
+def test_a_key_has_only_what_has_an_effect(quick):
+    def key(*overrides):
+        study = prepare(load([*quick, *overrides]))
+        form = next(form for form in formats(study.config) if form.method == study.config.methods[0])
+        return study.facts.key(form)
+
+    assert key() != key("retrain.refresh=2")
+    truncate = "methods=[truncate]"
+    assert key(truncate) == key(truncate, "retrain.refresh=2", "retrain.averaging=0.5")
+    assert key() == key("retrain.temperature=2")
+    assert key("retrain.distillation=1") != key("retrain.distillation=1", "retrain.temperature=2")
+    assert key("retrain.distillation=1") == key("retrain.distillation=1", "retrain.label_smoothing=0.1")
+
+
+def test_force_trains_again(quick, monkeypatch):
+    quick = [*quick, "retrain.epochs=1"]
+    first = row_of(quick)
+    monkeypatch.setattr("swis.retrain.task_loss", None)
+    assert row_of([*quick, "force=true"])["status"] == "failed"  # it tried
+    assert row_of(quick)["created"] == first["created"]
+
+
 def test_other_images_to_measure_on_need_no_other_training(quick, monkeypatch, tmp_path):
     first = row_of(quick)
     monkeypatch.setattr("swis.retrain.task_loss", None)
@@ -133,6 +184,7 @@ def test_an_interrupted_run_goes_on(quick, monkeypatch, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         row_of(quick)
     monkeypatch.setattr(records, "write_table", write)
+    monkeypatch.setattr("swis.retrain.task_loss", None)  # all epochs are done
     resumed = row_of(quick)
     assert resumed["logit_sqnr_db"] == whole["logit_sqnr_db"]
     assert resumed["correct"] == whole["correct"]
@@ -143,6 +195,8 @@ def test_what_cannot_be_is_refused_before_any_work(quick):
         load([*quick, "retrain.split=test"])
     with pytest.raises(InputError, match=r"64 images do not fill a batch of retrain\.batch_size=65"):
         prepare(load([*quick, "retrain.batch_size=65"]))
+    with pytest.raises(InputError, match="retraining takes nearest levels"):
+        load([*quick, "selection=joint"])
     with pytest.raises(InputError, match="retrained=true goes with task=pack"):
         load([*quick, "retrained=true"])
     with pytest.raises(InputError, match=r"retrain\.distillation must be in \[0, 1\], not 2"):

@@ -86,7 +86,7 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["device=meta"], "device=meta is not supported"),
         (["data.name=foo"], "data.name=foo is not known; there are cifar10"),
         (["model.kwargs.pretrained=true"], "model.kwargs.pretrained is not for here"),
-        (["seed=99999999999999999999"], "seed must be in 0..2^63 - 1"),
+        (["seed=99999999999999999999"], "seed must be in 0..2^32 - 1"),
         (["results_dir=/proc"], "results_dir=/proc cannot be written to"),
         (["task=storage", "skip=[*]", "out=FILE"], "skip leaves no layer to measure"),
         (["calibrate=magic"], "magic"),

@@ -29,7 +29,14 @@ def test_a_gap_is_of_the_same_seed(rows):
     shifted = rows.assign(top1=rows["top1"] + 100 * rows["seed"])  # seeds differ, pairs do not
     plain, moved = (gap(some, "swis", "truncate", ["bits"]) for some in (rows, shifted))
     pd.testing.assert_frame_equal(plain, moved)
-    assert len(gap(rows[rows["method"] == "swis"], "swis", "truncate", ["bits"])) == 0
+    with pytest.raises(InputError, match="no rows of swis and round have the same bits, seed"):
+        gap(rows, "swis", "round", ["bits"])
+
+
+def test_rows_without_a_key_are_a_group_too(rows):
+    without = rows.assign(bits=rows["bits"].where(rows["method"] == "swis"), top1=90.0, seed=range(len(rows)))
+    summary = over_seeds(without, ["method", "bits"])
+    assert summary["seeds"].sum() == len(rows)
 
 
 def test_one_seed_has_no_interval_and_one_seed_twice_is_refused(rows):
