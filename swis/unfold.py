@@ -48,6 +48,6 @@ def _divided(found: Encoded, gain: Tensor, plain: Encoded) -> Encoded:
     scale = found.scale / torch.where(dead, 1, gain.abs()).reshape(along)
     scale = torch.where(dead.reshape(along), plain.scale, scale)
     sets = found.shift_sets
-    if sets is not None:
+    if found.form.method in ("swis", "swis_c"):  # all others have one set for all
         sets = torch.where(dead[:, None], plain.shift_sets, sets)
     return replace(found, codes=codes, scale=scale, shift_sets=sets, metrics=None)

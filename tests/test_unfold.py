@@ -1,12 +1,16 @@
 """Calibrated weights in front of the normalisation that was folded into them."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from swis.apply import WeightFormat, encode_layers, weight_layers
+from swis.calibrate import calibrate
 from swis.fold import fused, normalises
+from swis.latent import LatentTraining, add_latents
 from swis.schedule import LayerPlan
 from swis.unfold import unfolded
 
@@ -53,6 +57,19 @@ def test_negative_gains_turn_signs_and_a_gain_of_zero_loses_no_filter():
     assert restored.codes[2].any()
     assert (restored.scale > 0).all()
     assert restored.plan is plan
+
+
+@pytest.mark.parametrize("method", ["swis", "truncate", "round", "uniform"])
+def test_what_calibration_made_is_put_back(method, model):
+    torch.manual_seed(0)
+    reference = fused(model, SIZE)
+    folded, form = copy.deepcopy(reference), WeightFormat(method, 2, 4)
+    encoded = calibrate(reference, folded, form, torch.randn(8, *SIZE), "output_aware")
+    network, restored = unfolded(model, folded, encoded, SIZE)
+    again = weight_layers(fused(network, SIZE))
+    for name, layer in again.items():
+        torch.testing.assert_close(layer.weight, encoded[name].weight(), rtol=1e-5, atol=1e-7)
+    add_latents(network, restored, LatentTraining())  # of sets that fit the weights
 
 
 def test_a_weight_before_two_normalisations_is_refused():
