@@ -18,6 +18,7 @@ from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 from swis.apply import Encoded, weight_layers
 from swis.decompose import decompose, from_filters, level_tables, to_filters
 from swis.oscillation import Oscillation
+from swis.straight_through import StraightThrough, inside
 
 # A learned scale stays above this part of its start: at zero or below there are no levels.
 _LEAST_GAIN = 0.1
@@ -120,7 +121,7 @@ class Latent(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         self.seen = self.codes(weight)
         codes = from_filters(self.seen, weight.shape)
-        return _StraightThrough.apply(weight, self.gain, self.unit, codes, self.limits, self.rate)
+        return StraightThrough.apply(weight, self.gain, self.unit, codes, self.limits, self.rate)
 
     @torch.no_grad()
     def codes(self, weight: Tensor) -> Tensor:
@@ -159,7 +160,7 @@ class Latent(nn.Module):
 
         Truncated ones are away from the middle of what is truncated to their level.
         """
-        return (weight - self._in_the_middle(codes)).mul_(_inside(weight / self.scale, self.limits))
+        return (weight - self._in_the_middle(codes)).mul_(inside(weight / self.scale, self.limits))
 
     def dampen(self, weight: Tensor, strength: float) -> None:
         """Add to a weight's gradient of the last forward pass that of strength x its squared ``off_level``.
@@ -207,41 +208,9 @@ class Latent(nn.Module):
         return padded.unflatten(1, (-1, self.span)).any(2)
 
 
-class _StraightThrough(torch.autograd.Function):
-    """codes x unit x gain; backwards as if the codes were weight / scale, except where that is clipped.
-
-    The gain's gradient is that of LSQ's scale, times its ``rate``, divided by the unit: a step of SGD moves
-    the scale by the share of itself that LSQ's step would, one of Adam by its learning rate.
-    """
-
-    @staticmethod
-    def forward(
-        ctx, weight: Tensor, gain: Tensor, unit: Tensor, codes: Tensor, limits: Tensor, rate: Tensor
-    ) -> Tensor:
-        scale = unit * gain.reshape(unit.shape)
-        ctx.save_for_backward(weight, scale, unit, codes, limits, rate)
-        return codes * scale
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        weight, scale, unit, codes, limits, rate = ctx.saved_tensors
-        wished = weight / scale
-        inside = _inside(wished, limits)
-        of_gain = None
-        if ctx.needs_input_grad[1]:
-            of_scale = (gradient * (codes - wished.mul_(inside))).sum_to_size(unit.shape)
-            of_gain = of_scale.flatten() * rate / unit.flatten()
-        return gradient * inside, of_gain, None, None, None, None
-
-
 def _looked_up(table: Tensor, index: Tensor) -> Tensor:
     """Return table[index], int32, which takes torch six times as long on the CPU."""
     return table.index_select(0, index.flatten()).view_as(index)
-
-
-def _inside(wished: Tensor, limits: Tensor) -> Tensor:
-    """Tell which weights, in steps of the scale, round to a code within the limits."""
-    return wished.abs() < limits + 0.5
 
 
 def _tables(encoded: Encoded, shifts: list[int]) -> tuple[Tensor, Tensor, dict[int, int]]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -35,12 +36,14 @@ def test_the_main_commands_are_shown():
     assert "make test" in README
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if " weights=" not in command])
+@pytest.mark.parametrize("command", [command for command in COMMANDS if "outputs/" not in command])
 def test_every_command_runs(command, command_line, tmp_path, request):
     arguments = command.split()[2:]
     if "CIFAR10" in command:
         shared, images = (request.getfixturevalue(name) for name in ("shared", "cifar10_jpeg"))
-        names = {"RESNET20": shared / "weights" / "resnet20_cifar10.safetensors", "CIFAR10": images}
+        published = shared / "weights" / "resnet20_cifar10.safetensors"
+        names = {"RESNET20": published, "CIFAR10": images}
+        names["RESNET20_JPEG"] = shutil.copy(published, tmp_path)
     elif "PATH" in command:
         shared = request.getfixturevalue("shared")
         names = {
@@ -50,9 +53,12 @@ def test_every_command_runs(command, command_line, tmp_path, request):
     else:
         names = {"FASHION_MNIST": ROOT / "swis" / "assets" / "fashion_mnist"}
     arguments = [re.sub(r"=([A-Z_0-9]+)$", lambda name: f"={names[name[1]]}", text) for text in arguments]
-    # of a sweep's numbers of shifts two will do, and of all designs two
+    # of a sweep's numbers of shifts two will do, of its seeds one, and of all designs two
     arguments = ["versus=[stripes,laconic]" if text == "versus=[all]" else text for text in arguments]
     arguments = [re.sub(r"^bits=([\d.]+,[\d.]+),.*", r"bits=\1", text) for text in arguments]
+    arguments = [re.sub(r"^seed=(\d+),.*", r"seed=\1", text) for text in arguments]
+    if any("retrain" in text for text in arguments):
+        arguments = ["methods=[swis]" if text.startswith("methods=") else text for text in arguments]
     if arguments != ["--help"]:
         arguments += [f"results_dir={tmp_path / 'runs'}", "data.limit=64", "calibration.images=8"]
         arguments += ["calibration.scales=[1.0]", "calibration.rounds=1", "reconstruction.steps=2"]
@@ -70,10 +76,13 @@ def test_every_command_runs(command, command_line, tmp_path, request):
     assert done.out
 
 
-def test_a_packed_file_is_written_and_measured(command_line, tmp_path):
+@pytest.mark.parametrize("name", ["outputs/packed", "outputs/retrained"])
+def test_a_packed_file_is_written_and_measured(name, command_line, tmp_path):
     limits = ["data.limit=64", "calibration.images=8", f"results_dir={tmp_path / 'runs'}"]
-    write, measure = (command.split()[2:] for command in COMMANDS if "outputs/packed" in command)
-    assert command_line(*write, *limits).status == 0
+    write, measure = (command.split()[2:] for command in COMMANDS if name in command)
+    shorter = ["retrain.images=64", "retrain.batch_size=16"]
+    done = command_line(*write, *limits, *shorter)
+    assert done.status == 0, done.err
     done = command_line(*measure, *limits)
     assert done.status == 0, done.err
     assert "swis" in done.out

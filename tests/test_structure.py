@@ -43,7 +43,7 @@ from swis.config import load, register
 # A module imports only modules on its left.
 _ORDER = """
 errors files memory choices settings hardware_settings config quantizer simd lanes search fit joint
-decompose oscillation metrics cost
+decompose oscillation straight_through metrics cost
 knapsack schedule apply latent losses fold unfold rewrite activations data resnet20 models
 codec packed_layer packed compare seeds
 ablation evaluate train retrain
