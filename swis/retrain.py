@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -85,10 +86,9 @@ def retrain(
     of codes that differ from those an epoch ago, and the share of frozen ones.
 
     The state after every epoch goes to ``state_path``, and a later call with the same ``plan`` goes on from
-    there: it ends with the weights of an uninterrupted run. (Every epoch seeds torch's global generator,
-    which dropout draws from.) Raises ``InputError`` if the state is of another plan or the data set smaller
-    than a batch, ``FloatingPointError`` when the loss or a weight stops being finite, ``ValueError`` if there
-    is no teacher to distil from.
+    there: it ends with the weights of an uninterrupted run. Raises ``InputError`` if the state is of another
+    plan or the data set smaller than a batch, ``FloatingPointError`` when the loss or a weight stops being
+    finite, ``ValueError`` if there is no teacher to distil from.
     """
     if recipe.distillation > 0 and teacher is None:
         raise ValueError("distillation needs a teacher")
@@ -114,30 +114,24 @@ def retrain(
     for epoch in range(len(curve), recipe.epochs):
         before = [latent.codes(weight).short() for latent, weight in parts]
         order, drawn = _generators(seed, epoch)
-        torch.manual_seed(drawn.initial_seed())
         loader, total = _shuffled(dataset, recipe.batch_size, order, workers), 0.0
         bar = tqdm(loader, desc=f"retraining, epoch {epoch + 1}/{recipe.epochs}", mininterval=5, leave=False)
-        for step, (images, labels) in enumerate(bar, start=1 + epoch * steps):
-            schedule.step_update(step)
-            images = augment(images.to(device), recipe.shift, recipe.erase, drawn)
-            images = images.contiguous(memory_format=torch.channels_last)
-            loss = task_loss(student, teacher, images, labels.to(device), recipe)
-            if not torch.isfinite(loss):
-                raise _diverged("loss", loss, epoch)
-            total += loss.item()
-            optimizer.zero_grad()
-            loss.backward()
-            if recipe.dampening > 0:
+        with _dropout_seeded(drawn.initial_seed(), device):
+            for step, (images, labels) in enumerate(bar, start=1 + epoch * steps):
+                schedule.step_update(step)
+                images = augment(images.to(device), recipe.shift, recipe.erase, drawn)
+                images = images.contiguous(memory_format=torch.channels_last)
                 ramp = (1 - math.cos(math.pi * step / (steps * recipe.epochs))) / 2
+                try:
+                    loss = task_loss(student, teacher, images, labels.to(device), recipe)
+                    _descend(student, optimizer, loss, recipe.dampening * ramp)
+                except FloatingPointError as error:
+                    reason = f"{error} in epoch {epoch + 1}; a lower learning rate may help"
+                    raise FloatingPointError(reason) from None
                 for latent, weight in parts:
-                    latent.dampen(weight, recipe.dampening * ramp)
-            optimizer.step()
-            size = get_total_norm(student.parameters())
-            if not torch.isfinite(size):
-                raise _diverged("norm of the weights", size, epoch)
-            for latent, weight in parts:
-                latent.advance(weight, step)
-            bar.set_postfix(loss=f"{loss.item():.3f}")
+                    latent.advance(weight, step)
+                total += loss.item()
+                bar.set_postfix(loss=f"{loss.item():.3f}")
         rate = optimizer.param_groups[0]["lr"]
         curve.append(
             {"epoch": epoch + 1, "loss": total / steps, "learning_rate": rate, **_moved(parts, before)}
@@ -203,10 +197,27 @@ def _shuffled(dataset: Dataset, batch_size: int, generator: torch.Generator, wor
     )
 
 
-def _diverged(what: str, value: Tensor, epoch: int) -> FloatingPointError:
-    return FloatingPointError(
-        f"the {what} became {value.item()} in epoch {epoch + 1}; a lower learning rate may help"
-    )
+@contextmanager
+def _dropout_seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Let dropout, which draws from the global generators, draw from this seed meanwhile."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def _descend(student: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, dampening: float) -> None:
+    """Take a step down the loss; raise ``FloatingPointError`` if it or a weight is not finite."""
+    if not torch.isfinite(loss):
+        raise FloatingPointError(f"the loss became {loss.item()}")
+    optimizer.zero_grad()
+    loss.backward()
+    if dampening > 0:
+        for latent, weight in latents(student).values():
+            latent.dampen(weight, dampening)
+    optimizer.step()
+    size = get_total_norm(student.parameters())
+    if not torch.isfinite(size):
+        raise FloatingPointError(f"the norm of the weights became {size.item()}")
 
 
 def _optimizer(student: nn.Module, recipe: Retraining) -> torch.optim.Optimizer:

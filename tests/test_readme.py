@@ -15,6 +15,7 @@ from swis.compare import compare, holm
 from swis.config import load
 from swis.records import load_simulated
 from swis.report import hardware, schedules, summary
+from swis.seeds import gap, over_seeds, table
 from swis.tradeoff import advantage, at_dram_cost, by_design, claims, with_accuracy, within_loss
 
 README = (ROOT / "README.md").read_text()
@@ -296,8 +297,8 @@ def test_the_table_of_what_brings_no_more_is_that_of_the_committed_rows(calibrat
 def test_the_tables_of_hardware_are_those_of_the_committed_lines():
     folder = ROOT / "results" / "hardware"
     published, area, layers = (load_simulated(folder / n) for n in ("as_published", "equal_area", "layers"))
-    for table in (published, area, layers):
-        assert not table["git_dirty"].any()
+    for lines in (published, area, layers):
+        assert not lines["git_dirty"].any()
     assert by_design(published).round(1).to_string() in README
     rows = fully_calibrated(swis.load_table(ROOT / "results" / "calibration").query("data == 'imagenet'"))
     equal = within_loss(with_accuracy(area, rows))
@@ -314,3 +315,28 @@ def test_the_tables_of_hardware_are_those_of_the_committed_lines():
     swis_ss = area.query("accelerator == 'swis_ss'")["array_mm2"].iloc[0]
     assert (area["array_mm2"] <= swis_ss * 1.0001).all()
     assert (area["array_mm2"] > 0.5 * swis_ss).all()
+
+
+KEYS = ["model", "data", "bits"]
+
+
+def over_methods(rows) -> str:
+    summary = over_seeds(rows, [*KEYS, "method"])
+    lines = table(summary).unstack("method").fillna("")
+    lines.insert(0, "seeds", summary["seeds"].groupby(KEYS).min())
+    return lines.to_string()
+
+
+def test_the_tables_of_retraining_are_those_of_the_committed_rows():
+    rows = swis.load_table(ROOT / "results" / "retrain")
+    assert not rows["git_dirty"].any()
+    assert (rows["status"] == "ok").all()
+    retrained = rows[rows["training"].notna()]
+    before = rows[rows["training"].isna() & rows["calibrate"].eq("output_aware")]
+    assert over_methods(retrained) in README
+    assert over_methods(before) in README
+    two = retrained[retrained["bits"] == 2]
+    for other in ("truncate", "uniform"):
+        assert table(gap(two, "swis", other, KEYS)).to_string() in README
+    for row in rows[rows["method"] == "float"].itertuples():
+        assert f"{row.weights} {row.top1:.2f}" in README

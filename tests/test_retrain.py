@@ -78,6 +78,21 @@ def test_retraining_learns(tiny_checkpoint, tmp_path):
         assert torch.equal(encoded.weight(), student.get_submodule(name).weight)
 
 
+def test_dropout_is_drawn_from_the_seed_alone(tiny_checkpoint, tmp_path):
+    found = []
+    for start in (1, 2):
+        teacher, student, dataset = setting(tiny_checkpoint)
+        torch.manual_seed(start)
+        expected = torch.rand(1)
+        torch.manual_seed(start)
+        student.classifier = nn.Sequential(nn.Dropout(0.5), student.classifier)
+        further = {"seed": 4, "plan": "a", "device": CPU, "state_path": tmp_path / str(start), "workers": 0}
+        retrain(student, teacher, dataset, replace(RECIPE, epochs=1), **further)
+        assert torch.rand(1) == expected
+        found.append(state(student))
+    assert torch.equal(*found)
+
+
 @pytest.mark.parametrize("threshold", [None, 0.01])
 def test_an_interrupted_retraining_resumes_to_the_same_weights(threshold, tiny_checkpoint, tmp_path):
     settings = LatentTraining(refresh=3, threshold=threshold)
