@@ -144,8 +144,10 @@ def retrain(
     normalised = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in student.modules())
     if normalised and recipe.reestimate:
         # of mixed classes, as in training: the variance of a batch of one class is less
-        batches = _shuffled(dataset, recipe.batch_size, _generators(seed, recipe.epochs)[0], workers)
-        update_bn(tqdm(batches, desc="statistics of normalisation", leave=False), student, device)
+        order, drawn = _generators(seed, recipe.epochs)
+        batches = _shuffled(dataset, recipe.batch_size, order, workers)
+        with _dropout_seeded(drawn.initial_seed(), device):
+            update_bn(tqdm(batches, desc="statistics of normalisation", leave=False), student, device)
     student.eval()
     # of a finished training no momentum is needed: half the file
     state = {"plan": plan, "curve": curve, "model": student.state_dict()}
