@@ -54,11 +54,11 @@ def trainings(rows: pd.DataFrame, folder: str) -> str:
         if not path.exists():  # rows may have been copied without what belongs to them
             continue
         curve = pd.read_parquet(path)
-        first, last = curve.iloc[0], curve.iloc[-1]
-        lines.append(
-            f"{row.method}, retrained: mean loss {first['loss']:.4f} in epoch 1, {last['loss']:.4f} in epoch "
-            f"{last['epoch']:.0f}, which changed {100 * last['changed']:.1f} % of codes\n  curve in {path}"
-        )
+        losses = f"mean loss {curve['loss'].iloc[0]:.4f} in epoch 1"
+        if len(curve) > 1:
+            losses += f", {curve['loss'].iloc[-1]:.4f} in epoch {len(curve)}"
+        changed = f"{100 * curve['changed'].iloc[-1]:.1f} % of codes changed in the last"
+        lines.append(f"{row.method}, retrained: {losses}; {changed}\n  curve in {path}")
     return "\n".join(lines)
 
 
