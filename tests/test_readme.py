@@ -53,7 +53,9 @@ def test_every_command_runs(command, command_line, tmp_path, request):
         }
     else:
         names = {"FASHION_MNIST": ROOT / "swis" / "assets" / "fashion_mnist"}
-    arguments = [re.sub(r"=([A-Z_0-9]+)$", lambda name: f"={names[name[1]]}", text) for text in arguments]
+    arguments = [
+        re.sub(r"=([A-Z][A-Z_0-9]+)$", lambda name: f"={names[name[1]]}", text) for text in arguments
+    ]
     # of a sweep's numbers of shifts two will do, of its seeds one, and of all designs two
     arguments = ["versus=[stripes,laconic]" if text == "versus=[all]" else text for text in arguments]
     arguments = [re.sub(r"^bits=([\d.]+,[\d.]+),.*", r"bits=\1", text) for text in arguments]
@@ -69,6 +71,7 @@ def test_every_command_runs(command, command_line, tmp_path, request):
     if "task=train" in arguments:
         arguments += [
             "recipe.stages=[{epochs: 1, image_sizes: [32]}]",
+            "recipe.batch_size=32",
             "recipe.average=1",
             f"recipe.output={tmp_path / 'out.safetensors'}",
         ]
