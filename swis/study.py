@@ -250,9 +250,9 @@ class Study:
 def prepare(config: Config) -> Study:
     """Load and check everything a study needs; raise ``InputError`` before any work starts.
 
-    Only task=evaluate and task=retrain have a split to measure on, and only these, and what packs a retrained
-    network, have a folder of results; images to calibrate on are needed for
-    activations of few bits and for a schedule by sensitivity, and not for task=storage.
+    Only task=evaluate and task=retrain have a split to measure on; only these, and what packs a retrained
+    network, have a folder of results. Images to calibrate on are needed for calibration, for activations of
+    few bits and for a schedule by sensitivity, and not for task=storage.
     """
     device = pick_device(config.device)
     network = load_network(config.model)
