@@ -96,7 +96,7 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
     simulated = simulated_lines(config, study)
     rows, reference = [], None
     for form in formats(config):
-        key = study.facts.key(form)
+        key = study.key(form)
         if form.method == "float":
             kept = records.read_tensors(key, study.folder)
             reference = None if kept is None else kept["logits"]
@@ -106,7 +106,7 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
             if form.method == "float" and logits is not None:
                 reference = logits
                 records.write_tensors({"logits": logits}, key, study.folder)
-            row = records.write_row(study.facts.describe(form) | columns, study.folder)
+            row = records.write_row(study.describe(form) | columns, study.folder)
         if form.method == "float":
             _warn_if_off(study.network, study.split, row["top1"].item())
         elif form.method in simulated and row["status"].item() == "ok":
@@ -176,7 +176,7 @@ def pack_network(config: Config) -> str:
         plans=plan.layers if plan else None,
         schedule=config.schedule.label if form.method != "base" else None,
         calibrate=str(config.calibrate),
-        retrain=study.facts.science(form)["retrain"] if config.retrained else None,
+        retrain=study.science(form)["retrain"] if config.retrained else None,
         live=config.retrained and study.live,
         encoded=encoded,
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from swis import records
@@ -27,7 +28,6 @@ class Facts:
     """The facts of a study: its configuration, network and images.
 
     ``split`` is measured on; images of ``calibration`` and ``training`` change what is measured.
-    ``image_facts`` are what a schedule by sensitivity looks at.
     """
 
     config: Config
@@ -36,7 +36,18 @@ class Facts:
     calibration: Split | None
     training: Split | None
     skip: frozenset[str]
-    image_facts: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def sensitivity_images(self) -> Split | None:
+        """The images that a schedule by sensitivity looks at."""
+        settings = self.config.schedule
+        return self.calibration.sample(settings.images, self.config.seed) if settings.sensitivity else None
+
+    @property
+    def image_facts(self) -> dict[str, Any]:
+        """What a schedule depends on if it looks at images."""
+        images = self.sensitivity_images
+        return {} if images is None else {"inputs": self.network.inputs, "images": images.digest}
 
     def science(self, form: WeightFormat) -> dict[str, Any]:
         """Return all that a row's numbers depend on, and nothing else (no path, no device)."""

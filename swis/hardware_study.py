@@ -40,7 +40,7 @@ def simulated_lines(config: Config, study: Study) -> dict[str, pd.DataFrame]:
     try:
         for form in forms:
             if form.method != "float":
-                lines[form.method] = hardware.row(form, study.facts.key(form), study.folder)
+                lines[form.method] = hardware.row(form, study.key(form), study.folder)
     except InputError as error:
         if name not in accelerator_names() or config.accelerator != accelerator_named(name):
             raise

@@ -124,7 +124,7 @@ def retrain(
                 ramp = (1 - math.cos(math.pi * step / (steps * recipe.epochs))) / 2
                 try:
                     loss = task_loss(student, teacher, images, labels.to(device), recipe)
-                    _descend(student, optimizer, loss, recipe.dampening * ramp)
+                    _descend(student, parts, optimizer, loss, recipe.dampening * ramp)
                 except FloatingPointError as error:
                     reason = f"{error} in epoch {epoch + 1}; a lower learning rate may help"
                     raise FloatingPointError(reason) from None
@@ -207,14 +207,16 @@ def _dropout_seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _descend(student: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, dampening: float) -> None:
+def _descend(
+    student: nn.Module, parts: list, optimizer: torch.optim.Optimizer, loss: Tensor, dampening: float
+) -> None:
     """Take a step down the loss; raise ``FloatingPointError`` if it or a weight is not finite."""
     if not torch.isfinite(loss):
         raise FloatingPointError(f"the loss became {loss.item()}")
     optimizer.zero_grad()
     loss.backward()
     if dampening > 0:
-        for latent, weight in latents(student).values():
+        for latent, weight in parts:
             latent.dampen(weight, dampening)
     optimizer.step()
     size = get_total_norm(student.parameters())

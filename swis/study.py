@@ -37,7 +37,7 @@ from swis.data import Split, kept_batches, loader, open_split
 from swis.evaluate import predict, score
 from swis.facts import Facts, rewrite_facts
 from swis.fold import fold_batch_norm, fused, normalises
-from swis.models import Network, load_network
+from swis.models import load_network
 from swis.output_aware import OutputAware
 from swis.planning import Planner
 from swis.reconstruct import Reconstruction, reconstruct
@@ -60,18 +60,12 @@ _NOT_OF_FLOAT = (
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(Facts):
     """One network on one split of images, measured in several weight formats.
 
     Everything that several rows share is computed once, and only if a row needs it.
     """
 
-    config: Config
-    network: Network
-    split: Split | None
-    calibration: Split | None
-    training: Split | None
-    skip: frozenset[str]
     device: torch.device
     folder: Path | None
 
@@ -121,16 +115,14 @@ class Study:
     def planner(self) -> Planner:
         """What gives every filter its shifts, where the configuration has a schedule."""
         config, settings = self.config, self.config.schedule
-        images = self.calibration if settings.sensitivity else None
-        if images is not None:
-            images = images.sample(settings.images, config.seed)
+        images = self.sensitivity_images
         return Planner(
             module=self.base_module,
             macs=self.macs,
             skip=self.skip,
             settings=settings,
             facts={"network": self.network.digest, "fold_bn": config.fold_bn} | rewrite_facts(config),
-            image_facts={"inputs": self.network.inputs, "images": images.digest} if images else {},
+            image_facts=self.image_facts,
             images=lambda: [batch for batch, _ in loader(images, _CALIBRATION_BATCH, config.data.workers)],
             device=self.device,
             folder=self.folder,
@@ -141,14 +133,6 @@ class Study:
         if not self.config.scheduled or form.method in ("float", "base"):
             return None
         return self.planner.plan(form, self.config.bits)
-
-    @cached_property
-    def facts(self) -> Facts:
-        """What the rows depend on."""
-        scheduled = self.config.scheduled and self.config.schedule.sensitivity
-        images = self.planner.image_facts if scheduled else {}
-        parts = (self.config, self.network, self.split, self.calibration, self.training, self.skip)
-        return Facts(*parts, images)
 
     def emulate(self, form: WeightFormat, activation_bits: int | None) -> tuple[nn.Module, dict[str, float]]:
         """Return a network that computes as the format does, and the format's cost columns."""
@@ -171,7 +155,7 @@ class Study:
         if plan is not None:
             filters = self.planner.filter_table(plan)
             if self.folder is not None:
-                path = records.beside(self.facts.key(form), self.folder, records.SCHEDULE)
+                path = records.beside(self.key(form), self.folder, records.SCHEDULE)
                 records.write_table(filters, path)
             columns |= _schedule_columns(plan, filters, columns["cycles_per_weight"], costs)
         return module, columns
@@ -228,7 +212,7 @@ class Study:
             self.training,
             self.config.retrain,
             seed=self.config.seed,
-            key=self.facts.training_key(form),
+            key=self.training_key(form),
             folder=self.folder,
             device=self.device,
             workers=self.config.data.workers,

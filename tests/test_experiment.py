@@ -121,7 +121,7 @@ def test_a_schedule_keeps_its_budget_and_its_filters_are_on_record(tiny, tmp_pat
 def test_a_scheduled_row_depends_on_what_its_schedule_does(tiny):
     def keys(*overrides):
         prepared = study.prepare(load([*tiny, "bits=2.5", *overrides]))
-        return {form.method: prepared.facts.key(form) for form in study.formats(prepared.config)}
+        return {form.method: prepared.key(form) for form in study.formats(prepared.config)}
 
     first, other = (keys("schedule=optimal", f"alpha={alpha}") for alpha in (0, 1))
     assert {method for method in first if first[method] != other[method]} == {
@@ -355,7 +355,7 @@ def test_keys_do_not_depend_on_paths(tiny, tiny_checkpoint, tmp_path):
     first = study.prepare(load(tiny))
     second = study.prepare(load([*tiny, f"model.weights={copy}", f"results_dir={tmp_path / 'other'}"]))
     for form in study.formats(first.config):
-        assert first.facts.key(form) == second.facts.key(form)
+        assert first.key(form) == second.key(form)
 
 
 def test_finetuning_starts_from_the_weights_of_a_checkpoint(train_tiny, tmp_path):

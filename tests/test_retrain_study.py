@@ -146,7 +146,7 @@ def test_a_key_has_only_what_has_an_effect(quick):
     def key(*overrides):
         study = prepare(load([*quick, *overrides]))
         form = next(form for form in formats(study.config) if form.method == study.config.methods[0])
-        return study.facts.key(form)
+        return study.key(form)
 
     assert key() != key("retrain.refresh=2")
     truncate = "methods=[truncate]"
