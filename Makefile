@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help run test lint lab clean
+.PHONY: help run test ray lint lab clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' Makefile
@@ -14,6 +14,8 @@ run: $(STAMP) ## set up, then decompose MobileNet-v2 to 2 shifts and print the t
 test: $(STAMP) ## set up, then run the whole test suite
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
+ray: .ray ## set up Ray beside the environment, for its tests
+
 lint: $(STAMP) ## check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -22,9 +24,15 @@ lab: $(STAMP) ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
 clean: ## remove the environment
-	rm -rf .venv
+	rm -rf .venv .ray
 
 $(STAMP): pyproject.toml requirements.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -c requirements.txt -e '.[notebooks,dev]'
+	touch $@
+
+# Not in .venv: the launcher's package asks for a cloudpickle that joblib refuses, and its sweeps use none.
+.ray: requirements.txt | $(STAMP)
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --upgrade --target $@ \
+		-c requirements.txt hydra-ray-launcher msgpack protobuf ray
 	touch $@

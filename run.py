@@ -1,49 +1,67 @@
-"""Run one configuration: python run.py model=mobilenet_v2 bits=2 (python run.py --help)."""
+"""Run one configuration, or a sweep: python run.py model=mobilenet_v2 bits=2 (python run.py --help)."""
 
 import os
 import sys
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from hydra_plugins.swis_sweeper import StudySweeper
 from swis.config import one_line, register, resolve
 from swis.errors import InputError, RunFailed
+from swis.sweeper import log_file
 
 STATUS = {InputError: 2, RunFailed: 1}
 
 register()
+Plugins.instance().register(StudySweeper)  # Hydra may not find it by itself
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
-def main(composed: DictConfig) -> None:
+def main(composed: DictConfig) -> str | None:
+    job = HydraConfig.get()
+    command = f"python run.py {' '.join(job.overrides.task)}"
+    if job.mode == RunMode.MULTIRUN:  # a point of a sweep, maybe on another machine
+        os.chdir(job.runtime.cwd)
+        with log_file(job):
+            return report(composed, command)
     try:
-        config = resolve(composed)
-        # torch loads here and not above, which keeps --help and tab completion quick
-        from swis.experiment import run
-        from swis.memory import keep_freed_memory
-
-        keep_freed_memory()
-        print(run(config, command=f"python run.py {' '.join(sys.argv[1:])}"))
+        report(composed, command)
     except (InputError, RunFailed) as error:
-        if isinstance(error, RunFailed):
-            print(error.report)
-        # of an error in another process the last line says it, those before where
-        print(f"error: {str(error).splitlines()[-1]}", file=sys.stderr)
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            raise  # Hydra goes on with the sweep's other jobs and raises the first failure at the end
-        sys.exit(STATUS[type(error)])
+        end(error)  # here, for Hydra would add a line
+
+
+def report(composed: DictConfig, command: str) -> str:
+    config = resolve(composed)
+    # torch loads here and not above, which keeps --help and tab completion quick
+    from swis.experiment import run
+    from swis.memory import keep_freed_memory
+
+    keep_freed_memory()
+    text = run(config, command)
+    print(text)
+    return text
+
+
+def end(error: InputError | RunFailed) -> None:
+    if isinstance(error, RunFailed):
+        print(error.report)
+    # of an error in another process the last line says it, those before where
+    print(f"error: {str(error).splitlines()[-1]}", file=sys.stderr)
+    sys.exit(STATUS[type(error)])
 
 
 if __name__ == "__main__":
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands exceptions on, so that they become one line here
     try:
         main()
-    except (InputError, RunFailed) as error:  # of a sweep: its line is printed
-        sys.exit(STATUS[type(error)])
+    except (InputError, RunFailed) as error:  # of a sweep
+        end(error)
     except (HydraException, OmegaConfBaseException) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(2)

@@ -80,6 +80,10 @@ class Config:
     device: str = "auto"
     results_dir: str = "results/runs"
     force: bool = False
+    dry_run: bool = False
+    sweep: dict[str, Any] = field(default_factory=dict)
+    minutes: float | None = None
+    threads: int | None = None
     weights: str | None = None
     out: str | None = None
     workload: str | None = None
@@ -164,6 +168,14 @@ class Config:
             "all" not in self.versus or len(self.versus) == 1,
             f"versus=[all] has all designs, it takes no others beside it, not {self.versus}",
         )
+        require(
+            self.threads is None or self.threads >= 1,
+            f"threads must be at least 1, or null, not {self.threads}",
+        )
+        require(
+            not self.dry_run or self.has_rows,
+            f"dry_run=true lists rows of results; task={self.task} makes none",
+        )
         require(0 <= self.seed < 2**32, f"seed must be in 0..2^32 - 1, not {self.seed}")
 
     @property
@@ -177,6 +189,11 @@ class Config:
             return self.schedule.sensitivity or looked_at
         calibrated = self.activation_bits is not None or self.calibrate is not Calibrate.none
         return self.schedule.sensitivity or calibrated
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the task makes rows of results."""
+        return self.task in (Task.evaluate, Task.retrain)
 
     @property
     def retrains(self) -> bool:
@@ -204,8 +221,11 @@ class Config:
 def register() -> None:
     """Make the schema known to Hydra, which then checks names and types as it composes."""
     schema = OmegaConf.structured(Config)
-    OmegaConf.set_struct(schema.model.kwargs, False)  # model.kwargs.KEY=VALUE needs no leading +
-    ConfigStore.instance().store(name="schema", node=schema)
+    for names in (schema.model.kwargs, schema.sweep):
+        OmegaConf.set_struct(names, False)  # model.kwargs.KEY=VALUE needs no leading +
+    store = ConfigStore.instance()
+    store.store(name="schema", node=schema)
+    store.store("study", {"_target_": "hydra_plugins.swis_sweeper.StudySweeper"}, group="hydra/sweeper")
 
 
 def resolve(composed: Any) -> Config:

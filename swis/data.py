@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
@@ -104,29 +104,50 @@ def loader(split: Split, batch_size: int | None, workers: int) -> DataLoader:
     1337
     """
     if batch_size is None:
-        height, width = split[0][0].shape[-2:]
-        batch_size = max(1, _PIXELS_OF_A_BATCH // (height * width))
+        batch_size = _default_batch(split[0][0].shape[-2:])
     return DataLoader(split, batch_size, num_workers=workers)
 
 
-# Prepared images of at most this many bytes are kept for all methods of a run.
+def _default_batch(size: Sequence[int]) -> int:
+    height, width = size
+    return max(1, _PIXELS_OF_A_BATCH // (height * width))
+
+
+# Prepared images of at most this many bytes are kept, not decoded again.
 _KEPT_BYTES = 1 << 31
 
 
-def kept_batches(split: Split, batch_size: int | None, workers: int) -> Collection[tuple[Tensor, Tensor]]:
-    """Batches to go through several times: decoded once and kept if they take 2 GiB at most.
+def can_be_kept(split: Split) -> bool:
+    """Tell whether the prepared images take 2 GiB at most."""
+    return len(split) * split[0][0].nbytes <= _KEPT_BYTES
+
+
+def decoded(split: Split, workers: int) -> dict[str, Tensor]:
+    """Return all prepared "images" [images, C, H, W] and their "labels" [images].
 
     >>> from torchvision.transforms.functional import to_tensor
     >>> from swis.config import load
     >>> split = open_split(load().data, "test").sample(100, seed=0).prepared(to_tensor, channels=1)
-    >>> [images.shape[0] for images, _ in kept_batches(split, 64, workers=0)]
+    >>> tuple(decoded(split, workers=0)["images"].shape)
+    (100, 1, 28, 28)
+    """
+    # copies, since what workers hand over lies in shared memory, of which there is little
+    batches = [
+        (images.clone(), labels.clone())
+        for images, labels in tqdm(loader(split, None, workers), "images", leave=False)
+    ]
+    images, labels = zip(*batches, strict=True)
+    return {"images": torch.cat(images), "labels": torch.cat(labels)}
+
+
+def batched(images: Tensor, labels: Tensor, batch_size: int | None) -> list[tuple[Tensor, Tensor]]:
+    """Cut decoded images into batches, by default of a million pixels.
+
+    >>> [len(labels) for _, labels in batched(torch.zeros(100, 1, 28, 28), torch.zeros(100), 64)]
     [64, 36]
     """
-    batches = loader(split, batch_size, workers)
-    if len(split) * split[0][0].nbytes > _KEPT_BYTES:
-        return batches
-    # copies, since what workers hand over lies in shared memory, of which there is little
-    return [(images.clone(), labels.clone()) for images, labels in tqdm(batches, "images", leave=False)]
+    size = batch_size or _default_batch(images.shape[-2:])
+    return list(zip(images.split(size), labels.split(size), strict=True))
 
 
 def read_idx(path: Path) -> np.ndarray:

@@ -12,5 +12,8 @@ class RunFailed(RuntimeError):
     """
 
     def __init__(self, message: str, report: str) -> None:
-        super().__init__(message)
+        super().__init__(message, report)  # both, for an exception is made anew from them in another process
         self.report = report
+
+    def __str__(self) -> str:
+        return self.args[0]

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numba
 import pandas as pd
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ from swis.hardware_study import simulate_methods, simulated_lines
 from swis.models import Network, load_network, new_network, save_checkpoint
 from swis.packed import load_packed, save_packed
 from swis.packed_study import prepare_packed
+from swis.plan import listed, planned
 from swis.report import (
     hardware,
     kinds,
@@ -57,6 +59,11 @@ def run(config: Config, command: str = "swis.experiment.run") -> str:
     ``command`` is written into a checkpoint that the task makes, so that it can be made again.
     Raises ``RunFailed`` with the report of the other rows if some could not be computed.
     """
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+        numba.set_num_threads(min(config.threads, numba.config.NUMBA_NUM_THREADS))
+    if config.dry_run:
+        return listed(planned(config, records.finished(Path(config.results_dir))))
     if config.task is Task.train:
         return train_checkpoint(config, command)
     if config.task is Task.pack:
@@ -94,14 +101,18 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
     study = prepare(config)
     # first, for it takes a second, and hardware that does not fit is refused before any work
     simulated = simulated_lines(config, study)
-    rows, reference = [], None
-    for form in formats(config):
-        key = study.key(form)
-        if form.method == "float":
+    keys = {form: study.key(form) for form in formats(config)}
+    known = {
+        form: None if config.force else records.read_row(key, study.folder) for form, key in keys.items()
+    }
+    rows, reference, missing = [], None, any(row is None for row in known.values())
+    for form, key in keys.items():
+        row = known[form]
+        if form.method == "float" and row is not None and missing:
             kept = records.read_tensors(key, study.folder)
             reference = None if kept is None else kept["logits"]
-        row = None if config.force else records.read_row(key, study.folder)
-        if row is None or reference is None:
+            row = None if kept is None else row  # others cannot be compared without its logits
+        if row is None:
             columns, logits = _measure_or_explain(study, form, reference)
             if form.method == "float" and logits is not None:
                 reference = logits

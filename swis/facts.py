@@ -141,7 +141,7 @@ class Facts:
             "fold_bn": science.get("fold_bn", False),
             "rewrites": ",".join(science.get("rewrites", [])),
             "seed": self.config.seed,
-            "config": json.dumps(_without_hardware(asdict(self.config))),
+            "config": json.dumps(_of_the_row(asdict(self.config), science)),
             **{name: science.get(name) for name in _FORM_COLUMNS},
             "selection": form.selection if "group_size" in science else None,
             "calibrate": science.get("calibrate", "none" if "shifts" in science else None),
@@ -167,5 +167,28 @@ def rewrite_facts(config: Config) -> dict[str, Any]:
     return {"rewrites": config.rewrites} if config.rewrites else {}
 
 
-def _without_hardware(config: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in config.items() if name not in ("accelerator", "energy", "versus")}
+# What plays no part in a row: hardware has its own lines, and how it was computed changes no number.
+_OF_NO_ROW = (
+    *("accelerator", "energy", "versus", "per_layer", "methods", "results_dir", "device"),
+    *("sweep", "minutes", "dry_run", "force", "threads", "launch", "out", "coding", "workload"),
+)
+_OF_GROUPS = ("group_size", "alpha", "selection")
+_OF_SHIFTS = ("bits", "schedule", "calibrate", "reconstruction", "retrain", "retrained", "task")
+_OF_FEW_BITS = (
+    *("magnitude_bits", "granularity", "clip", "skip", "fold_bn", "rewrites"),
+    *("activation_bits", "activation", "calibration"),
+)
+
+
+def _of_the_row(config: dict[str, Any], science: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a configuration a row can depend on: the same whichever point of a sweep computes it."""
+    without = set(_OF_NO_ROW)
+    if "group_size" not in science and "schedule" not in science:
+        without.update(_OF_GROUPS)
+    if "shifts" not in science:
+        without.update(_OF_SHIFTS)
+    if science["method"] == "float":
+        without.update(_OF_FEW_BITS)
+    kept = {name: value for name, value in config.items() if name not in without}
+    kept["data"] = {name: value for name, value in kept["data"].items() if name != "workers"}
+    return kept

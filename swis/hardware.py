@@ -100,12 +100,21 @@ class Hardware:
 
     def row(self, form: WeightFormat, key: str, folder: Path) -> pd.DataFrame:
         """Return, computed or read, the line of hardware that belongs to the row of results ``key``."""
-        versus = {name: pair and asdict(pair[0]) for name, pair in self.rivals.items()}
-        row = None if self.config.force else records.read_hardware(key, self.facts, folder)
-        if row is None or json.loads(row["hardware"].item())["versus"] != versus:
+        row = None if self.config.force else self.kept(key, folder)
+        if row is None:
             names = describe(self.mine[0], self.config)
-            row = records.write_hardware(names | self.columns(form), self.facts, versus, key, folder)
+            row = records.write_hardware(names | self.columns(form), self.facts, self._versus, key, folder)
         return row
+
+    def kept(self, key: str, folder: Path) -> pd.DataFrame | None:
+        """Return the line of a row that is there, with the same designs beside it, or None."""
+        row = records.read_hardware(key, self.facts, folder)
+        fits = row is not None and json.loads(row["hardware"].item())["versus"] == self._versus
+        return row if fits else None
+
+    @property
+    def _versus(self) -> dict[str, Any]:
+        return {name: pair and asdict(pair[0]) for name, pair in self.rivals.items()}
 
 
 def describe(accelerator: Accelerator, config: Config) -> dict[str, Any]:

@@ -49,6 +49,23 @@ def simulated_lines(config: Config, study: Study) -> dict[str, pd.DataFrame]:
     return lines
 
 
+def has_lines(config: Config, study: Study) -> set[WeightFormat]:
+    """Return the formats whose rows lack no line of hardware: it is there, or there is none to have."""
+    forms = set(formats(config))
+    if config.activation_bits is None:
+        return forms
+    hardware = Hardware(config, NetworkOperands(study))
+    try:
+        _ = hardware.mine, hardware.rivals
+    except InputError:  # does not fit: a run says so, and has rows without
+        return forms
+    return {
+        form
+        for form in forms
+        if form.method == "float" or hardware.kept(study.key(form), study.folder) is not None
+    }
+
+
 def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
     """Simulate the base format and every configured method on the configured accelerator.
 

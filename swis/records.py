@@ -325,3 +325,11 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or "unknown processor"
+
+
+def finished(folder: Path) -> set[str]:
+    """Return the keys of all rows in a folder that did not fail; none if it is not there."""
+    if not folder.is_dir():
+        return set()
+    table = load_table(folder)
+    return set(table.loc[table["status"] == "ok", "key"])

@@ -6,7 +6,7 @@ import copy
 import logging
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from swis.checks import check_fit, pick_device, results_folder
 from swis.choices import Calibrate, Task
 from swis.config import Config
 from swis.cost import LayerCost, network_cost
-from swis.data import Split, kept_batches, loader, open_split
+from swis.data import Split, batched, can_be_kept, decoded, loader, open_split
 from swis.evaluate import predict, score
 from swis.facts import Facts, rewrite_facts
 from swis.fold import fold_batch_norm, fused, normalises
@@ -45,6 +45,7 @@ from swis.retrain_study import retrained
 from swis.rewrite import rewritten
 from swis.schedule import Plan
 from swis.settings import require
+from swis.shared import in_memory, on_disk, stamp
 from swis.unfold import unfolded
 
 log = logging.getLogger("swis")
@@ -76,6 +77,10 @@ class Study(Facts):
 
     @cached_property
     def macs(self) -> dict[str, int]:
+        facts = [self.network.digest, self.network.inputs]
+        return in_memory("macs", facts, self._count_macs)
+
+    def _count_macs(self) -> dict[str, int]:
         counts = layer_macs(self.network.module, self.network.inputs["input_size"])
         idle = [name for name, macs in counts.items() if macs == 0]
         if idle:
@@ -86,30 +91,50 @@ class Study(Facts):
     @cached_property
     def base_module(self) -> nn.Module:
         """The network whose weights are approximated: normalisation folded, channels rewritten if asked."""
+        return in_memory("base_module", self._base_facts, self._make_base_module)
+
+    @property
+    def _base_facts(self) -> list[Any]:
+        config, network = self.config, self.network
+        return [network.digest, network.inputs, config.fold_bn, config.rewrites]
+
+    def _make_base_module(self) -> nn.Module:
         module, size = self.network.module.cpu(), self.network.inputs["input_size"]
         if self.config.fold_bn:
             module = fold_batch_norm(module, size)
         return rewritten(module, size, self.config.rewrites)
 
+    def _decoded(self, split: Split) -> dict[str, Tensor]:
+        facts = [split.digest, self.network.inputs]
+        return on_disk("images", facts, self.folder, lambda: decoded(split, self.config.data.workers))
+
     @cached_property
     def calibration_images(self) -> Tensor:
         """The images to calibrate on, [N, C, H, W]."""
-        batches = loader(self.calibration, _CALIBRATION_BATCH, self.config.data.workers)
-        return torch.cat([images for images, _ in batches])
+        return self._decoded(self.calibration)["images"]
 
     @cached_property
     def ranges(self) -> dict[str, ActivationRange]:
         """Input ranges of the weight layers of the float network on the calibration images."""
+        percentile = (
+            self.config.activation.percentile if self.config.activation.range == "percentile" else None
+        )
+        facts = [*self._base_facts, self.calibration.digest, percentile]
+        kept = on_disk("ranges", facts, self.folder, lambda: self._observe(percentile))
+        return {name: ActivationRange(*bounds.tolist()) for name, bounds in kept.items()}
+
+    def _observe(self, percentile: float | None) -> dict[str, Tensor]:
         module = self.base_module.to(self.device)
-        activation = self.config.activation
-        percentile = activation.percentile if activation.range == "percentile" else None
         images = (batch.to(self.device) for batch in self.calibration_images.split(_CALIBRATION_BATCH))
-        return observe_ranges(module, weight_layers(module), images, percentile)
+        found = observe_ranges(module, weight_layers(module), images, percentile)
+        return {name: torch.tensor(astuple(range_), dtype=torch.float64) for name, range_ in found.items()}
 
     @cached_property
     def batches(self) -> Collection[tuple[Tensor, Tensor]]:
         """The images to measure on with their labels."""
-        return kept_batches(self.split, self.config.batch_size, self.config.data.workers)
+        if not can_be_kept(self.split):
+            return loader(self.split, self.config.batch_size, self.config.data.workers)
+        return batched(**self._decoded(self.split), batch_size=self.config.batch_size)
 
     @cached_property
     def planner(self) -> Planner:
@@ -239,10 +264,14 @@ def prepare(config: Config) -> Study:
     few bits and for a schedule by sensitivity, and not for task=storage.
     """
     device = pick_device(config.device)
-    network = load_network(config.model)
+    source = config.model.weights if config.model.weights != "embedded" else ""
+    network = in_memory("network", [asdict(config.model), stamp(source)], lambda: load_network(config.model))
 
     def images_of(name: str, count: int | None) -> Split:
-        images = open_split(config.data, name).sample(count, config.seed)
+        place = [config.data.name, config.data.root, config.data.download, name]
+        now = stamp(f"{config.data.root}/{name}")
+        images = in_memory("split", [*place, now], lambda: open_split(config.data, name))
+        images = images.sample(count, config.seed)
         check_fit(config.model.label, network, images.name, images.num_classes)
         return images.prepared(network.transform(), network.channels)
 

@@ -10,11 +10,13 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import timm
 import torch
 from torch import nn
 
+import swis
 from swis import study
 from swis.models import new_network, save_checkpoint
 from swis.settings import ModelConfig
@@ -93,6 +95,11 @@ def computed_methods(monkeypatch) -> list[str]:
 
     monkeypatch.setattr(study.Study, "measure", watched)
     return computed
+
+
+def numbers_of(folder: Path) -> pd.DataFrame:
+    """The rows of a folder without what says when and how fast they were made."""
+    return swis.load_table(folder).drop(columns=["seconds", "images_per_second", "created"])
 
 
 @pytest.fixture

@@ -60,6 +60,11 @@ def test_every_command_runs(command, command_line, tmp_path, request):
     arguments = ["versus=[stripes,laconic]" if text == "versus=[all]" else text for text in arguments]
     arguments = [re.sub(r"^bits=([\d.]+,[\d.]+),.*", r"bits=\1", text) for text in arguments]
     arguments = [re.sub(r"^seed=(\d+),.*", r"seed=\1", text) for text in arguments]
+    swept = load([text for text in arguments if text.startswith("experiment=")]).sweep
+    named = {text.partition("=")[0] for text in arguments}
+    for name in set(swept) - named:
+        few = swept[name].split(",")[: 1 if name == "seed" else 2]
+        arguments.append(f"{name}={','.join(few)}")
     if any("retrain" in text for text in arguments):
         arguments = ["methods=[swis]" if text.startswith("methods=") else text for text in arguments]
     if arguments != ["--help"]:
@@ -67,7 +72,9 @@ def test_every_command_runs(command, command_line, tmp_path, request):
         arguments += ["calibration.scales=[1.0]", "calibration.rounds=1", "reconstruction.steps=2"]
         arguments += ["retrain.images=64", "retrain.epochs=1", "retrain.batch_size=16"]
         if not any(text.startswith("methods=") for text in arguments):
-            arguments.append("methods=[swis]" if "--multirun" in arguments else "methods=[swis,uniform]")
+            arguments.append(
+                "methods=[swis]" if swept or "--multirun" in arguments else "methods=[swis,uniform]"
+            )
     if "task=train" in arguments:
         arguments += [
             "recipe.stages=[{epochs: 1, image_sizes: [32]}]",

@@ -47,10 +47,11 @@ decompose oscillation straight_through metrics cost
 knapsack schedule apply latent losses fold unfold rewrite activations data resnet20 models
 codec packed_layer packed compare seeds
 ablation evaluate train retrain
-records facts planning walk moments refit output_aware lockstep calibrate reconstruct checks
+records shared facts planning walk moments refit output_aware lockstep calibrate reconstruct checks
 retrain_study study
 packed_study report storage figures tradeoff workload tiling systolic bit_serial pe_array
-offchip sram bitfusion accelerator energy designs operands simulate hardware hardware_study experiment
+offchip sram bitfusion accelerator energy designs operands simulate hardware hardware_study plan experiment
+sweep_report sweeper
 """
 FLOW = _ORDER.split()
 
@@ -76,7 +77,7 @@ def test_the_flow_names_every_module():
 def test_only_the_configuration_knows_hydra():
     for path in (ROOT / "swis").glob("*.py"):
         uses = re.search(r"^\s*(from|import) (hydra|omegaconf)", path.read_text(), re.MULTILINE)
-        assert bool(uses) == (path.stem in ("settings", "hardware_settings", "config")), path
+        assert bool(uses) == (path.stem in ("settings", "hardware_settings", "config", "sweeper")), path
 
 
 def test_names_on_the_command_line_are_those_of_the_library():
@@ -122,6 +123,18 @@ def test_every_choice_composes(model, dataset):
     config = load([f"model={model}", f"data={dataset}"])
     assert config.model.label == model
     assert config.data.name == dataset
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "conf" / "experiment").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_every_experiment_composes_and_says_how_long_it_takes(path):
+    config = load([f"experiment={path.stem}"])
+    assert config.minutes > 0
+    for name in config.sweep:  # a value, or a choice of files
+        assert load([f"{name}={config.sweep[name].partition(',')[0]}"])
+    multirun = yaml.safe_load(path.read_text()).get("hydra") == {"mode": "MULTIRUN"}
+    assert multirun == bool(config.sweep)
 
 
 def project():

@@ -1,0 +1,68 @@
+"""What several runs have in common: computed once for its content, kept in memory and beside the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from swis import records
+
+T = TypeVar("T")
+
+# In memory, of every kind: a sweep comes back to what it used last.
+_COUNT = 3
+_kept: dict[str, dict[str, Any]] = {}
+
+# What decodes and scales images; another version may do it otherwise.
+_DECODERS = ("pillow", "timm", "torch", "torchvision")
+
+
+def in_memory(kind: str, facts: Any, make: Callable[[], T]) -> T:
+    """Return what ``make`` makes, or made before in this process for the same ``kind`` and ``facts``.
+
+    ``facts``: all that the result depends on, as JSON can express it. A few results of a kind are kept, and
+    nobody must change them.
+
+    >>> in_memory("sum", [1, 2], lambda: 3), in_memory("sum", [1, 2], lambda: 4)
+    (3, 3)
+    """
+    results, name = _kept.setdefault(kind, {}), records.digest(facts)
+    result = results.pop(name) if name in results else make()
+    results[name] = result  # the last one now
+    while len(results) > _COUNT:
+        results.pop(next(iter(results)))
+    return result
+
+
+def on_disk(
+    kind: str, facts: Any, folder: Path | None, make: Callable[[], dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Return tensors as ``in_memory`` does, and keep them in ``folder``, if there is one.
+
+    From there other processes map them into memory, which those of one machine share.
+    """
+
+    def read_or_make() -> dict[str, Tensor]:
+        if folder is None:
+            return make()
+        key = records.digest([kind, facts, {name: metadata.version(name) for name in _DECODERS}])
+        kept = records.read_tensors(key, folder)
+        if kept is None:
+            records.write_tensors(make(), key, folder)
+            kept = records.read_tensors(key, folder)
+        return kept
+
+    return in_memory(kind, facts, read_or_make)
+
+
+def stamp(path: str) -> list[int]:
+    """Return what tells a file, or the entries of a folder, from later ones; nothing if it is not there."""
+    try:
+        found = Path(path).expanduser().stat()
+    except OSError:
+        return []
+    return [found.st_mtime_ns, found.st_size]

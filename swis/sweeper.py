@@ -1,0 +1,217 @@
+"""Sweeps: Hydra's launchers run the points of one, this says what they are and what became of them."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any, TextIO
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from swis.config import one_line, resolve
+from swis.errors import InputError, RunFailed
+
+if TYPE_CHECKING:
+    from swis.plan import Point
+
+_CONF = Path(__file__).parents[1] / "conf"
+_SECONDS = 1.0  # between looks at which rows are there
+
+
+class StudySweeper(Sweeper):
+    """Hydra's sweeper of this project: a point for every combination of values, done ones left out.
+
+    What an experiment sweeps is ``sweep`` in its file; the command line overrides it. All points are
+    checked before the first one runs. Raises ``InputError`` if a point is wrong, after the others ran, and
+    ``RunFailed`` if rows failed or are missing.
+    """
+
+    def __init__(self) -> None:
+        self.context: HydraContext | None = None
+        self.config: DictConfig | None = None
+        self.launcher: Launcher | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        from swis.sweep_report import dry_run, outcome  # pandas loads there
+
+        points = self._points(arguments)
+        self._check(points)
+        if self.config.dry_run:
+            print(dry_run(points))
+        else:
+            todo = [point for point in points if point.to_do]
+            returned, stopped = self._launch(todo)
+            reports, problems = outcome(points, todo, returned, stopped, self.config.hydra.sweep.dir)
+            if problems:
+                raise RunFailed(problems, reports)
+            print(reports)
+        if wrong := [point for point in points if point.error]:
+            lines = [f"{point.label}: {point.error}" if point.label else point.error for point in wrong]
+            raise InputError("; ".join(dict.fromkeys(lines)))
+
+    def _points(self, arguments: list[str]) -> list[Point]:
+        """Return the combinations of all values, the last one named changing fastest."""
+        from swis.plan import Point
+
+        parser = OverridesParser.create(config_loader=self.context.config_loader)
+        swept = [f"{name}={value}" for name, value in self.config.sweep.items()]
+        overrides = parser.parse_overrides([*swept, *arguments])
+        combinations = BasicSweeper.split_arguments(overrides, None)[0]
+        values: dict[str, set[str]] = {}
+        for combination in combinations:
+            for text in combination:
+                values.setdefault(text.partition("=")[0], set()).add(text)
+        return [
+            Point(texts, " ".join(text for text in texts if len(values[text.partition("=")[0]]) > 1))
+            for texts in combinations
+        ]
+
+    def _check(self, points: list[Point]) -> None:
+        """Give every point its configuration and its rows, or its error."""
+        from tqdm.auto import tqdm
+
+        from swis.plan import planned
+        from swis.records import finished
+
+        composed: dict[tuple[str, ...], DictConfig] = {}
+        known: dict[str, set[str]] = {}
+        for point in tqdm(points, desc="checking points", leave=False, delay=2):
+            try:
+                point.config = resolve(self._compose(point.overrides, composed))
+                if point.config.has_rows:
+                    folder = point.config.results_dir
+                    if folder not in known:
+                        known[folder] = finished(Path(folder))
+                    point.rows = planned(point.config, known[folder])
+            except InputError as error:
+                point.error = str(error)
+            except (HydraException, OmegaConfBaseException) as error:
+                point.error = one_line(error)
+
+    def _compose(self, overrides: Sequence[str], composed: dict[tuple[str, ...], DictConfig]) -> DictConfig:
+        """Return a point's configuration: files are put together once for each choice of files.
+
+        Hydra takes a quarter of a second for that, and values alone change nothing in it.
+        """
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        plain = [each.type.name == "CHANGE" and not (_CONF / each.key_or_group).is_dir() for each in parsed]
+        files = tuple(text for text, is_plain in zip(overrides, plain, strict=True) if not is_plain)
+        if files not in composed:
+            composed[files] = self.context.config_loader.load_sweep_config(self.config, list(files))
+        config = composed[files].copy()
+        for each, is_plain in zip(parsed, plain, strict=True):
+            if is_plain and not each.is_hydra_override():
+                OmegaConf.update(config, each.key_or_group, each.value(), merge=True)
+        with open_dict(config):
+            del config["hydra"]
+        return config
+
+    def _launch(self, points: list[Point]) -> tuple[list[str | Exception], str | None]:
+        """Run points; return what they returned, and why the launcher stopped if it did."""
+        if not points:
+            return [], None
+        for name in ("hydra", "hydra_plugins"):  # their lines on every job would break the bar
+            logging.getLogger(name).setLevel(logging.WARNING)
+        watch = _Watch(points)
+        try:
+            with watch:
+                jobs = self.launcher.launch([point.overrides for point in points], initial_job_idx=0)
+                # not the property, which prints a line for every exception
+                return [job._return_value for job in jobs], None
+        except Exception as error:  # such as that of an engine whose worker was killed
+            return [], f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+
+
+class _Watch:
+    """A bar of the rows that have appeared, as they are written by whatever process."""
+
+    def __init__(self, points: list[Point]) -> None:
+        rows = {
+            row.key: Path(point.config.results_dir) / f"{row.key}.parquet"
+            for point in points
+            for row in point.rows
+            if not row.done
+        }
+        self.before = {path: _written(path) for path in rows.values()}
+        self.stop = Event()
+
+    def __enter__(self) -> None:
+        from tqdm.auto import tqdm
+
+        self.bar = tqdm(total=len(self.before), desc="rows", disable=not self.before)
+        self.thread = Thread(target=self._look, daemon=True)
+        self.thread.start()
+
+    def __exit__(self, *_: Any) -> None:
+        self.stop.set()
+        self.thread.join()
+        self.bar.close()
+
+    def _look(self) -> None:
+        while not self.stop.wait(_SECONDS):
+            self._update()
+        self._update()
+
+    def _update(self) -> None:
+        fresh = [path for path, before in self.before.items() if _written(path) != before]
+        for path in fresh:
+            del self.before[path]
+        self.bar.update(len(fresh))
+
+
+def _written(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+@contextmanager
+def log_file(hydra: DictConfig) -> Iterator[None]:
+    """Let all that a point of a sweep prints and logs go to its file, NUMBER.log in the sweep's folder."""
+    path = Path(hydra.runtime.output_dir) / f"{hydra.job.num}.log"
+    with path.open("a") as file:
+        log = _WithoutBars(file)
+        handler = logging.StreamHandler(log)
+        root = logging.getLogger()
+        before, root.handlers = root.handlers, [handler]
+        try:
+            print(" ".join(hydra.overrides.task), file=log)
+            with redirect_stdout(log), redirect_stderr(log):
+                yield
+        except Exception:
+            traceback.print_exc(file=log)
+            raise
+        finally:
+            root.handlers = before
+
+
+class _WithoutBars:
+    """A file without the progress bars, which draw over themselves."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+
+    def write(self, text: str) -> int:
+        return len(text) if text.startswith("\r") else self.file.write(text)
+
+    def flush(self) -> None:
+        self.file.flush()

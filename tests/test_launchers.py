@@ -1,0 +1,103 @@
+"""The same sweep on every engine: the same rows, bit for bit."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import psutil
+import pytest
+from conftest import ROOT, numbers_of
+from ray_cluster import kill, processes, ray_cluster
+from slurm_cluster import one_node_slurm, slurm_missing
+
+SWEEP = ["--multirun", "methods=[swis,uniform]", "bits=2,3", "threads=1", "device=cpu"]
+
+
+@pytest.fixture(scope="module")
+def expected(tiny_checkpoint, tmp_path_factory):
+    """The rows that one process computes, the points in their order."""
+    folder = tmp_path_factory.mktemp("expected")
+    done = sweep(tiny_checkpoint, folder)
+    assert done.returncode == 0, done.stderr
+    return numbers_of(folder / "runs")
+
+
+def sweep(checkpoint, folder, *more, environment=os.environ) -> subprocess.CompletedProcess:
+    done = start(checkpoint, folder, *more, environment=environment)
+    out, err = done.communicate(timeout=300)
+    return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+
+
+def start(checkpoint, folder, *more, environment=os.environ) -> subprocess.Popen:
+    settings = ["model=timm", "model.name=mobilenetv2_035", f"model.weights={checkpoint}"]
+    settings += ["data.limit=32", "data.workers=0", "calibration.images=16"]
+    return subprocess.Popen(
+        [sys.executable, ROOT / "run.py", *SWEEP, *settings, f"results_dir={folder / 'runs'}", *more],
+        cwd=folder,
+        env={**environment, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def check(done, folder, expected):
+    assert done.returncode == 0, done.stderr
+    assert "6 rows of 2 points" in done.stdout
+    assert "6 computed, 0 there before, 0 failed" in done.stdout
+    pd.testing.assert_frame_equal(numbers_of(folder / "runs"), expected)
+    assert len(list((folder / "outputs").rglob("*.log"))) == 2
+
+
+def test_joblib(tiny_checkpoint, tmp_path, expected):
+    done = sweep(tiny_checkpoint, tmp_path, "launch=joblib", "hydra.launcher.n_jobs=2", "bits=3,2")
+    check(done, tmp_path, expected)
+
+
+def test_submitit_s_own_processes(tiny_checkpoint, tmp_path, expected):
+    local = ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"]
+    check(sweep(tiny_checkpoint, tmp_path, *local), tmp_path, expected)
+
+
+def test_slurm(tiny_checkpoint, tmp_path, tmp_path_factory, expected):
+    if reason := slurm_missing():
+        pytest.skip(reason)
+    with one_node_slurm(tmp_path_factory.mktemp("slurm")) as environment:
+        done = sweep(tiny_checkpoint, tmp_path, "launch=slurm", "threads=1", environment=environment)
+        check(done, tmp_path, expected)
+
+
+def test_ray_though_a_node_is_lost(tiny_checkpoint, tmp_path, expected):
+    packages = ROOT / ".ray"
+    if not packages.is_dir():
+        pytest.skip("needs Ray (make ray)")
+    with ray_cluster(packages, nodes=2) as cluster:
+        environment = {**cluster.environment, "RAY_ADDRESS": cluster.address}
+        running = start(tiny_checkpoint, tmp_path, "launch=ray", environment=environment)
+        while len(list(tmp_path.rglob("*.log"))) < 2:  # both have begun with a point
+            assert running.poll() is None
+            time.sleep(0.05)
+        kill(cluster.nodes[0])
+        out, err = running.communicate(timeout=200)
+    assert not any(map(processes, [cluster.head, *cluster.nodes]))
+    check(subprocess.CompletedProcess(running.args, running.returncode, out, err), tmp_path, expected)
+
+
+def test_a_killed_worker_ends_the_sweep_with_a_line_and_the_next_run_goes_on(
+    tiny_checkpoint, tmp_path, expected
+):
+    running = start(tiny_checkpoint, tmp_path, "launch=joblib", "hydra.launcher.n_jobs=2")
+    while not list(tmp_path.rglob("*.log")):  # a worker has begun with a point
+        assert running.poll() is None
+        time.sleep(0.05)
+    for process in psutil.Process(running.pid).children(recursive=True):
+        process.kill()
+    out, err = running.communicate(timeout=100)
+    assert running.returncode == 1, out
+    assert "the launcher stopped: TerminatedWorkerError" in err
+    assert "rows are missing; the same command goes on" in err
+    assert "Traceback" not in err
+    assert sweep(tiny_checkpoint, tmp_path).returncode == 0
+    pd.testing.assert_frame_equal(numbers_of(tmp_path / "runs"), expected)
