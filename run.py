@@ -11,9 +11,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from swis.config import one_line, register, resolve
-from swis.errors import InputError, RunFailed
+from swis.errors import CannotWrite, InputError, RunFailed
 
-STATUS = {InputError: 2, RunFailed: 1}
+STATUS = {InputError: 2, RunFailed: 1, CannotWrite: 1}
 
 register()
 
@@ -28,7 +28,7 @@ def main(composed: DictConfig) -> None:
 
         keep_freed_memory()
         print(run(config, command=f"python run.py {' '.join(sys.argv[1:])}"))
-    except (InputError, RunFailed) as error:
+    except tuple(STATUS) as error:
         if isinstance(error, RunFailed):
             print(error.report)
         # of an error in another process the last line says it, those before where
@@ -42,7 +42,7 @@ if __name__ == "__main__":
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands exceptions on, so that they become one line here
     try:
         main()
-    except (InputError, RunFailed) as error:  # of a sweep: its line is printed
+    except tuple(STATUS) as error:  # of a sweep: its line is printed
         sys.exit(STATUS[type(error)])
     except (HydraException, OmegaConfBaseException) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)

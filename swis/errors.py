@@ -14,3 +14,7 @@ class RunFailed(RuntimeError):
     def __init__(self, message: str, report: str) -> None:
         super().__init__(message)
         self.report = report
+
+
+class CannotWrite(RuntimeError):
+    """The file system does not take a result; the message says which, and why. Exit status 1."""
