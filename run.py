@@ -13,10 +13,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.swis_sweeper import StudySweeper
 from swis.config import one_line, register, resolve
-from swis.errors import InputError, RunFailed
+from swis.errors import CannotWrite, InputError, RunFailed
 from swis.sweeper import log_file
 
-STATUS = {InputError: 2, RunFailed: 1}
+STATUS = {InputError: 2, RunFailed: 1, CannotWrite: 1}
 
 register()
 Plugins.instance().register(StudySweeper)  # Hydra may not find it by itself
@@ -32,7 +32,7 @@ def main(composed: DictConfig) -> str | None:
             return report(composed, command)
     try:
         report(composed, command)
-    except (InputError, RunFailed) as error:
+    except tuple(STATUS) as error:
         end(error)  # here, for Hydra would add a line
 
 
@@ -48,7 +48,7 @@ def report(composed: DictConfig, command: str) -> str:
     return text
 
 
-def end(error: InputError | RunFailed) -> None:
+def end(error: Exception) -> None:
     if isinstance(error, RunFailed):
         print(error.report)
     # of an error in another process the last line says it, those before where
@@ -60,7 +60,7 @@ if __name__ == "__main__":
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands exceptions on, so that they become one line here
     try:
         main()
-    except (InputError, RunFailed) as error:  # of a sweep
+    except tuple(STATUS) as error:  # of a sweep
         end(error)
     except (HydraException, OmegaConfBaseException) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)

@@ -17,3 +17,7 @@ class RunFailed(RuntimeError):
 
     def __str__(self) -> str:
         return self.args[0]
+
+
+class CannotWrite(RuntimeError):
+    """The file system does not take a result; the message says which, and why. Exit status 1."""

@@ -22,7 +22,7 @@ from swis.checks import check_fit, pick_device
 from swis.choices import Calibrate, Task
 from swis.config import Config
 from swis.data import Split, loader, open_split
-from swis.errors import InputError, RunFailed
+from swis.errors import CannotWrite, InputError, RunFailed
 from swis.evaluate import predict, score
 from swis.files import check_output
 from swis.hardware_study import simulate_methods, simulated_lines
@@ -57,7 +57,8 @@ def run(config: Config, command: str = "swis.experiment.run") -> str:
     """Do the configured task and return the text that reports it.
 
     ``command`` is written into a checkpoint that the task makes, so that it can be made again.
-    Raises ``RunFailed`` with the report of the other rows if some could not be computed.
+    Raises ``RunFailed`` with the report of the other rows if some could not be computed, ``CannotWrite`` if
+    the file system does not take a result.
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -135,6 +136,8 @@ def _measure_or_explain(
         if reference is None:
             raise RuntimeError("there is no float reference to compare with")
         return study.measure(form, reference)
+    except CannotWrite:  # no failure of this row, and its row could not be written either
+        raise
     except Exception:
         return {"status": "failed", "error": traceback.format_exc()}, None
 
@@ -239,6 +242,8 @@ def evaluate_packed(config: Config) -> pd.DataFrame:
     if row is None:
         try:
             columns = study.measure()
+        except CannotWrite:
+            raise
         except Exception:
             columns = {"status": "failed", "error": traceback.format_exc()}
         row = records.write_row(study.describe() | columns, study.folder)

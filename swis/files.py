@@ -3,24 +3,75 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from swis.errors import InputError
+from swis.errors import CannotWrite, InputError
+
+# The ending of a file that is being written; a process that is killed leaves it behind.
+PARTIAL = ".partial"
 
 
 def write_atomically(path: Path, write: Callable[[str], None]) -> None:
-    """Let ``write`` fill a new file beside ``path``, then give it that name; make the folder if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix="_", suffix=".partial")
-    os.close(handle)
+    """Let ``write`` fill a new file beside ``path``, then give it that name; make the folder if need be.
+
+    Raises ``CannotWrite`` if the file system does not take it (full, read-only, over a quota or a limit);
+    whatever happens, there is no half file afterwards.
+    """
+    partial = None
     try:
-        write(partial)
-        Path(partial).chmod(0o644)  # mkstemp's own mode would hide the file from colleagues
-        Path(partial).replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix="_", suffix=PARTIAL)
+        partial = Path(name)
+        os.close(handle)
+        write(name)
+        partial.chmod(0o644)  # mkstemp's own mode would hide the file from colleagues
+        _flush(partial)
+        partial.replace(path)
+    except Exception as error:
+        if code := _error_number(error) or _refusal(partial):
+            raise CannotWrite(f"{path} cannot be written: {os.strerror(code)}") from error
+        raise
     finally:
-        Path(partial).unlink(missing_ok=True)
+        if partial is not None:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Have a file on the disk, where some file systems first notice that there is no room for it."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _error_number(error: Exception) -> int | None:
+    """Return the operating system's number of an error, which safetensors has in its text.
+
+    >>> _error_number(RuntimeError("I/O error: No space left on device (os error 28)"))
+    28
+    """
+    if isinstance(error, OSError):
+        return error.errno
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
+
+
+def _refusal(partial: Path | None) -> int | None:
+    """Return the number of the error of writing more to a file, if that fails.
+
+    torch does not say why it could not write; what stopped it stops who goes on there as well.
+    """
+    try:
+        if partial is not None:
+            with partial.open("ab") as file:
+                file.write(bytes(1 << 20))
+            _flush(partial)
+    except OSError as error:
+        return error.errno
+    return None
 
 
 def check_output(path: Path, force: bool) -> None:

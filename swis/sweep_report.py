@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from swis.errors import InputError, RunFailed
+from swis.errors import CannotWrite, InputError, RunFailed
 from swis.plan import Point, listed
 from swis.records import load_table
 
@@ -40,6 +40,10 @@ def outcome(
     errors, texts = _problems_and_texts(ran, returned)
     problems = [f"the launcher stopped: {stopped}"] if stopped else []
     problems += [f"{label}: {error}" if label else error for label, error in errors]
+    refused = [made for made in returned if isinstance(made, CannotWrite)]
+    problems += (
+        [f"{refused[0]} (and {len(refused) - 1} more)" if refused[1:] else str(refused[0])] if refused else []
+    )
     lines = texts
     if rowed := [point for point in points if point.rows]:
         rows = _rows(rowed)
@@ -66,8 +70,8 @@ def _problems_and_texts(
     """Return the errors of jobs, which rows do not tell, and the reports of those that make no rows."""
     errors, texts = [], []
     for point, made in zip(ran, returned, strict=False):
-        if isinstance(made, RunFailed) and point.rows:
-            continue  # its rows say so
+        if isinstance(made, CannotWrite) or (isinstance(made, RunFailed) and point.rows):
+            continue  # said once for all points; said by its rows
         if isinstance(made, InputError | RunFailed):
             errors.append((point.label, str(made)))
         elif isinstance(made, Exception):

@@ -15,7 +15,7 @@ from swis.experiment import evaluate_methods
 from swis.hardware import COLUMNS, Hardware
 from swis.hardware_study import simulate_methods
 from swis.operands import NetworkOperands
-from swis.records import load_table
+from swis.records import compact, load_table
 from swis.study import formats, prepare
 from swis.workload import Layer, write_workload
 
@@ -254,12 +254,37 @@ def test_hardware_that_nobody_asked_for_stops_nothing(tiny, caplog):
     assert "rows without columns of hardware: swis_ss" in caplog.text
 
 
-def test_a_damaged_line_of_hardware_is_named(tiny, tmp_path):
-    evaluate_methods(load([*tiny, "methods=[swis]", "versus=[]"]))
+def test_a_damaged_line_of_hardware_is_set_aside_and_simulated_anew(tiny, tmp_path, caplog):
+    config = load([*tiny, "methods=[swis]", "versus=[]"])
+    whole = evaluate_methods(config)
     path = next((tmp_path / "runs" / "_hardware").glob("*.parquet"))
     path.write_bytes(b"damaged")
-    with pytest.raises(InputError, match=f"{path.name} is no line of hardware"):
-        load_table(tmp_path / "runs")
+    assert load_table(tmp_path / "runs")["accelerator"].notna().sum() == 1
+    assert f"the first: {path} cannot be read" in caplog.text
+    pd.testing.assert_frame_equal(evaluate_methods(config), whole)
+    assert (path.parent / "_set_aside" / path.name).read_bytes() == b"damaged"
+    assert load_table(tmp_path / "runs")["accelerator"].notna().sum() == 2
+
+
+def test_compaction_keeps_lines_of_hardware(tiny, tmp_path, monkeypatch):
+    """Each with the columns that it was written with, though a compacted file has those of all."""
+    common, folder = [*tiny, "methods=[swis]", "bits=3"], tmp_path / "runs"
+    configs = [
+        load([*common, "accelerator=swis_ss", "versus=[stripes,pragmatic]"]),
+        load([*common, "accelerator=swis_ds", "versus=[bitfusion]"]),
+    ]
+    rows = [evaluate_methods(config) for config in configs]
+    table = load_table(folder)
+    compact(folder)
+    assert len(list((folder / "_hardware").iterdir())) == 1
+    pd.testing.assert_frame_equal(load_table(folder), table)
+    monkeypatch.setattr("swis.hardware.Hardware.columns", None)  # nothing is simulated again
+    for config, before in zip(configs, rows, strict=True):
+        pd.testing.assert_frame_equal(evaluate_methods(config), before)
+    monkeypatch.undo()
+    # facts of older code stay on disk, and out of the table
+    monkeypatch.setattr("swis.hardware_lines.HARDWARE_VERSION", 2)
+    assert "accelerator" not in load_table(folder)
 
 
 def test_a_design_of_the_user_s_builds_on_another(tmp_path, monkeypatch):

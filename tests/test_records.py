@@ -1,5 +1,6 @@
 """Rows on disk: named by content, checked, atomic, and one tidy table together."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -75,15 +76,70 @@ def test_an_empty_folder_is_an_empty_table(tmp_path):
         swis.load_table(tmp_path / "nowhere")
 
 
-def test_a_row_of_another_schema_and_a_broken_file_are_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "SCHEMA_VERSION", 99)
-    records.write_row(row("old"), tmp_path)
+def damage(path, kind):
+    if kind == "torn":
+        path.write_bytes(path.read_bytes()[:1000])
+    elif kind == "no parquet":
+        path.write_bytes(b"PAR1 and no more")
+    elif kind == "another version":
+        pd.read_parquet(path).assign(schema_version=99).to_parquet(path)
+    elif kind == "unknown column":
+        pd.read_parquet(path).assign(colour="blue").to_parquet(path)
+    elif kind == "wrong value":
+        pd.read_parquet(path).assign(top1=101.0).to_parquet(path)
+    elif kind == "wrong type":
+        pd.read_parquet(path).assign(top1="half").to_parquet(path)
+    elif kind == "missing value":
+        pd.read_parquet(path).assign(model=None).to_parquet(path)
+    elif kind == "two rows":
+        pd.concat([pd.read_parquet(path)] * 2).to_parquet(path, index=False)
+
+
+DAMAGE = {
+    "torn": "cannot be read",
+    "no parquet": "cannot be read",
+    "another version": "has schema version 99, this code reads 1",
+    "unknown column": "has columns that are not known: colour",
+    "wrong value": "top1 is 101.0, not in_range(0, 100)",
+    "wrong type": "cannot be read",
+    "missing value": "lacks a value of model",
+    "two rows": "has 2 lines, not one",
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_row_is_left_out_then_set_aside_and_computed_anew(tmp_path, caplog, kind):
+    for key in ("a", "b"):
+        records.write_row(row(key), tmp_path)
+    damage(tmp_path / "a.parquet", kind)
+    broken = (tmp_path / "a.parquet").read_bytes()
+    assert list(swis.load_table(tmp_path)["key"]) == ["b"]
+    (warning,) = caplog.messages
+    assert warning.startswith(f"1 of the files in {tmp_path} left out, the first: {tmp_path / 'a.parquet'} ")
+    assert DAMAGE[kind] in warning
+    assert warning.endswith(f"python -m swis.records check {tmp_path} tells more")
+    caplog.clear()
+    assert records.read_row("a", tmp_path) is None
+    (warning,) = caplog.messages
+    assert DAMAGE[kind] in warning
+    assert (tmp_path / "_set_aside" / "a.parquet").read_bytes() == broken
+    assert not (tmp_path / "a.parquet").exists()
+    records.write_row(row("a"), tmp_path)
+    assert records.read_row("a", tmp_path) is not None
+    assert len(swis.load_table(tmp_path)) == 2
+
+
+def test_a_row_that_may_not_be_read_is_not_taken_for_damaged(tmp_path, monkeypatch):
+    records.write_row(row(), tmp_path)
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "no")
+
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile", refuse)
+    with pytest.raises(InputError, match=r"k\.parquet cannot be read: Permission denied"):
+        records.read_row("k", tmp_path)
     monkeypatch.undo()
-    with pytest.raises(InputError, match=r"old\.parquet has schema version 99, this code reads 1"):
-        swis.load_table(tmp_path)
-    (tmp_path / "old.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(InputError, match=r"old\.parquet is not a row of results"):
-        swis.load_table(tmp_path)
+    assert records.read_row("k", tmp_path) is not None
 
 
 def test_a_row_older_than_a_column_is_read_without_it(tmp_path):
@@ -127,7 +183,7 @@ def test_a_key_depends_on_values_and_schema_not_on_order(monkeypatch):
     key = records.row_key({"a": 1, "b": [1, 2]})
     assert key == records.row_key({"b": [1, 2], "a": 1})
     assert key != records.row_key({"a": 1, "b": [2, 1]})
-    monkeypatch.setattr(records, "SCHEMA_VERSION", 99)
+    monkeypatch.setattr("swis.schema.SCHEMA_VERSION", 99)
     assert key != records.row_key({"a": 1, "b": [1, 2]})
 
 

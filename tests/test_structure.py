@@ -47,7 +47,8 @@ decompose oscillation straight_through metrics cost
 knapsack schedule apply latent losses fold unfold rewrite activations data resnet20 models
 codec packed_layer packed compare seeds
 ablation evaluate train retrain
-records shared facts planning walk moments refit output_aware lockstep calibrate reconstruct checks
+provenance schema line_files store rows hardware_lines kept upkeep records
+shared facts planning walk moments refit output_aware lockstep calibrate reconstruct checks
 retrain_study study
 packed_study report storage figures tradeoff workload tiling systolic bit_serial pe_array
 offchip sram bitfusion accelerator energy designs operands simulate hardware hardware_study plan experiment

@@ -1,0 +1,110 @@
+"""Time of a results folder of many rows: python benchmarks/records.py [ROWS] (100,000 by default)
+
+The rows are made of the one with the longest configuration in results/calibration, each with a key, numbers,
+a configuration and predictions of its own; their lines of hardware of one in results/first_table. A hundredth
+of them have a file each at first. All of them are then loaded from compacted files, each time in a new
+process, the best of three, and looked up by their keys. "cpu" is the time of all cores together.
+"""
+
+import base64
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from swis import hardware_lines, records, rows
+from swis.files import write_atomically
+from swis.line_files import ONE_LINE, write_lines
+from swis.store import Store, in_order
+
+RESULTS = Path(__file__).parents[1] / "results"
+RANDOM = np.random.default_rng(0)
+
+
+def main(count: int) -> None:
+    """Measure and print the table."""
+    table = _rows(count)
+    print(f"{count} rows of {table.memory_usage(deep=True).sum() / count / 1000:.1f} kB, in milliseconds")
+    print(f"{'':44}{'wall':>10}{'cpu':>10}")
+    with tempfile.TemporaryDirectory() as name:
+        folder, few = Path(name), table.iloc[: count // 100]
+        store = rows.store(folder)
+        for place in range(len(few)):
+            one = few.iloc[[place]]
+            write_atomically(
+                store.path(one["key"].item()), lambda path, one=one: one.to_parquet(path, **ONE_LINE)
+            )
+        _report("load_table, a row in its own file", _time(lambda: records.load_table(folder)), len(few))
+        _report("compact, a row in its own file", _time(lambda: records.compact(folder)), len(few))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _write(table, rows.store(folder))
+        _report("load_table, rows", _load(folder))
+        _write(_lines(table["key"]), hardware_lines.store(folder))
+        _report("load_table, rows and lines of hardware", _load(folder))
+        keys = RANDOM.choice(table["key"], 101)
+        _report("read_row, the first", _time(lambda: records.read_row(keys[0], folder)))
+        _report("read_row, another", _time(lambda: [records.read_row(key, folder) for key in keys[1:]]), 100)
+
+
+def _rows(count: int) -> pd.DataFrame:
+    table = records.load_table(RESULTS / "calibration")
+    row = table.loc[[table["config"].str.len().idxmax()]]
+    images = row["images"].item()
+    return pd.concat([row] * count, ignore_index=True).assign(
+        key=[records.digest(number) for number in range(count)],
+        bits=RANDOM.integers(1, 8, count).astype(float),
+        top1=RANDOM.uniform(0, 100, count),
+        seconds=RANDOM.uniform(1, 100, count),
+        config=[f'{row["config"].item()[:-1]}, "number": {number}}}' for number in range(count)],
+        correct=[base64.b64encode(RANDOM.bytes(images // 8)).decode() for _ in range(count)],
+    )
+
+
+def _lines(keys: pd.Series) -> pd.DataFrame:
+    table = records.load_table(RESULTS / "first_table").dropna(subset="accelerator")
+    line = table.iloc[[0]].drop(columns=list(records.SCHEMA.columns))
+    latency = RANDOM.uniform(1, 100, len(keys))
+    whole = pd.concat([line] * len(keys), ignore_index=True).assign(key=keys, latency_ms=latency)
+    return whole.assign(name=[f"{key}.{records.digest(0)}" for key in keys])
+
+
+def _write(table: pd.DataFrame, store: Store) -> None:
+    """Write a compacted file, as compaction does, without the time that its single files would take."""
+    lines = in_order(store.conform(pa.Table.from_pandas(table, preserve_index=False)), store.order)
+    write_atomically(store.folder / "rows-benchmark.parquet", lambda path: write_lines(lines, path))
+
+
+def _load(folder: Path) -> tuple[float, float]:
+    return min(_in_new_process(_time_load, folder) for _ in range(3))
+
+
+def _in_new_process(task: Callable[[Path], tuple[float, float]], folder: Path) -> tuple[float, float]:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(task, folder).result()
+
+
+def _time_load(folder: Path) -> tuple[float, float]:
+    return _time(lambda: records.load_table(folder))
+
+
+def _time(task: Callable[[], object]) -> tuple[float, float]:
+    before = os.times()
+    task()
+    after = os.times()
+    return after.elapsed - before.elapsed, after.user + after.system - before.user - before.system
+
+
+def _report(name: str, times: tuple[float, float], count: int = 1) -> None:
+    print(f"{name:44}" + "".join(f"{1000 * seconds / count:10.1f}" for seconds in times), flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)

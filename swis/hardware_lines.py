@@ -1,0 +1,119 @@
+"""Lines of hardware beside the rows: what an accelerator takes for the network of a row."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from swis.files import write_atomically
+from swis.line_files import ONE_LINE
+from swis.provenance import provenance
+from swis.schema import digest
+from swis.store import Found, Store
+
+# Raised when what is simulated for a row changes: older lines of hardware are then left out.
+HARDWARE_VERSION = 1
+
+
+def store(folder: Path) -> Store:
+    """Return the lines of hardware of a results folder; facts about it repeat in many."""
+    # the underscore hides the folder from readers that take results_dir as one parquet data set
+    lines = folder / "_hardware"
+    return Store(lines, "name", _conform, _faults, ("place",), ("name",), repeated=("hardware",))
+
+
+def write_hardware(
+    columns: dict[str, Any], facts: dict[str, Any], versus: dict[str, Any], key: str, folder: Path
+) -> pd.DataFrame:
+    """Keep what an accelerator takes for the network of the row ``key``, with the ``facts`` it depends on.
+
+    Raises ``CannotWrite``.
+    """
+    commit = {name: value for name, value in provenance().items() if name.startswith("git")}
+    table = pd.DataFrame(
+        [{"key": key} | columns | {"hardware": json.dumps(facts | {"versus": versus} | commit)}]
+    )
+    path = store(folder).path(_name(key, facts))
+    write_atomically(path, lambda partial: table.to_parquet(partial, **ONE_LINE))
+    return table
+
+
+def read_hardware(key: str, facts: dict[str, Any], folder: Path) -> pd.DataFrame | None:
+    """Return a line that ``write_hardware`` kept, or None; a damaged one is set aside."""
+    for lines in store(folder).find(_name(key, facts)):
+        line = texts(_to_frame(lines.slice(lines.num_rows - 1)))
+        return line[_own_columns(line)]
+    return None
+
+
+def all_hardware(folder: Path) -> tuple[pd.DataFrame | None, Found]:
+    """Return all lines of this version in order, None if there are none, and what of the files was read.
+
+    The column "hardware" is categorical, for its long texts repeat; see ``texts``.
+    """
+    found = store(folder).scan()
+    if found.lines is None:
+        return None, found
+    lines = _to_frame(found.lines)
+    texts = lines["hardware"].cat.categories
+    current = [text for text in sorted(texts) if json.loads(text)["version"] == HARDWARE_VERSION]
+    lines["hardware"] = lines["hardware"].cat.set_categories(current, ordered=True)
+    lines = lines.dropna(subset="hardware").sort_values(["accelerator", "hardware"])
+    return (lines if len(lines) else None), found
+
+
+def texts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose column "hardware" is text instead of categorical.
+
+    >>> table = pd.DataFrame({"hardware": pd.Categorical(["{}", None])})
+    >>> texts(table)["hardware"].dtype
+    <StringDtype(na_value=nan)>
+    """
+    column = table["hardware"].cat
+    # astype would go through a Python object for every line
+    categories, codes = column.categories.astype("str").array, column.codes.to_numpy()
+    return table.assign(hardware=categories.take(codes, allow_fill=True))
+
+
+def _name(key: str, facts: dict[str, Any]) -> str:
+    return f"{key}.{digest(facts)}"
+
+
+def _own_columns(line: pd.DataFrame) -> list[str]:
+    """Return the columns that a line was written with; a compacted file has those of all its lines."""
+    versus = list(json.loads(line["hardware"].item())["versus"])
+    rivals = {name: name.partition("_vs_")[2] for name in line}
+    compared = [name for name, rival in rivals.items() if rival in versus]
+    others = [name for name, rival in rivals.items() if not rival and name != "hardware"]
+    return [*others, *sorted(compared, key=lambda name: versus.index(rivals[name])), "hardware"]
+
+
+def _to_frame(lines: pa.Table) -> pd.DataFrame:
+    return lines.drop_columns("name").unify_dictionaries().to_pandas()
+
+
+def _conform(table: pa.Table) -> pa.Table:
+    for name in ("key", "accelerator", "hardware"):
+        if name not in table.column_names or table[name].null_count:
+            raise ValueError(f"lacks a value of {name}")
+    place = table.column_names.index("hardware")
+    texts = table["hardware"].cast(pa.dictionary(pa.int32(), pa.string()))
+    return table.set_column(place, "hardware", texts)
+
+
+def _faults(lines: pa.Table) -> dict[int, str]:
+    bad = [text for text in lines["hardware"].unique().to_pylist() if not _is_hardware(text)]
+    places = pc.is_in(lines["hardware"].cast(pa.string()), pa.array(bad, pa.string())).to_numpy().nonzero()[0]
+    return dict.fromkeys(places.tolist(), "does not say in JSON what hardware it is of")
+
+
+def _is_hardware(text: str) -> bool:
+    try:
+        return {"version", "versus"} <= json.loads(text).keys()
+    except (ValueError, AttributeError):  # not JSON, or none of an object
+        return False

@@ -1,0 +1,39 @@
+"""Files beside the rows of results: what several of them are computed from, and what belongs to one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from swis.files import write_atomically
+
+# Endings of files that belong to a row.
+TENSORS, SCHEDULE, CURVE, STATE = "safetensors", "schedule.parquet", "curve.parquet", "state"
+
+
+def write_tensors(tensors: dict[str, Tensor], key: str, folder: Path) -> None:
+    """Keep what several rows are computed from (the float logits, tables of losses) beside the rows."""
+    contiguous = {name: value.contiguous() for name, value in tensors.items()}
+    write_atomically(beside(key, folder, TENSORS), lambda path: save_file(contiguous, path))
+
+
+def read_tensors(key: str, folder: Path) -> dict[str, Tensor] | None:
+    """Return tensors that were kept before, or None."""
+    path = beside(key, folder, TENSORS)
+    try:
+        return load_file(path) if path.exists() else None
+    except (SafetensorError, OSError):  # damaged: computed again, and replaced
+        return None
+
+
+def beside(key: str, folder: Path, ending: str) -> Path:
+    """Return the path of a file that belongs to rows and is none itself.
+
+    >>> beside("k", Path("results"), TENSORS).as_posix()
+    'results/_references/k.safetensors'
+    """
+    # the underscore hides the folder from readers that take results_dir as one parquet data set
+    return folder / "_references" / f"{key}.{ending}"
