@@ -60,8 +60,8 @@ def all_hardware(folder: Path) -> tuple[pd.DataFrame | None, Found]:
     if found.lines is None:
         return None, found
     lines = _to_frame(found.lines)
-    texts = lines["hardware"].cat.categories
-    current = [text for text in sorted(texts) if json.loads(text)["version"] == HARDWARE_VERSION]
+    known = lines["hardware"].cat.categories
+    current = [text for text in sorted(known) if json.loads(text)["version"] == HARDWARE_VERSION]
     lines["hardware"] = lines["hardware"].cat.set_categories(current, ordered=True)
     lines = lines.dropna(subset="hardware").sort_values(["accelerator", "hardware"])
     return (lines if len(lines) else None), found

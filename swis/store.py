@@ -159,7 +159,7 @@ class Store:
     def _many(self, path: Path) -> pa.Table:
         """Read a compacted file."""
         with reading(path):
-            lines = self.conform(read_lines(path, self.repeated, threads=True))
+            lines = self.conform(read_lines(path, self.repeated))
             if self.name not in lines.column_names:
                 raise ValueError(f"has no column {self.name}")
             return lines

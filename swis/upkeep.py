@@ -78,8 +78,8 @@ def summary(table: pd.DataFrame) -> str:
 
     >>> one = {"key": "k", "model": "vgg16", "data": "cifar10", "method": "swis", "status": "ok"}
     >>> print(summary(pd.DataFrame([one | {"bits": 2.5, "created": "2026-01-01"}])))
-    model data    method  rows  ok  failed  bits last
-    vgg16 cifar10 swis       1   1       0   2.5 2026-01-01
+    model    data method  rows  ok  failed bits       last
+    vgg16 cifar10   swis     1   1       0  2.5 2026-01-01
     """
     rows = table.drop_duplicates("key")  # one is there for every accelerator
     ok = rows["status"].eq("ok")
