@@ -103,4 +103,4 @@ def _accuracies(points: Sequence[Point], rows: pd.DataFrame) -> str:
         point.label or "top-1 %": {row.method: top1.get(row.key) for row in point.rows} for point in points
     }
     table = pd.DataFrame.from_dict(lines, orient="index").rename(columns={"base": "8-bit"})
-    return f"top-1 %\n{table.map('{:.2f}'.format, na_action='ignore').fillna('-').to_string()}"
+    return f"top-1 %\n{table.map('{:.2f}'.format, na_action='ignore').to_string(na_rep='-')}"

@@ -15,7 +15,7 @@ from conftest import ROOT, numbers_of
 
 import swis
 
-SWEEP = ["--multirun", "methods=[swis]", "threads=1", "device=cpu", "versus=[]"]
+SWEEP = ["--multirun", "methods=[round]", "threads=1", "device=cpu", "versus=[]"]
 SMALL = ["data.limit=16", "calibration.images=8"]
 
 # Copies of this process, in which all is loaded and compiled, start in no time.

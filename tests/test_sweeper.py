@@ -8,29 +8,29 @@ from conftest import computed_methods, numbers_of
 import swis
 from swis.errors import RunFailed
 
-SWEEP = ["--multirun", "methods=[swis]", "bits=2,3", "group_size=2,4"]
+SWEEP = ["--multirun", "methods=[round]", "bits=2,3"]
 
 
 def test_a_sweep_says_what_it_computed_and_then_that_nothing_is_to_do(command_line, tiny, monkeypatch):
     done = command_line(*SWEEP, *tiny)
     assert done.status == 0, done.err
-    assert "6 rows of 4 points" in done.out
-    assert "6 computed, 0 there before, 0 failed" in done.out
-    assert "bits=3 group_size=2" in done.out
+    assert "4 rows of 2 points" in done.out
+    assert "4 computed, 0 there before, 0 failed" in done.out
+    assert "\nbits=3" in done.out
     computed = computed_methods(monkeypatch)
     again = command_line(*SWEEP, *tiny)
-    assert "0 computed, 6 there before, 0 failed" in again.out
+    assert "0 computed, 4 there before, 0 failed" in again.out
     assert not computed
 
 
 def test_a_sweep_goes_on_where_it_was(command_line, tiny, tmp_path, monkeypatch):
     command_line(*SWEEP, *tiny)
     whole = numbers_of(tmp_path / "runs")
-    lost = whole.query("bits == 3 and group_size == 2")["key"].item()
+    lost = whole.query("bits == 3")["key"].item()
     (tmp_path / "runs" / f"{lost}.parquet").unlink()
     computed = computed_methods(monkeypatch)
-    assert "1 computed, 5 there before" in command_line(*SWEEP, *tiny).out
-    assert computed == ["swis"]
+    assert "1 computed, 3 there before" in command_line(*SWEEP, *tiny).out
+    assert computed == ["round"]
     pd.testing.assert_frame_equal(numbers_of(tmp_path / "runs"), whole)
 
 
@@ -38,8 +38,8 @@ def test_a_dry_run_lists_rows_and_computes_none(command_line, tiny, monkeypatch)
     computed = computed_methods(monkeypatch)
     done = command_line(*SWEEP, *tiny, "dry_run=true")
     assert done.status == 0, done.err
-    assert "bits=2 group_size=4: float to do, base to do, swis to do" in done.out
-    assert "6 rows of 4 points: 0 done, 6 to do" in done.out
+    assert "bits=2: float to do, base to do, round to do" in done.out
+    assert "4 rows of 2 points: 0 done, 4 to do" in done.out
     assert not computed
     one = command_line(*tiny, "methods=[swis]", "dry_run=true")
     assert one.out == "float to do, base to do, swis to do\n"
@@ -55,7 +55,7 @@ def test_failures_are_all_listed_and_the_others_computed(command_line, tiny, tmp
     measure = swis.study.Study.measure
 
     def break_some(self, form, reference):
-        if form.method == "swis" and self.config.group_size == 2:
+        if form.method == "round":
             raise ZeroDivisionError(f"of {self.config.bits:g} shifts")
         return measure(self, form, reference)
 
@@ -63,13 +63,13 @@ def test_failures_are_all_listed_and_the_others_computed(command_line, tiny, tmp
     done = command_line(*SWEEP, *tiny)
     assert done.status == 1
     for bits in (2, 3):
-        assert f"bits={bits} group_size=2 swis: ZeroDivisionError: of {bits} shifts" in done.err
-    assert "4 computed, 0 there before, 2 failed" in done.out
+        assert f"bits={bits} round: ZeroDivisionError: of {bits} shifts" in done.err
+    assert "2 computed, 0 there before, 2 failed" in done.out
     failed = swis.load_table(tmp_path / "runs").query("status == 'failed'")
     assert failed["error"].str.contains("in break_some").all()
     assert done.err.count("\nerror: ") == 1
     monkeypatch.setattr("swis.study.Study.measure", measure)
-    assert "2 computed, 4 there before, 0 failed" in command_line(*SWEEP, *tiny).out
+    assert "2 computed, 2 there before, 0 failed" in command_line(*SWEEP, *tiny).out
 
 
 def test_the_tasks_without_rows_give_their_reports(command_line, tiny, tmp_path):
@@ -82,9 +82,9 @@ def test_the_tasks_without_rows_give_their_reports(command_line, tiny, tmp_path)
 def test_every_point_has_a_log_without_bars(command_line, tiny, tmp_path):
     command_line(*SWEEP, *tiny)
     logs = sorted((tmp_path / "outputs").rglob("*.log"))
-    assert [log.name for log in logs] == ["0.log", "1.log", "2.log", "3.log"]
-    text = logs[3].read_text()
-    assert "bits=3 group_size=4" in text
+    assert [log.name for log in logs] == ["0.log", "1.log"]
+    text = logs[1].read_text()
+    assert "bits=3" in text
     assert "top-1 %" in text
     assert "\r" not in text
 
