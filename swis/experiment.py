@@ -136,10 +136,15 @@ def _measure_or_explain(
         if reference is None:
             raise RuntimeError("there is no float reference to compare with")
         return study.measure(form, reference)
-    except CannotWrite:  # no failure of this row, and its row could not be written either
-        raise
-    except Exception:
-        return {"status": "failed", "error": traceback.format_exc()}, None
+    except Exception as error:
+        return _failure(error), None
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    """Return the columns of a row that could not be measured, from within its ``except``."""
+    if isinstance(error, CannotWrite):  # no failure of this row, and its row could not be written either
+        raise error
+    return {"status": "failed", "error": traceback.format_exc()}
 
 
 def _warn_if_off(network: Network, split: Split, top1: float) -> None:
@@ -242,10 +247,8 @@ def evaluate_packed(config: Config) -> pd.DataFrame:
     if row is None:
         try:
             columns = study.measure()
-        except CannotWrite:
-            raise
-        except Exception:
-            columns = {"status": "failed", "error": traceback.format_exc()}
+        except Exception as error:
+            columns = _failure(error)
         row = records.write_row(study.describe() | columns, study.folder)
     return row
 

@@ -74,6 +74,15 @@ def _refusal(partial: Path | None) -> int | None:
     return None
 
 
+def stamp(path: str | Path) -> list[int]:
+    """Return what tells a file, or the entries of a folder, from later ones; nothing if it is not there."""
+    try:
+        found = Path(path).expanduser().stat()
+    except OSError:
+        return []
+    return [found.st_mtime_ns, found.st_size]
+
+
 def check_output(path: Path, force: bool) -> None:
     """Raise ``InputError`` if a file cannot be written there, or would be replaced without ``force``."""
     if path.is_dir():

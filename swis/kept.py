@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -27,6 +28,17 @@ def read_tensors(key: str, folder: Path) -> dict[str, Tensor] | None:
         return load_file(path) if path.exists() else None
     except (SafetensorError, OSError):  # damaged: computed again, and replaced
         return None
+
+
+def kept_tensors(key: str, folder: Path | None, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Return tensors that were kept before, or make and keep them; without a folder only make them."""
+    if folder is None:
+        return make()
+    kept = read_tensors(key, folder)
+    if kept is None:
+        kept = make()
+        write_tensors(kept, key, folder)
+    return kept
 
 
 def beside(key: str, folder: Path, ending: str) -> Path:

@@ -35,6 +35,10 @@ class Point:
         """Whether it must run: it is right, and a row is missing, or it makes none."""
         return self.error is None and not (self.rows and all(row.done for row in self.rows))
 
+    def says(self, text: str) -> str:
+        """Return a line about it, which starts with what is swept."""
+        return f"{self.label}: {text}" if self.label else text
+
 
 def planned(config: Config, finished: Collection[str]) -> list[PlannedRow]:
     """Return the rows of a configuration in their order; ``finished``: the keys of rows without failure.

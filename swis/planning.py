@@ -144,14 +144,8 @@ class Planner:
         self, facts: dict[str, Any], form: WeightFormat, compute: Callable[[], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
         """Read what was computed from these facts in this format, whatever its shifts, or compute it."""
-        if self.folder is None:
-            return compute()
         key = records.row_key(facts | asdict(form) | {"shifts": None})
-        kept = records.read_tensors(key, self.folder)
-        if kept is None:
-            kept = compute()
-            records.write_tensors(kept, key, self.folder)
-        return kept
+        return records.kept_tensors(key, self.folder, compute)
 
     def filter_table(self, found: Plan) -> pd.DataFrame:
         """Return a line per filter: its layer, place, tile, shifts, cycles, weights and MACs."""

@@ -12,7 +12,7 @@ import pandas as pd
 from swis.errors import CannotWrite, InputError
 from swis.files import write_atomically
 from swis.hardware_lines import HARDWARE_VERSION, all_hardware, read_hardware, texts, write_hardware
-from swis.kept import CURVE, SCHEDULE, STATE, TENSORS, beside, read_tensors, write_tensors
+from swis.kept import CURVE, SCHEDULE, STATE, TENSORS, beside, kept_tensors, read_tensors, write_tensors
 from swis.line_files import PLAIN
 from swis.provenance import provenance
 from swis.rows import all_rows, read_row, write_row
@@ -30,6 +30,8 @@ __all__ = [
     "beside",
     "compact",
     "digest",
+    "finished",
+    "kept_tensors",
     "load_simulated",
     "load_table",
     "provenance",
@@ -55,12 +57,7 @@ def load_table(results_dir: str | Path = "results/runs") -> pd.DataFrame:
     folder = _folder(results_dir)
     table, found = all_rows(folder)
     hardware, more = all_hardware(folder)
-    if damaged := found.damaged | more.damaged:
-        path, reason = next(iter(damaged.items()))
-        log.warning(
-            "%d of the files in %s left out, the first: %s %s; python -m swis.records check %s tells more",
-            *(len(damaged), folder, path, reason, folder),
-        )
+    _warn(folder, found.damaged | more.damaged)
     if hardware is None:
         return table
     return texts(table.merge(hardware, on="key", how="left"))
@@ -117,8 +114,18 @@ def finished(folder: Path) -> set[str]:
     """Return the keys of all rows in a folder that did not fail; none if it is not there."""
     if not folder.is_dir():
         return set()
-    table = load_table(folder)
+    table, found = all_rows(folder)
+    _warn(folder, found.damaged)
     return set(table.loc[table["status"] == "ok", "key"])
+
+
+def _warn(folder: Path, damaged: dict[Path, str]) -> None:
+    if damaged:
+        path, reason = next(iter(damaged.items()))
+        log.warning(
+            "%d of the files in %s left out, the first: %s %s; python -m swis.records check %s tells more",
+            *(len(damaged), folder, path, reason, folder),
+        )
 
 
 def _folder(path: str | Path) -> Path:

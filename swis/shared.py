@@ -47,22 +47,7 @@ def on_disk(
     """
 
     def read_or_make() -> dict[str, Tensor]:
-        if folder is None:
-            return make()
-        key = records.digest([kind, facts, {name: metadata.version(name) for name in _DECODERS}])
-        kept = records.read_tensors(key, folder)
-        if kept is None:
-            records.write_tensors(make(), key, folder)
-            kept = records.read_tensors(key, folder)
-        return kept
+        versions = {name: metadata.version(name) for name in _DECODERS}
+        return records.kept_tensors(records.digest([kind, facts, versions]), folder, make)
 
     return in_memory(kind, facts, read_or_make)
-
-
-def stamp(path: str) -> list[int]:
-    """Return what tells a file, or the entries of a folder, from later ones; nothing if it is not there."""
-    try:
-        found = Path(path).expanduser().stat()
-    except OSError:
-        return []
-    return [found.st_mtime_ns, found.st_size]

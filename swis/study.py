@@ -36,6 +36,7 @@ from swis.cost import LayerCost, network_cost
 from swis.data import Split, batched, can_be_kept, decoded, loader, open_split
 from swis.evaluate import predict, score
 from swis.facts import Facts, rewrite_facts
+from swis.files import stamp
 from swis.fold import fold_batch_norm, fused, normalises
 from swis.models import load_network
 from swis.output_aware import OutputAware
@@ -45,7 +46,7 @@ from swis.retrain_study import retrained
 from swis.rewrite import rewritten
 from swis.schedule import Plan
 from swis.settings import require
-from swis.shared import in_memory, on_disk, stamp
+from swis.shared import in_memory, on_disk
 from swis.unfold import unfolded
 
 log = logging.getLogger("swis")
@@ -264,8 +265,8 @@ def prepare(config: Config) -> Study:
     few bits and for a schedule by sensitivity, and not for task=storage.
     """
     device = pick_device(config.device)
-    source = config.model.weights if config.model.weights != "embedded" else ""
-    network = in_memory("network", [asdict(config.model), stamp(source)], lambda: load_network(config.model))
+    facts = [asdict(config.model), stamp(config.model.weights)]
+    network = in_memory("network", facts, lambda: load_network(config.model))
 
     def images_of(name: str, count: int | None) -> Split:
         place = [config.data.name, config.data.root, config.data.download, name]
@@ -276,8 +277,7 @@ def prepare(config: Config) -> Study:
         return images.prepared(network.transform(), network.channels)
 
     split = calibration = training = None
-    measured = config.task in (Task.evaluate, Task.retrain)
-    if measured:
+    if config.has_rows:
         split = images_of(config.data.split, config.data.limit)
     if config.needs_calibration:
         calibration = images_of(config.data.calibration_split, config.calibration.images)
@@ -289,7 +289,7 @@ def prepare(config: Config) -> Study:
             f"{len(training)} images do not fill a batch of retrain.batch_size={settings.batch_size}",
         )
     skip = skipped_layers(list(weight_layers(network.module)), config.skip)
-    folder = results_folder(config) if measured or config.retrains else None
+    folder = results_folder(config) if config.has_rows or config.retrains else None
     study = Study(config, network, split, calibration, training, frozenset(skip), device, folder)
     _ = study.base_module  # folding can be refused: now rather than later
     if config.scheduled and config.task is not Task.storage:

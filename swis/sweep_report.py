@@ -37,20 +37,22 @@ def outcome(
     ``ran``: the points that were launched; ``returned``: their reports or exceptions, none if the launcher
     stopped before.
     """
-    errors, texts = _problems_and_texts(ran, returned)
+    errors, texts = _errors_and_texts(ran, returned)
     problems = [f"the launcher stopped: {stopped}"] if stopped else []
-    problems += [f"{label}: {error}" if label else error for label, error in errors]
-    refused = [made for made in returned if isinstance(made, CannotWrite)]
-    problems += (
-        [f"{refused[0]} (and {len(refused) - 1} more)" if refused[1:] else str(refused[0])] if refused else []
-    )
+    problems += errors
+    if refused := [str(made) for made in returned if isinstance(made, CannotWrite)]:
+        problems.append(refused[0] if len(refused) == 1 else f"{refused[0]} (and {len(refused) - 1} more)")
     lines = texts
     if rowed := [point for point in points if point.rows]:
         rows = _rows(rowed)
         done = {row.key: row.done for point in rowed for row in point.rows}
+        names = {}
+        for point in rowed:
+            for row in point.rows:
+                names.setdefault(row.key, f"{point.label} {row.method}".strip())
         failed = rows.index[rows["status"] == "failed"]
         missing = [key for key in done if key not in rows.index]
-        problems += [f"{_named(rowed, key)}: {rows.at[key, 'error'].splitlines()[-1]}" for key in failed]
+        problems += [f"{names[key]}: {rows.at[key, 'error'].splitlines()[-1]}" for key in failed]
         problems += [f"{len(missing)} rows are missing; the same command goes on"] if missing else []
         where = " and ".join(dict.fromkeys(point.config.results_dir for point in rowed))
         computed = len(done) - sum(done.values()) - len(missing)
@@ -64,18 +66,18 @@ def outcome(
     return "\n\n".join(filter(None, lines)), "; ".join(dict.fromkeys(problems))
 
 
-def _problems_and_texts(
+def _errors_and_texts(
     ran: Sequence[Point], returned: Sequence[str | Exception]
-) -> tuple[list[tuple[str, str]], list[str]]:
+) -> tuple[list[str], list[str]]:
     """Return the errors of jobs, which rows do not tell, and the reports of those that make no rows."""
     errors, texts = [], []
     for point, made in zip(ran, returned, strict=False):
         if isinstance(made, CannotWrite) or (isinstance(made, RunFailed) and point.rows):
             continue  # said once for all points; said by its rows
         if isinstance(made, InputError | RunFailed):
-            errors.append((point.label, str(made)))
+            errors.append(point.says(str(made)))
         elif isinstance(made, Exception):
-            errors.append((point.label, f"{type(made).__name__}: {made}".splitlines()[0]))
+            errors.append(point.says(f"{type(made).__name__}: {made}".splitlines()[0]))
         elif not point.rows:
             texts.append(f"{point.label}\n{made}")
     return errors, texts
@@ -87,11 +89,6 @@ def _rows(points: Sequence[Point]) -> pd.DataFrame:
     rows = pd.concat([load_table(folder) for folder in folders if Path(folder).is_dir()])
     keys = {row.key for point in points for row in point.rows}
     return rows[rows["key"].isin(keys)].drop_duplicates("key").set_index("key")
-
-
-def _named(points: Sequence[Point], key: str) -> str:
-    point, row = next((point, row) for point in points for row in point.rows if row.key == key)
-    return f"{point.label} {row.method}".strip()
 
 
 def _accuracies(points: Sequence[Point], rows: pd.DataFrame) -> str:

@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from swis.config import one_line, resolve
 from swis.errors import InputError, RunFailed
+from swis.files import stamp
 
 if TYPE_CHECKING:
     from swis.plan import Point
@@ -64,8 +65,7 @@ class StudySweeper(Sweeper):
                 raise RunFailed(problems, reports)
             print(reports)
         if wrong := [point for point in points if point.error]:
-            lines = [f"{point.label}: {point.error}" if point.label else point.error for point in wrong]
-            raise InputError("; ".join(dict.fromkeys(lines)))
+            raise InputError("; ".join(dict.fromkeys(point.says(point.error) for point in wrong)))
 
     def _points(self, arguments: list[str]) -> list[Point]:
         """Return the combinations of all values, the last one named changing fastest."""
@@ -144,13 +144,11 @@ class _Watch:
     """A bar of the rows that have appeared, as they are written by whatever process."""
 
     def __init__(self, points: list[Point]) -> None:
-        rows = {
-            row.key: Path(point.config.results_dir) / f"{row.key}.parquet"
-            for point in points
-            for row in point.rows
-            if not row.done
-        }
-        self.before = {path: _written(path) for path in rows.values()}
+        from swis.rows import store
+
+        todo = [(point, row) for point in points for row in point.rows if not row.done]
+        paths = {store(Path(point.config.results_dir)).path(row.key) for point, row in todo}
+        self.before = {path: stamp(path) for path in paths}
         self.stop = Event()
 
     def __enter__(self) -> None:
@@ -171,17 +169,10 @@ class _Watch:
         self._update()
 
     def _update(self) -> None:
-        fresh = [path for path, before in self.before.items() if _written(path) != before]
+        fresh = [path for path, before in self.before.items() if stamp(path) != before]
         for path in fresh:
             del self.before[path]
         self.bar.update(len(fresh))
-
-
-def _written(path: Path) -> int | None:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return None
 
 
 @contextmanager

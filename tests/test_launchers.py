@@ -25,9 +25,12 @@ def expected(tiny_checkpoint, tmp_path_factory):
 
 
 def sweep(checkpoint, folder, *more, environment=os.environ) -> subprocess.CompletedProcess:
-    done = start(checkpoint, folder, *more, environment=environment)
-    out, err = done.communicate(timeout=300)
-    return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+    return ended(start(checkpoint, folder, *more, environment=environment))
+
+
+def ended(running: subprocess.Popen) -> subprocess.CompletedProcess:
+    out, err = running.communicate(timeout=300)
+    return subprocess.CompletedProcess(running.args, running.returncode, out, err)
 
 
 def start(checkpoint, folder, *more, environment=os.environ) -> subprocess.Popen:
@@ -80,9 +83,9 @@ def test_ray_though_a_node_is_lost(tiny_checkpoint, tmp_path, expected):
             assert running.poll() is None
             time.sleep(0.05)
         kill(cluster.nodes[0])
-        out, err = running.communicate(timeout=200)
+        done = ended(running)
     assert not any(map(processes, [cluster.head, *cluster.nodes]))
-    check(subprocess.CompletedProcess(running.args, running.returncode, out, err), tmp_path, expected)
+    check(done, tmp_path, expected)
 
 
 def test_a_killed_worker_ends_the_sweep_with_a_line_and_the_next_run_goes_on(
@@ -95,9 +98,9 @@ def test_a_killed_worker_ends_the_sweep_with_a_line_and_the_next_run_goes_on(
     for process in psutil.Process(running.pid).children(recursive=True):
         if "loky.backend.popen" in " ".join(process.cmdline()):
             process.kill()
-    out, err = running.communicate(timeout=100)
-    assert running.returncode == 1, out
-    assert "the launcher stopped: TerminatedWorkerError" in err
-    assert "rows are missing; the same command goes on" in err
+    done = ended(running)
+    assert done.returncode == 1, done.stdout
+    assert "the launcher stopped: TerminatedWorkerError" in done.stderr
+    assert "rows are missing; the same command goes on" in done.stderr
     assert sweep(tiny_checkpoint, tmp_path).returncode == 0
     pd.testing.assert_frame_equal(numbers_of(tmp_path / "runs"), expected)
