@@ -40,6 +40,7 @@ def calibrate(
     settings: OutputAware | None = None,
     skip: set[str] = frozenset(),
     plans: dict[str, LayerPlan] | None = None,
+    device: torch.device | str = "cpu",
 ) -> dict[str, Encoded]:
     """Calibrate ``network`` in place to compute what ``reference`` does; return its layers' weights.
 
@@ -47,8 +48,9 @@ def calibrate(
     "output_aware" (and weights are chosen by the Hessian walk, as ``settings`` say). Both networks start as
     the same float one; ``network`` may round its activations. ``images`` [N, C, H, W]. Layers in ``skip`` get
     the base format and matched statistics; layers that share a weight, and those that are not called, get
-    ``form`` without calibration; those that are called again are calibrated at their first call. Raises
-    ``ValueError`` for another kind, and ``RuntimeError`` if the images decide which layers are called.
+    ``form`` without calibration; those that are called again are calibrated at their first call. The networks
+    run on ``device`` and end on the CPU. Raises ``ValueError`` for another kind, and ``RuntimeError`` if the
+    images decide which layers are called.
     """
     if kind not in KINDS:
         raise ValueError(f"kind is one of {KINDS}, not {kind!r}")
@@ -58,7 +60,9 @@ def calibrate(
     waiting = {name for name, weights in encoded.items() if uses[id(weights)] == 1}
     for name, layer in layers.items():
         layer.weight.data = encoded[name].weight()
-    chunks = images.split(min(_CHUNK, -(-len(images) // 2)))
+    network.to(device)
+    reference.to(device)
+    chunks = images.to(device).split(min(_CHUNK, -(-len(images) // 2)))
     ours, theirs = Lockstep(network, chunks, copies=True), Lockstep(reference, chunks)
     with torch.no_grad(), tqdm(total=len(layers), desc=f"{form.method}: calibrating", leave=False) as bar:
         try:
@@ -76,7 +80,7 @@ def calibrate(
                     wished = [_by_image(layer, *pair) for pair in zip(theirs.inputs, chunks, strict=True)]
                     original = originals[name]
                     encoded[name] = output_aware(original, plain.form, plain.plan, inputs, wished, settings)
-                    layer.weight.data = encoded[name].weight()
+                    layer.weight.data = encoded[name].weight().to(device)
                 ours.leave()
                 theirs.leave()
                 axis = 1 if isinstance(layer, nn.Conv2d) else -1
@@ -89,6 +93,8 @@ def calibrate(
         finally:
             ours.close()
             theirs.close()
+            network.cpu()
+            reference.cpu()
     return encoded
 
 
@@ -116,7 +122,7 @@ def _statistics(outputs: Sequence[Tensor], axis: int) -> tuple[Tensor, Tensor]:
     around = [other for other in range(outputs[0].ndim) if other != axis % outputs[0].ndim]
     parts = [torch.var_mean(output, around, correction=0) for output in outputs]
     variances, means = (torch.stack(values).double() for values in zip(*parts, strict=True))
-    shares = torch.tensor([output.numel() for output in outputs]).double()
+    shares = torch.tensor([output.numel() for output in outputs], device=means.device).double()
     shares = (shares / shares.sum())[:, None]
     mean = (shares * means).sum(0)
     return (shares * (variances + (means - mean).square())).sum(0), mean
@@ -132,8 +138,9 @@ def _by_image(layer: nn.Module, inputs: Tensor, images: Tensor) -> Tensor:
 def _correct(layer: nn.Module, encoded: Encoded, gain: Tensor, shift: Tensor) -> Encoded:
     """Fold gain and shift into a layer's bias and its scale, of which every channel has its own then."""
     if torch.any(gain != 1):
-        encoded = replace(encoded, scale=encoded.scale * gain.reshape(-1, *[1] * (len(encoded.shape) - 1)))
-        layer.weight.data = encoded.weight()
+        of_filters = gain.cpu().reshape(-1, *[1] * (len(encoded.shape) - 1))
+        encoded = replace(encoded, scale=encoded.scale * of_filters)
+        layer.weight.data = encoded.weight().to(gain.device)
     bias = shift if layer.bias is None else layer.bias * gain + shift
     layer.bias = nn.Parameter(bias.clone(), requires_grad=False)
     return encoded

@@ -40,7 +40,12 @@ def check_fit(label: str, network: Network, data: str, num_classes: int) -> None
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the named device; "auto" is CUDA where there is one, else the CPU."""
+    """Return the named device; "auto" is CUDA where there is one, else the CPU.
+
+    CUDA's convolutions are told to keep float32 as it is and to sum in the same order every time.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

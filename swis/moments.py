@@ -65,7 +65,8 @@ def input_moments(
     for number, pair in enumerate(zip(inputs, float_inputs, strict=True)):
         share = max(positions * len(pair[0]) // images, 1)
         keep = torch.randperm(output_positions(layer, pair[0]), generator=generator)[:share]
-        y, x = (patches(layer, part, keep.sort().values) for part in pair)
+        keep = keep.sort().values.to(pair[0].device)
+        y, x = (patches(layer, part, keep) for part in pair)
         if origin is None:  # near the mean, so that little cancels when that is taken off
             origin = y.mean(1, keepdim=True)
         y, x = y - origin, x - origin
@@ -104,7 +105,7 @@ def patches(layer: nn.Module, inputs: Tensor, positions: Tensor) -> Tensor:
     padded = _padded(layer, inputs)
     height, width = _output_size(layer, padded)
     image = positions // (height * width)
-    taps = torch.cartesian_prod(*(torch.arange(size) for size in layer.kernel_size))
+    taps = torch.cartesian_prod(*(torch.arange(size, device=inputs.device) for size in layer.kernel_size))
     row, column = (
         corner[:, None] * layer.stride[axis] + taps[:, axis] * layer.dilation[axis]
         for axis, corner in enumerate((positions // width % height, positions % width))

@@ -56,7 +56,7 @@ def output_aware(
     """Return a layer's weights in ``form``, chosen for the inputs it gets.
 
     ``layer`` is that of the float network, which gets ``float_inputs``; both inputs are chunks with images
-    along the first axis.
+    along the first axis. What is returned is on the CPU, where the walk runs, wherever these are.
 
     >>> layer, images = nn.Linear(8, 2), torch.eye(8).split(2)
     >>> output_aware(layer, WeightFormat("swis", 2), None, images, images, OutputAware()).shift_sets.shape
@@ -72,7 +72,7 @@ def output_aware(
         rows = refit(rows, halves)
     group_size = min(form.group_size if form.method in ("swis", "swis_c") else 1, rows.shape[1])
     walks = _Walks(rows, hessian, group_size, settings.order)
-    fitted = from_filters(rows.float(), weight.shape)
+    fitted = from_filters(rows.float(), weight.shape).cpu()
     shifts = np.full(len(rows), form.shifts) if plan is None else plan.shifts
     # one scale for a whole tensor is not searched
     scales = settings.scales if form.granularity == "channel" else (1.0,)
@@ -109,12 +109,13 @@ class _Walks:
                 variance.unflatten(1, (-1, group_size)).sum(2).argsort(dim=1, descending=True, stable=True)
             )
             variance[:, self.width :] = 1.0
-            columns = (group_size * groups[:, :, None] + torch.arange(group_size)).flatten(1)
+            within = torch.arange(group_size, device=groups.device)
+            columns = (group_size * groups[:, :, None] + within).flatten(1)
             hessian = hessian.gather(1, columns[:, :, None].expand(hessian.shape))
             hessian = hessian.gather(2, columns[:, None].expand(hessian.shape))
-            self.groups, self.columns = groups[self.owner], columns[self.owner]
-            rows = rows.gather(1, self.columns)
-        self.rows, self.hessian, self.factors = rows, hessian, factors(hessian, group_size)
+            rows = rows.gather(1, columns[self.owner])
+            self.groups, self.columns = groups[self.owner].cpu(), columns[self.owner].cpu()
+        self.rows, self.hessian, self.factors = rows.cpu(), hessian, factors(hessian, group_size)
 
     def best(
         self, mine: Tensor, choices: Candidates, start: Tensor, scales: Sequence[float], rounds: int
@@ -131,7 +132,7 @@ class _Walks:
             found = (*walked, step)
             errors = torch.zeros_like(self.rows)
             errors[mine] = walked[0] * step - rows
-            error = output_error(errors, self.hessian)[mine]
+            error = output_error(errors.to(self.hessian.device), self.hessian).cpu()[mine]
             best = best or [torch.empty_like(values) for values in found]
             less = error < least
             least[less] = error[less]

@@ -19,7 +19,7 @@ def damped(hessian: Tensor, damping: float, at_least: Tensor | float = 0.0) -> T
     """
     mean = hessian.diagonal(dim1=1, dim2=2).mean(1).clamp_min(at_least)
     ridge = torch.where(mean > 0, damping * mean, torch.ones_like(mean))
-    return hessian + ridge[:, None, None] * torch.eye(hessian.shape[1], dtype=hessian.dtype)
+    return hessian + ridge[:, None, None] * torch.eye(hessian.shape[1]).to(hessian)
 
 
 def refit(rows: Tensor, halves: tuple[Moments, Moments | None]) -> Tensor:

@@ -206,7 +206,7 @@ class Study(Facts):
         kind, plans = str(self.config.calibrate), plan.layers if plan else None
         learns, images = kind == "reconstruct", self.calibration_images
         settings = ("output_aware" if learns else kind, OutputAware(**chosen))
-        encoded = calibrate(reference, module, form, images, *settings, self.skip, plans)
+        encoded = calibrate(reference, module, form, images, *settings, self.skip, plans, self.device)
         if learns:
             further = Reconstruction(**asdict(self.config.reconstruction))
             encoded = reconstruct(reference, module, encoded, images, further, self.config.seed, self.device)

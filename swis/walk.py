@@ -77,6 +77,7 @@ def factors(hessian: Tensor, group_size: int) -> Factors:
     """
     whole = torch.linalg.cholesky(torch.linalg.inv(hessian), upper=True)
     starts = range(0, hessian.shape[1], group_size)
+    hessian = hessian.cpu()
     local = np.zeros((len(hessian), len(starts), group_size, group_size), np.float32)
     for number, start in enumerate(starts):
         group = slice(start, start + group_size)
@@ -85,7 +86,7 @@ def factors(hessian: Tensor, group_size: int) -> Factors:
         local[:, number, :size, :size] = torch.linalg.cholesky(block, upper=True).numpy()
     # row after row in memory, as the walk reads them; LAPACK leaves columns
     return Factors(
-        group_size, hessian.float().contiguous().numpy(), whole.float().contiguous().numpy(), local
+        group_size, hessian.float().contiguous().numpy(), whole.cpu().float().contiguous().numpy(), local
     )
 
 
