@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -196,27 +197,34 @@ class Accelerator:
 
     def _fusion_run(self, layer: Layer, weights: Operands, activation_bits: int) -> LayerRun:
         array = FusionArray(self.rows, self.columns, self.memory)
-        bits = [_fused(count) for count in (int(weights.widths.max()) + 1, activation_bits)]
-        mapped = dict.fromkeys((layer, _merged(layer, self.columns)))
-        models = [
-            FusionModel(one, array, *bits, im2col, self.sums_to_dram)
-            for one in mapped
-            for im2col in (False, True)
-        ]
-        run, model = min(
-            ((model.best_run(SLACK), model) for model in models),
-            key=lambda pair: (pair[0].cycles, pair[0].dram_bits),
-        )
-        return LayerRun(
-            run.compute_cycles,
-            run.stall_cycles,
-            -(-layer.macs // model.products),
-            run.weight_read_bits,
-            run.dram_read_bits,
-            run.dram_write_bits,
-            0,
-            model.on_chip(run),
-        )
+        bits = (_fused(count) for count in (int(weights.widths.max()) + 1, activation_bits))
+        return _best_fusion(layer, array, *bits, self.sums_to_dram)
+
+
+@lru_cache(maxsize=1 << 12)  # the same in all points of a sweep, and slow to find
+def _best_fusion(
+    layer: Layer, array: FusionArray, weight_bits: int, activation_bits: int, sums_to_dram: bool
+) -> LayerRun:
+    mapped = dict.fromkeys((layer, _merged(layer, array.columns)))
+    models = [
+        FusionModel(one, array, weight_bits, activation_bits, im2col, sums_to_dram)
+        for one in mapped
+        for im2col in (False, True)
+    ]
+    run, model = min(
+        ((model.best_run(SLACK), model) for model in models),
+        key=lambda pair: (pair[0].cycles, pair[0].dram_bits),
+    )
+    return LayerRun(
+        run.compute_cycles,
+        run.stall_cycles,
+        -(-layer.macs // model.products),
+        run.weight_read_bits,
+        run.dram_read_bits,
+        run.dram_write_bits,
+        0,
+        model.on_chip(run),
+    )
 
 
 def _plain_bits(layer: Layer, weights: Operands) -> int:

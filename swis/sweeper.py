@@ -115,13 +115,14 @@ class StudySweeper(Sweeper):
         plain = [each.type.name == "CHANGE" and not (_CONF / each.key_or_group).is_dir() for each in parsed]
         files = tuple(text for text, is_plain in zip(overrides, plain, strict=True) if not is_plain)
         if files not in composed:
-            composed[files] = self.context.config_loader.load_sweep_config(self.config, list(files))
+            config = self.context.config_loader.load_sweep_config(self.config, list(files))
+            with open_dict(config):
+                del config["hydra"]  # the larger part of what each point would copy
+            composed[files] = config
         config = composed[files].copy()
         for each, is_plain in zip(parsed, plain, strict=True):
             if is_plain and not each.is_hydra_override():
                 OmegaConf.update(config, each.key_or_group, each.value(), merge=True)
-        with open_dict(config):
-            del config["hydra"]
         return config
 
     def _launch(self, points: list[Point]) -> tuple[list[str | Exception], str | None]:
