@@ -15,6 +15,9 @@ import torch
 
 _PACKAGES = ("swis", "torch", "torchvision", "timm", "numpy", "numba", "pandas", "scipy", "safetensors")
 
+# Results that are made again are no change of the code that makes them.
+_CHANGES = ("status", "--porcelain", "-uno", "--", ":/", ":(top,exclude)results")
+
 
 @cache
 def provenance() -> dict[str, Any]:
@@ -24,7 +27,7 @@ def provenance() -> dict[str, Any]:
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return {
         "git_commit": commit,
-        "git_dirty": None if commit is None else bool(_git(folder, "status", "--porcelain", "-uno")),
+        "git_dirty": None if commit is None else bool(_git(folder, *_CHANGES)),
         "packages": json.dumps({name: metadata.version(name) for name in _PACKAGES}),
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}{gpu}",
     }

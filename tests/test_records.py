@@ -2,6 +2,7 @@
 
 import errno
 import json
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 import swis
+from swis import provenance as provenance_module
 from swis import records
 from swis.errors import InputError
 
@@ -194,3 +196,23 @@ def test_tensors_come_back(tmp_path):
     assert records.read_tensors("other", tmp_path) is None
     records.beside("k", tmp_path, records.TENSORS).write_bytes(b"damaged")
     assert records.read_tensors("k", tmp_path) is None  # computed again
+
+
+def test_only_changes_of_code_make_a_row_dirty(tmp_path, monkeypatch):
+    def git(*arguments):
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        subprocess.run(["git", "-C", tmp_path, *identity, *arguments], check=True, capture_output=True)
+
+    for name in ("swis/code.py", "results/row"):
+        path = tmp_path / name
+        path.parent.mkdir()
+        path.write_text("before")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "all")
+    monkeypatch.setattr(provenance_module, "__file__", str(tmp_path / "swis" / "code.py"))
+    dirty = []
+    for name in ("results/row", "swis/code.py"):
+        (tmp_path / name).write_text("after")
+        dirty.append(provenance_module.provenance.__wrapped__()["git_dirty"])
+    assert dirty == [False, True]
