@@ -6,7 +6,6 @@ import base64
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
 
 from swis.errors import InputError
 
@@ -58,6 +57,8 @@ def compare(first: str, second: str) -> Comparison:
     one, other = unpack_correct(first), unpack_correct(second)
     if len(one) != len(other):
         raise InputError(f"{len(one)} and {len(other)} images cannot be compared one by one")
+    from scipy.stats import binomtest  # here, for it takes a second to load
+
     gained, lost, images = int((one & ~other).sum()), int((other & ~one).sum()), len(one)
     p_value = binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
     # resampling images draws how many of them are gained, lost and alike

@@ -173,7 +173,7 @@ class Config:
             f"threads must be at least 1, or null, not {self.threads}",
         )
         require(
-            not self.dry_run or self.has_rows,
+            not self.dry_run or self.has_rows or self.task in (Task.simulate, Task.storage),
             f"dry_run=true lists rows of results; task={self.task} makes none",
         )
         require(0 <= self.seed < 2**32, f"seed must be in 0..2^32 - 1, not {self.seed}")

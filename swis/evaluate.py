@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import binom
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -122,6 +121,8 @@ def bootstrap_interval(correct: int, images: int, level: float = 0.95) -> tuple[
     >>> bootstrap_interval(90, 100)
     (84.0, 95.0)
     """
+    from scipy.stats import binom  # here, for it takes a second to load
+
     tail = (1 - level) / 2
     low, high = binom.ppf([tail, 1 - tail], images, correct / images)
     return 100 * float(low) / images, 100 * float(high) / images

@@ -29,7 +29,7 @@ from swis.hardware_study import simulate_methods, simulated_lines
 from swis.models import Network, load_network, new_network, save_checkpoint
 from swis.packed import load_packed, save_packed
 from swis.packed_study import prepare_packed
-from swis.plan import listed, planned
+from swis.plan import has_table, listed, planned
 from swis.report import (
     hardware,
     kinds,
@@ -64,7 +64,9 @@ def run(config: Config, command: str = "swis.experiment.run") -> str:
         torch.set_num_threads(config.threads)
         numba.set_num_threads(min(config.threads, numba.config.NUMBA_NUM_THREADS))
     if config.dry_run:
-        return listed(planned(config, records.finished(Path(config.results_dir))))
+        if config.has_rows:
+            return listed(planned(config, records.finished(Path(config.results_dir))))
+        return f"{config.out or config.task} {'done' if has_table(config) else 'to do'}"
     if config.task is Task.train:
         return train_checkpoint(config, command)
     if config.task is Task.pack:
@@ -99,32 +101,56 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
     Rows computed before are read, not computed. A row that fails has status "failed" and its
     traceback as error, and the others are computed all the same.
     """
-    study = prepare(config)
+    study, broken = prepare(config), None
     # first, for it takes a second, and hardware that does not fit is refused before any work
-    simulated = simulated_lines(config, study)
-    keys = {form: study.key(form) for form in formats(config)}
-    known = {
-        form: None if config.force else records.read_row(key, study.folder) for form, key in keys.items()
-    }
-    rows, reference, missing = [], None, any(row is None for row in known.values())
-    for form, key in keys.items():
-        row = known[form]
-        if form.method == "float" and row is not None and missing:
-            kept = records.read_tensors(key, study.folder)
-            reference = None if kept is None else kept["logits"]
-            row = None if kept is None else row  # others cannot be compared without its logits
+    try:
+        simulated = simulated_lines(config, study)
+    except (InputError, CannotWrite):
+        raise
+    except Exception as error:  # for the end: accuracies do not depend on it
+        simulated, broken = {}, error
+    rows, reference = [], None
+    missing = config.force or any(
+        records.read_row(study.key(form), study.folder) is None for form in formats(config)
+    )
+    for form in formats(config):
+        row, logits = _computed_before(study, form, missing)
         if row is None:
-            columns, logits = _measure_or_explain(study, form, reference)
-            if form.method == "float" and logits is not None:
-                reference = logits
-                records.write_tensors({"logits": logits}, key, study.folder)
-            row = records.write_row(study.describe(form) | columns, study.folder)
+            with records.claimed(study.key(form), study.folder):
+                row, logits = _computed_before(study, form, missing)  # by another process meanwhile
+                if row is None:
+                    row, logits = _compute(study, form, reference)
         if form.method == "float":
+            reference = logits
             _warn_if_off(study.network, study.split, row["top1"].item())
         elif form.method in simulated and row["status"].item() == "ok":
             row = row.merge(simulated[form.method], on="key")
         rows.append(row)
+    if broken is not None:
+        raise broken
     return pd.concat(rows, ignore_index=True)
+
+
+def _computed_before(
+    study: Study, form: WeightFormat, compared: bool
+) -> tuple[pd.DataFrame | None, Tensor | None]:
+    """Return a row that is there; of "float" also its logits, without which nothing can be ``compared``."""
+    key = study.key(form)
+    row = None if study.config.force else records.read_row(key, study.folder)
+    if row is None or form.method != "float" or not compared:
+        return row, None
+    kept = records.read_tensors(key, study.folder)
+    return (None, None) if kept is None else (row, kept["logits"])
+
+
+def _compute(
+    study: Study, form: WeightFormat, reference: Tensor | None
+) -> tuple[pd.DataFrame, Tensor | None]:
+    """Measure a format and write its row; return it, and the logits."""
+    columns, logits = _measure_or_explain(study, form, reference)
+    if form.method == "float" and logits is not None:
+        records.write_tensors({"logits": logits}, study.key(form), study.folder)
+    return records.write_row(study.describe(form) | columns, study.folder), logits
 
 
 def _measure_or_explain(
@@ -243,13 +269,14 @@ def evaluate_packed(config: Config) -> pd.DataFrame:
     The row's agreement is null: the float network is not at hand.
     """
     study = prepare_packed(config)
-    row = None if config.force else records.read_row(study.key, study.folder)
-    if row is None:
-        try:
-            columns = study.measure()
-        except Exception as error:
-            columns = _failure(error)
-        row = records.write_row(study.describe() | columns, study.folder)
+    with records.claimed(study.key, study.folder):
+        row = None if config.force else records.read_row(study.key, study.folder)
+        if row is None:
+            try:
+                columns = study.measure()
+            except Exception as error:
+                columns = _failure(error)
+            row = records.write_row(study.describe() | columns, study.folder)
     return row
 
 

@@ -140,8 +140,8 @@ class Facts:
             "skip": ",".join(self.config.skip) if "skip" in science else None,
             "fold_bn": science.get("fold_bn", False),
             "rewrites": ",".join(science.get("rewrites", [])),
-            "seed": self.config.seed,
-            "config": json.dumps(_of_the_row(asdict(self.config), science)),
+            "seed": self.config.seed if self._draws(science) else None,
+            "config": json.dumps(self._config(science)),
             **{name: science.get(name) for name in _FORM_COLUMNS},
             "selection": form.selection if "group_size" in science else None,
             "calibrate": science.get("calibrate", "none" if "shifts" in science else None),
@@ -149,6 +149,18 @@ class Facts:
             "training": self.training_key(form) if "retrain" in science else None,
             **self._describe_schedule(science),
         }
+
+    def _draws(self, science: dict[str, Any]) -> bool:
+        """Say whether the seed has a part in a row."""
+        drawn = "calibration" in science or "retrain" in science or "images" in science.get("schedule", {})
+        return drawn or self.config.data.limit is not None
+
+    def _config(self, science: dict[str, Any]) -> dict[str, Any]:
+        """Return what of the configuration a row can depend on, the same whichever point computes it."""
+        kept = _of_the_row(asdict(self.config), science)
+        if not self._draws(science):
+            del kept["seed"]
+        return kept
 
     def _describe_schedule(self, science: dict[str, Any]) -> dict[str, Any]:
         if "schedule" not in science:
@@ -173,16 +185,17 @@ _OF_NO_ROW = (
     *("sweep", "minutes", "dry_run", "force", "threads", "out", "coding", "workload"),
 )
 _OF_GROUPS = ("group_size", "alpha", "selection")
-_OF_SHIFTS = ("bits", "schedule", "calibrate", "reconstruction", "retrain", "retrained", "task")
+_OF_SHIFTS = ("bits", "schedule", "calibrate", "retrained", "task")
 _OF_FEW_BITS = (
     *("magnitude_bits", "granularity", "clip", "skip", "fold_bn", "rewrites"),
     *("activation_bits", "activation", "calibration"),
 )
+_IF_NAMED = ("magnitude_bits", "clip", "reconstruction", "retrain")
 
 
 def _of_the_row(config: dict[str, Any], science: dict[str, Any]) -> dict[str, Any]:
-    """Return what of a configuration a row can depend on: the same whichever point of a sweep computes it."""
-    without = set(_OF_NO_ROW)
+    """Return what of a configuration has an effect on a row of that kind."""
+    without = {*_OF_NO_ROW, *(name for name in _IF_NAMED if name not in science)}
     if "group_size" not in science and "schedule" not in science:
         without.update(_OF_GROUPS)
     if "shifts" not in science:
@@ -191,4 +204,6 @@ def _of_the_row(config: dict[str, Any], science: dict[str, Any]) -> dict[str, An
         without.update(_OF_FEW_BITS)
     kept = {name: value for name, value in config.items() if name not in without}
     kept["data"] = {name: value for name, value in kept["data"].items() if name != "workers"}
+    if "calibration" in kept and "output_aware" not in science:
+        kept["calibration"] = {"images": kept["calibration"]["images"]}
     return kept

@@ -83,6 +83,12 @@ def stamp(path: str | Path) -> list[int]:
     return [found.st_mtime_ns, found.st_size]
 
 
+def stamps(folder: str | Path) -> list[list[int]]:
+    """Return the stamps of a folder and of all that lies in it; nothing if it is not there."""
+    path = Path(folder).expanduser()
+    return [stamp(path), *(stamp(inside) for inside in sorted(path.iterdir()))] if path.is_dir() else []
+
+
 def check_output(path: Path, force: bool) -> None:
     """Raise ``InputError`` if a file cannot be written there, or would be replaced without ``force``."""
     if path.is_dir():

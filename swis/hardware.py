@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -100,19 +99,18 @@ class Hardware:
 
     def row(self, form: WeightFormat, key: str, folder: Path) -> pd.DataFrame:
         """Return, computed or read, the line of hardware that belongs to the row of results ``key``."""
-        row = None if self.config.force else self.kept(key, folder)
+        there = self.has_row(key, folder) and not self.config.force
+        row = records.read_hardware(key, self.facts, folder) if there else None
         if row is None:
             names = describe(self.mine[0], self.config)
             row = records.write_hardware(names | self.columns(form), self.facts, self._versus, key, folder)
         return row
 
-    def kept(self, key: str, folder: Path) -> pd.DataFrame | None:
-        """Return the line of a row that is there, with the same designs beside it, or None."""
-        row = records.read_hardware(key, self.facts, folder)
-        fits = row is not None and json.loads(row["hardware"].item())["versus"] == self._versus
-        return row if fits else None
+    def has_row(self, key: str, folder: Path) -> bool:
+        """Say whether the line of a row is there, with the same designs beside it."""
+        return records.compared(key, self.facts, folder) == self._versus
 
-    @property
+    @cached_property
     def _versus(self) -> dict[str, Any]:
         return {name: pair and asdict(pair[0]) for name, pair in self.rivals.items()}
 

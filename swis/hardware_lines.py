@@ -45,10 +45,17 @@ def write_hardware(
 
 def read_hardware(key: str, facts: dict[str, Any], folder: Path) -> pd.DataFrame | None:
     """Return a line that ``write_hardware`` kept, or None; a damaged one is set aside."""
-    for lines in store(folder).find(_name(key, facts)):
-        line = texts(_to_frame(lines.slice(lines.num_rows - 1)))
-        return line[_own_columns(line)]
-    return None
+    line = _last(key, facts, folder)
+    if line is None:
+        return None
+    frame = texts(_to_frame(line))
+    return frame[_own_columns(frame)]
+
+
+def compared(key: str, facts: dict[str, Any], folder: Path) -> dict[str, Any] | None:
+    """Return the ``versus`` that a line was written with, or None if there is no such line."""
+    line = _last(key, facts, folder)
+    return None if line is None else json.loads(line["hardware"][0].as_py())["versus"]
 
 
 def all_hardware(folder: Path) -> tuple[pd.DataFrame | None, Found]:
@@ -82,6 +89,11 @@ def texts(table: pd.DataFrame) -> pd.DataFrame:
 
 def _name(key: str, facts: dict[str, Any]) -> str:
     return f"{key}.{digest(facts)}"
+
+
+def _last(key: str, facts: dict[str, Any], folder: Path) -> pa.Table | None:
+    lines = next(store(folder).find(_name(key, facts)), None)
+    return None if lines is None else lines.slice(lines.num_rows - 1)
 
 
 def _own_columns(line: pd.DataFrame) -> list[str]:

@@ -60,9 +60,7 @@ def has_lines(config: Config, study: Study) -> set[WeightFormat]:
     except InputError:  # does not fit: a run says so, and has rows without
         return forms
     return {
-        form
-        for form in forms
-        if form.method == "float" or hardware.kept(study.key(form), study.folder) is not None
+        form for form in forms if form.method == "float" or hardware.has_row(study.key(form), study.folder)
     }
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -13,6 +15,7 @@ from swis.files import write_atomically
 
 # Endings of files that belong to a row.
 TENSORS, SCHEDULE, CURVE, STATE = "safetensors", "schedule.parquet", "curve.parquet", "state"
+_LOCK = "lock"
 
 
 def write_tensors(tensors: dict[str, Tensor], key: str, folder: Path) -> None:
@@ -31,14 +34,41 @@ def read_tensors(key: str, folder: Path) -> dict[str, Tensor] | None:
 
 
 def kept_tensors(key: str, folder: Path | None, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Return tensors that were kept before, or make and keep them; without a folder only make them."""
+    """Return tensors that were kept before, or make and keep them; without a folder only make them.
+
+    What one process makes others wait for, and all of them map the same file into memory.
+    """
     if folder is None:
         return make()
     kept = read_tensors(key, folder)
     if kept is None:
-        kept = make()
-        write_tensors(kept, key, folder)
+        with claimed(key, folder):
+            kept = read_tensors(key, folder)  # another process may have made it meanwhile
+            if kept is None:
+                made = make()
+                write_tensors(made, key, folder)
+                kept = read_tensors(key, folder) or made
     return kept
+
+
+@contextmanager
+def claimed(key: str, folder: Path) -> Iterator[None]:
+    """Wait until no other process works on what has this key, and keep others waiting meanwhile.
+
+    The claim of a process that is killed ends with it. Where files cannot be locked nobody waits: work may
+    then be done twice, and is still done right.
+    """
+    path = beside(key, folder, _LOCK)
+    lock = FileLock(path, mode=0o644)
+    with suppress(OSError):  # what cannot be written is said by who writes results there
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        if lock.is_locked:
+            path.unlink(missing_ok=True)  # before the release: who waits sees that, and makes another one
+            lock.release()
 
 
 def beside(key: str, folder: Path, ending: str) -> Path:

@@ -16,9 +16,10 @@ from swis.apply import cost_of, layer_macs, weight_layers
 from swis.checks import check_fit, pick_device, results_folder
 from swis.config import Config
 from swis.cost import BASELINE_BITS, network_cost
-from swis.data import Split, loader, open_split
+from swis.data import Split
 from swis.evaluate import predict, score
 from swis.fold import fused
+from swis.images import shared_batches, shared_split
 from swis.packed import PackedNetwork, load_packed
 
 _OF_THE_RUN = ("weights", "data", "seed", "batch_size", "device", "results_dir")
@@ -75,13 +76,16 @@ class PackedStudy:
 
     def measure(self) -> dict[str, Any]:
         """Compute the measured columns: the network runs as it does where methods are compared."""
-        start = time.perf_counter()
         packed, size = self.packed, self.packed.network.inputs["input_size"]
         costs = self._costs()
         module = fused(packed.network.module, size)
         if packed.activation_bits is not None:
             quantize_activations(weight_layers(module), packed.ranges, packed.activation_bits)
-        batches = loader(self.split, self.config.batch_size, self.config.data.workers)
+        config = self.config
+        batches = shared_batches(
+            self.split, packed.network.inputs, self.folder, config.data, config.batch_size
+        )
+        start = time.perf_counter()
         prediction = predict(module, batches, self.device, packed.form.method)
         columns = score(prediction, prediction.logits) | costs
         columns |= {"agreement": None, "logit_sqnr_db": None}
@@ -103,7 +107,7 @@ def prepare_packed(config: Config) -> PackedStudy:
     device = pick_device(config.device)
     packed = load_packed(Path(config.weights))
     network = packed.network
-    split = open_split(config.data, config.data.split).sample(config.data.limit, config.seed)
+    split = shared_split(config.data, config.data.split).sample(config.data.limit, config.seed)
     check_fit(packed.label, network, split.name, split.num_classes)
     split = split.prepared(network.transform(), network.channels)
     return PackedStudy(config, packed, split, device, results_folder(config))

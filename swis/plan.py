@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
+from swis import records
+from swis.choices import Task
 from swis.config import Config
 from swis.hardware_study import has_lines
 from swis.packed_study import prepare_packed
 from swis.study import formats, prepare
 
+# Settings that say how and where a table is made, and change nothing in it.
+_OF_THE_RUN = {"device", "dry_run", "force", "minutes", "out", "results_dir", "sweep", "threads"}
+
 
 @dataclass(frozen=True)
 class PlannedRow:
-    """A row of results: its name, its method, and whether it needs no work any more."""
+    """A row of results: its name and method, whether it is there, and whether it needs no work any more."""
 
     key: str
     method: str
+    there: bool
     done: bool
 
 
@@ -28,12 +36,14 @@ class Point:
     label: str
     config: Config | None = None
     rows: list[PlannedRow] = field(default_factory=list)
+    has_table: bool = False  # of a task that makes no rows
     error: str | None = None
 
     @property
     def to_do(self) -> bool:
-        """Whether it must run: it is right, and a row is missing, or it makes none."""
-        return self.error is None and not (self.rows and all(row.done for row in self.rows))
+        """Whether it must run: it is right, and a row or its table is missing."""
+        done = all(row.done for row in self.rows) if self.rows else self.has_table
+        return self.error is None and not done
 
     def says(self, text: str) -> str:
         """Return a line about it, which starts with what is swept."""
@@ -48,19 +58,27 @@ def planned(config: Config, finished: Collection[str]) -> list[PlannedRow]:
     """
     if config.weights is not None:
         study = prepare_packed(config)
-        return [PlannedRow(study.key, study.packed.form.method, study.key in finished and not config.force)]
+        there = study.key in finished and not config.force
+        return [PlannedRow(study.key, study.packed.form.method, there, there)]
     study = prepare(config)
     rows = [(study.key(form), form) for form in formats(config)]
-    done = {form for key, form in rows if key in finished and not config.force}
-    if done:
-        done &= has_lines(config, study)
-    return [PlannedRow(key, form.method, form in done) for key, form in rows]
+    there = {form for key, form in rows if key in finished and not config.force}
+    done = there & has_lines(config, study) if there else there
+    return [PlannedRow(key, form.method, form in there, form in done) for key, form in rows]
+
+
+def has_table(config: Config) -> bool:
+    """Say whether a task that makes a table in place of rows has made it, with the same settings."""
+    if config.force or config.out is None or config.task not in (Task.storage, Task.simulate):
+        return False
+    written, now = records.config_of_table(Path(config.out)), json.loads(json.dumps(asdict(config)))
+    return written is not None and all(written.get(name) == now[name] for name in now.keys() - _OF_THE_RUN)
 
 
 def listed(rows: list[PlannedRow]) -> str:
     """Say of every row whether it is done.
 
-    >>> listed([PlannedRow("a", "float", True), PlannedRow("b", "swis", False)])
+    >>> listed([PlannedRow("a", "float", True, True), PlannedRow("b", "swis", True, False)])
     'float done, swis to do'
     """
     return ", ".join(f"{row.method} {'done' if row.done else 'to do'}" for row in rows)

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from swis.errors import CannotWrite, InputError
 from swis.files import write_atomically
-from swis.hardware_lines import HARDWARE_VERSION, all_hardware, read_hardware, texts, write_hardware
-from swis.kept import CURVE, SCHEDULE, STATE, TENSORS, beside, kept_tensors, read_tensors, write_tensors
+from swis.hardware_lines import HARDWARE_VERSION, all_hardware, compared, read_hardware, texts, write_hardware
+from swis.kept import (
+    CURVE,
+    SCHEDULE,
+    STATE,
+    TENSORS,
+    beside,
+    claimed,
+    kept_tensors,
+    read_tensors,
+    write_tensors,
+)
 from swis.line_files import PLAIN
 from swis.provenance import provenance
 from swis.rows import all_rows, read_row, write_row
@@ -28,7 +42,10 @@ __all__ = [
     "STATE",
     "TENSORS",
     "beside",
+    "claimed",
     "compact",
+    "compared",
+    "config_of_table",
     "digest",
     "finished",
     "kept_tensors",
@@ -83,6 +100,15 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     """
     whole = table.assign(**provenance())
     write_atomically(path, lambda partial: whole.to_parquet(partial, **PLAIN))
+
+
+def config_of_table(path: Path) -> dict[str, Any] | None:
+    """Return the configuration in the lines of a table, or None if there is no table that has one."""
+    try:
+        texts = pq.read_table(path, columns=["config"])["config"]
+        return json.loads(texts[0].as_py())
+    except (OSError, pa.ArrowException, IndexError, KeyError, TypeError, ValueError):
+        return None
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -33,11 +33,12 @@ from swis.checks import check_fit, pick_device, results_folder
 from swis.choices import Calibrate, Task
 from swis.config import Config
 from swis.cost import LayerCost, network_cost
-from swis.data import Split, batched, can_be_kept, decoded, loader, open_split
+from swis.data import Split, loader
 from swis.evaluate import predict, score
 from swis.facts import Facts, rewrite_facts
 from swis.files import stamp
 from swis.fold import fold_batch_norm, fused, normalises
+from swis.images import shared_batches, shared_images, shared_split
 from swis.models import load_network
 from swis.output_aware import OutputAware
 from swis.planning import Planner
@@ -105,14 +106,11 @@ class Study(Facts):
             module = fold_batch_norm(module, size)
         return rewritten(module, size, self.config.rewrites)
 
-    def _decoded(self, split: Split) -> dict[str, Tensor]:
-        facts = [split.digest, self.network.inputs]
-        return on_disk("images", facts, self.folder, lambda: decoded(split, self.config.data.workers))
-
     @cached_property
     def calibration_images(self) -> Tensor:
         """The images to calibrate on, [N, C, H, W]."""
-        return self._decoded(self.calibration)["images"]
+        inputs, workers = self.network.inputs, self.config.data.workers
+        return shared_images(self.calibration, inputs, self.folder, workers)["images"]
 
     @cached_property
     def ranges(self) -> dict[str, ActivationRange]:
@@ -133,9 +131,8 @@ class Study(Facts):
     @cached_property
     def batches(self) -> Collection[tuple[Tensor, Tensor]]:
         """The images to measure on with their labels."""
-        if not can_be_kept(self.split):
-            return loader(self.split, self.config.batch_size, self.config.data.workers)
-        return batched(**self._decoded(self.split), batch_size=self.config.batch_size)
+        config = self.config
+        return shared_batches(self.split, self.network.inputs, self.folder, config.data, config.batch_size)
 
     @cached_property
     def planner(self) -> Planner:
@@ -269,10 +266,7 @@ def prepare(config: Config) -> Study:
     network = in_memory("network", facts, lambda: load_network(config.model))
 
     def images_of(name: str, count: int | None) -> Split:
-        place = [config.data.name, config.data.root, config.data.download, name]
-        now = stamp(f"{config.data.root}/{name}")
-        images = in_memory("split", [*place, now], lambda: open_split(config.data, name))
-        images = images.sample(count, config.seed)
+        images = shared_split(config.data, name).sample(count, config.seed)
         check_fit(config.model.label, network, images.name, images.num_classes)
         return images.prepared(network.transform(), network.channels)
 

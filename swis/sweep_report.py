@@ -9,7 +9,7 @@ import pandas as pd
 
 from swis.errors import CannotWrite, InputError, RunFailed
 from swis.plan import Point, listed
-from swis.records import load_table
+from swis.rows import all_rows
 
 # A table of more points is for pandas.
 _SHOWN = 40
@@ -17,12 +17,14 @@ _SHOWN = 40
 
 def dry_run(points: Sequence[Point]) -> str:
     """List the rows of every point, and count them."""
-    lines = [f"{point.label}: {listed(point.rows)}" for point in points if not point.error]
-    rows = {row.key: row.done for point in points for row in point.rows}
-    done = sum(rows.values())
-    return "\n".join(
-        [*lines, f"{len(rows)} rows of {len(lines)} points: {done} done, {len(rows) - done} to do"]
-    )
+    right = [point for point in points if not point.error]
+    lines = [
+        f"{point.label}: {listed(point.rows) or ('to do' if point.to_do else 'done')}" for point in right
+    ]
+    rows = {row.key: row.done for point in right for row in point.rows}
+    dones = list(rows.values()) or [not point.to_do for point in right]
+    what = f"{len(rows)} rows of {len(right)} points" if rows else f"{len(right)} points"
+    return "\n".join([*lines, f"{what}: {sum(dones)} done, {len(dones) - sum(dones)} to do"])
 
 
 def outcome(
@@ -37,27 +39,29 @@ def outcome(
     ``ran``: the points that were launched; ``returned``: their reports or exceptions, none if the launcher
     stopped before.
     """
-    errors, texts = _errors_and_texts(ran, returned)
+    rowed = [point for point in points if point.rows]
+    rows = _rows(rowed)
+    failed = rows.index[rows["status"] == "failed"]
+    errors, lines = _errors_and_texts(ran, returned, set(failed))
     problems = [f"the launcher stopped: {stopped}"] if stopped else []
     problems += errors
     if refused := [str(made) for made in returned if isinstance(made, CannotWrite)]:
         problems.append(refused[0] if len(refused) == 1 else f"{refused[0]} (and {len(refused) - 1} more)")
-    lines = texts
-    if rowed := [point for point in points if point.rows]:
-        rows = _rows(rowed)
+    if there := [point for point in points if point.has_table]:
+        lines.append(f"{len(there)} of {len(points)} tables there before")
+    if rowed:
         done = {row.key: row.done for point in rowed for row in point.rows}
         names = {}
         for point in rowed:
             for row in point.rows:
                 names.setdefault(row.key, f"{point.label} {row.method}".strip())
-        failed = rows.index[rows["status"] == "failed"]
         missing = [key for key in done if key not in rows.index]
         problems += [f"{names[key]}: {rows.at[key, 'error'].splitlines()[-1]}" for key in failed]
         problems += [f"{len(missing)} rows are missing; the same command goes on"] if missing else []
         where = " and ".join(dict.fromkeys(point.config.results_dir for point in rowed))
         computed = len(done) - sum(done.values()) - len(missing)
         counts = f"{len(done)} rows of {len(rowed)} points in {where}: {computed - len(failed)} computed"
-        lines = [
+        lines += [
             _accuracies(rowed, rows),
             f"{counts}, {sum(done.values())} there before, {len(failed)} failed",
         ]
@@ -67,15 +71,16 @@ def outcome(
 
 
 def _errors_and_texts(
-    ran: Sequence[Point], returned: Sequence[str | Exception]
+    ran: Sequence[Point], returned: Sequence[str | Exception], failed: set[str]
 ) -> tuple[list[str], list[str]]:
-    """Return the errors of jobs, which rows do not tell, and the reports of those that make no rows."""
+    """Return the errors of jobs, which ``failed`` rows do not tell, and the reports of what makes no rows."""
     errors, texts = [], []
     for point, made in zip(ran, returned, strict=False):
-        if isinstance(made, CannotWrite) or (isinstance(made, RunFailed) and point.rows):
-            continue  # said once for all points; said by its rows
+        told = isinstance(made, RunFailed) and any(row.key in failed for row in point.rows)
+        if told or isinstance(made, CannotWrite):  # which is said once for all points
+            continue
         if isinstance(made, InputError | RunFailed):
-            errors.append(point.says(str(made)))
+            errors.append(point.says(str(made).splitlines()[-1]))
         elif isinstance(made, Exception):
             errors.append(point.says(f"{type(made).__name__}: {made}".splitlines()[0]))
         elif not point.rows:
@@ -86,7 +91,8 @@ def _errors_and_texts(
 def _rows(points: Sequence[Point]) -> pd.DataFrame:
     """Return the rows of points, by key."""
     folders = dict.fromkeys(point.config.results_dir for point in points)
-    rows = pd.concat([load_table(folder) for folder in folders if Path(folder).is_dir()])
+    tables = [all_rows(Path(folder))[0] for folder in folders]
+    rows = pd.concat(tables) if tables else pd.DataFrame(columns=["key", "status"])
     keys = {row.key for point in points for row in point.rows}
     return rows[rows["key"].isin(keys)].drop_duplicates("key").set_index("key")
 

@@ -21,11 +21,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from swis.config import one_line, resolve
-from swis.errors import InputError, RunFailed
+from swis.errors import CannotWrite, InputError, RunFailed
 from swis.files import stamp
 
 if TYPE_CHECKING:
     from swis.plan import Point
+
+log = logging.getLogger("swis")
 
 _CONF = Path(__file__).parents[1] / "conf"
 _SECONDS = 1.0  # between looks at which rows are there
@@ -55,6 +57,7 @@ class StudySweeper(Sweeper):
 
         points = self._points(arguments)
         self._check(points)
+        wrong = dict.fromkeys(point.says(point.error) for point in points if point.error)
         if self.config.dry_run:
             print(dry_run(points))
         else:
@@ -62,10 +65,11 @@ class StudySweeper(Sweeper):
             returned, stopped = self._launch(todo)
             reports, problems = outcome(points, todo, returned, stopped, self.config.hydra.sweep.dir)
             if problems:
-                raise RunFailed(problems, reports)
-            print(reports)
-        if wrong := [point for point in points if point.error]:
-            raise InputError("; ".join(dict.fromkeys(point.says(point.error) for point in wrong)))
+                raise RunFailed("; ".join([problems, *wrong]), reports)
+            if reports:
+                print(reports)
+        if wrong:
+            raise InputError("; ".join(wrong))
 
     def _points(self, arguments: list[str]) -> list[Point]:
         """Return the combinations of all values, the last one named changing fastest."""
@@ -88,7 +92,7 @@ class StudySweeper(Sweeper):
         """Give every point its configuration and its rows, or its error."""
         from tqdm.auto import tqdm
 
-        from swis.plan import planned
+        from swis.plan import has_table, planned
         from swis.records import finished
 
         composed: dict[tuple[str, ...], DictConfig] = {}
@@ -101,10 +105,16 @@ class StudySweeper(Sweeper):
                     if folder not in known:
                         known[folder] = finished(Path(folder))
                     point.rows = planned(point.config, known[folder])
+                else:
+                    point.has_table = has_table(point.config)
             except InputError as error:
-                point.error = str(error)
+                point.error = str(error).splitlines()[-1]
             except (HydraException, OmegaConfBaseException) as error:
                 point.error = one_line(error)
+            except CannotWrite:
+                raise
+            except Exception as error:  # the point's own job ends with the same, and its log says where
+                log.debug("checking %s: %s", point.label, error)
 
     def _compose(self, overrides: Sequence[str], composed: dict[tuple[str, ...], DictConfig]) -> DictConfig:
         """Return a point's configuration: files are put together once for each choice of files.
@@ -147,7 +157,7 @@ class _Watch:
     def __init__(self, points: list[Point]) -> None:
         from swis.rows import store
 
-        todo = [(point, row) for point in points for row in point.rows if not row.done]
+        todo = [(point, row) for point in points for row in point.rows if not row.there]
         paths = {store(Path(point.config.results_dir)).path(row.key) for point, row in todo}
         self.before = {path: stamp(path) for path in paths}
         self.stop = Event()

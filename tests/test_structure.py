@@ -48,7 +48,7 @@ knapsack schedule apply latent losses fold unfold rewrite activations data resne
 codec packed_layer packed compare seeds
 ablation evaluate train retrain
 provenance schema line_files store rows hardware_lines kept upkeep records
-shared facts planning walk moments refit output_aware lockstep calibrate reconstruct checks
+shared images facts planning walk moments refit output_aware lockstep calibrate reconstruct checks
 retrain_study study
 packed_study report storage figures tradeoff workload tiling systolic bit_serial pe_array
 offchip sram bitfusion accelerator energy designs operands simulate hardware hardware_study plan experiment
