@@ -10,6 +10,7 @@ from pathlib import Path
 from swis import records
 from swis.choices import Task
 from swis.config import Config
+from swis.files import check_output
 from swis.hardware_study import has_lines
 from swis.packed_study import prepare_packed
 from swis.study import formats, prepare
@@ -68,11 +69,19 @@ def planned(config: Config, finished: Collection[str]) -> list[PlannedRow]:
 
 
 def has_table(config: Config) -> bool:
-    """Say whether a task that makes a table in place of rows has made it, with the same settings."""
-    if config.force or config.out is None or config.task not in (Task.storage, Task.simulate):
+    """Say whether a task that makes a table in place of rows has made it, with the same settings.
+
+    Raises ``InputError`` if another file is in its place.
+    """
+    if config.out is None:
         return False
-    written, now = records.config_of_table(Path(config.out)), json.loads(json.dumps(asdict(config)))
-    return written is not None and all(written.get(name) == now[name] for name in now.keys() - _OF_THE_RUN)
+    path, now = Path(config.out), json.loads(json.dumps(asdict(config)))
+    if not config.force and config.task in (Task.storage, Task.simulate):
+        written = records.config_of_table(path) or {}
+        if all(written.get(name) == now[name] for name in now.keys() - _OF_THE_RUN):
+            return True
+    check_output(path, config.force)
+    return False
 
 
 def listed(rows: list[PlannedRow]) -> str:

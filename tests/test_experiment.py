@@ -264,6 +264,33 @@ def test_a_failure_does_not_replace_a_good_row(tiny, monkeypatch):
     pd.testing.assert_frame_equal(evaluate_methods(config), before)
 
 
+def test_rows_are_kept_where_the_simulation_breaks(tiny, monkeypatch):
+    monkeypatch.setattr(experiment, "simulated_lines", lambda *_: 1 / 0)
+    config = load([*tiny, "methods=[round]"])
+    with pytest.raises(ZeroDivisionError):
+        evaluate_methods(config)
+    rows = swis.load_table(config.results_dir)
+    assert rows["method"].tolist() == ["base", "float", "round"]
+    assert rows["status"].eq("ok").all()
+
+
+def test_a_row_is_the_same_whichever_point_of_a_sweep_computes_it(tiny):
+    points = [
+        ["seed=0", "bits=2", "clip=absmax", "calibration.rounds=0"],
+        ["seed=1", "bits=3", "clip=mse", "calibration.rounds=1"],
+    ]
+    described = {}
+    for point in points:
+        config = load([*tiny, *point, "data.limit=null", "methods=[uniform]", "activation.range=minmax"])
+        prepared = study.prepare(config)
+        for form in study.formats(config):
+            row = prepared.describe(form)
+            described.setdefault(row["key"], []).append(row)
+    shared = [rows for rows in described.values() if len(rows) == len(points)]
+    assert [rows[0]["method"] for rows in shared] == ["float"]
+    assert all(row == rows[0] for rows in shared for row in rows)
+
+
 def test_an_interrupted_run_keeps_its_rows(tiny, monkeypatch):
     measure = study.Study.measure
 

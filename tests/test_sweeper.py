@@ -6,6 +6,7 @@ import pandas as pd
 from conftest import computed_methods, numbers_of
 
 import swis
+import swis.plan
 from swis.errors import RunFailed
 
 SWEEP = ["--multirun", "methods=[round]", "bits=2,3"]
@@ -70,6 +71,56 @@ def test_failures_are_all_listed_and_the_others_computed(command_line, tiny, tmp
     assert done.err.count("\nerror: ") == 1
     monkeypatch.setattr("swis.study.Study.measure", measure)
     assert "2 computed, 2 there before, 0 failed" in command_line(*SWEEP, *tiny).out
+
+
+def test_failures_that_replace_no_row_are_told(command_line, tiny, monkeypatch):
+    command_line(*SWEEP, *tiny)
+    monkeypatch.setattr("swis.study.Study.measure", lambda *_: 1 / 0)
+    forced = command_line(*SWEEP, *tiny, "force=true")
+    assert forced.status == 1
+    for bits in (2, 3):
+        assert f"bits={bits}: 3 of 3 rows failed" in forced.err
+
+
+def test_refused_points_are_told_beside_failed_ones(command_line, tiny, monkeypatch):
+    monkeypatch.setattr("swis.study.Study.measure", lambda *_: 1 / 0)
+    done = command_line("--multirun", *tiny, "methods=[round]", "bits=2,9")
+    assert done.status == 1
+    assert "bits=2 float: ZeroDivisionError" in done.err
+    assert "bits=9: bits (shifts) must be" in done.err
+    refused = command_line("--multirun", *tiny, "methods=[round]", "bits=8,9")
+    assert refused.status == 2
+    assert not refused.out
+
+
+def test_what_breaks_the_check_of_a_point_is_its_own_affair(command_line, tiny, monkeypatch):
+    prepare = swis.plan.prepare
+
+    def break_some(config):
+        return 1 / 0 if config.bits == 2 else prepare(config)
+
+    monkeypatch.setattr("swis.plan.prepare", break_some)
+    monkeypatch.setattr("swis.experiment.prepare", break_some)
+    done = command_line(*SWEEP, *tiny)
+    assert done.status == 1
+    assert "bits=2: ZeroDivisionError: division by zero" in done.err
+    assert "3 rows of 1 points" in done.out
+
+
+def test_tables_of_tasks_without_rows_are_planned_and_not_made_twice(command_line, tiny):
+    sweep = ["--multirun", *tiny, "task=simulate", "methods=[swis]", "versus=[]", "out=table_${group_size}.parquet"]
+    assert "group_size=4: to do" in command_line(*sweep, "group_size=4,8", "dry_run=true").out
+    command_line(*sweep, "group_size=4")
+    assert "2 points: 1 done, 1 to do" in command_line(*sweep, "group_size=4,8", "dry_run=true").out
+    one = [*sweep[1:], "dry_run=true"]
+    assert command_line(*one, "group_size=4").out == "table_4.parquet done\n"
+    more = command_line(*sweep, "group_size=4,8")
+    assert more.status == 0, more.err
+    assert "1 of 2 tables there before" in more.out
+    assert "\ngroup_size=8\n" in f"\n{more.out}"
+    other = command_line(*sweep, "group_size=4,8", "alpha=0")
+    assert other.status == 2
+    assert "out=table_4.parquet is there already; force=true replaces it" in other.err
 
 
 def test_the_tasks_without_rows_give_their_reports(command_line, tiny, tmp_path):
