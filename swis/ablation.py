@@ -1,8 +1,9 @@
-"""Rows of calibrated networks by what calibrated them: one ingredient after another."""
+"""Rows by what made them: the ingredients of a calibration, what differs in a recipe of retraining."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pandas as pd
 
@@ -59,6 +60,25 @@ def by_ingredient(rows: pd.DataFrame, column: str = "top1") -> pd.DataFrame:
     order = [pair for pair in table.columns.sort_values() if pair[1] in INGREDIENTS]
     order.sort(key=lambda pair: (pair[0], INGREDIENTS.index(pair[1])))
     return table[order]
+
+
+def recipe_changes(rows: pd.DataFrame, recipe: dict[str, Any]) -> pd.Series:
+    """Return by which settings each row's retraining differs from a recipe, as the command line has them.
+
+    Which images were drawn, and by which seed, is no setting.
+
+    >>> rows = pd.DataFrame({"retrain": ['{"refresh": 1, "epochs": 2}', '{"refresh": null, "epochs": 2}']})
+    >>> recipe_changes(rows, {"refresh": 1, "epochs": 2}).tolist()
+    ['', 'refresh=null']
+    """
+
+    def changes(text: str) -> str:
+        settings = json.loads(text)
+        names = [name for name in sorted(settings.keys() & recipe.keys()) if name not in ("images", "seed")]
+        names = [name for name in names if settings[name] != recipe[name]]
+        return " ".join(f"{name}={json.dumps(settings[name])}" for name in names)
+
+    return rows["retrain"].map(changes)
 
 
 def gains(rows: pd.DataFrame) -> pd.DataFrame:

@@ -223,6 +223,8 @@ def register() -> None:
     schema = OmegaConf.structured(Config)
     for names in (schema.model.kwargs, schema.sweep):
         OmegaConf.set_struct(names, False)  # model.kwargs.KEY=VALUE needs no leading +
+    # ${short:${bits}} in names of files: 2 and not 2.0
+    OmegaConf.register_new_resolver("short", "{:g}".format, replace=True)
     store = ConfigStore.instance()
     store.store(name="schema", node=schema)
     store.store("study", {"_target_": "hydra_plugins.swis_sweeper.StudySweeper"}, group="hydra/sweeper")

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from swis.codec import CODINGS, Layout, pack
 from swis.cost import BASELINE_BITS, FLOAT_BITS, layer_cost
 from swis.decompose import decompose
+from swis.metrics import sqnr_db
 
 GROUP_SIZES = (1, 2, 4, 8, 16, 32, 64)
 SHIFTS = (1, 2, 3, 4, 5, 6)
@@ -30,8 +31,8 @@ def storage_table(
     A row per method ("swis", "swis_c", "layer", "dpred"), group_size, bits (shifts up to the magnitude's;
     null for "dpred") and coding. ``formula_bits`` and ``weight_bits`` are bits per weight by the formula
     and as packed, ``sign_bits``, ``mask_bits``, ``shift_bits`` and ``metadata_bits`` its parts;
-    ``compression`` is against 8 bits, ``compression_of_float`` against 32; ``lossless`` is the fraction
-    of groups that keep every code:
+    ``compression`` is against 8 bits, ``compression_of_float`` against 32; ``sqnr_db`` is that of the
+    decomposed codes (alpha = 1); ``lossless`` is the fraction of groups that keep every code:
 
     * swis: the bits that a group's magnitudes use are at most N; swis_c: they lie within N places;
     * layer: they lie within one set of N for the whole layer, the set that suits most groups (only
@@ -88,6 +89,8 @@ def _packed_bits(
         name: decompose(codes, method, shifts, group_size, magnitude_bits=magnitude_bits)
         for name, codes in layers.items()
     }
+    whole = torch.cat([codes.flatten() for codes in layers.values()])
+    error = sqnr_db(whole, torch.cat([result.codes.flatten() for result in found.values()]))
     for coding in CODINGS:
         totals = {"sign": 0, "mask": 0, "shift": 0, "metadata": 0}
         formula = weights = 0
@@ -106,6 +109,7 @@ def _packed_bits(
             {
                 "formula_bits": formula / weights,
                 "weight_bits": measured,
+                "sqnr_db": error,
                 **parts,
                 **_compression(measured),
             },

@@ -1,5 +1,6 @@
 """Storage by formula and as packed, and what is represented without loss, against plain Python."""
 
+import math
 from itertools import combinations
 
 import pytest
@@ -55,6 +56,18 @@ def test_lossless_fractions_by_their_definition(layers, table, size, shifts):
     assert found["layer"] == pytest.approx(common / count)
     assert found["layer"] <= found["swis"]
     assert found["swis_c"] <= found["swis"]
+
+
+def test_the_error_is_that_of_all_codes_and_falls_with_shifts(layers, table):
+    some = table.query("method == 'swis' and group_size == 4 and coding == 'plain'").set_index("bits")[
+        "sqnr_db"
+    ]
+    signal = noise = 0.0
+    for codes in layers.values():
+        signal += (codes.double() ** 2).sum().item()
+        noise += ((decompose(codes, "swis", 2, 4).codes.double() - codes.double()) ** 2).sum().item()
+    assert some[2] == pytest.approx(10 * math.log10(signal / noise))
+    assert some.is_monotonic_increasing
 
 
 def test_lossless_groups_are_those_that_decompose_to_themselves(layers, table):

@@ -108,7 +108,14 @@ def test_what_breaks_the_check_of_a_point_is_its_own_affair(command_line, tiny, 
 
 
 def test_tables_of_tasks_without_rows_are_planned_and_not_made_twice(command_line, tiny):
-    sweep = ["--multirun", *tiny, "task=simulate", "methods=[swis]", "versus=[]", "out=table_${group_size}.parquet"]
+    sweep = [
+        "--multirun",
+        *tiny,
+        "task=simulate",
+        "methods=[swis]",
+        "versus=[]",
+        "out=table_${group_size}.parquet",
+    ]
     assert "group_size=4: to do" in command_line(*sweep, "group_size=4,8", "dry_run=true").out
     command_line(*sweep, "group_size=4")
     assert "2 points: 1 done, 1 to do" in command_line(*sweep, "group_size=4,8", "dry_run=true").out
