@@ -1,18 +1,24 @@
-"""Figures: a table of rows in, matplotlib axes out."""
+"""Figures of weights and accuracies: a table of rows in, matplotlib axes out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 # The colour-blind palette of seaborn, dark enough in grey; line styles and markers tell the same apart.
-_PALETTE = "colorblind"
-_HATCHES = ("", "//", "", "\\\\", "", "..", "", "xx")
-_KINDS = ("first", "conv", "depthwise", "pointwise", "fc")
+PALETTE = "colorblind"
+
+# A method looks the same in all figures.
+_METHODS = ("swis", "swis_c", "truncate", "round", "uniform", "base")
+_MARKERS = dict(zip(_METHODS, "oDvsP*", strict=True))
+_COLOURS = dict(zip(_METHODS, sns.color_palette(PALETTE, len(_METHODS)), strict=True))
+_DASHES = dict(zip(_METHODS, ("-", "--", ":", "-.", (0, (5, 1)), "-"), strict=True))
 
 
 def accuracy_by_shifts(
@@ -26,7 +32,7 @@ def accuracy_by_shifts(
     """
     lines = rows.dropna(subset=[shifts, hue]).sort_values(shifts)
     order = order or sorted(lines[hue].unique())  # so that a name has one colour in all panels
-    colours = dict(zip(order, sns.color_palette(_PALETTE, len(order)), strict=True))
+    colours = dict(zip(order, sns.color_palette(PALETTE, len(order)), strict=True))
     sns.lineplot(
         lines,
         x=shifts,
@@ -47,59 +53,127 @@ def accuracy_by_shifts(
     return axes
 
 
-def energy_breakdown(lines: pd.DataFrame, hue: str, axes: Axes) -> Axes:
-    """Draw the energy of one image [uJ] by component, a stacked bar for every value of the column ``hue``.
+def loss_by_cost(rows: pd.DataFrame, cost: str, axes: Axes) -> Axes:
+    """Draw by how many points of top-1 methods are below the float row, over a column of costs.
 
-    ``lines`` have the columns of ``swis.simulate.totals``, one line for each bar, in this order.
+    Bands are the rows' 95 % bootstrap intervals. All rows are of one network and its float row is there.
     """
-    parts = [name for name in lines if name.endswith("_energy_pj")]
-    bottom = pd.Series(0.0, lines.index)
-    colours = sns.color_palette(_PALETTE, len(parts))
-    for part, colour, hatch in zip(parts, colours, _HATCHES, strict=False):
-        height = lines[part] / 1e6
-        label = part.removesuffix("_energy_pj").replace("_", " ")
-        axes.bar(lines[hue], height, bottom=bottom, color=colour, hatch=hatch, edgecolor="white", label=label)
-        bottom += height
-    axes.set(ylabel="energy of an image [uJ]", xlabel="")
-    axes.tick_params(axis="x", rotation=90)
+    reference = rows.loc[rows["method"] == "float", "top1"].item()
+    for method in _METHODS:
+        mine = rows[rows["method"] == method].dropna(subset=cost).sort_values(cost)
+        if mine.empty:
+            continue
+        look = {"color": _COLOURS[method], "linestyle": _DASHES[method], "marker": _MARKERS[method]}
+        label = "8-bit" if method == "base" else method
+        axes.plot(mine[cost], reference - mine["top1"], **look, label=label)
+        band = reference - mine["top1_high"], reference - mine["top1_low"]
+        axes.fill_between(mine[cost], *band, color=_COLOURS[method], alpha=0.1)
+    losses(axes)
     return axes
 
 
-def roofline(layers: pd.DataFrame, bytes_per_cycle: float, axes: Axes) -> Axes:
-    """Draw layers [MACs per cycle] over their MACs per byte of DRAM, under the roof of the DRAM's bandwidth.
+def published_points(points: pd.DataFrame, cost: str, axes: Axes) -> Axes:
+    """Mark by how many points others' networks, as published, are below theirs in float.
 
-    ``layers`` have the columns of ``swis.simulate.simulate``. A line joins what a layer reaches to its roof
-    where lanes and not the DRAM limit it: the array's peak at the layer's cycles per MAC.
+    ``points``: columns "method", ``cost``, "top1" and "float_top1" [%].
     """
-    colours = dict(zip(_KINDS, sns.color_palette(_PALETTE, len(_KINDS)), strict=True))
-    for kind, marker in zip(_KINDS, "sovD^", strict=True):
-        mine = layers[layers["kind"] == kind]
-        if len(mine):
-            intensity = mine["macs_per_dram_byte"]
-            ends = mine["macs_per_cycle"], mine["roof_macs_per_cycle"]
-            axes.vlines(intensity, *ends, color=colours[kind], linewidth=0.6, alpha=0.5)
-            axes.scatter(intensity, ends[0], color=colours[kind], marker=marker, s=22, label=kind)
-    span = [layers["macs_per_dram_byte"].min(), layers["macs_per_dram_byte"].max()]
-    axes.plot(span, [bytes_per_cycle * value for value in span], color="0.4", linestyle=":", label="DRAM")
-    axes.axhline(layers["peak_macs_per_cycle"].max(), color="0.4", linewidth=1, label="lanes")
-    axes.set(xscale="log", yscale="log", xlabel="MACs per byte of DRAM", ylabel="MACs per cycle")
+    for marker, (method, some) in zip("x+1234|_", points.groupby("method", sort=False), strict=False):
+        lost = some["float_top1"] - some["top1"]
+        axes.plot(some[cost], lost, marker, color="0.3", markersize=8, label=f"{method} (published)")
+    losses(axes)
+    return axes
+
+
+def losses(axes: Axes) -> None:
+    """Let losses grow downwards, evenly up to 1 point and by their logarithm from there."""
+    axes.set_yscale("symlog", linthresh=1)
+    axes.set(ylabel="points of top-1 below float", ylim=(100, -1))
+    axes.set_yticks([100, 30, 10, 3, 1, 0, -1])
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.axhline(0, color="0.4", linewidth=1, linestyle=":")
+
+
+def by_group_size(table: pd.DataFrame, column: str, axes: Axes) -> Axes:
+    """Draw a column of a table of storage over shifts: a colour for every group size, a style per method.
+
+    ``table``: one network's rows with "method", "group_size", "bits" and the column.
+    """
+    sizes = sorted(table["group_size"].unique())
+    for size, colour in zip(sizes, sns.color_palette("viridis_r", len(sizes)), strict=True):
+        for method, part in table[table["group_size"] == size].groupby("method"):
+            look = {"linestyle": _DASHES.get(method, "-."), "marker": _MARKERS.get(method, "x")}
+            line = part.sort_values("bits")
+            axes.plot(line["bits"], line[column], color=colour, **look, label=f"{method}, M={size}")
+    axes.set(xlabel="shifts N")
+    return axes
+
+
+def bits_per_weight(table: pd.DataFrame, axes: Axes) -> Axes:
+    """Draw bits per weight over group size: formula as lines, packed files as marks, compact ones as rings.
+
+    ``table``: one network's rows of storage of one method.
+    """
+    shifts = sorted(table["bits"].unique())
+    for count, colour in zip(shifts, sns.color_palette("viridis_r", len(shifts)), strict=True):
+        mine = table[table["bits"] == count].sort_values("group_size")
+        plain, compact = (mine[mine["coding"] == coding] for coding in ("plain", "compact"))
+        axes.plot(plain["group_size"], plain["formula_bits"], color=colour, label=f"N={count:g}, formula")
+        axes.plot(plain["group_size"], plain["weight_bits"], "x", color=colour)
+        axes.plot(compact["group_size"], compact["weight_bits"], "o:", color=colour, markerfacecolor="none")
+    axes.plot([], [], "x", color="0.3", label="as packed, plain")
+    axes.plot([], [], "o:", color="0.3", markerfacecolor="none", label="as packed, compact")
+    axes.axhline(8, color="0.4", linewidth=1, label="8-bit weights")
+    axes.set(xscale="log", xlabel="group size M", ylabel="bits per weight", ylim=(0, 17))
+    axes.set_xticks(sorted(table["group_size"].unique()))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
     return axes
 
 
-def traffic_by_layer(layers: pd.DataFrame, axes: Axes) -> Axes:
-    """Draw DRAM traffic [kB] of every layer of one network, weights above and activations below the axis."""
-    colours = sns.color_palette(_PALETTE, 2)
-    place = range(len(layers))
-    axes.bar(place, layers["weight_dram_bytes"] / 1e3, color=colours[0], label="weights")
-    axes.bar(
-        place,
-        -layers["activation_dram_bytes"] / 1e3,
-        color=colours[1],
-        hatch="//",
-        label="activations and sums",
-    )
-    axes.axhline(0, color="0.2", linewidth=0.8)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
-    axes.set(xlabel="layer", ylabel="DRAM traffic [kB]")
+def means_by_method(summary: pd.DataFrame, reference: float, axes: Axes) -> Axes:
+    """Draw means over seeds below a float accuracy [points] with their 95 % intervals, methods side by side.
+
+    ``summary``: the lines of ``swis.seeds.over_seeds`` with the columns "method" and "bits".
+    """
+    methods = [method for method in _METHODS if method in set(summary["method"])]
+    places = {bits: place for place, bits in enumerate(sorted(summary["bits"].unique()))}
+    for shift, method in zip(np.linspace(-0.25, 0.25, len(methods)), methods, strict=True):
+        mine = summary[summary["method"] == method]
+        at = mine["bits"].map(places) + shift
+        reach = [mine["mean"] - mine["low"], mine["high"] - mine["mean"]]
+        look = {"fmt": _MARKERS[method], "color": _COLOURS[method], "capsize": 3, "label": method}
+        axes.errorbar(at, mine["mean"] - reference, [part.fillna(0) for part in reach], **look)
+    axes.axhline(0, color="0.4", linewidth=1, linestyle=":")
+    axes.set_xticks(list(places.values()), [f"{bits:g}" for bits in places])
+    axes.set(xlabel="shifts N", ylabel="points of top-1 over float")
     return axes
+
+
+def group_of_weights(
+    codes: Sequence[int], approximated: Sequence[int], shift_set: Sequence[int], axes: Axes
+) -> Axes:
+    """Draw a group bit by bit: a line per weight, its magnitude's bits, and those of the shift set it keeps.
+
+    ``codes`` and ``approximated`` are integers of 7 magnitude bits and a sign.
+    """
+    bits = range(6, -1, -1)
+    for line, (code, kept) in enumerate(zip(codes, approximated, strict=True)):
+        for place, bit in enumerate(bits):
+            there, used = abs(code) >> bit & 1, abs(kept) >> bit & 1
+            colour = _COLOURS["swis"] if bit in shift_set else "0.92"
+            shade = 0.85 if used else 0.25
+            axes.add_patch(_cell(place, line, colour, shade if bit in shift_set else 1.0))
+            axes.text(place + 0.5, line + 0.5, str(there), ha="center", va="center", fontsize=9)
+        axes.text(-0.2, line + 0.5, f"{code:+d}", ha="right", va="center", fontsize=9)
+        axes.text(7.2, line + 0.5, f"{kept:+d}", ha="left", va="center", fontsize=9)
+    axes.set(xlim=(-1.2, 8.2), ylim=(len(codes), 0), yticks=[])
+    axes.set_xticks([place + 0.5 for place in range(7)], [f"$2^{bit}$" for bit in bits])
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    sns.despine(ax=axes, left=True, bottom=True)
+    return axes
+
+
+def _cell(place: int, line: int, colour: object, alpha: float) -> Rectangle:
+    return Rectangle((place, line), 1, 1, facecolor=colour, alpha=alpha, edgecolor="white")

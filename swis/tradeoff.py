@@ -47,20 +47,28 @@ def by_design(table: pd.DataFrame) -> pd.DataFrame:
     return some.pivot(index="design", columns="network", values=["ms", "uJ"])
 
 
+def made_for(table: pd.DataFrame) -> pd.DataFrame:
+    """Return lines of formats on designs that are made for them: shift sets on SWIS arrays, others elsewhere.
+
+    >>> table = pd.DataFrame({"accelerator": ["swis_ss", "stripes"], "method": ["swis", "swis"]})
+    >>> made_for(table)["accelerator"].tolist()
+    ['swis_ss']
+    """
+    shared = table["accelerator"].str.startswith("swis")
+    return table[table["method"].isin(_SHARED).where(shared, table["method"].isin(_OTHERS))]
+
+
 def within_loss(table: pd.DataFrame, points: float = 1.0, by: str = "latency_ms") -> pd.DataFrame:
     """Return, for every network and accelerator, the format of least ``by`` that loses at most ``points``.
 
-    ``table`` is ``with_accuracy``'s. A design takes formats that it is made for: those with shift sets on
-    SWIS arrays, all others elsewhere.
+    ``table`` is ``with_accuracy``'s. A design takes formats that it is ``made_for``.
 
     >>> table = pd.DataFrame({"network": "n", "accelerator": ["swis_ss", "swis_ss", "stripes"],
     ...     "method": ["swis", "swis", "base"], "loss": [0.5, 4.0, 0.1], "latency_ms": [2.0, 1.0, 3.0]})
     >>> within_loss(table)["latency_ms"].tolist()
     [3.0, 2.0]
     """
-    shared = table["accelerator"].str.startswith("swis")
-    made_for = table["method"].isin(_SHARED).where(shared, table["method"].isin(_OTHERS))
-    good = table[made_for & (table["loss"] <= points + 1e-9)]
+    good = made_for(table).query("loss <= @points + 1e-9")
     best = good.sort_values([by, "method"]).groupby(["network", "accelerator"]).head(1)
     return best.sort_values(["network", "accelerator"], ignore_index=True)
 

@@ -4,7 +4,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from swis.figures import accuracy_by_shifts, energy_breakdown, roofline, traffic_by_layer
+from swis.figures import accuracy_by_shifts
+from swis.hardware_figures import energy_breakdown, roofline, traffic_by_layer
 
 
 def test_accuracy_by_shifts_draws_every_policy_and_the_float_level():

@@ -1,0 +1,256 @@
+"""The study's figures from its rows; python -m swis.gallery [NAME ...] draws them to results/figures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from tqdm.auto import tqdm
+
+from swis.ablation import INGREDIENTS, fully_calibrated, ingredient
+from swis.errors import InputError
+from swis.figures import (
+    accuracy_by_shifts,
+    bits_per_weight,
+    by_group_size,
+    loss_by_cost,
+    means_by_method,
+    published_points,
+)
+from swis.files import write_atomically
+from swis.hardware_figures import energy_breakdown, gain_by, roofline, tradeoff, traffic_by_layer
+from swis.records import load_simulated, load_table
+from swis.seeds import over_seeds
+from swis.tradeoff import advantage, at_dram_cost, made_for, with_accuracy, within_loss
+
+RESULTS = Path(__file__).parents[1] / "results"
+_DPI = 90
+
+
+def decomposition(results: Path = RESULTS) -> Figure:
+    """Groups without loss and the error of codes over shifts, by group size: real and Gaussian weights."""
+    table = storage_rows(results)
+    real = table[table["weights"] != "gaussian"]
+    some = real[real["group_size"].isin([1, 4, 16]) & real["coding"].ne("compact")]
+    figure, grid = _grid(2, real["model"].nunique(), (11, 7))
+    for column, (model, mine) in zip(grid.T, some.groupby("model"), strict=True):
+        kept = mine[mine["method"].isin(["swis", "swis_c"])].assign(lossless=lambda t: 100 * t["lossless"])
+        by_group_size(kept, "lossless", column[0]).set(title=model, ylabel="groups without loss [%]")
+        by_group_size(kept, "sqnr_db", column[1]).set(ylabel="SQNR of the codes [dB]")
+    _legend(figure, grid[0, 0])
+    return figure
+
+
+def compression(results: Path = RESULTS) -> Figure:
+    """Bits per weight over group size and shifts: by formula, as packed, and with compact coding."""
+    table = storage_rows(results).query("weights != 'gaussian' and method == 'swis'")
+    figure, grid = _grid(1, table["model"].nunique(), (11, 4))
+    for axes, (model, mine) in zip(grid.flat, table.groupby("model"), strict=True):
+        bits_per_weight(mine, axes).set(title=model)
+    _legend(figure, grid[0, 0])
+    return figure
+
+
+def accuracy(results: Path = RESULTS) -> Figure:
+    """Points lost after training, calibrated, over cycles and over bits per weight, beside published ones."""
+    rows = load_table(results / "calibration")
+    full = pd.concat(fully_calibrated(part) for _, part in rows.groupby("data"))
+    full = full[full["schedule"].isna() | full["schedule"].eq("uniform")]
+    published = pd.read_csv(results / "published.csv")
+    networks = list(full.groupby(["model", "data"]))
+    figure, grid = _grid(2, len(networks), (13, 7))
+    for column, ((model, data), mine) in zip(grid.T, networks, strict=True):
+        others = published[published["network"].eq(model) & (data == "imagenet")]
+        others = others.assign(cycles_per_weight=others["weight_bits"] - 1)
+        for axes, cost in zip(column, ("cycles_per_weight", "weight_bits"), strict=True):
+            loss_by_cost(mine[mine["method"] != "base"], cost, axes)
+            published_points(others, cost, axes)
+            axes.set(xlim=(0.5, 9 if cost == "weight_bits" else 6.2), xlabel=cost.replace("_", " "))
+        column[0].set_title(f"{model}, {data}")
+    like = [(model, data) for (model, data), _ in networks].index(("mobilenet_v2", "imagenet"))
+    _legend(figure, grid[0, like])
+    return figure
+
+
+def metric(results: Path = RESULTS) -> Figure:
+    """MSE and MSE++ as what a group's set is chosen by, and levels chosen together, without calibration."""
+    table, joint = (load_table(results / name) for name in ("lite0_per_tensor", "joint_selection"))
+    named = table.assign(choice=table["alpha"].map({0.0: "MSE", 1.0: "MSE++"})).query("method != 'swis_c'")
+    four = joint.query("group_size == 4 and selection == 'joint'").assign(choice="MSE++, joint")
+    figure, grid = _grid(1, 1, (6, 4))
+    accuracy_by_shifts(pd.concat([named, four]), "bits", "choice", grid[0, 0])
+    grid[0, 0].set(xlabel="shifts N", title="efficientnet_lite0, one scale per tensor, M = 4")
+    return figure
+
+
+def calibration(results: Path = RESULTS) -> Figure:
+    """What each ingredient of calibration brings, for SWIS and for the quantizers it stands against."""
+    rows = load_table(results / "calibration").query("data == 'imagenet' and seed == 0 or method == 'float'")
+    rows = rows.assign(ingredient=rows.apply(ingredient, axis=1)).query("data == 'imagenet'")
+    four = rows["group_size"].isna() | rows["group_size"].eq(4)
+    plain = rows["granularity"].eq("channel") & rows["rewrites"].eq("")
+    whole = rows[four & plain & rows["bits"].isin([1, 2, 3, 4]) & rows["ingredient"].ne("reconstruct")]
+    methods = ["swis", "round", "uniform"]
+    order = [name for name in INGREDIENTS if name in set(whole["ingredient"])]
+    figure, grid = _grid(whole["model"].nunique(), len(methods), (11, 7))
+    for line, (model, mine) in zip(grid, whole.groupby("model"), strict=True):
+        reference = rows[(rows["method"] == "float") & (rows["model"] == model)]
+        for axes, method in zip(line, methods, strict=True):
+            shown = pd.concat([mine[mine["method"] == method], reference])
+            accuracy_by_shifts(shown, "bits", "ingredient", axes, order)
+            axes.set(title=f"{method}, {model}", xticks=[1, 2, 3, 4], xlabel="shifts = cycles per weight")
+    _legend(figure, grid[0, 0])
+    return figure
+
+
+def scheduling(results: Path = RESULTS) -> Figure:
+    """Top-1 over the average number of shifts, and over cycles per MAC, for four policies."""
+    rows = load_table(results / "scheduling")
+    price = rows["config"].map(lambda text: json.loads(text).get("schedule", {}).get("price"))
+    by_macs = (price == "macs") & (rows["schedule"] == "network")
+    rows["policy"] = rows["schedule"].where(~by_macs, "network, by MACs")
+    networks = list(rows.groupby(["model", "data"]))
+    figure, grid = _grid(2, len(networks), (13, 7))
+    for column, ((model, data), mine) in zip(grid.T, networks, strict=True):
+        accuracy_by_shifts(mine, "bits", "policy", column[0])
+        column[0].set(title=f"{model}, {data}", xlabel="shifts per weight, as asked")
+        accuracy_by_shifts(mine, "cycles_per_mac", "policy", column[1]).set(xlabel="cycles per MAC")
+    _legend(figure, grid[0, 0])
+    return figure
+
+
+def retraining(results: Path = RESULTS) -> Figure:
+    """Points over the float network after retraining: means over seeds with their intervals."""
+    rows = load_table(results / "retrain")
+    retrained, floats = rows[rows["training"].notna()], rows[rows["method"] == "float"]
+    networks = list(retrained.groupby(["model", "data"]))
+    figure, grid = _grid(1, len(networks), (13, 4))
+    for axes, ((model, data), mine) in zip(grid.flat, networks, strict=True):
+        weights = mine["weights"].iloc[0]
+        reference = floats[floats["model"].eq(model) & floats["weights"].eq(weights)]["top1"].mean()
+        summary = over_seeds(mine, ["bits", "method"]).reset_index()
+        means_by_method(summary, reference, axes).set_title(f"{model}, {data}")
+    _legend(figure, grid[0, 0])
+    return figure
+
+
+def hardware(results: Path = RESULTS) -> Figure:
+    """Latency and energy of MobileNet-v2 by design at equal area and loss, its roofline and DRAM traffic."""
+    equal = within_loss(_equal_area(results)).query("network == 'mobilenet_v2'").sort_values("latency_ms")
+    mine = load_simulated(results / "hardware" / "layers").query(
+        "accelerator == 'swis_ss' and method == 'swis'"
+    )
+    figure, grid = _grid(2, 2, (11, 8))
+    grid[0, 0].bar(equal["accelerator"], equal["latency_ms"], color="0.5")
+    for place, row in enumerate(equal.itertuples()):
+        label = "8-bit" if row.method == "base" else f"{row.method} {row.bits:g}"
+        at = {"xy": (place, row.latency_ms), "xytext": (0, 3), "textcoords": "offset points"}
+        grid[0, 0].annotate(label, **at, rotation=90, ha="center", va="bottom", fontsize=8)
+    grid[0, 0].tick_params(axis="x", rotation=90)
+    grid[0, 0].set(ylabel="latency of an image [ms]", title="equal area, at most one point lost")
+    grid[0, 0].margins(y=0.25)
+    energy_breakdown(equal, "accelerator", grid[0, 1]).set_title("energy of the same")
+    roofline(mine, 8, grid[1, 0]).set_title("roofline: swis_ss, N = 3, 64 bits of DRAM a cycle")
+    traffic_by_layer(mine, grid[1, 1]).set_title("DRAM traffic: swis_ss, N = 3")
+    for axes, columns in ((grid[0, 1], 2), (grid[1, 0], 1), (grid[1, 1], 1)):
+        axes.legend(fontsize=8, ncols=columns)
+    return figure
+
+
+def pareto(results: Path = RESULTS) -> Figure:
+    """Accuracy lost over latency and over energy: every format on every design of equal area."""
+    table = made_for(_equal_area(results))
+    table = table.assign(energy_uj=table["energy_pj"] / 1e6)
+    figure, grid = _grid(table["network"].nunique(), 2, (10, 8))
+    for line, (network, mine) in zip(grid, table.groupby("network"), strict=True):
+        tradeoff(mine, "latency_ms", "latency of an image [ms]", line[0]).set_title(network)
+        tradeoff(mine, "energy_uj", "energy of an image [uJ]", line[1]).set_title(network)
+    _legend(figure, grid[0, 0])
+    return figure
+
+
+def sensitivity(results: Path = RESULTS) -> Figure:
+    """Gains of swis_ss over bit-serial designs by what DRAM costs, and by its bandwidth."""
+    equal = within_loss(_equal_area(results))
+    costs = (2, 5, 11, 15, 20, 30)
+    by_cost = pd.concat(advantage(at_dram_cost(equal, cost), "swis_ss").assign(cost=cost) for cost in costs)
+    wide = with_accuracy(load_simulated(results / "hardware" / "bandwidth"), _imagenet(results))
+    by_width = pd.concat(
+        advantage(within_loss(part), "swis_ss").assign(width=width)
+        for width, part in wide.groupby("dram_bits_per_cycle")
+    )
+    figure, grid = _grid(1, 2, (11, 4))
+    one = "network == 'mobilenet_v2'"
+    gain_by(by_cost.query(one), "cost", "energy_gain", "energy of a bit of DRAM [pJ]", grid[0, 0])
+    gain_by(by_width.query(one), "width", "speedup", "bits of DRAM a cycle", grid[0, 1]).set_xscale(
+        "log", base=2
+    )
+    _legend(figure, grid[0, 0])
+    return figure
+
+
+def storage_rows(results: Path = RESULTS) -> pd.DataFrame:
+    """Return the tables of ``task=storage`` as one; raise ``InputError`` if there are none."""
+    paths = sorted((results / "storage").glob("*.parquet"))
+    if not paths:
+        raise InputError(f"{results / 'storage'} has no tables; experiment=storage writes them")
+    return pd.concat(map(pd.read_parquet, paths), ignore_index=True)
+
+
+def _imagenet(results: Path) -> pd.DataFrame:
+    return fully_calibrated(load_table(results / "calibration").query("data == 'imagenet'"))
+
+
+def _equal_area(results: Path) -> pd.DataFrame:
+    return with_accuracy(load_simulated(results / "hardware" / "equal_area"), _imagenet(results))
+
+
+def _grid(lines: int, columns: int, size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
+    """Return a figure with axes [lines, columns]; without pyplot, which would show it twice in a notebook."""
+    figure = Figure(size, layout="constrained")
+    return figure, figure.subplots(lines, columns, squeeze=False)
+
+
+def _legend(figure: Figure, like: Axes) -> None:
+    """Give a figure one legend, that of one of its axes, in place of those of all."""
+    for axes in figure.axes:
+        if axes.get_legend() is not None:
+            axes.get_legend().remove()
+    figure.legend(*like.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+
+
+FIGURES: dict[str, Callable[[Path], Figure]] = {
+    made.__name__: made
+    for made in (
+        *(decomposition, compression, metric, accuracy, calibration),
+        *(scheduling, retraining, hardware, pareto, sensitivity),
+    )
+}
+
+
+def main(names: list[str]) -> int:
+    """Draw figures, all unless some are named, to results/figures; return the exit status."""
+    if unknown := [name for name in names if name not in FIGURES]:
+        print(f"error: there is no figure {unknown[0]}; there are {', '.join(FIGURES)}", file=sys.stderr)
+        return 2
+    try:
+        for name in tqdm(names or FIGURES, desc="figures"):
+            figure = FIGURES[name](RESULTS)
+            for ending, facts in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
+                write = partial(figure.savefig, format=ending, dpi=_DPI, metadata=facts)
+                write_atomically(RESULTS / "figures" / f"{name}.{ending}", write)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
