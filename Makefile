@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help run test ray lint lab clean
+.PHONY: help run test ray lint claims figures notebooks lab clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' Makefile
 
 run: $(STAMP) ## set up, then decompose MobileNet-v2 to 2 shifts and print the table (ARGS="bits=3 ...")
 	$(BIN)/python run.py model=mobilenet_v2 bits=2 $(ARGS)
@@ -19,6 +19,15 @@ ray: .ray ## set up Ray beside the environment, for its tests
 lint: $(STAMP) ## check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+claims: $(STAMP) ## judge the paper's claims by the rows in results/
+	$(BIN)/python -m swis.scoreboard
+
+figures: $(STAMP) ## draw all figures from the rows in results/
+	$(BIN)/python -m swis.gallery
+
+notebooks: $(STAMP) ## execute the notebooks and keep their outputs
+	$(BIN)/python tools/notebooks.py
 
 lab: $(STAMP) ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks

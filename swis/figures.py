@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 # The colour-blind palette of seaborn, dark enough in grey; line styles and markers tell the same apart.
@@ -153,27 +152,26 @@ def means_by_method(summary: pd.DataFrame, reference: float, axes: Axes) -> Axes
 def group_of_weights(
     codes: Sequence[int], approximated: Sequence[int], shift_set: Sequence[int], axes: Axes
 ) -> Axes:
-    """Draw a group bit by bit: a line per weight, its magnitude's bits, and those of the shift set it keeps.
+    """Draw a group bit by bit, a line per weight: the bits of its magnitude, and in colour what is kept.
 
-    ``codes`` and ``approximated`` are integers of 7 magnitude bits and a sign.
+    ``codes`` and ``approximated`` are integers of 7 magnitude bits and a sign: before the line and behind it.
+    The columns of the shift set are coloured, darker where the approximation uses the bit.
     """
-    bits = range(6, -1, -1)
-    for line, (code, kept) in enumerate(zip(codes, approximated, strict=True)):
-        for place, bit in enumerate(bits):
-            there, used = abs(code) >> bit & 1, abs(kept) >> bit & 1
-            colour = _COLOURS["swis"] if bit in shift_set else "0.92"
-            shade = 0.85 if used else 0.25
-            axes.add_patch(_cell(place, line, colour, shade if bit in shift_set else 1.0))
-            axes.text(place + 0.5, line + 0.5, str(there), ha="center", va="center", fontsize=9)
-        axes.text(-0.2, line + 0.5, f"{code:+d}", ha="right", va="center", fontsize=9)
-        axes.text(7.2, line + 0.5, f"{kept:+d}", ha="left", va="center", fontsize=9)
-    axes.set(xlim=(-1.2, 8.2), ylim=(len(codes), 0), yticks=[])
-    axes.set_xticks([place + 0.5 for place in range(7)], [f"$2^{bit}$" for bit in bits])
+    bits = np.arange(6, -1, -1)
+    there, used = (np.abs(np.array(values))[:, None] >> bits & 1 for values in (codes, approximated))
+    in_set = np.isin(bits, shift_set)[None]
+    shades = np.where(in_set[..., None], np.array(_COLOURS["swis"]), 0.92) * np.ones((len(codes), 7, 1))
+    faded = in_set & (used == 0)
+    shades[faded] = 0.7 + 0.3 * shades[faded]
+    axes.imshow(shades, aspect="auto")
+    for digit in (0, 1):  # as markers, for texts take much longer to draw
+        line, place = np.nonzero(there == digit)
+        axes.scatter(place, line, marker=f"${digit}$", s=30, color="black", linewidths=0.2)
+    axes.set_xticks(range(7), [f"$2^{bit}$" for bit in bits])
+    axes.set_yticks(range(len(codes)), [f"{code:+d}" for code in codes])
     axes.xaxis.tick_top()
-    axes.tick_params(length=0)
-    sns.despine(ax=axes, left=True, bottom=True)
+    kept = axes.secondary_yaxis("right")
+    kept.set_yticks(range(len(codes)), [f"{code:+d}" for code in approximated])
+    for side in (axes, kept):
+        side.tick_params(length=0)
     return axes
-
-
-def _cell(place: int, line: int, colour: object, alpha: float) -> Rectangle:
-    return Rectangle((place, line), 1, 1, facecolor=colour, alpha=alpha, edgecolor="white")

@@ -116,3 +116,14 @@ def gain_by(table: pd.DataFrame, cause: str, gain: str, label: str, axes: Axes) 
     axes.axhline(1, color="0.4", linewidth=1, linestyle=":")
     axes.set(xlabel=label, ylabel=gain.replace("_", " "))
     return axes
+
+
+def cycle_breakdown(lines: pd.DataFrame, axes: Axes) -> Axes:
+    """Draw cycles of lines of ``swis.simulate.simulate``, stalls on top, a bar for every "method"."""
+    colours = sns.color_palette(PALETTE, 2)
+    compute, stalls = lines["compute_cycles"] / 1e3, lines["stall_cycles"] / 1e3
+    axes.bar(lines["method"], compute, color=colours[0], label="computing")
+    axes.bar(lines["method"], stalls, bottom=compute, color=colours[1], hatch="//", label="waiting for DRAM")
+    axes.set(ylabel="thousand cycles")
+    axes.legend(fontsize=8)
+    return axes

@@ -26,6 +26,7 @@ from swis.workload import Layer
 _SHARE = max(1, torch.get_num_threads() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 os.environ["OMP_NUM_THREADS"] = str(_SHARE)
 torch.set_num_threads(_SHARE)
+os.environ["SWIS_QUICK"] = "1"  # notebooks measure on fewer images
 
 ROOT = Path(__file__).parents[1]
 TINY = "mobilenetv2_035"

@@ -1,0 +1,57 @@
+# %% [markdown]
+# # Quick start
+#
+# A few real weights decomposed and drawn bit by bit, then the first accuracy. Everything here comes with
+# the package; `SWIS_QUICK=1` in the environment measures on fewer images.
+
+# %%
+# %matplotlib inline
+import os
+
+import swis
+from swis.config import load
+from swis.experiment import evaluate_methods
+from swis.explore import layer_figure
+
+# %% [markdown]
+# ## One group of weights
+#
+# MobileNet-v2, a pointwise layer. Four weights of a filter share a *shift set*: N = 2 of the 7 powers of
+# two that 8-bit magnitudes have. Coloured columns are the set, dark cells what each weight uses of it;
+# the integers left are the 8-bit codes, those on the right what two shifts make of them. In the middle
+# the errors of all weights of the layer, and what the layer costs on an array that takes one shift a
+# cycle.
+
+# %%
+layer_figure("mobilenet_v2", "blocks.1.0.conv_pw", shifts=2, group=7)
+
+# %% [markdown]
+# With three shifts:
+
+# %%
+layer_figure("mobilenet_v2", "blocks.1.0.conv_pw", shifts=3, group=7)
+
+# %% [markdown]
+# ## The first accuracy
+#
+# The whole network in that format, calibrated without labels, beside an equally calibrated uniform
+# quantizer of as many cycles. `load` takes what the command line takes: `python run.py model=mobilenet_v2
+# bits=2 ...` makes the same rows.
+
+# %%
+images = 64 if os.environ.get("SWIS_QUICK") else 2000
+config = load(
+    [
+        *("model=mobilenet_v2", "bits=2", "calibrate=stats", "methods=[swis,uniform]"),
+        *(f"data.limit={images}", "results_dir=../outputs/quickstart"),
+    ]
+)
+rows = evaluate_methods(config)
+rows[["method", "top1", "top1_low", "top1_high", "cycles_per_weight", "weight_bits", "compression"]].round(2)
+
+# %% [markdown]
+# Rows stay in `results_dir`: run the cell again and it reads them. They are a pandas table like any
+# other.
+
+# %%
+swis.load_table("../outputs/quickstart")[["method", "top1", "latency_ms", "energy_pj", "git_commit"]]

@@ -1,0 +1,49 @@
+# %% [markdown]
+# # How accurate is it without training?
+#
+# All methods with the same calibration, without labels or training: points of top-1 below the float
+# network, over cycles per weight and over bits per weight, because equal cycles are not equal storage.
+# Crosses are published numbers of others on all of ImageNet, below their own float networks
+# (`results/published.csv`); ours are of 500 photographs. Commands are in the README.
+
+# %%
+# %matplotlib inline
+import swis
+from swis import gallery
+from swis.ablation import fully_calibrated, gains
+
+gallery.accuracy()
+
+# %%
+rows = swis.load_table("../results/calibration").query("data == 'imagenet' and seed == 0")
+full = fully_calibrated(rows).dropna(subset="bits").query("bits in [1, 2, 3, 4]")
+values = ["top1", "logit_sqnr_db", "weight_bits", "cycles_per_weight"]
+full.pivot(index=["model", "bits"], columns="method", values=values).round(2).T
+
+# %% [markdown]
+# ## What each ingredient of calibration brings
+#
+# Every ingredient has those before it. The walk over shift sets is ours; error feedback is GPTQ's, the
+# target GPTAQ's, matched statistics are common.
+#
+# * `none`: nearest levels
+# * `stats`: and every output channel's mean and variance those of the float network
+# * `walk`: and levels chosen for the layer's output, by the Hessian walk over groups
+# * `asymmetric`: and the target is what the float layer makes of float inputs
+# * `scales`: and every filter takes the best of seven scales
+
+# %%
+gallery.calibration()
+
+# %% [markdown]
+# Every step, image by image: the gain over the one before in points of top-1, its 95 % interval (paired
+# bootstrap), and the p-value of McNemar's exact test, each of one test; among this table's some are small
+# by chance.
+
+# %%
+plain = rows.query("granularity == 'channel' and rewrites == '' and method in ['swis', 'round', 'uniform']")
+plain = plain[plain["group_size"].isna() | plain["group_size"].eq(4)].query("bits in [1, 2, 3, 4]")
+steps = gains(plain[plain["calibrate"].ne("reconstruct")])
+steps.set_index(["model", "bits", "method", "ingredient"]).round(
+    {"difference": 1, "low": 1, "high": 1, "p_value": 4}
+)

@@ -1,0 +1,28 @@
+# %% [markdown]
+# # What does retraining recover?
+#
+# Every method retrained from its calibrated weights with the same recipe and budget; means over seeds
+# with Student's 95 % intervals, as points over the float network. `python run.py experiment=retraining`;
+# commands for the other networks are in the README.
+
+# %%
+# %matplotlib inline
+import swis
+from swis import gallery
+from swis.seeds import gap, over_seeds
+
+gallery.retraining()
+
+# %%
+rows = swis.load_table("../results/retrain")
+retrained = rows[rows["training"].notna()]
+over_seeds(retrained, ["model", "data", "bits", "method"]).round(2)
+
+# %% [markdown]
+# By how many points SWIS is above truncation, and above the (N + 1)-bit uniform quantizer, seed by seed:
+
+# %%
+gap(retrained, "swis", "truncate", ["model", "data", "bits"]).round(2)
+
+# %%
+gap(retrained, "swis", "uniform", ["model", "data", "bits"]).round(2)

@@ -1,0 +1,32 @@
+"""Execute notebooks/*.py and keep them as .ipynb with their outputs: python tools/notebooks.py [NAME ...]."""
+
+import sys
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from tqdm.auto import tqdm
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+
+def executed(path: Path) -> nbformat.NotebookNode:
+    """Return the notebook of a py:percent file, executed in its folder; all but outputs is as it was."""
+    notebook = jupytext.read(path)
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": path.parent}}).execute()
+    for number, cell in enumerate(notebook.cells):
+        cell["id"], cell["metadata"] = f"cell-{number}", {}
+    return notebook
+
+
+def main(names: list[str]) -> None:
+    paths = [NOTEBOOKS / f"{name}.py" for name in names] or sorted(NOTEBOOKS.glob("*.py"))
+    for path in tqdm(paths, desc="notebooks"):
+        nbformat.write(executed(path), path.with_suffix(".ipynb"))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
