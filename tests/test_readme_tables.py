@@ -252,9 +252,7 @@ def stabilisers() -> pd.DataFrame:
     top1 = table(over_seeds(rows, ["change"])).rename("top1")
     named = rows.assign(method=rows["change"])
     others = [change for change in top1.index if change]
-    effect = pd.concat(
-        {change: table(gap(named, change, "", ["model"])).droplevel("model") for change in others}
-    )
+    effect = pd.Series({change: table(gap(named, change, "", ["model"])).item() for change in others})
     return pd.DataFrame({"top1": top1, "difference": effect}).fillna("")
 
 
