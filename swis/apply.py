@@ -14,7 +14,7 @@ from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from torch.utils.flop_counter import FlopCounterMode
 
 from swis.cost import LayerCost, layer_cost, scheduled_cost
-from swis.decompose import METHODS, decompose, from_filters, to_filters
+from swis.decompose import GROUPED, METHODS, decompose, from_filters, to_filters
 from swis.errors import InputError
 from swis.metrics import filter_metrics
 from swis.quantizer import quantize
@@ -64,7 +64,7 @@ class Encoded:
     @property
     def metric(self) -> float | None:
         """M x MSE++ summed over all groups; None for methods without groups, or if it was not measured."""
-        measured = self.form.method in ("swis", "swis_c") and self.metrics is not None
+        measured = self.form.method in GROUPED and self.metrics is not None
         return float(self.metrics.sum()) if measured else None
 
     def weight(self) -> Tensor:

@@ -24,7 +24,7 @@ from math import ceil, log2
 import numpy as np
 from numba import njit
 
-from swis.decompose import candidate_sets
+from swis.decompose import GROUPED, candidate_sets
 from swis.errors import InputError
 
 CODINGS = ("plain", "compact")
@@ -56,12 +56,12 @@ class Layout:
 
     @property
     def weights_per_group(self) -> int:
-        return self.group_size if self.method in ("swis", "swis_c") else 1
+        return self.group_size if self.method in GROUPED else 1
 
     def set_codes(self) -> tuple[list[int], int]:
         """Return every candidate set's bits, and how many they are."""
         position = ceil(log2(self.magnitude_bits))
-        if len(self.sets) == 1 and self.method not in ("swis", "swis_c"):
+        if len(self.sets) == 1 and self.method not in GROUPED:
             return [0], 0
         if self.coding == "compact":
             return list(range(len(self.sets))), (len(self.sets) - 1).bit_length()

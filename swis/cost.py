@@ -7,6 +7,8 @@ from math import ceil, log2
 
 import numpy as np
 
+from swis.decompose import GROUPED
+
 FLOAT_BITS = 32
 BASELINE_BITS = 8  # compression is quoted against 8-bit weights
 
@@ -57,7 +59,7 @@ def layer_cost(
     """
     weights = filters * filter_weights
     position_bits = ceil(log2(magnitude_bits)) if magnitude_bits > 1 else 0
-    if method in ("swis", "swis_c"):
+    if method in GROUPED:
         positions = shifts if method == "swis" else 1
         groups = filters * ceil(filter_weights / group_size)
         bits, spent = groups * (group_size * (1 + shifts) + positions * position_bits), shifts

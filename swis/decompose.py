@@ -18,7 +18,8 @@ from torch import Tensor
 from swis.joint import joint
 from swis.search import nearest
 
-METHODS = ("swis", "swis_c", "truncate", "round")
+GROUPED = ("swis", "swis_c")  # groups choose among several shift sets
+METHODS = (*GROUPED, "truncate", "round")
 SELECTIONS = ("nearest", "joint")
 LARGEST_JOINT_GROUP = 64  # its time and memory grow with the square of the group
 
@@ -167,7 +168,7 @@ def decompose(
     settings = (group_size, alpha, torch.get_num_threads())
     tables, fields = level_tables(method, shifts, magnitude_bits)
     rows = codes.to(torch.int8 if magnitude_bits <= 7 else torch.int16).contiguous()
-    if selection == "joint" and method in ("swis", "swis_c") and alpha > 0:
+    if selection == "joint" and method in GROUPED and alpha > 0:
         choices = np.array([levels(chosen) for chosen in sets], np.int16)
         approximated, chosen = joint(rows.cpu().numpy(), tables.numpy(), fields.numpy(), choices, *settings)
     elif codes.device.type == "cpu":

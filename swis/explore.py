@@ -12,7 +12,7 @@ from torch import Tensor
 
 from swis.apply import WeightFormat, weight_layers
 from swis.config import accelerator_named, accelerator_names, load
-from swis.decompose import METHODS, decompose, to_filters
+from swis.decompose import GROUPED, METHODS, decompose, to_filters
 from swis.designs import design, energy_table
 from swis.errors import InputError
 from swis.figures import group_of_weights
@@ -81,11 +81,7 @@ def layer_figure(
     groups = -(-codes.shape[1] // group_size)
     row, place = divmod(group % (len(codes) * groups), groups)
     some = slice(place * group_size, (place + 1) * group_size)
-    used = (
-        int(found.shift_sets[row, place])
-        if method in ("swis", "swis_c")
-        else int(found.shift_sets.flatten()[0])
-    )
+    used = int(found.shift_sets[row, place]) if method in GROUPED else int(found.shift_sets.flatten()[0])
     figure = Figure((11, 3.6), dpi=_DPI)
     figure.subplots_adjust(
         left=0.05, right=0.98, top=0.85, bottom=0.15, wspace=0.3

@@ -12,6 +12,7 @@ from swis.apply import WeightFormat
 from swis.choices import Calibrate, Optimizer
 from swis.config import Config
 from swis.data import Split
+from swis.decompose import GROUPED
 from swis.latent import LatentTraining
 from swis.models import Network
 from swis.retrain import Retraining
@@ -87,7 +88,7 @@ class Facts:
                     facts["reconstruction"] = asdict(config.reconstruction) | {"seed": config.seed}
             if config.retrains:
                 facts["retrain"] = self._retrain_facts(form)
-        if form.method in ("swis", "swis_c"):
+        if form.method in GROUPED:
             facts |= {"group_size": form.group_size, "alpha": form.alpha}
             if form.selection != "nearest":
                 facts["selection"] = form.selection
@@ -103,7 +104,7 @@ class Facts:
         settings = self.config.retrain
         known = {field.name for part in (Retraining, LatentTraining) for field in fields(part)}
         without_effect = {
-            "refresh": form.method not in ("swis", "swis_c"),
+            "refresh": form.method not in GROUPED,
             "averaging": settings.threshold is None,
             "temperature": settings.distillation == 0,
             "label_smoothing": settings.distillation == 1,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
 from swis.apply import Encoded, weight_layers
-from swis.decompose import decompose, from_filters, level_tables, to_filters
+from swis.decompose import GROUPED, decompose, from_filters, level_tables, to_filters
 from swis.oscillation import Oscillation
 from swis.straight_through import StraightThrough, inside
 
@@ -65,7 +65,7 @@ class Latent(nn.Module):
         super().__init__()
         self.start, self.settings = encoded, settings
         form, (filters, width) = encoded.form, encoded.codes.shape
-        self.searched = form.method in ("swis", "swis_c")
+        self.searched = form.method in GROUPED
         self.span = max(1, min(form.group_size, width) if self.searched else width)
         self.shifts = np.full(filters, form.shifts) if encoded.plan is None else encoded.plan.shifts
         tables, fields, self.first = _tables(encoded, np.unique(self.shifts).tolist())

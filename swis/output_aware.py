@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from swis.apply import Encoded, WeightFormat
-from swis.decompose import from_filters, to_filters
+from swis.decompose import GROUPED, from_filters, to_filters
 from swis.moments import input_moments
 from swis.quantizer import quantize
 from swis.refit import damped, refit
@@ -70,7 +70,7 @@ def output_aware(
     hessian = damped(covariance, settings.damping * rows.shape[1] / sum(map(len, inputs)))
     if settings.asymmetric:
         rows = refit(rows, halves)
-    group_size = min(form.group_size if form.method in ("swis", "swis_c") else 1, rows.shape[1])
+    group_size = min(form.group_size if form.method in GROUPED else 1, rows.shape[1])
     walks = _Walks(rows, hessian, group_size, settings.order)
     fitted = from_filters(rows.float(), weight.shape).cpu()
     shifts = np.full(len(rows), form.shifts) if plan is None else plan.shifts

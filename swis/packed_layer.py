@@ -17,6 +17,7 @@ from torch import Tensor
 
 from swis.apply import Encoded, WeightFormat
 from swis.codec import Layout, pack, unpack
+from swis.decompose import GROUPED
 from swis.errors import InputError
 from swis.schedule import LayerPlan
 
@@ -81,7 +82,7 @@ def _pack(
 ) -> tuple[np.ndarray, dict[str, int]]:
     layout = _layout(form, len(filters), layer.codes.shape[1], coding)
     fields = None
-    if form.method in ("swis", "swis_c"):  # the others have one set for all
+    if form.method in GROUPED:  # the others have one set for all
         fields = layer.shift_sets.numpy()[filters]
     return pack(layer.codes.numpy()[filters], fields, layout)
 

@@ -17,6 +17,7 @@ from swis.checks import check_fit, pick_device, results_folder
 from swis.config import Config
 from swis.cost import BASELINE_BITS, network_cost
 from swis.data import Split
+from swis.decompose import GROUPED
 from swis.evaluate import predict, score
 from swis.fold import fused
 from swis.images import shared_batches, shared_split
@@ -42,7 +43,7 @@ class PackedStudy:
     def describe(self) -> dict[str, Any]:
         """Return the columns of the row that are known before it is computed."""
         packed, form = self.packed, self.packed.form
-        grouped = form.method in ("swis", "swis_c")
+        grouped = form.method in GROUPED
         clipped = form.method != "uniform" or packed.skip  # as in Study: uniform has its own bits and clip
         # of the run's configuration, what is not the file's own affair
         config = {key: value for key, value in asdict(self.config).items() if key in _OF_THE_RUN}

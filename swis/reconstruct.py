@@ -23,7 +23,7 @@ from torch.func import functional_call
 from tqdm.auto import tqdm
 
 from swis.apply import LAYER_KINDS, Encoded, weight_layers
-from swis.decompose import from_filters, to_filters
+from swis.decompose import GROUPED, from_filters, to_filters
 
 _BATCH = 32
 _HELD_OUT = 8  # one of so many images
@@ -155,7 +155,7 @@ class _Rounding:
 def _fields(encoded: Encoded) -> Tensor:
     """Return the shift set of every weight as a bit field, int32 [filters, K], whatever the method."""
     form, (filters, width) = encoded.form, encoded.codes.shape
-    if form.method in ("swis", "swis_c"):
+    if form.method in GROUPED:
         return encoded.shift_sets.int().repeat_interleave(min(form.group_size, width), 1)[:, :width]
     shifts = np.full(filters, form.shifts) if encoded.plan is None else encoded.plan.shifts
     ones = torch.from_numpy(2 ** shifts.astype(np.int64) - 1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from swis.apply import Encoded, encode, plain_copy, weight_layers
+from swis.decompose import GROUPED
 from swis.fold import gain_of, norms_of
 
 
@@ -48,6 +49,6 @@ def _divided(found: Encoded, gain: Tensor, plain: Encoded) -> Encoded:
     scale = found.scale / torch.where(dead, 1, gain.abs()).reshape(along)
     scale = torch.where(dead.reshape(along), plain.scale, scale)
     sets = found.shift_sets
-    if found.form.method in ("swis", "swis_c"):  # all others have one set for all
+    if found.form.method in GROUPED:  # all others have one set for all
         sets = torch.where(dead[:, None], plain.shift_sets, sets)
     return replace(found, codes=codes, scale=scale, shift_sets=sets, metrics=None)
