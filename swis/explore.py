@@ -14,7 +14,6 @@ from swis.apply import WeightFormat, weight_layers
 from swis.config import accelerator_named, accelerator_names, load
 from swis.decompose import GROUPED, METHODS, decompose, to_filters
 from swis.designs import design, energy_table
-from swis.errors import InputError
 from swis.figures import group_of_weights
 from swis.hardware_figures import cycle_breakdown
 from swis.metrics import sqnr_db
@@ -73,8 +72,10 @@ def layer_figure(
 ) -> Figure:
     """Draw a group of a layer bit by bit, the errors of its weights, and its cycles on an accelerator.
 
-    The group with a number, modulo the groups there are. Raises ``InputError`` where the accelerator cannot
-    take the group size.
+    ``group`` counts through the filters, and starts again behind the last group.
+
+    >>> layer_figure("resnet18", "conv1").axes[2].get_title()
+    'conv1 on swis_ss'
     """
     codes = _codes(model, layer)
     found = decompose(codes, method, shifts, group_size)
@@ -138,10 +139,7 @@ def panel() -> Any:
 
     def draw(**settings: Any) -> None:
         if settings["layer"] in layers_of(settings["model"]):  # not between two networks
-            try:
-                display(layer_figure(**settings))
-            except InputError as error:
-                print(error)
+            display(layer_figure(**settings))
 
     controls["model"].observe(other_network, "value")
     figure = widgets.interactive_output(draw, controls)

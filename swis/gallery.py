@@ -31,7 +31,7 @@ from swis.seeds import over_seeds
 from swis.tradeoff import advantage, at_dram_cost, made_for, with_accuracy, within_loss
 
 RESULTS = Path(__file__).parents[1] / "results"
-_DPI = 90
+_DPI, _DPI_OF_NOTEBOOKS = 90, 65
 
 
 def decomposition(results: Path = RESULTS) -> Figure:
@@ -214,7 +214,7 @@ def _equal_area(results: Path) -> pd.DataFrame:
 
 def _grid(lines: int, columns: int, size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
     """Return a figure with axes [lines, columns]; without pyplot, which would show it twice in a notebook."""
-    figure = Figure(size, layout="constrained")
+    figure = Figure(size, layout="constrained", dpi=_DPI_OF_NOTEBOOKS)
     return figure, figure.subplots(lines, columns, squeeze=False)
 
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from swis.figures import PALETTE, losses
+from swis.tradeoff import BIT_SERIAL
 
 _HATCHES = ("", "//", "", "\\\\", "", "..", "", "xx")
 _KINDS = ("first", "conv", "depthwise", "pointwise", "fc")
@@ -105,14 +106,15 @@ def pareto_front(table: pd.DataFrame, cost: str) -> pd.DataFrame:
 
 
 def gain_by(table: pd.DataFrame, cause: str, gain: str, label: str, axes: Axes) -> Axes:
-    """Draw a column of gains over a column that causes them, a line for every rival in the column "over".
+    """Draw a column of gains over a column that causes them, a line for every bit-serial rival in "over".
 
     ``table``: the lines of ``swis.tradeoff.advantage`` of one network.
     """
-    names = sorted(table["over"].unique())
-    for name, colour, marker in zip(names, sns.color_palette(PALETTE, len(names)), "osDv^<>", strict=False):
+    colours = sns.color_palette(PALETTE, len(BIT_SERIAL))
+    for name, colour, marker in zip(BIT_SERIAL, colours, "osDv^<>", strict=True):
         mine = table[table["over"] == name].sort_values(cause)
-        axes.plot(mine[cause], mine[gain], marker=marker, color=colour, label=name)
+        if len(mine):  # a design looks the same whichever others are there
+            axes.plot(mine[cause], mine[gain], marker=marker, color=colour, label=name)
     axes.axhline(1, color="0.4", linewidth=1, linestyle=":")
     axes.set(xlabel=label, ylabel=gain.replace("_", " "))
     return axes

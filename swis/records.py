@@ -89,7 +89,7 @@ def load_simulated(folder: str | Path) -> pd.DataFrame:
     if not paths:
         raise InputError(f"{folder} has no tables of simulated networks; task=simulate out=FILE writes one")
     table = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
-    keys = ["network", "accelerator", "method", "bits", "group_size", "layer"]
+    keys = ["network", "accelerator", "dram_bits_per_cycle", "method", "bits", "group_size", "layer"]
     return table.drop_duplicates([key for key in keys if key in table], ignore_index=True)
 
 
