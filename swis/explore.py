@@ -35,7 +35,7 @@ def layers_of(model: str) -> dict[str, tuple[Layer, Tensor]]:
     """Return the layers of a model with weights at hand, and their weights, by name.
 
     >>> layers_of("resnet18")["conv1"][0].kernel_h
-    3
+    7
     """
     network = load_network(load([f"model={model}"]).model)
     weights = weight_layers(network.module)
@@ -84,9 +84,8 @@ def layer_figure(
     some = slice(place * group_size, (place + 1) * group_size)
     used = int(found.shift_sets[row, place]) if method in GROUPED else int(found.shift_sets.flatten()[0])
     figure = Figure((11, 3.6), dpi=_DPI)
-    figure.subplots_adjust(
-        left=0.05, right=0.98, top=0.85, bottom=0.15, wspace=0.3
-    )  # no layout: it takes long
+    # no layout, which would take most of the time
+    figure.subplots_adjust(left=0.05, right=0.98, top=0.85, bottom=0.15, wspace=0.3)
     left, middle, right = figure.subplots(1, 3)
     shift_set = [bit for bit in range(7) if used >> bit & 1]
     group_of_weights(codes[row, some].tolist(), found.codes[row, some].tolist(), shift_set, left)
