@@ -60,7 +60,7 @@ def layer_cost(
     weights = filters * filter_weights
     position_bits = ceil(log2(magnitude_bits)) if magnitude_bits > 1 else 0
     if method in GROUPED:
-        positions = shifts if method == "swis" else 1
+        positions = 1 if method == "swis_c" else shifts
         groups = filters * ceil(filter_weights / group_size)
         bits, spent = groups * (group_size * (1 + shifts) + positions * position_bits), shifts
     elif method in ("truncate", "round", "uniform"):

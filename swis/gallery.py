@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from swis.ablation import INGREDIENTS, fully_calibrated, ingredient
 from swis.errors import InputError
+from swis.explore import layer_figure
 from swis.figures import (
     accuracy_by_shifts,
     bits_per_weight,
@@ -32,6 +33,11 @@ from swis.tradeoff import advantage, at_dram_cost, made_for, with_accuracy, with
 
 RESULTS = Path(__file__).parents[1] / "results"
 _DPI, _DPI_OF_NOTEBOOKS = 90, 65
+
+
+def group(results: Path = RESULTS) -> Figure:
+    """Four weights of a real network bit by bit, the errors of their layer, and its cycles."""
+    return layer_figure("mobilenet_v2", "blocks.1.0.conv_pw", shifts=3, group=7)
 
 
 def decomposition(results: Path = RESULTS) -> Figure:
@@ -229,7 +235,7 @@ def _legend(figure: Figure, like: Axes) -> None:
 FIGURES: dict[str, Callable[[Path], Figure]] = {
     made.__name__: made
     for made in (
-        *(decomposition, compression, metric, accuracy, calibration),
+        *(group, decomposition, compression, metric, accuracy, calibration),
         *(scheduling, retraining, hardware, pareto, sensitivity),
     )
 }

@@ -50,10 +50,10 @@ ablation evaluate train retrain
 provenance schema line_files store rows hardware_lines kept upkeep records
 shared images facts planning walk moments refit output_aware lockstep calibrate reconstruct checks
 retrain_study study
-packed_study report storage figures tradeoff scoreboard hardware_figures gallery
+packed_study report storage figures tradeoff scoreboard hardware_figures
 workload tiling systolic bit_serial pe_array
-offchip sram bitfusion accelerator energy designs operands simulate hardware hardware_study explore plan
-experiment sweep_report sweeper
+offchip sram bitfusion accelerator energy designs operands simulate hardware hardware_study
+explore gallery plan experiment sweep_report sweeper
 """
 FLOW = _ORDER.split()
 
