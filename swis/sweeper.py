@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -95,7 +96,7 @@ class StudySweeper(Sweeper):
         from swis.plan import has_table, planned
         from swis.records import finished
 
-        composed: dict[tuple[str, ...], DictConfig] = {}
+        composed: dict[tuple[str, ...], bytes] = {}
         known: dict[str, set[str]] = {}
         for point in tqdm(points, desc="checking points", leave=False, delay=2):
             try:
@@ -116,7 +117,7 @@ class StudySweeper(Sweeper):
             except Exception as error:  # the point's own job ends with the same, and its log says where
                 log.debug("checking %s: %s", point.label, error)
 
-    def _compose(self, overrides: Sequence[str], composed: dict[tuple[str, ...], DictConfig]) -> DictConfig:
+    def _compose(self, overrides: Sequence[str], composed: dict[tuple[str, ...], bytes]) -> DictConfig:
         """Return a point's configuration: files are put together once for each choice of files.
 
         Hydra takes a quarter of a second for that, and values alone change nothing in it.
@@ -128,8 +129,8 @@ class StudySweeper(Sweeper):
             config = self.context.config_loader.load_sweep_config(self.config, list(files))
             with open_dict(config):
                 del config["hydra"]  # the larger part of what each point would copy
-            composed[files] = config
-        config = composed[files].copy()
+            composed[files] = pickle.dumps(config)
+        config = pickle.loads(composed[files])  # a copy in a sixth of the time that OmegaConf's takes
         for each, is_plain in zip(parsed, plain, strict=True):
             if is_plain and not each.is_hydra_override():
                 OmegaConf.update(config, each.key_or_group, each.value(), merge=True)
