@@ -43,7 +43,7 @@ images = 64 if os.environ.get("SWIS_QUICK") else 2000
 config = load(
     [
         *("model=mobilenet_v2", "bits=2", "calibrate=stats", "methods=[swis,uniform]"),
-        *(f"data.limit={images}", "results_dir=../outputs/quickstart"),
+        *(f"data.limit={images}", "versus=[stripes,bitwave]", "results_dir=../outputs/quickstart"),
     ]
 )
 rows = evaluate_methods(config)

@@ -85,7 +85,7 @@ def layer_figure(
     used = int(found.shift_sets[row, place]) if method in GROUPED else int(found.shift_sets.flatten()[0])
     figure = Figure((11, 3.6), dpi=_DPI)
     # no layout, which would take most of the time
-    figure.subplots_adjust(left=0.05, right=0.98, top=0.85, bottom=0.15, wspace=0.3)
+    figure.subplots_adjust(left=0.05, right=0.98, top=0.85, bottom=0.15, wspace=0.4)
     left, middle, right = figure.subplots(1, 3)
     shift_set = [bit for bit in range(7) if used >> bit & 1]
     group_of_weights(codes[row, some].tolist(), found.codes[row, some].tolist(), shift_set, left)

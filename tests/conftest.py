@@ -117,6 +117,10 @@ def tiny(tiny_checkpoint, tmp_path) -> list[str]:
     ]
 
 
+# A calibration that does all it does, and each thing once.
+SHORT = ["calibration.rounds=1", "calibration.scales=[1.0]"]
+
+
 @pytest.fixture(scope="session")
 def model() -> nn.Module:
     """A small network whose batch normalisations all do something; tests must not change it."""

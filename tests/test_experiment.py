@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import computed_methods
+from conftest import SHORT, computed_methods
 
 import swis
 from swis import data, experiment, planning, records, study
@@ -161,7 +161,7 @@ def test_calibration_brings_every_method_nearer(tiny, monkeypatch, extra):
     sqnr = {}
     for kind in ("none", "stats", "output_aware"):
         methods = "methods=[swis,round]"
-        rows = evaluate_methods(load([*tiny, "bits=3", *extra, methods, f"calibrate={kind}"]))
+        rows = evaluate_methods(load([*tiny, *SHORT, "bits=3", *extra, methods, f"calibrate={kind}"]))
         sqnr[kind] = rows.set_index("method").loc[["swis", "round"], "logit_sqnr_db"]
         assert (rows["calibrate"].dropna() == kind).all()
         assert rows["cycles_per_weight"].iloc[2:].between(2.2, 3).all()

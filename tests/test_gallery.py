@@ -27,7 +27,7 @@ def test_a_figure_has_data_and_units_on_every_axis(name):
 
 def test_a_figure_that_is_not_there_is_one_line(capsys):
     assert gallery.main(["nothing"]) == 2
-    assert capsys.readouterr().err.startswith("error: there is no figure nothing; there are decomposition,")
+    assert capsys.readouterr().err.startswith("error: there is no figure nothing; there are group,")
 
 
 def test_losses_are_below_the_float_row():

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 import torch
+from conftest import SHORT
 
 from swis import experiment
 from swis.config import load
@@ -17,7 +18,7 @@ from swis.experiment import evaluate_methods, run
         ["activation_bits=null", "fold_bn=true"],
         ["skip=[blocks.0.*]"],
         ["calibrate=stats", "skip=[blocks.0.*]"],
-        ["calibrate=output_aware", "activation_bits=null"],
+        ["calibrate=output_aware", "activation_bits=null", *SHORT],
         ["fold_bn=true", "rewrites=[equalize,permute]"],
         ["fold_bn=true", "rewrites=[permute,equalize]", "calibrate=bias"],
     ],
@@ -58,7 +59,7 @@ def test_a_packed_network_is_measured_as_it_was_before(tiny, tmp_path, monkeypat
 )
 def test_a_scheduled_network_is_packed_and_measured_as_it_was_before(tiny, tmp_path, method, calibrate):
     scheduled = ["bits=2.5", "schedule=network", "schedule.filters_per_tile=4", "schedule.images=8"]
-    scheduled += [f"methods=[{method}]", f"calibrate={calibrate}"]
+    scheduled += [f"methods=[{method}]", f"calibrate={calibrate}", *SHORT]
     before = evaluate_methods(load([*tiny, *scheduled])).iloc[-1]
     path = tmp_path / "packed.safetensors"
     run(load([*tiny, *scheduled, "task=pack", f"out={path}"]))

@@ -46,14 +46,14 @@ def test_every_command_runs(command, command_line, tmp_path, request):
     arguments = [
         re.sub(r"=([A-Z][A-Z_0-9]+)$", lambda name: f"={names[name[1]]}", text) for text in arguments
     ]
-    # of a sweep's numbers of shifts two will do, of its seeds one, and of all designs two
+    # of a sweep two points will do, and of all designs two
     arguments = ["versus=[stripes,laconic]" if text == "versus=[all]" else text for text in arguments]
     arguments = [re.sub(r"^bits=([\d.]+,[\d.]+),.*", r"bits=\1", text) for text in arguments]
     arguments = [re.sub(r"^seed=(\d+),.*", r"seed=\1", text) for text in arguments]
     swept = load([text for text in arguments if text.startswith("experiment=")]).sweep
     named = {text.partition("=")[0] for text in arguments}
-    for name in set(swept) - named:
-        few = swept[name].split(",")[: 1 if name == "seed" else 2]
+    for place, name in enumerate(name for name in swept if name not in named):
+        few = swept[name].split(",")[: 1 if place or name == "seed" else 2]
         arguments.append(f"{name}={','.join(few)}")
     if any("retrain" in text for text in arguments):
         arguments = ["methods=[swis]" if text.startswith("methods=") else text for text in arguments]
