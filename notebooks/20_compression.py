@@ -8,6 +8,7 @@
 # %%
 # %matplotlib inline
 from swis import gallery
+from swis.records import load_storage
 
 gallery.compression()
 
@@ -16,7 +17,7 @@ gallery.compression()
 # 3.66x where every group is full; measured:
 
 # %%
-table = gallery.storage_rows()
+table = load_storage("../results/storage")
 claim = table.query("group_size == 16 and bits == 1").dropna(subset="weight_bits")
 claim.set_index(["model", "weights", "method", "coding"])[["weight_bits", "compression"]].round(3)
 

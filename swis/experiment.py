@@ -13,20 +13,16 @@ import numba
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, update_bn
-from tqdm.auto import tqdm
 
 from swis import records
 from swis.apply import WeightFormat, encode, encode_layers, plain_copy
-from swis.checks import check_fit, pick_device
 from swis.choices import Calibrate, Task
 from swis.config import Config
-from swis.data import Split, loader, open_split
+from swis.data import Split
 from swis.errors import CannotWrite, InputError, RunFailed
-from swis.evaluate import predict, score
 from swis.files import check_output
 from swis.hardware_study import simulate_methods, simulated_lines
-from swis.models import Network, load_network, new_network, save_checkpoint
+from swis.models import Network
 from swis.packed import load_packed, save_packed
 from swis.packed_study import prepare_packed
 from swis.plan import has_table, listed, planned
@@ -42,15 +38,13 @@ from swis.report import (
 )
 from swis.storage import storage_table
 from swis.study import Study, formats, prepare
-from swis.train import Recipe, epoch_generator, shuffled, train
+from swis.train_study import train_checkpoint
 
 log = logging.getLogger("swis")
 
 # A float accuracy further than this from the checkpoint's own record [points] means that
 # something is wrong with the images or the weights; kernels of other machines move it less.
 _FLOAT_TOLERANCE = 0.2
-
-_SHARED_BY_STAGES = ("batch_size", "momentum", "weight_decay", "label_smoothing", "shift", "precision")
 
 
 def run(config: Config, command: str = "swis.experiment.run") -> str:
@@ -109,15 +103,15 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
         raise
     except Exception as error:  # for the end: accuracies do not depend on it
         simulated, broken = {}, error
-    rows, reference = [], None
-    missing = config.force or any(
-        records.read_row(study.key(form), study.folder) is None for form in formats(config)
-    )
-    for form in formats(config):
-        row, logits = _computed_before(study, form, missing)
+    keys = {form: study.key(form) for form in formats(config)}
+    known = {form: _computed_before(study, key) for form, key in keys.items()}
+    rows, reference, missing = [], None, any(row is None for row in known.values())
+    for form, key in keys.items():
+        row, logits = _with_logits(study, form, known[form]) if missing else (known[form], None)
         if row is None:
-            with records.claimed(study.key(form), study.folder):
-                row, logits = _computed_before(study, form, missing)  # by another process meanwhile
+            with records.claimed(key, study.folder):
+                computed = _computed_before(study, key)  # by another process meanwhile
+                row, logits = _with_logits(study, form, computed)
                 if row is None:
                     row, logits = _compute(study, form, reference)
         if form.method == "float":
@@ -131,15 +125,17 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
-def _computed_before(
-    study: Study, form: WeightFormat, compared: bool
+def _computed_before(study: Study, key: str) -> pd.DataFrame | None:
+    return None if study.config.force else records.read_row(key, study.folder)
+
+
+def _with_logits(
+    study: Study, form: WeightFormat, row: pd.DataFrame | None
 ) -> tuple[pd.DataFrame | None, Tensor | None]:
-    """Return a row that is there; of "float" also its logits, without which nothing can be ``compared``."""
-    key = study.key(form)
-    row = None if study.config.force else records.read_row(key, study.folder)
-    if row is None or form.method != "float" or not compared:
+    """Return a row, of "float" with its logits: without them it is None, for nothing can be compared."""
+    if row is None or form.method != "float":
         return row, None
-    kept = records.read_tensors(key, study.folder)
+    kept = records.read_tensors(study.key(form), study.folder)
     return (None, None) if kept is None else (row, kept["logits"])
 
 
@@ -278,81 +274,3 @@ def evaluate_packed(config: Config) -> pd.DataFrame:
                 columns = _failure(error)
             row = records.write_row(study.describe() | columns, study.folder)
     return row
-
-
-def train_checkpoint(config: Config, command: str) -> str:
-    """Train the configured architecture and write a checkpoint that says how.
-
-    From scratch, or with ``recipe.finetune`` from ``model.weights``, whose preprocessing is kept.
-    With ``recipe.average`` above 1 it holds the mean of the weights at the ends of that many last stages
-    (stochastic weight averaging), its normalisation statistics estimated anew on the training images.
-
-    An interrupted training goes on where it was when the same command is given again.
-    """
-    recipe = config.recipe
-    device = pick_device(config.device)
-    train_split, test_split = (
-        open_split(config.data, name).sample(config.data.limit, config.seed)
-        for name in ("train", config.data.split)
-    )
-    if recipe.finetune:
-        network = load_network(config.model)
-        check_fit(config.model.label, network, train_split.name, train_split.num_classes)
-    else:
-        inputs = {key: getattr(recipe, key) for key in ("input_size", "mean", "std")}
-        inputs |= {"interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": "center"}
-        network = new_network(config.model, train_split.num_classes, inputs, config.seed)
-    transform, channels = network.transform(), network.channels
-    output = Path(recipe.output)
-    facts = {
-        "command": command,
-        "data": test_split.name,
-        "train_digest": train_split.digest,
-        "images_digest": test_split.digest,
-        "seed": str(config.seed),
-        "recipe": json.dumps(asdict(recipe)),
-        **{key: str(value) for key, value in records.provenance().items()},
-    }
-
-    shared = {key: getattr(recipe, key) for key in _SHARED_BY_STAGES}
-    stages = [asdict(stage) for stage in recipe.stages]
-    states = [output.with_suffix(f".stage{number}.state") for number in range(len(stages))]
-    averaged = AveragedModel(network.module)
-    for number, state_path in enumerate(states):
-        history = [
-            network.digest,
-            network.inputs,
-            train_split.digest,
-            config.seed,
-            shared,
-            stages[: number + 1],
-        ]
-        train(
-            network.module,
-            train_split.prepared(transform, channels),
-            Recipe(**shared, **stages[number]),
-            seed=100 * config.seed + number,
-            plan=json.dumps(history),
-            device=device,
-            state_path=state_path,
-        )
-        if number >= len(stages) - recipe.average:
-            averaged.update_parameters(network.module)
-    if recipe.average > 1:
-        images, draws = train_split.prepared(transform, channels), epoch_generator(config.seed, 0)
-        batches = shuffled(images, recipe.batch_size, draws, config.data.workers)
-        update_bn(tqdm(batches, desc="statistics of the averaged network", leave=False), averaged, device)
-        network.module.load_state_dict(averaged.module.state_dict())
-
-    # what counts is the accuracy of the rounded weights in the file
-    partial = output.with_name(f"partial_{output.name}")
-    save_checkpoint(network, partial, facts)
-    saved = load_network(replace(config.model, weights=str(partial)))
-    batches = loader(test_split.prepared(transform, channels), config.batch_size, config.data.workers)
-    prediction = predict(saved.module, batches, device, "test")
-    top1 = score(prediction, prediction.logits)["top1"]
-    save_checkpoint(saved, partial, facts | {"top1": f"{top1:.2f}"})
-    partial.replace(output)
-    for state_path in states:
-        state_path.unlink()
-    return f"{top1:.2f} % top-1 on {len(test_split)} images of {test_split.name}; weights in {output}"

@@ -27,7 +27,7 @@ from swis.figures import (
 )
 from swis.files import write_atomically
 from swis.hardware_figures import energy_breakdown, gain_by, roofline, tradeoff, traffic_by_layer
-from swis.records import load_simulated, load_table
+from swis.records import load_simulated, load_storage, load_table
 from swis.seeds import over_seeds
 from swis.tradeoff import advantage, at_dram_cost, made_for, with_accuracy, within_loss
 
@@ -42,7 +42,7 @@ def group(results: Path = RESULTS) -> Figure:
 
 def decomposition(results: Path = RESULTS) -> Figure:
     """Groups without loss and the error of codes over shifts, by group size: real and Gaussian weights."""
-    table = storage_rows(results)
+    table = load_storage(results / "storage")
     real = table[table["weights"] != "gaussian"]
     some = real[real["group_size"].isin([1, 4, 16]) & real["coding"].ne("compact")]
     figure, grid = _grid(2, real["model"].nunique(), (11, 7))
@@ -56,7 +56,7 @@ def decomposition(results: Path = RESULTS) -> Figure:
 
 def compression(results: Path = RESULTS) -> Figure:
     """Bits per weight over group size and shifts: by formula, as packed, and with compact coding."""
-    table = storage_rows(results).query("weights != 'gaussian' and method == 'swis'")
+    table = load_storage(results / "storage").query("weights != 'gaussian' and method == 'swis'")
     figure, grid = _grid(1, table["model"].nunique(), (11, 4))
     for axes, (model, mine) in zip(grid.flat, table.groupby("model"), strict=True):
         bits_per_weight(mine, axes).set(title=model)
@@ -200,14 +200,6 @@ def sensitivity(results: Path = RESULTS) -> Figure:
     )
     _legend(figure, grid[0, 0])
     return figure
-
-
-def storage_rows(results: Path = RESULTS) -> pd.DataFrame:
-    """Return the tables of ``task=storage`` as one; raise ``InputError`` if there are none."""
-    paths = sorted((results / "storage").glob("*.parquet"))
-    if not paths:
-        raise InputError(f"{results / 'storage'} has no tables; experiment=storage writes them")
-    return pd.concat(map(pd.read_parquet, paths), ignore_index=True)
 
 
 def _imagenet(results: Path) -> pd.DataFrame:

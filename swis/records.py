@@ -50,6 +50,7 @@ __all__ = [
     "finished",
     "kept_tensors",
     "load_simulated",
+    "load_storage",
     "load_table",
     "provenance",
     "read_hardware",
@@ -85,12 +86,21 @@ def load_simulated(folder: str | Path) -> pd.DataFrame:
 
     Raises ``InputError`` if there are none.
     """
-    paths = sorted(Path(folder).glob("*.parquet"))
-    if not paths:
-        raise InputError(f"{folder} has no tables of simulated networks; task=simulate out=FILE writes one")
-    table = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+    table = _tables(folder, "simulated networks; task=simulate out=FILE writes one")
     keys = ["network", "accelerator", "dram_bits_per_cycle", "method", "bits", "group_size", "layer"]
     return table.drop_duplicates([key for key in keys if key in table], ignore_index=True)
+
+
+def load_storage(folder: str | Path) -> pd.DataFrame:
+    """Read the tables that ``task=storage`` wrote to a folder into one; raise ``InputError`` for none."""
+    return _tables(folder, "storage; task=storage out=FILE writes one")
+
+
+def _tables(folder: str | Path, what: str) -> pd.DataFrame:
+    paths = sorted(Path(folder).glob("*.parquet"))
+    if not paths:
+        raise InputError(f"{folder} has no tables of {what}")
+    return pd.concat(map(pd.read_parquet, paths), ignore_index=True)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

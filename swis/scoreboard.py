@@ -12,7 +12,7 @@ from swis.ablation import fully_calibrated
 from swis.compare import compare
 from swis.errors import InputError
 from swis.files import write_atomically
-from swis.records import load_simulated, load_table
+from swis.records import load_simulated, load_storage, load_table
 from swis.seeds import gap
 from swis.tradeoff import claims, with_accuracy, within_loss
 
@@ -24,7 +24,6 @@ _FILES = "model.weights=WEIGHTS data.root=PATH"
 _CALIBRATION = f"python run.py experiment=[mobilenet_v2_imagenet,calibration] {_FILES}"
 _RETRAINING = "python run.py experiment=retraining"
 _HARDWARE = f"python run.py experiment=[mobilenet_v2_imagenet,hardware] {_FILES}"
-_STORAGE = "python run.py experiment=storage"
 
 
 def scoreboard(results: Path) -> pd.DataFrame:
@@ -138,10 +137,7 @@ def _hardware(results: Path, calibrated: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _compression(results: Path, calibrated: pd.DataFrame) -> dict[str, Any]:
-    tables = [pd.read_parquet(path) for path in sorted((results / "storage").glob("*.parquet"))]
-    if not tables:
-        raise InputError(f"{results / 'storage'} has no tables; {_STORAGE} writes them")
-    measured = pd.concat(tables, ignore_index=True).query(
+    measured = load_storage(results / "storage").query(
         "weights != 'gaussian' and coding == 'plain' and group_size <= 16"
     )
     most = measured.loc[measured["compression"].idxmax()]
