@@ -102,7 +102,7 @@ def retrain(
     optimizer = _optimizer(student, recipe)
     schedule = _cosine(optimizer, recipe, steps * recipe.epochs)
     curve: list[dict[str, float]] = []
-    state = load_state(state_path, plan, device)
+    state = load_state(state_path, plan)
     if state is not None:
         student.load_state_dict(state["model"])
         curve = state["curve"]

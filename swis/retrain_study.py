@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,12 @@ def retrained(
     ``again``. ``teacher`` is the float network.
     """
 
+    chosen = asdict(settings)
+    if settings.refresh == "epoch":
+        chosen["refresh"] = len(images) // settings.batch_size
+
     def of(part: type) -> Any:
-        return part(**{field.name: getattr(settings, field.name) for field in fields(part)})
+        return part(**{field.name: chosen[field.name] for field in fields(part)})
 
     student = add_latents(copy.deepcopy(module), dict(encoded), of(LatentTraining))
     recipe, state_path = of(Retraining), records.beside(key, folder, records.STATE)

@@ -145,16 +145,21 @@ class RetrainConfig:
     shift: float = 0.0
     erase: float = 0.0
     precision: Precision = Precision.float32
-    refresh: int | None = 1
+    refresh: int | str | None = 1
     learned_scale: bool = True
     threshold: float | None = None
     averaging: float = 0.01
     reestimate: bool = True
 
     def __post_init__(self) -> None:
-        for name, least in (("images", 2), ("epochs", 1), ("batch_size", 2), ("refresh", 1)):
+        for name, least in (("images", 2), ("epochs", 1), ("batch_size", 2)):
             value = getattr(self, name)
             require(value is None or value >= least, f"retrain.{name} must be at least {least}, not {value}")
+        steps = self.refresh
+        require(
+            steps in ("epoch", None) or (isinstance(steps, int) and steps >= 1),
+            f"retrain.refresh must be at least 1 step, or epoch, or null, not {steps}",
+        )
         for name in ("learning_rate", "temperature"):
             value = getattr(self, name)
             require(0 < value < math.inf, f"retrain.{name} must be above 0, and finite, not {value:g}")

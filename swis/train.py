@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,8 @@ from tqdm.auto import tqdm
 
 from swis.errors import InputError
 from swis.files import write_atomically
+
+log = logging.getLogger("swis")
 
 
 @dataclass(frozen=True)
@@ -90,12 +93,26 @@ def shuffled(dataset: Dataset, batch_size: int, generator: torch.Generator, work
     )
 
 
-def load_state(path: Path, plan: str, device: torch.device) -> dict | None:
-    """Return the state of an interrupted training, None if there is none; of another plan: ``InputError``."""
+def load_state(path: Path, plan: str) -> dict | None:
+    """Return the state of an interrupted training, on the CPU; None if there is none.
+
+    A damaged one is set aside with a warning. Raises ``InputError`` if it is of another plan.
+    """
     if not path.exists():
         return None
-    state = torch.load(path, map_location=device, weights_only=True)
-    if state["plan"] != plan:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        found = state["plan"]
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except Exception as error:  # of as many kinds as there are damages
+        aside = path.with_name(f"{path.name}.damaged")
+        path.replace(aside)
+        log.warning(
+            "%s is damaged (%s); it is now %s, and training starts anew", path, type(error).__name__, aside
+        )
+        return None
+    if found != plan:
         raise InputError(f"{path} is of another training; remove it to start anew")
     return state
 
@@ -134,7 +151,7 @@ def train(
         optimizer, max_lr=recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps, pct_start=0.2
     )
     first_epoch = 0
-    state = load_state(state_path, plan, device)
+    state = load_state(state_path, plan)
     if state is not None:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])

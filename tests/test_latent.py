@@ -134,6 +134,33 @@ def test_gradients_pass_straight_through_where_nothing_is_clipped(granularity):
     torch.testing.assert_close(latent.gain.grad, expected)
 
 
+@pytest.mark.parametrize(
+    ("method", "shifts", "steps", "size"),
+    [
+        ("uniform", 2, 3, 1),  # codes -3..3, one apart
+        ("base", 2, 127, 1),
+        ("truncate", 2, 3, 32),  # codes up to 127 in three steps of 32
+        ("swis", 3, 7, 16),
+    ],
+)
+def test_the_gradient_of_a_scale_has_the_factor_of_lsq(method, shifts, steps, size):
+    for granularity, count in (("channel", 10), ("tensor", 30)):
+        form = WeightFormat(method, shifts, 4, granularity=granularity)
+        rate = Latent(encode(weights(3, 10), form), LatentTraining()).rate
+        assert rate.flatten().tolist() == pytest.approx([(count * steps) ** -0.5 / size**2] * rate.numel())
+
+
+def test_the_factor_is_that_of_a_filter_s_own_shifts():
+    plan = plan_of([1, 3, 2])
+    channel, tensor = (
+        Latent(encode(weights(3, 10), WeightFormat("swis", 2, 4, granularity=g), plan), LatentTraining()).rate
+        for g in ("channel", "tensor")
+    )
+    expected = [(10 * 1) ** -0.5 / 64**2, (10 * 7) ** -0.5 / 16**2, (10 * 3) ** -0.5 / 32**2]
+    assert channel.flatten().tolist() == pytest.approx(expected)
+    assert tensor.item() == pytest.approx(sum(expected) / 3 / 3**0.5)
+
+
 def test_a_fixed_scale_is_no_parameter():
     encoded = encode(weights(3, 5), WeightFormat("swis", 2, 4))
     latent = Latent(encoded, LatentTraining(learned_scale=False))

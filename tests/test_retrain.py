@@ -1,6 +1,7 @@
 """Retraining wins accuracy back, resumes to the very same weights, and stops on nonsense."""
 
 import copy
+import math
 import multiprocessing
 import os
 import signal
@@ -19,7 +20,7 @@ from swis.data import open_split
 from swis.errors import InputError
 from swis.latent import LatentTraining, add_latents, latents
 from swis.models import load_network
-from swis.retrain import Retraining, retrain, task_loss
+from swis.retrain import Retraining, _cosine, _optimizer, retrain, task_loss
 from swis.settings import DataConfig, ModelConfig
 
 CPU = torch.device("cpu")
@@ -129,7 +130,8 @@ def retrain_in_a_process(checkpoint, path, done):
 def test_a_killed_process_resumes_to_the_same_weights(tiny_checkpoint, tmp_path):
     context = multiprocessing.get_context("spawn")
     done = context.Queue()
-    process = context.Process(target=retrain_in_a_process, args=(tiny_checkpoint, tmp_path / "cut", done))
+    arguments = (tiny_checkpoint, tmp_path / "cut", done)
+    process = context.Process(target=retrain_in_a_process, args=arguments, daemon=True)
     process.start()
     assert done.get(timeout=300)["epoch"] == 1
     os.kill(process.pid, signal.SIGKILL)
@@ -145,11 +147,56 @@ def test_a_killed_process_resumes_to_the_same_weights(tiny_checkpoint, tmp_path)
 
 @pytest.mark.parametrize("method", ["swis_c", "truncate", "round", "uniform"])
 def test_every_method_can_be_retrained(method, tiny_checkpoint, tmp_path):
-    teacher, student, dataset = setting(tiny_checkpoint, method, count=32)
+    teacher, student, dataset = setting(tiny_checkpoint, method)
     further = {"seed": 0, "plan": "a", "device": CPU, "state_path": tmp_path / "s", "workers": 0}
-    recipe = replace(RECIPE, epochs=1, optimizer="adamw", learning_rate=0.05, precision="bfloat16")
-    (line,) = retrain(student, teacher, dataset, recipe, **further)
-    assert line["changed"] > 0
+    curve = retrain(student, teacher, dataset, Retraining(epochs=4, batch_size=16), **further)
+    assert all(line["changed"] > 0 for line in curve)
+    assert curve[-1]["loss"] < 0.7 * curve[0]["loss"]
+
+
+def test_autocast_and_the_other_optimizer_change_little_of_a_first_step(tiny_checkpoint, tmp_path):
+    losses = []
+    for settings in ({}, {"precision": "bfloat16"}, {"optimizer": "adamw"}):
+        teacher, student, dataset = setting(tiny_checkpoint, count=16)
+        further = {
+            "seed": 0,
+            "plan": "a",
+            "device": CPU,
+            "state_path": tmp_path / str(settings),
+            "workers": 0,
+        }
+        (line,) = retrain(student, teacher, dataset, replace(RECIPE, epochs=1, **settings), **further)
+        assert line["changed"] > 0
+        losses.append(line["loss"])
+    plain, half, adamw = losses
+    assert adamw == plain  # of one step the loss is from before it
+    assert half == pytest.approx(plain, rel=0.05)
+    assert half != plain
+
+
+def test_scales_have_a_rate_of_their_own_and_only_kernels_decay(tiny_checkpoint):
+    _, student, _ = setting(tiny_checkpoint)
+    recipe = replace(RECIPE, scale_rate=0.5, weight_decay=0.25, momentum=0.0)
+    names = {id(p): name for name, p in student.named_parameters()}
+    groups = _optimizer(student, recipe).param_groups
+    of = {(group["lr"], group["weight_decay"]): {names[id(p)] for p in group["params"]} for group in groups}
+    assert set(of) == {(0.01, 0.25), (0.01, 0.0), (0.5, 0.0)}
+    assert all(name.endswith(".gain") for name in of[0.5, 0.0])
+    assert len(of[0.5, 0.0]) == len(latents(student))
+    assert all(name.endswith("weight.original") for name in of[0.01, 0.25])
+    assert sum(map(len, of.values())) == len(names)
+
+
+def test_rates_grow_then_fall_along_a_cosine():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 1.0)
+    schedule, rates = _cosine(optimizer, replace(RECIPE, warmup=0.2), 10), []
+    for step in range(1, 11):
+        schedule.step_update(step)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates[0] == 0.5
+    falling = [(1 + math.cos(math.pi * share / 9)) / 2 for share in range(9)]
+    assert rates[1:] == pytest.approx(falling)
+    assert rates[-1] > 0
 
 
 def test_distillation_alone_looks_at_no_labels(tiny_checkpoint):
@@ -213,8 +260,9 @@ def test_dampening_leaves_layers_that_do_not_run(tiny_checkpoint, tmp_path):
     student.idle = nn.Linear(8, 2)
     add_latents(student.idle, {"": encode_layers(student.idle, WeightFormat("swis"))[""]}, LatentTraining())
     further = {"seed": 4, "plan": "a", "device": CPU, "state_path": tmp_path / "s", "workers": 0}
+    before = student.idle.parametrizations.weight.original.clone()
     retrain(student, teacher, dataset, replace(RECIPE, epochs=1, dampening=1e-3), **further)
-    assert "idle" in latents(student)
+    assert torch.equal(student.idle.parametrizations.weight.original, before)
 
 
 def test_a_state_of_another_plan_is_refused(tiny_checkpoint, tmp_path):
@@ -222,6 +270,19 @@ def test_a_state_of_another_plan_is_refused(tiny_checkpoint, tmp_path):
     go(tiny_checkpoint, tmp_path / "s", recipe)
     with pytest.raises(InputError, match="of another training"):
         go(tiny_checkpoint, tmp_path / "s", recipe, plan="b")
+
+
+@pytest.mark.parametrize("damage", ["cut", "other"])
+def test_a_damaged_state_is_set_aside_and_training_starts_anew(damage, tiny_checkpoint, tmp_path, caplog):
+    recipe, path = replace(RECIPE, epochs=1), tmp_path / "s"
+    whole, curve = go(tiny_checkpoint, path, recipe)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"no state")
+    again, same = go(tiny_checkpoint, path, recipe)
+    assert same == curve
+    assert torch.equal(state(again), state(whole))
+    assert "s.damaged, and training starts anew" in caplog.text
+    assert (tmp_path / "s.damaged").exists()
 
 
 def test_a_loss_that_is_not_finite_stops_the_retraining(tiny_checkpoint, tmp_path):

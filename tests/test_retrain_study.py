@@ -156,6 +156,50 @@ def test_a_key_has_only_what_has_an_effect(quick):
     assert key("retrain.distillation=1") == key("retrain.distillation=1", "retrain.label_smoothing=0.1")
 
 
+def test_sets_are_chosen_anew_once_an_epoch(quick):
+    quick = [*quick, "retrain.batch_size=24"]  # 2 steps, and 16 images left over
+    epoch, two, never = (row_of([*quick, f"retrain.refresh={value}"]) for value in ("epoch", 2, "null"))
+    assert len({row["key"] for row in (epoch, two, never)}) == 3
+    assert epoch["logit_sqnr_db"] == two["logit_sqnr_db"] != never["logit_sqnr_db"]
+
+
+class Forked(torch.nn.Module):
+    """A convolution whose output is used beside its normalisation: no folding computes that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = torch.nn.Conv2d(1, 8, 3, 4), torch.nn.BatchNorm2d(8)
+        self.head = torch.nn.Linear(8, 10)
+
+    def forward(self, images):
+        found = self.conv(images)
+        return self.head((found + self.norm(found)).mean((2, 3)))
+
+
+def test_a_network_that_cannot_be_folded_starts_from_its_calibrated_weights(quick, monkeypatch):
+    config = load([*quick, "calibrate=bias", "retrain.epochs=1"])
+    made = prepare(config)
+    torch.manual_seed(0)
+    forked = Forked().eval()
+    forked.norm.running_mean.fill_(0.3)
+    made = replace(made, network=replace(made.network, module=forked, digest="forked"))
+    form = next(form for form in formats(config) if form.method == "swis")
+    calibrated, expected = made.calibrated(form, None, 8)
+    started = {}
+
+    def start(teacher, module, encoded, *_, **__):
+        started.update(encoded)
+        return module, encoded
+
+    monkeypatch.setattr("swis.study.retrained", start)
+    module, _ = made.retrained(form, None, 8)
+    assert isinstance(module.norm, torch.nn.BatchNorm2d)
+    for name, found in expected.items():
+        assert torch.equal(started[name].weight(), found.weight())
+        assert torch.equal(module.get_submodule(name).weight, found.weight())
+        assert torch.equal(module.get_submodule(name).bias, calibrated.get_submodule(name).bias)
+
+
 def test_force_trains_again(quick, monkeypatch):
     quick = [*quick, "retrain.epochs=1"]
     first = row_of(quick)
@@ -201,3 +245,6 @@ def test_what_cannot_be_is_refused_before_any_work(quick):
         load([*quick, "retrained=true"])
     with pytest.raises(InputError, match=r"retrain\.distillation must be in \[0, 1\], not 2"):
         load([*quick, "retrain.distillation=2"])
+    for refresh in ("0", "batch"):
+        with pytest.raises(InputError, match=rf"refresh must be .* or epoch, or null, not {refresh}"):
+            load([*quick, f"retrain.refresh={refresh}"])
