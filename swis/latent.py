@@ -79,6 +79,7 @@ class Latent(nn.Module):
         self.fields = fields
         self.register_buffer("row_of", row_of, persistent=False)
         self.register_buffer("sets", sets)  # [filters, groups]: rows of the table of levels
+        # clipped is what the quantizer clips: the largest level is another one for every set
         limits = self.shifts if form.method == "uniform" else np.full(filters, form.magnitude_bits)
         limits = torch.from_numpy(2.0**limits - 1).float().reshape(-1, *[1] * (len(encoded.shape) - 1))
         self.register_buffer("limits", limits, persistent=False)
