@@ -32,7 +32,7 @@ from swis.seeds import over_seeds
 from swis.tradeoff import advantage, at_dram_cost, made_for, with_accuracy, within_loss
 
 RESULTS = Path(__file__).parents[1] / "results"
-_DPI, _DPI_OF_NOTEBOOKS = 90, 65
+DPI, _DPI_OF_NOTEBOOKS = 90, 65
 
 
 def group(results: Path = RESULTS) -> Figure:
@@ -242,7 +242,7 @@ def main(names: list[str]) -> int:
         for name in tqdm(names or FIGURES, desc="figures"):
             figure = FIGURES[name](RESULTS)
             for ending, facts in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
-                write = partial(figure.savefig, format=ending, dpi=_DPI, metadata=facts)
+                write = partial(figure.savefig, format=ending, dpi=DPI, metadata=facts)
                 write_atomically(RESULTS / "figures" / f"{name}.{ending}", write)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
