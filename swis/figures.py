@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import MultipleLocator, NullFormatter, ScalarFormatter
 
 # The colour-blind palette of seaborn, dark enough in grey; line styles and markers tell the same apart.
 PALETTE = "colorblind"
@@ -48,7 +48,9 @@ def accuracy_by_shifts(
         axes.fill_between(part[shifts], part["top1_low"], part["top1_high"], color=colours[name], alpha=0.12)
     for level in rows.loc[rows["method"] == "float", "top1"]:
         axes.axhline(level, color="0.4", linewidth=1, linestyle=":", label="float")
-    axes.set(ylabel="top-1 [%]", ylim=(0, 100))
+    # from zero, unless all that is to be seen is at the top
+    axes.set(ylabel="top-1 [%]", ylim=(0, 100) if lines["top1"].min() < 80 else (None, None))
+    axes.xaxis.set_major_locator(MultipleLocator(1))
     return axes
 
 
@@ -145,7 +147,7 @@ def means_by_method(summary: pd.DataFrame, reference: float, axes: Axes) -> Axes
         axes.errorbar(at, mine["mean"] - reference, [part.fillna(0) for part in reach], **look)
     axes.axhline(0, color="0.4", linewidth=1, linestyle=":")
     axes.set_xticks(list(places.values()), [f"{bits:g}" for bits in places])
-    axes.set(xlabel="shifts N", ylabel="points of top-1 over float")
+    axes.set(xlim=(-0.5, len(places) - 0.5), xlabel="shifts N", ylabel="points of top-1 over float")
     return axes
 
 

@@ -78,7 +78,8 @@ def accuracy(results: Path = RESULTS) -> Figure:
         for axes, cost in zip(column, ("cycles_per_weight", "weight_bits"), strict=True):
             loss_by_cost(mine[mine["method"] != "base"], cost, axes)
             published_points(others, cost, axes)
-            axes.set(xlim=(0.5, 9 if cost == "weight_bits" else 6.2), xlabel=cost.replace("_", " "))
+            width, label = (9, "bits per weight") if cost == "weight_bits" else (6.2, "cycles per weight")
+            axes.set(xlim=(0.5, width), xlabel=label)
         column[0].set_title(f"{model}, {data}")
     like = [(model, data) for (model, data), _ in networks].index(("mobilenet_v2", "imagenet"))
     _legend(figure, grid[0, like])
