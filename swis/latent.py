@@ -122,7 +122,9 @@ class Latent(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         self.seen = self.codes(weight)
         codes = from_filters(self.seen, weight.shape)
-        return StraightThrough.apply(weight, self.gain, self.unit, codes, self.limits, self.rate)
+        truncated = self.start.form.method == "truncate"
+        centres = from_filters(self._centres(self.seen), weight.shape) if truncated else None
+        return StraightThrough.apply(weight, self.gain, self.unit, codes, centres, self.limits, self.rate)
 
     @torch.no_grad()
     def codes(self, weight: Tensor) -> Tensor:
@@ -186,8 +188,11 @@ class Latent(nn.Module):
 
     def _in_the_middle(self, codes: Tensor) -> Tensor:
         """Return the weight farthest from having other ``codes`` [filters, weights] than these."""
-        rows = torch.addcmul(codes, codes.sign(), self.middle)
-        return from_filters(rows, self.start.shape) * self.scale
+        return from_filters(self._centres(codes), self.start.shape) * self.scale
+
+    def _centres(self, codes: Tensor) -> Tensor:
+        """Return the middles of what rounds to ``codes``: they are not themselves in that of truncation."""
+        return torch.addcmul(codes, codes.sign(), self.middle)
 
     def _choose_sets(self, weight: Tensor) -> None:
         form = self.start.form

@@ -134,6 +134,15 @@ def test_gradients_pass_straight_through_where_nothing_is_clipped(granularity):
     torch.testing.assert_close(latent.gain.grad, expected)
 
 
+@pytest.mark.parametrize("method", ["truncate", "round", "uniform", "swis"])
+def test_weights_in_the_middle_of_their_codes_leave_the_scale_alone(method):
+    latent = Latent(encode(weights(3, 10), WeightFormat(method, 2, 4)), LatentTraining())
+    start = latent.start_weight().requires_grad_()
+    latent(start).square().sum().backward()
+    assert start.grad.abs().max() > 0
+    torch.testing.assert_close(latent.gain.grad, torch.zeros(3), atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("method", "shifts", "steps", "size"),
     [
