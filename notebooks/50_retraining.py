@@ -19,6 +19,13 @@ retrained = rows[rows["training"].notna()]
 over_seeds(retrained, ["model", "data", "bits", "method"]).round(2)
 
 # %% [markdown]
+# Calibrated, before retraining:
+
+# %%
+before = rows[rows["training"].isna() & rows["calibrate"].eq("output_aware")]
+over_seeds(before, ["model", "data", "bits", "method"]).round(2)
+
+# %% [markdown]
 # By how many points SWIS is above truncation, and above the (N + 1)-bit uniform quantizer, seed by seed:
 
 # %%

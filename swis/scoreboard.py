@@ -35,7 +35,9 @@ def scoreboard(results: Path) -> pd.DataFrame:
 
     ``most`` is the largest value that any of our rows has, however unfair; ``fair`` compares with equal
     calibration, training, area, accuracy; ``low`` and ``high`` are its 95 % interval where there is one.
-    ``against``: the rival of the fair comparison. Raises ``InputError`` if rows are missing.
+    ``against``: the rival of the fair comparison; ``uniform``, ``uniform_low`` and ``uniform_high``: the same
+    over a uniform quantizer, where the claim is one over truncation. Raises ``InputError`` if rows are
+    missing.
     """
     calibrated = load_table(results / "calibration").query("data == 'imagenet' and seed == 0")
     lines = [_post_training(calibrated), _retrained(results), *_hardware(results, calibrated)]
@@ -68,7 +70,9 @@ def _post_training(calibrated: pd.DataFrame) -> dict[str, Any]:
     gaps = (top1["swis"] - top1["truncate"]).dropna()
     granularity, calibrate = gaps.idxmax()
     fair = fully_calibrated(calibrated).query("model == @_NETWORK and bits == 4").set_index("method")
-    found = compare(fair.at["swis", "correct"], fair.at["truncate", "correct"])
+    found, uniform = (
+        compare(fair.at["swis", "correct"], fair.at[other, "correct"]) for other in ("truncate", "uniform")
+    )
     return {
         "claim": "accuracy over truncation, 4 bits, post-training",
         "unit": "points",
@@ -80,6 +84,9 @@ def _post_training(calibrated: pd.DataFrame) -> dict[str, Any]:
         "low": found.low,
         "high": found.high,
         "against": "truncate",
+        "uniform": uniform.difference,
+        "uniform_low": uniform.low,
+        "uniform_high": uniform.high,
         "fair_setting": "one scale per channel, both calibrated; ImageNet weights, 500 photographs",
         "command": _CALIBRATION,
     }
@@ -89,9 +96,10 @@ def _retrained(results: Path) -> dict[str, Any]:
     quick = load_table(results / "retrain_quick").query("model == @_NETWORK and training.notna()")
     trained = load_table(results / "retrain").query("model == @_NETWORK and bits == 2 and training.notna()")
     keys = ["model", "data"]
-    fair = gap(trained, "swis", "truncate", keys)
+    fair, over_uniform = (gap(trained, "swis", other, keys) for other in ("truncate", "uniform"))
     data = "imagenet" if (_NETWORK, "imagenet") in fair.index else "fashion_mnist"
     line, most = fair.loc[(_NETWORK, data)], gap(quick, "swis", "truncate", keys)["mean"].max()
+    uniform = over_uniform.loc[(_NETWORK, data)]
     setting = f"both calibrated, then retrained alike; {data}, {line['seeds']:.0f} seeds"
     return {
         "claim": "accuracy over truncation, 2 bits, retrained",
@@ -104,6 +112,9 @@ def _retrained(results: Path) -> dict[str, Any]:
         "low": line["low"],
         "high": line["high"],
         "against": "truncate",
+        "uniform": uniform["mean"],
+        "uniform_low": uniform["low"],
+        "uniform_high": uniform["high"],
         "fair_setting": setting,
         "command": _RETRAINING[data],
     }
@@ -166,13 +177,19 @@ def _compression(results: Path, calibrated: pd.DataFrame) -> dict[str, Any]:
 
 def markdown(table: pd.DataFrame) -> str:
     """Return the scoreboard as a table of Markdown."""
-    lines = ["| claim | paper | most | fair | against | verdict |", "|---|---|---|---|---|---|"]
+    names = ["claim", "paper", "most", "fair", "against", "over uniform", "verdict"]
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for line in table.itertuples():
         number = "{:+.1f} points".format if line.unit == "points" else "{:.2f}x".format
-        reach = "" if pd.isna(line.low) else f" ({line.low:+.1f} to {line.high:+.1f})"
-        said = [line.claim, number(line.paper), number(line.most), number(line.fair) + reach]
-        lines.append(f"| {' | '.join([*said, line.against, line.verdict])} |")
+        fair = number(line.fair) + _interval(line.low, line.high)
+        uniform = number(line.uniform) + _interval(line.uniform_low, line.uniform_high)
+        said = [line.claim, number(line.paper), number(line.most), fair, line.against]
+        lines.append(f"| {' | '.join([*said, '' if pd.isna(line.uniform) else uniform, line.verdict])} |")
     return "\n".join(lines)
+
+
+def _interval(low: float, high: float) -> str:
+    return "" if pd.isna(low) else f" ({low:+.1f} to {high:+.1f})"
 
 
 def main(arguments: list[str]) -> int:
