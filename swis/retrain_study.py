@@ -41,7 +41,6 @@ def retrained(
     ``key``: an interrupted training goes on from there, a finished one is only read, unless it is to be done
     ``again``. ``teacher`` is the float network.
     """
-
     chosen = asdict(settings)
     if settings.refresh == "epoch":
         chosen["refresh"] = len(images) // settings.batch_size

@@ -33,8 +33,9 @@ _HARDWARE = f"python run.py experiment=[mobilenet_v2_imagenet,hardware] {_FILES}
 def scoreboard(results: Path) -> pd.DataFrame:
     """Return a line per claim: the paper's number, the most of ours, the fair comparison and its verdict.
 
-    ``most`` is the largest value that any of our rows has, however unfair; ``fair`` compares with equal
-    calibration, training, area, accuracy; ``low`` and ``high`` are its 95 % interval where there is one.
+    ``most`` is what rows show without such care (SWIS at M = 4; designs in equal units; plain coding, M up to
+    16); ``fair`` compares with equal calibration, training, area, accuracy; ``low`` and ``high`` are its 95 %
+    interval where there is one.
     ``against``: the rival of the fair comparison; ``uniform``, ``uniform_low`` and ``uniform_high``: the same
     over a uniform quantizer, where the claim is one over truncation. Raises ``InputError`` if rows are
     missing.
