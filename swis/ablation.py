@@ -33,15 +33,15 @@ def ingredient(row: pd.Series) -> str | None:
     return place
 
 
-def fully_calibrated(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of M = 4 with the walk, its target and scales, and their references.
+def fully_calibrated(rows: pd.DataFrame, group_size: int | None = 4) -> pd.DataFrame:
+    """Return the rows of a group size, or of all, with the walk, its target and scales, and their references.
 
     With one scale per channel, of networks as they are, calibrated on the first draw of images: for every
-    model a row per method and bits, one of the base format and one of the float network.
+    model and group size a row per method and bits, one of the base format and one of the float network.
     """
     plain = rows["granularity"].fillna("channel").eq("channel") & rows["rewrites"].fillna("").eq("")
-    four = rows["group_size"].isna() | rows["group_size"].eq(4)
-    some = rows[plain & four & rows["seed"].eq(0)]
+    sizes = rows["group_size"].isna() | rows["group_size"].eq(group_size) | (group_size is None)
+    some = rows[plain & sizes & rows["seed"].eq(0)]
     full = some.apply(ingredient, axis=1).eq("scales")
     reference = some["method"].eq("float") | (some["method"].eq("base") & ~some["fold_bn"])
     return some[full | reference]

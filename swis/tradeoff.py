@@ -9,6 +9,12 @@ import pandas as pd
 # Designs that take weights bit by bit: what the paper's speedup is over.
 BIT_SERIAL = ("stripes", "stripes_activations", "loom", "pragmatic", "laconic", "bitlet", "bitwave")
 
+# SWIS's own array without shift sets: its smaller units leave room for more columns.
+UNSHARED = "truncation"
+
+# Points of top-1 that "similar accuracy" may cost: what is best turns with them.
+LOSSES = (0.5, 1.0, 2.0, 3.0)
+
 # The formats that designs with and without shift sets are made for; whatever others gain is chance.
 _SHARED = ("swis", "swis_c")
 _OTHERS = ("base", "truncate", "round", "uniform")
@@ -109,34 +115,43 @@ def at_dram_cost(table: pd.DataFrame, pj_per_bit: float) -> pd.DataFrame:
     )
 
 
-def claims(simulated: pd.DataFrame, fair: pd.DataFrame) -> pd.DataFrame:
-    """Return the paper's claims on speed and energy beside the most that we reach and what is fair.
+def fair_gains(equal: pd.DataFrame, by: str, losses: Sequence[float] = LOSSES) -> pd.DataFrame:
+    """Return what the best SWIS array gains over the best bit-serial design, each in its best format.
 
-    ``simulated`` are lines of networks: "most" is the largest gain there of a SWIS array at any number of
-    shifts, whatever its loss, over a bit-serial design with 8-bit weights. ``fair`` has a line per network
-    and accelerator, of equal area and loss (``within_loss``): what the best SWIS array gains over the best
-    bit-serial design.
+    ``equal`` are ``with_accuracy``'s lines of designs of equal area; ``by`` is latency_ms or energy_pj. A
+    line per network and allowed loss [``points``]: ``gain``; ``gain_over_unshared``, over SWIS's own array
+    without shift sets; and of both sides accelerator, method, bits and ``by`` (``_over``: the rival's).
+
+    >>> lines = pd.DataFrame({"network": "n", "accelerator": ["swis_ss", "stripes", "truncation"],
+    ...     "method": ["swis", "uniform", "round"], "bits": 3.0, "loss": 0.1, "latency_ms": [2.0, 6.0, 3.0]})
+    >>> fair_gains(lines, "latency_ms", [1.0])[["gain", "gain_over_unshared"]].values.tolist()
+    [[3.0, 1.5]]
     """
-    lines = []
-    for claim, claimed, column in (("speedup", 6.0, "latency_ms"), ("energy gain", 1.9, "energy_pj")):
-        swis = simulated[simulated["accelerator"].str.startswith("swis") & simulated["method"].isin(_SHARED)]
-        rivals = simulated[simulated["accelerator"].isin(BIT_SERIAL) & simulated["method"].eq("base")]
-        pairs = swis.merge(rivals, on="network", suffixes=("", "_over"))
-        pairs["gain"] = pairs[f"{column}_over"] / pairs[column]
-        lines.append(_line(pairs.loc[pairs["gain"].idxmax()], claim, claimed, "most"))
-        for _, each in fair.groupby("network"):
-            mine = each[each["accelerator"].str.startswith("swis")]
-            theirs = each[each["accelerator"].isin(BIT_SERIAL)]
-            best = pd.merge(
-                mine.nsmallest(1, column), theirs.nsmallest(1, column), on="network", suffixes=("", "_over")
-            )
-            best["gain"] = best[f"{column}_over"] / best[column]
-            lines.append(_line(best.iloc[0], claim, claimed, "fair"))
-    return pd.DataFrame(lines)
+    found = []
+    for points in losses:
+        best = within_loss(equal, points, by)
+        names = best["accelerator"]
+        sides = [
+            best[some] for some in (names.str.startswith("swis"), names.isin(BIT_SERIAL), names == UNSHARED)
+        ]
+        mine, theirs, own = (side.sort_values(by).drop_duplicates("network") for side in sides)
+        columns = ["network", "accelerator", "method", "bits", by]
+        pairs = mine[columns].merge(theirs[columns], on="network", suffixes=("", "_over"))
+        gain = pairs[f"{by}_over"] / pairs[by]
+        over_own = pairs["network"].map(own.set_index("network")[by]).astype(float) / pairs[by]
+        found.append(pairs.assign(points=points, gain=gain, gain_over_unshared=over_own))
+    return pd.concat(found).sort_values(["network", "points"], ignore_index=True)
 
 
-def _line(pair: pd.Series, claim: str, claimed: float, kind: str) -> dict[str, object]:
-    names = ("network", "accelerator", "method", "bits", "accelerator_over", "method_over", "bits_over")
-    return {"claim": claim, "paper": claimed, "kind": kind, "ours": pair["gain"]} | {
-        n: pair[n] for n in names
-    }
+def most_gained(simulated: pd.DataFrame, by: str) -> pd.Series:
+    """Return the largest gain of a SWIS array, at any loss, over a bit-serial design with 8-bit weights.
+
+    ``simulated`` are lines of networks; the result has ``network``, ``gain``, and of both sides what
+    ``fair_gains`` says of them.
+    """
+    columns = ["network", "accelerator", "method", "bits", by]
+    swis = simulated[simulated["accelerator"].str.startswith("swis") & simulated["method"].isin(_SHARED)]
+    rivals = simulated[simulated["accelerator"].isin(BIT_SERIAL) & simulated["method"].eq("base")]
+    pairs = swis[columns].merge(rivals[columns], on="network", suffixes=("", "_over"))
+    gain = pairs[f"{by}_over"] / pairs[by]
+    return pairs.assign(gain=gain).loc[gain.idxmax()]

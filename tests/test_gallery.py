@@ -1,10 +1,10 @@
-"""The study's figures are drawn from committed rows, and the scoreboard is what they say."""
+"""The study's figures are drawn from committed rows."""
 
 import pandas as pd
 import pytest
 from conftest import ROOT
 
-from swis import gallery, scoreboard
+from swis import gallery
 from swis.figures import group_of_weights, loss_by_cost
 from swis.gallery import FIGURES
 from swis.hardware_figures import tradeoff
@@ -63,16 +63,3 @@ def test_a_group_shows_its_bits_and_what_is_kept():
     assert sorted(map(tuple, ones.get_offsets().tolist())) == [(4, 0), (5, 1), (6, 0), (6, 1)]
     shades = axes.images[0].get_array()
     assert (shades[0, 4] < shades[0, 5]).any()  # of the set and used, and not of the set
-
-
-def test_the_scoreboard_is_that_of_the_committed_rows():
-    board = scoreboard.scoreboard(RESULTS)
-    text = board.to_csv(index=False, float_format="%.4g")
-    assert text == (RESULTS / "claims.csv").read_text()
-    assert scoreboard.markdown(board) in (ROOT / "README.md").read_text()
-    assert board["paper"].tolist() == [54.3, 19.8, 6.0, 1.9, 3.7]
-
-
-def test_the_scoreboard_without_rows_is_one_line(tmp_path, capsys):
-    assert scoreboard.main([str(tmp_path)]) == 2
-    assert capsys.readouterr().err.count("\n") == 1

@@ -50,11 +50,14 @@ def test_every_command_runs(command, command_line, tmp_path, request):
     arguments = ["versus=[stripes,laconic]" if text == "versus=[all]" else text for text in arguments]
     arguments = [re.sub(r"^bits=([\d.]+,[\d.]+),.*", r"bits=\1", text) for text in arguments]
     arguments = [re.sub(r"^seed=(\d+),.*", r"seed=\1", text) for text in arguments]
-    swept = load([text for text in arguments if text.startswith("experiment=")]).sweep
+    preset = load([text for text in arguments if text.startswith("experiment=")])
+    swept = preset.sweep
     named = {text.partition("=")[0] for text in arguments}
     for place, name in enumerate(name for name in swept if name not in named):
         few = swept[name].split(",")[: 1 if place or name == "seed" else 2]
         arguments.append(f"{name}={','.join(few)}")
+    if list(preset.versus) == ["all"] and not any(text.startswith("versus=") for text in arguments):
+        arguments.append("versus=[stripes,laconic]")
     if any("retrain" in text for text in arguments):
         arguments = ["methods=[swis]" if text.startswith("methods=") else text for text in arguments]
     if arguments != ["--help"]:

@@ -50,7 +50,7 @@ ablation evaluate train retrain
 provenance schema line_files store rows hardware_lines kept upkeep records
 shared images facts planning walk moments refit output_aware lockstep calibrate reconstruct checks
 retrain_study train_study study
-packed_study report storage figures tradeoff scoreboard hardware_figures
+packed_study report storage figures tradeoff evidence scoreboard hardware_figures
 workload tiling systolic bit_serial pe_array
 offchip sram bitfusion accelerator energy designs operands simulate hardware hardware_study
 explore gallery plan experiment sweep_report sweeper

@@ -5,7 +5,7 @@ import pytest
 
 from swis.errors import InputError
 from swis.records import load_simulated
-from swis.tradeoff import advantage, at_dram_cost, claims, with_accuracy, within_loss
+from swis.tradeoff import advantage, at_dram_cost, fair_gains, most_gained, with_accuracy, within_loss
 
 ROWS = pd.DataFrame(
     [("float", None, 90.0), ("base", None, 89.5), ("swis", 2, 80.0), ("swis", 3, 89.2), ("uniform", 3, 89.0)],
@@ -60,13 +60,25 @@ def test_advantages_are_ratios_over_bit_serial_designs():
     assert gains.loc["stripes", ["method", "method_over"]].tolist() == ["swis", "uniform"]
 
 
-def test_claims_are_the_most_at_any_loss_and_the_best_over_the_best():
-    found = claims(HARDWARE, within_loss(with_accuracy(HARDWARE, ROWS))).set_index(["claim", "kind"])
-    assert found.loc[("speedup", "most"), "ours"] == 8 / 2
-    assert found.loc[("speedup", "fair"), "ours"] == pytest.approx(4 / 3)
-    assert found.loc[("energy gain", "most"), ["ours", "accelerator_over"]].tolist() == [90 / 20, "pragmatic"]
-    assert found.loc[("energy gain", "fair"), "ours"] == 30 / 36
-    assert found["paper"].tolist() == [6.0, 6.0, 1.9, 1.9]
+def test_the_most_gained_is_at_any_loss_over_eight_bits():
+    assert most_gained(HARDWARE, "latency_ms")["gain"] == 8 / 2
+    energy = most_gained(HARDWARE, "energy_pj")
+    assert energy[["gain", "accelerator_over"]].tolist() == [90 / 20, "pragmatic"]
+
+
+def test_fair_gains_are_of_the_best_over_the_best_at_each_loss():
+    unshared = [("truncation", "base", 7, 6.6, 40), ("truncation", "uniform", 3, 2.7, 45)]
+    own = pd.DataFrame(unshared, columns=HARDWARE.columns[:5]).assign(network="n")
+    equal = with_accuracy(pd.concat([HARDWARE, own]), ROWS)
+    time = fair_gains(equal, "latency_ms", [1.0, 20.0])
+    assert time["gain"].tolist() == pytest.approx([4 / 3, 4 / 2])
+    assert time["gain_over_unshared"].tolist() == pytest.approx([2.7 / 3, 2.7 / 2])
+    assert time["accelerator_over"].tolist() == ["stripes", "stripes"]
+    energy = fair_gains(equal, "energy_pj", [1.0])  # each side in its format of least energy
+    assert energy[["gain", "gain_over_unshared", "method_over"]].values.tolist() == [
+        [30 / 36, 40 / 36, "uniform"]
+    ]
+    assert fair_gains(equal, "latency_ms", [0.1]).empty  # nothing loses so little
 
 
 def test_another_cost_of_dram_changes_that_part_alone():
