@@ -2,8 +2,9 @@
 # # What does retraining recover?
 #
 # Every method retrained from its calibrated weights with the same recipe and budget; means over seeds
-# with Student's 95 % intervals, as points over the float network. `python run.py experiment=retraining`;
-# commands for the other networks are in the README.
+# with Student's 95 % intervals, as points below the float network; hollow marks are the same networks
+# calibrated and not retrained, where these were measured. `python run.py experiment=retraining`; commands
+# for the other networks are in the README.
 
 # %%
 # %matplotlib inline

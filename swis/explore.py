@@ -91,7 +91,8 @@ def layer_figure(
     group_of_weights(codes[row, some].tolist(), found.codes[row, some].tolist(), shift_set, left)
     left.set_title(f"filter {row}, group {place}: shift set {shift_set}", fontsize=9)
     _errors(codes, found.codes, middle)
-    cycle_breakdown(_cycles(layers_of(model)[layer][0], method, shifts, group_size, accelerator), right)
+    cycles = _cycles(layers_of(model)[layer][0], method, shifts, group_size, accelerator)
+    cycle_breakdown(cycles, "method", right)
     right.set_title(f"{layer} on {accelerator}", fontsize=9)
     return figure
 

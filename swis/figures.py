@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import MultipleLocator, NullFormatter, ScalarFormatter
+
+from swis.compare import compare
 
 # The colour-blind palette of seaborn, dark enough in grey; line styles and markers tell the same apart.
 PALETTE = "colorblind"
@@ -57,17 +60,19 @@ def accuracy_by_shifts(
 def loss_by_cost(rows: pd.DataFrame, cost: str, axes: Axes) -> Axes:
     """Draw by how many points of top-1 methods are below the float row, over a column of costs.
 
-    Bands are the rows' 95 % bootstrap intervals. All rows are of one network and its float row is there.
+    Bands are 95 % intervals of these differences, image by image (``swis.compare``). All rows are of one
+    network and its float row is there.
     """
-    reference = rows.loc[rows["method"] == "float", "top1"].item()
+    reference = rows.loc[rows["method"] == "float", "correct"].item()
     for method in _METHODS:
         mine = rows[rows["method"] == method].dropna(subset=cost).sort_values(cost)
         if mine.empty:
             continue
         look = {"color": _COLOURS[method], "linestyle": _DASHES[method], "marker": _MARKERS[method]}
+        found = [compare(reference, correct) for correct in mine["correct"]]
         label = "8-bit" if method == "base" else method
-        axes.plot(mine[cost], reference - mine["top1"], **look, label=label)
-        band = reference - mine["top1_high"], reference - mine["top1_low"]
+        axes.plot(mine[cost], [each.difference for each in found], **look, label=label)
+        band = [each.low for each in found], [each.high for each in found]
         axes.fill_between(mine[cost], *band, color=_COLOURS[method], alpha=0.1)
     losses(axes)
     return axes
@@ -76,11 +81,15 @@ def loss_by_cost(rows: pd.DataFrame, cost: str, axes: Axes) -> Axes:
 def published_points(points: pd.DataFrame, cost: str, axes: Axes) -> Axes:
     """Mark by how many points others' networks, as published, are below theirs in float.
 
-    ``points``: columns "method", ``cost``, "top1" and "float_top1" [%].
+    ``points``: columns "method", ``cost``, "top1" and "float_top1" [%], "activation_bits" (32: float), and
+    "verified", "yes" or "recalled": numbers that nobody has looked up are paler.
     """
-    for marker, (method, some) in zip("x+1234|_", points.groupby("method", sort=False), strict=False):
+    kinds = points.groupby(["method", "activation_bits", "verified"], sort=False)
+    for marker, ((method, bits, verified), some) in zip(cycle("x+1234|_."), kinds):
+        said = "published" if verified == "yes" else "recalled"
+        label = f"{method}, A{bits} ({said})"
         lost = some["float_top1"] - some["top1"]
-        axes.plot(some[cost], lost, marker, color="0.3", markersize=8, label=f"{method} (published)")
+        axes.plot(some[cost], lost, marker, color="0.2" if verified == "yes" else "0.65", ms=8, label=label)
     losses(axes)
     return axes
 
@@ -88,8 +97,8 @@ def published_points(points: pd.DataFrame, cost: str, axes: Axes) -> Axes:
 def losses(axes: Axes) -> None:
     """Let losses grow downwards, evenly up to 1 point and by their logarithm from there."""
     axes.set_yscale("symlog", linthresh=1)
-    axes.set(ylabel="points of top-1 below float", ylim=(100, -1))
-    axes.set_yticks([100, 30, 10, 3, 1, 0, -1])
+    axes.set(ylabel="points of top-1 below float", ylim=(100, -2))
+    axes.set_yticks([100, 30, 10, 3, 1, 0, -1, -2])
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.axhline(0, color="0.4", linewidth=1, linestyle=":")
@@ -103,7 +112,7 @@ def by_group_size(table: pd.DataFrame, column: str, axes: Axes) -> Axes:
     sizes = sorted(table["group_size"].unique())
     for size, colour in zip(sizes, sns.color_palette("viridis_r", len(sizes)), strict=True):
         for method, part in table[table["group_size"] == size].groupby("method"):
-            look = {"linestyle": _DASHES.get(method, "-."), "marker": _MARKERS.get(method, "x")}
+            look = {"linestyle": _DASHES[method], "marker": _MARKERS[method]}
             line = part.sort_values("bits")
             axes.plot(line["bits"], line[column], color=colour, **look, label=f"{method}, M={size}")
     axes.set(xlabel="shifts N")
@@ -125,29 +134,32 @@ def bits_per_weight(table: pd.DataFrame, axes: Axes) -> Axes:
     axes.plot([], [], "x", color="0.3", label="as packed, plain")
     axes.plot([], [], "o:", color="0.3", markerfacecolor="none", label="as packed, compact")
     axes.axhline(8, color="0.4", linewidth=1, label="8-bit weights")
-    axes.set(xscale="log", xlabel="group size M", ylabel="bits per weight", ylim=(0, 17))
+    axes.set(xscale="log", xlabel="group size M", ylabel="bits per weight", ylim=(0, None))
     axes.set_xticks(sorted(table["group_size"].unique()))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
     return axes
 
 
-def means_by_method(summary: pd.DataFrame, reference: float, axes: Axes) -> Axes:
-    """Draw means over seeds below a float accuracy [points] with their 95 % intervals, methods side by side.
+def means_by_method(summary: pd.DataFrame, reference: float, axes: Axes, before: bool = False) -> Axes:
+    """Draw by how many points means over seeds are below a float accuracy, with their 95 % intervals.
 
-    ``summary``: the lines of ``swis.seeds.over_seeds`` with the columns "method" and "bits".
+    ``summary``: the lines of ``swis.seeds.over_seeds`` with the columns "method" and "bits". Methods are side
+    by side, ``before`` retraining with hollow marks.
     """
     methods = [method for method in _METHODS if method in set(summary["method"])]
     places = {bits: place for place, bits in enumerate(sorted(summary["bits"].unique()))}
     for shift, method in zip(np.linspace(-0.25, 0.25, len(methods)), methods, strict=True):
         mine = summary[summary["method"] == method]
-        at = mine["bits"].map(places) + shift
-        reach = [mine["mean"] - mine["low"], mine["high"] - mine["mean"]]
-        look = {"fmt": _MARKERS[method], "color": _COLOURS[method], "capsize": 3, "label": method}
-        axes.errorbar(at, mine["mean"] - reference, [part.fillna(0) for part in reach], **look)
+        at = mine["bits"].map(places) + shift - 0.05 * before
+        reach = [mine["high"] - mine["mean"], mine["mean"] - mine["low"]]
+        look = {"fmt": _MARKERS[method], "color": _COLOURS[method], "capsize": 3}
+        look |= {"mfc": "none", "label": f"{method}, before"} if before else {"label": method}
+        axes.errorbar(at, reference - mine["mean"], reach, **look)
     axes.axhline(0, color="0.4", linewidth=1, linestyle=":")
     axes.set_xticks(list(places.values()), [f"{bits:g}" for bits in places])
-    axes.set(xlim=(-0.5, len(places) - 0.5), xlabel="shifts N", ylabel="points of top-1 over float")
+    axes.set(xlim=(-0.5, len(places) - 0.5), xlabel="shifts N")
+    losses(axes)
     return axes
 
 
@@ -171,9 +183,11 @@ def group_of_weights(
         axes.scatter(place, line, marker=f"${digit}$", s=30, color="black", linewidths=0.2)
     axes.set_xticks(range(7), [f"$2^{bit}$" for bit in bits])
     axes.set_yticks(range(len(codes)), [f"{code:+d}" for code in codes])
+    axes.set_ylabel("codes of the weights", fontsize=8)
     axes.xaxis.tick_top()
     kept = axes.secondary_yaxis("right")
     kept.set_yticks(range(len(codes)), [f"{code:+d}" for code in approximated])
+    kept.set_ylabel("as kept", fontsize=8)
     for side in (axes, kept):
         side.tick_params(length=0)
     return axes

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator, ScalarFormatter
 from tqdm.auto import tqdm
 
 from swis.ablation import INGREDIENTS, fully_calibrated, ingredient
@@ -26,7 +27,15 @@ from swis.figures import (
     published_points,
 )
 from swis.files import write_atomically
-from swis.hardware_figures import energy_breakdown, gain_by, roofline, tradeoff, traffic_by_layer
+from swis.hardware_figures import (
+    cycle_breakdown,
+    energy_breakdown,
+    gain_by,
+    name_formats,
+    roofline,
+    tradeoff,
+    traffic_by_layer,
+)
 from swis.records import load_simulated, load_storage, load_table
 from swis.seeds import over_seeds
 from swis.tradeoff import advantage, at_dram_cost, made_for, with_accuracy, within_loss
@@ -41,7 +50,7 @@ def group(results: Path = RESULTS) -> Figure:
 
 
 def decomposition(results: Path = RESULTS) -> Figure:
-    """Groups without loss and the error of codes over shifts, by group size: real and Gaussian weights."""
+    """Groups without loss and the error of codes over shifts, by group size, of the weights of networks."""
     table = load_storage(results / "storage")
     real = table[table["weights"] != "gaussian"]
     some = real[real["group_size"].isin([1, 4, 16]) & real["coding"].ne("compact")]
@@ -76,10 +85,11 @@ def accuracy(results: Path = RESULTS) -> Figure:
         others = published[published["network"].eq(model) & (data == "imagenet")]
         others = others.assign(cycles_per_weight=others["weight_bits"] - 1)
         for axes, cost in zip(column, ("cycles_per_weight", "weight_bits"), strict=True):
-            loss_by_cost(mine[mine["method"] != "base"], cost, axes)
+            loss_by_cost(mine, cost, axes)
             published_points(others, cost, axes)
-            width, label = (9, "bits per weight") if cost == "weight_bits" else (6.2, "cycles per weight")
-            axes.set(xlim=(0.5, width), xlabel=label)
+            axes.set(xlim=(0.5, 9 if cost == "weight_bits" else 4.5), xlabel=cost.replace("_", " "))
+            axes.xaxis.set_major_locator(MultipleLocator(1))
+        column[1].set(xlabel="bits per weight")
         column[0].set_title(f"{model}, {data}")
     like = [(model, data) for (model, data), _ in networks].index(("mobilenet_v2", "imagenet"))
     _legend(figure, grid[0, like])
@@ -134,38 +144,46 @@ def scheduling(results: Path = RESULTS) -> Figure:
 
 
 def retraining(results: Path = RESULTS) -> Figure:
-    """Points over the float network after retraining: means over seeds with their intervals."""
+    """Points below float before retraining and after it: means over seeds with their intervals."""
     rows = load_table(results / "retrain")
     retrained, floats = rows[rows["training"].notna()], rows[rows["method"] == "float"]
+    calibrated = rows[rows["training"].isna() & rows["bits"].notna()]
     networks = list(retrained.groupby(["model", "data"]))
     figure, grid = _grid(1, len(networks), (13, 4))
     for axes, ((model, data), mine) in zip(grid.flat, networks, strict=True):
         weights = mine["weights"].iloc[0]
-        reference = floats[floats["model"].eq(model) & floats["weights"].eq(weights)]["top1"].mean()
-        summary = over_seeds(mine, ["bits", "method"]).reset_index()
-        means_by_method(summary, reference, axes).set_title(f"{model}, {data}")
+        same = [table["model"].eq(model) & table["weights"].eq(weights) for table in (floats, calibrated)]
+        reference = floats[same[0]]["top1"].mean()
+        for some, before in ((calibrated[same[1]], True), (mine, False)):
+            summary = over_seeds(some, ["bits", "method"]).reset_index()
+            if len(summary):
+                means_by_method(summary, reference, axes, before)
+        # CIFAR-10's images are a folder of JPEG files
+        axes.set_title(f"{model}, {'CIFAR-10 (JPEG)' if data == 'image_folder' else data}", fontsize=10)
     _legend(figure, grid[0, 0])
     return figure
 
 
 def hardware(results: Path = RESULTS) -> Figure:
     """Latency and energy of MobileNet-v2 by design at equal area and loss, its roofline and DRAM traffic."""
-    equal = within_loss(_equal_area(results)).query("network == 'mobilenet_v2'").sort_values("latency_ms")
-    mine = load_simulated(results / "hardware" / "layers").query(
-        "accelerator == 'swis_ss' and method == 'swis'"
-    )
+    network = "mobilenet_v2"
+    equal = _equal_area(results).query("network == @network")
+    layers = load_simulated(results / "hardware" / "layers")
+    mine = layers.query("network == @network and accelerator == 'swis_ss' and method == 'swis'")
+    fastest = within_loss(equal).sort_values("latency_ms")
+    frugal = within_loss(equal, by="energy_pj").sort_values("energy_pj")
     figure, grid = _grid(2, 2, (11, 8))
-    grid[0, 0].bar(equal["accelerator"], equal["latency_ms"], color="0.5")
-    for place, row in enumerate(equal.itertuples()):
-        label = "8-bit" if row.method == "base" else f"{row.method} {row.bits:g}"
-        at = {"xy": (place, row.latency_ms), "xytext": (0, 3), "textcoords": "offset points"}
-        grid[0, 0].annotate(label, **at, rotation=90, ha="center", va="bottom", fontsize=8)
-    grid[0, 0].tick_params(axis="x", rotation=90)
-    grid[0, 0].set(ylabel="latency of an image [ms]", title="equal area, at most one point lost")
-    grid[0, 0].margins(y=0.25)
-    energy_breakdown(equal, "accelerator", grid[0, 1]).set_title("energy of the same")
-    roofline(mine, 8, grid[1, 0]).set_title("roofline: swis_ss, N = 3, 64 bits of DRAM a cycle")
-    traffic_by_layer(mine, grid[1, 1]).set_title("DRAM traffic: swis_ss, N = 3")
+    cycles = 1e3 * fastest["frequency_mhz"].iloc[0]
+    cycle_breakdown(fastest, "accelerator", grid[0, 0], cycles, "latency of an image [ms]")
+    name_formats(fastest, fastest["latency_ms"], grid[0, 0])
+    energy_breakdown(frugal, "accelerator", grid[0, 1])
+    name_formats(frugal, frugal["energy_pj"] / 1e6, grid[0, 1])
+    for axes in grid[0]:
+        axes.set_title(f"{network}, equal area, at most one point lost", fontsize=10)
+    width, shifts = mine["dram_bits_per_cycle"].iloc[0], mine["bits"].iloc[0]
+    which = f"{network} on swis_ss, N = {shifts:g}"
+    roofline(mine, width / 8, grid[1, 0]).set_title(f"{which}, {width} bits of DRAM a cycle", fontsize=10)
+    traffic_by_layer(mine, grid[1, 1]).set_title(which, fontsize=10)
     for axes, columns in ((grid[0, 1], 2), (grid[1, 0], 1), (grid[1, 1], 1)):
         axes.legend(fontsize=8, ncols=columns)
     return figure
@@ -196,9 +214,11 @@ def sensitivity(results: Path = RESULTS) -> Figure:
     figure, grid = _grid(1, 2, (11, 4))
     one = "network == 'mobilenet_v2'"
     gain_by(by_cost.query(one), "cost", "energy_gain", "energy of a bit of DRAM [pJ]", grid[0, 0])
-    gain_by(by_width.query(one), "width", "speedup", "bits of DRAM a cycle", grid[0, 1]).set_xscale(
-        "log", base=2
-    )
+    gain_by(by_width.query(one), "width", "speedup", "bits of DRAM a cycle", grid[0, 1])
+    grid[0, 1].set_xscale("log", base=2)
+    grid[0, 1].xaxis.set_major_formatter(ScalarFormatter())
+    for axes in grid[0]:
+        axes.set_title("swis_ss over bit-serial designs, mobilenet_v2", fontsize=10)
     _legend(figure, grid[0, 0])
     return figure
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from swis.figures import PALETTE, losses
 from swis.tradeoff import BIT_SERIAL
 
 _HATCHES = ("", "//", "", "\\\\", "", "..", "", "xx")
+_MARKERS = (*"oDvs^P*X<>dp", (4, 1, 0), "o")
+_NAMED = 2.0  # points lost by designs on the front whose names are shown
 _KINDS = ("first", "conv", "depthwise", "pointwise", "fc")
 
 
@@ -22,7 +27,7 @@ def energy_breakdown(lines: pd.DataFrame, hue: str, axes: Axes) -> Axes:
     parts = [name for name in lines if name.endswith("_energy_pj")]
     bottom = pd.Series(0.0, lines.index)
     colours = sns.color_palette(PALETTE, len(parts))
-    for part, colour, hatch in zip(parts, colours, _HATCHES, strict=False):
+    for part, colour, hatch in zip(parts, colours, cycle(_HATCHES)):
         height = lines[part] / 1e6
         label = part.removesuffix("_energy_pj").replace("_", " ")
         axes.bar(lines[hue], height, bottom=bottom, color=colour, hatch=hatch, edgecolor="white", label=label)
@@ -50,7 +55,8 @@ def roofline(layers: pd.DataFrame, bytes_per_cycle: float, axes: Axes) -> Axes:
     axes.plot(span, [bytes_per_cycle * value for value in span], color="0.4", linestyle=":", label="DRAM")
     axes.axhline(layers["peak_macs_per_cycle"].max(), color="0.4", linewidth=1, label="lanes")
     axes.set(xscale="log", yscale="log", xlabel="MACs per byte of DRAM", ylabel="MACs per cycle")
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    for axis in (axes.xaxis, axes.yaxis):
+        _few_ticks(axis)
     return axes
 
 
@@ -76,19 +82,24 @@ def tradeoff(table: pd.DataFrame, cost: str, label: str, axes: Axes) -> Axes:
     """Draw the points that formats on designs lose, over a column of costs, and the front of the best.
 
     ``table``: one network's lines of ``swis.tradeoff.with_accuracy``. A design is on the front if none is
-    both cheaper and more accurate.
+    both cheaper and more accurate. SWIS arrays are coloured and filled, others grey.
     """
-    designs = sorted(table["accelerator"].unique())
-    colours = dict(zip(designs, sns.color_palette("husl", len(designs)), strict=True))
-    for design, marker in zip(designs, "osDv^<>PX*hd8p", strict=False):
+    designs = sorted(table["accelerator"].unique(), key=lambda name: (not name.startswith("swis"), name))
+    ours = [name for name in designs if name.startswith("swis")]
+    colours = dict(zip(ours, sns.color_palette(PALETTE, len(ours)), strict=True))
+    for design, marker in zip(designs, cycle(_MARKERS)):
         mine = table[table["accelerator"] == design]
-        axes.scatter(mine[cost], mine["loss"], color=colours[design], marker=marker, s=24, label=design)
+        look = {"color": colours[design], "zorder": 3} if design in ours else {"ec": "0.5", "fc": "none"}
+        axes.scatter(mine[cost], mine["loss"], marker=marker, s=26, linewidths=0.8, label=design, **look)
     front = pareto_front(table, cost)
     axes.step(front[cost], front["loss"], where="post", color="0.3", linewidth=1, label="front")
+    for line in front[front["loss"] < _NAMED].itertuples():
+        name = f"{line.method} {line.bits:g} on {line.accelerator}"
+        at = {"xy": (getattr(line, cost), line.loss), "xytext": (-4, -3), "textcoords": "offset points"}
+        axes.annotate(name, **at, ha="right", va="top", fontsize=6)
     axes.set(xscale="log", xlabel=label)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlim(left=0.6 * table[cost].min())  # room for names
+    _few_ticks(axes.xaxis)
     losses(axes)
     return axes
 
@@ -120,12 +131,33 @@ def gain_by(table: pd.DataFrame, cause: str, gain: str, label: str, axes: Axes) 
     return axes
 
 
-def cycle_breakdown(lines: pd.DataFrame, axes: Axes) -> Axes:
-    """Draw cycles of lines of ``swis.simulate.simulate``, stalls on top, a bar for every "method"."""
+def cycle_breakdown(
+    lines: pd.DataFrame, hue: str, axes: Axes, unit: float = 1e3, label: str = "thousand cycles"
+) -> Axes:
+    """Draw cycles of lines of ``swis.simulate``, stalls on top, a bar for every value of the column ``hue``.
+
+    Bars are in units of so many cycles.
+    """
     colours = sns.color_palette(PALETTE, 2)
-    compute, stalls = lines["compute_cycles"] / 1e3, lines["stall_cycles"] / 1e3
-    axes.bar(lines["method"], compute, color=colours[0], label="computing")
-    axes.bar(lines["method"], stalls, bottom=compute, color=colours[1], hatch="//", label="waiting for DRAM")
-    axes.set(ylabel="thousand cycles")
+    compute, stalls = lines["compute_cycles"] / unit, lines["stall_cycles"] / unit
+    axes.bar(lines[hue], compute, color=colours[0], label="computing")
+    axes.bar(lines[hue], stalls, bottom=compute, color=colours[1], hatch="//", label="waiting for DRAM")
+    axes.set(ylabel=label)
     axes.legend(fontsize=8)
     return axes
+
+
+def name_formats(lines: pd.DataFrame, height: pd.Series, axes: Axes) -> None:
+    """Write above bars, a line for each, which format it is of; ``height``: the bars'."""
+    for place, (line, top) in enumerate(zip(lines.itertuples(), height, strict=True)):
+        label = "8-bit" if line.method == "base" else f"{line.method} {line.bits:g}"
+        at = {"xy": (place, top), "xytext": (0, 3), "textcoords": "offset points"}
+        axes.annotate(label, **at, rotation=90, ha="center", va="bottom", fontsize=8)
+    axes.tick_params(axis="x", rotation=90)
+    axes.margins(y=0.25)
+
+
+def _few_ticks(axis: Axis) -> None:
+    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axis.set_major_formatter(ScalarFormatter())
+    axis.set_minor_formatter(NullFormatter())

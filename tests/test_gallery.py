@@ -1,11 +1,13 @@
 """The study's figures are drawn from committed rows."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
 
 from swis import gallery
-from swis.figures import group_of_weights, loss_by_cost
+from swis.compare import pack_correct
+from swis.figures import group_of_weights, loss_by_cost, published_points
 from swis.gallery import FIGURES
 from swis.hardware_figures import tradeoff
 
@@ -34,27 +36,40 @@ def test_a_figure_that_is_not_there_is_one_line(capsys):
     assert capsys.readouterr().err.startswith("error: there is no figure nothing; there are group,")
 
 
-def test_losses_are_below_the_float_row():
-    rows = pd.DataFrame(
-        {
-            "method": ["float", "swis", "swis"],
-            "bits": [None, 2.0, 3.0],
-            "top1": [90.0, 80.0, 89.0],
-            "top1_low": [89.0, 78.0, 88.0],
-            "top1_high": [91.0, 82.0, 90.0],
-        }
-    )
+def test_losses_are_below_the_float_row_image_by_image():
+    right = np.arange(100) < 90
+    some = [right, right & (np.arange(100) >= 10), ~right ^ (np.arange(100) < 89)]
+    rows = pd.DataFrame({"method": ["float", "swis", "swis"], "bits": [None, 2.0, 3.0]})
     axes = gallery.Figure().subplots()
-    line = loss_by_cost(rows, "bits", axes).lines[0]
+    loss_by_cost(rows.assign(correct=[pack_correct(each) for each in some]), "bits", axes)
+    line, band = axes.lines[0], axes.collections[0].get_paths()[0].vertices
     assert line.get_label() == "swis"
-    assert line.get_ydata().tolist() == [10.0, 1.0]
+    assert line.get_ydata().tolist() == [10.0, -9.0]
+    # of the ten images that differ alone: the rows' own intervals are wider
+    assert 4 <= band[band[:, 0] == 2.0, 1].min() <= 6
+    assert 14 <= band[band[:, 0] == 2.0, 1].max() <= 17
+
+
+def test_all_published_points_are_drawn_however_many_methods():
+    methods = [f"m{number}" for number in range(12)]
+    points = pd.DataFrame({"method": methods, "weight_bits": 3, "top1": 60.0, "float_top1": 72.0})
+    points = points.assign(activation_bits=8, verified=["yes"] * 11 + ["recalled"])
+    axes = published_points(points, "weight_bits", gallery.Figure().subplots())
+    drawn = {line.get_label(): line for line in axes.lines if line.get_label().startswith("m")}
+    assert list(drawn)[-2:] == ["m10, A8 (published)", "m11, A8 (recalled)"]
+    assert len(drawn) == 12
+    assert all(line.get_ydata().tolist() == [12.0] for line in drawn.values())
 
 
 def test_the_front_is_drawn_from_the_cheapest_on():
-    lines = {"accelerator": "a", "ms": [3.0, 1.0, 2.0], "loss": [1.0, 5.0, 6.0]}
+    lines = {"accelerator": "a", "method": "round", "bits": 3, "ms": [3.0, 1.0, 2.0], "loss": [1.0, 5.0, 6.0]}
     axes = tradeoff(pd.DataFrame(lines), "ms", "latency [ms]", gallery.Figure().subplots())
     front = next(line for line in axes.lines if line.get_label() == "front")
     assert front.get_xdata().tolist() == [1.0, 3.0]
+    assert [text.get_text() for text in axes.texts] == ["round 3 on a"]  # and not what loses five points
+    many = pd.DataFrame({"accelerator": [f"a{number}" for number in range(20)], "ms": 1.0, "loss": 5.0})
+    axes = tradeoff(many, "ms", "latency [ms]", gallery.Figure().subplots())
+    assert len(axes.collections) == 20
 
 
 def test_a_group_shows_its_bits_and_what_is_kept():
