@@ -17,8 +17,8 @@ gallery.decomposition()
 #
 # ## What to choose a set by
 #
-# MSE, or MSE++, which also counts the bias that a group's errors add to a dot product; `joint` chooses
-# the levels of a group together. EfficientNet-Lite0, one scale per tensor, no calibration.
+# MSE, or MSE++, which also counts the bias that a group's errors add to a dot product, `alpha` times;
+# `joint` chooses the levels of a group together. EfficientNet-Lite0, one scale per tensor, no calibration.
 
 # %%
 gallery.metric()

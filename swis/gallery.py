@@ -97,13 +97,18 @@ def accuracy(results: Path = RESULTS) -> Figure:
 
 
 def metric(results: Path = RESULTS) -> Figure:
-    """MSE and MSE++ as what a group's set is chosen by, and levels chosen together, without calibration."""
+    """MSE and MSE++ as what a set is chosen by, levels chosen together, and the weight of the bias."""
     table, joint = (load_table(results / name) for name in ("lite0_per_tensor", "joint_selection"))
     named = table.assign(choice=table["alpha"].map({0.0: "MSE", 1.0: "MSE++"})).query("method != 'swis_c'")
     four = joint.query("group_size == 4 and selection == 'joint'").assign(choice="MSE++, joint")
-    figure, grid = _grid(1, 1, (6, 4))
-    accuracy_by_shifts(pd.concat([named, four]), "bits", "choice", grid[0, 0])
-    grid[0, 0].set(xlabel="shifts N", title="efficientnet_lite0, one scale per tensor, M = 4")
+    swis = table[table["method"].isin(["swis", "float"])]
+    swis = swis.assign(shifts=swis["bits"].map("N = {:g}".format, na_action="ignore"))
+    figure, grid = _grid(1, 2, (11, 4))
+    accuracy_by_shifts(pd.concat([named, four]), "bits", "choice", grid[0, 0]).set(xlabel="shifts N")
+    accuracy_by_shifts(swis, "alpha", "shifts", grid[0, 1]).set(xlabel="alpha: weight of the bias in MSE++")
+    for axes in grid[0]:
+        axes.set_title("efficientnet_lite0, one scale per tensor, M = 4", fontsize=10)
+        axes.legend(fontsize=8)
     return figure
 
 
