@@ -7,6 +7,8 @@ import nbformat
 import pytest
 from conftest import ROOT
 
+from swis.scoreboard import scoreboard
+
 SOURCES = sorted((ROOT / "notebooks").glob("*.py"))
 _LOGIC = (ast.FunctionDef, ast.ClassDef, ast.For, ast.While, ast.If, ast.Try)
 
@@ -27,6 +29,14 @@ def test_a_pair_says_the_same_and_its_outputs_are_kept(path):
     outputs = [output for cell in code for output in cell.outputs]
     assert outputs
     assert not [output for output in outputs if output.output_type in ("error", "stream")]
+
+
+def test_the_scoreboard_kept_in_its_notebook_is_that_of_the_rows():
+    kept = nbformat.read(ROOT / "notebooks" / "70_claims.ipynb", as_version=4)
+    pages = [out.data["text/html"] for cell in kept.cells for out in cell.get("outputs", ()) if "data" in out]
+    board = scoreboard(ROOT / "results").set_index("claim")
+    shown = board[["paper", "most", "fair", "fair_low", "fair_high", "against", "verdict"]].round(2)
+    assert shown.to_html(notebook=True) in pages[0]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)

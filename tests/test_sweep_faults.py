@@ -6,12 +6,14 @@ import random
 import runpy
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from conftest import ROOT, numbers_of
+from tqdm import tqdm
 
 import swis
 
@@ -25,6 +27,7 @@ _COPY = multiprocessing.get_context("fork")
 def run(folder: Path, arguments: list[str]) -> None:
     """Be run.py in ``folder``, in a process of its own, silently."""
     os.chdir(folder)
+    tqdm.set_lock(threading.RLock())  # for copies share the other one, and a killed one would keep it
     sys.stdout = sys.stderr = (folder / "output.txt").open("a")
     sys.argv = ["run.py", *SWEEP, *arguments]
     runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
