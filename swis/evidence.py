@@ -42,7 +42,7 @@ class Evidence:
     ``most`` is what they show without equal care, ``fair`` compares ``against`` a rival of equal calibration,
     training, area and accuracy, and ``over_uniform`` compares with a uniform quantizer in its place. Points
     have a zero, ratios a one where nothing is gained (``no_gain``). The rows are those behind the numbers, as
-    their ``config`` says; the commands, with a semicolon between them, make them.
+    their ``config`` says; the commands, with a semicolon between them, make them and the ends of spans.
     """
 
     claim: str
@@ -158,6 +158,7 @@ def _over(rows: pd.DataFrame, other: str, data: str = "imagenet") -> Span:
 
 def _hardware(name: str, paper: float, by: str, published: pd.DataFrame, equal: pd.DataFrame) -> Evidence:
     most, found = most_gained(published, by), fair_gains(equal, by)
+    ours = "swis_c" if found["accelerator"].eq("swis_c").any() else "swis_ss"
     fair = found.query("network == @NETWORK and points == @_LOSS").iloc[0]
     return Evidence(
         claim=f"{name} over bit-serial accelerators",
@@ -171,7 +172,9 @@ def _hardware(name: str, paper: float, by: str, published: pd.DataFrame, equal: 
         fair=_span(fair["gain"], found["gain"]),
         fair_setting=f"equal area, at most {_LOSS:g} point lost by either; {fair['accelerator']}; "
         f"range: {_RANGE}",
-        fair_command=_simulations(NETWORK, fair["accelerator"], "equal_area", "1,2,3,4"),
+        fair_command="; ".join(
+            _simulations(network, ours, "equal_area", "1,2,3,4") for network in (NETWORK, _OTHER)
+        ),
         fair_rows=_lines(equal, fair),
         against=fair["accelerator_over"],
         over_uniform=_span(fair["gain_over_unshared"], found["gain_over_unshared"]),
@@ -200,7 +203,7 @@ def _compression(calibrated: pd.DataFrame, storage: pd.DataFrame) -> Evidence:
         fair=_span(shown["swis"], pairs["swis"]),
         fair_setting=f"over 8-bit weights; {shown['method']}, M 2 to 16, calibrated, "
         f"at most {_LOSS:g} point lost; range: {_RANGE}",
-        fair_command=_imagenet(NETWORK, "calibration", grid),
+        fair_command="; ".join(_imagenet(network, "calibration", grid) for network in (NETWORK, _OTHER)),
         fair_rows=rows[rows["key"].isin([shown["key"], shown["uniform_key"]])],
         against="8-bit weights",
         over_uniform=_span(shown["swis"] / shown["uniform"], over_uniform),
