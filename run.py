@@ -1,6 +1,7 @@
 """Run one configuration, or a sweep: python run.py model=mobilenet_v2 bits=2 (python run.py --help)."""
 
 import os
+import pickle
 import sys
 
 import hydra
@@ -29,7 +30,12 @@ def main(composed: DictConfig) -> str | None:
     if job.mode == RunMode.MULTIRUN:  # a point of a sweep, maybe on another machine
         os.chdir(job.runtime.cwd)
         with log_file(job):
-            return report(composed, command)
+            try:
+                return report(composed, command)
+            except Exception as error:
+                if can_be_sent(error):
+                    raise
+                raise RuntimeError(f"{type(error).__name__}: {error}") from error
     try:
         report(composed, command)
     except tuple(STATUS) as error:
@@ -46,6 +52,15 @@ def report(composed: DictConfig, command: str) -> str:
     text = run(config, command)
     print(text)
     return text
+
+
+def can_be_sent(error: Exception) -> bool:
+    """Say whether another process, that of the sweep, can make the exception anew."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return False
+    return True
 
 
 def end(error: Exception) -> None:

@@ -16,7 +16,7 @@ from swis.packed_study import prepare_packed
 from swis.study import formats, prepare
 
 # Settings that say how and where a table is made, and change nothing in it.
-_OF_THE_RUN = {"device", "dry_run", "force", "minutes", "out", "results_dir", "sweep", "threads"}
+_OF_THE_RUN = {"device", "dry_run", "force", "minutes", "out", "recipe", "results_dir", "sweep", "threads"}
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,8 @@ def has_table(config: Config) -> bool:
     path, now = Path(config.out), json.loads(json.dumps(asdict(config)))
     if not config.force and config.task in (Task.storage, Task.simulate):
         written = records.config_of_table(path) or {}
+        for settings in (now, written):
+            settings.get("data", {}).pop("workers", None)
         if all(written.get(name) == now[name] for name in now.keys() - _OF_THE_RUN):
             return True
     check_output(path, config.force)
@@ -85,9 +87,13 @@ def has_table(config: Config) -> bool:
 
 
 def listed(rows: list[PlannedRow]) -> str:
-    """Say of every row whether it is done.
+    """Say of every row whether it is done, or lacks its line of hardware alone.
 
     >>> listed([PlannedRow("a", "float", True, True), PlannedRow("b", "swis", True, False)])
-    'float done, swis to do'
+    'float done, swis hardware to do'
     """
-    return ", ".join(f"{row.method} {'done' if row.done else 'to do'}" for row in rows)
+
+    def state(row: PlannedRow) -> str:
+        return "done" if row.done else "hardware to do" if row.there else "to do"
+
+    return ", ".join(f"{row.method} {state(row)}" for row in rows)

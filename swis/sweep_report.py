@@ -47,23 +47,23 @@ def outcome(
     problems += errors
     if refused := [str(made) for made in returned if isinstance(made, CannotWrite)]:
         problems.append(refused[0] if len(refused) == 1 else f"{refused[0]} (and {len(refused) - 1} more)")
-    if there := [point for point in points if point.has_table]:
-        lines.append(f"{len(there)} of {len(points)} tables there before")
+    if made := [point for point in points if point.has_table]:
+        lines.append(f"{len(made)} of {len(points)} tables there before")
     if rowed:
-        done = {row.key: row.done for point in rowed for row in point.rows}
+        there = {row.key: row.there for point in rowed for row in point.rows}
         names = {}
         for point in rowed:
             for row in point.rows:
                 names.setdefault(row.key, f"{point.label} {row.method}".strip())
-        missing = [key for key in done if key not in rows.index]
+        missing = [key for key in there if key not in rows.index]
         problems += [f"{names[key]}: {rows.at[key, 'error'].splitlines()[-1]}" for key in failed]
         problems += [f"{len(missing)} rows are missing; the same command goes on"] if missing else []
         where = " and ".join(dict.fromkeys(point.config.results_dir for point in rowed))
-        computed = len(done) - sum(done.values()) - len(missing)
-        counts = f"{len(done)} rows of {len(rowed)} points in {where}: {computed - len(failed)} computed"
+        computed = len(there) - sum(there.values()) - len(missing)
+        counts = f"{len(there)} rows of {len(rowed)} points in {where}: {computed - len(failed)} computed"
         lines += [
             _accuracies(rowed, rows),
-            f"{counts}, {sum(done.values())} there before, {len(failed)} failed",
+            f"{counts}, {sum(there.values())} there before, {len(failed)} failed",
         ]
     if ran:
         lines.append(f"logs of {len(ran)} points in {logs}")

@@ -32,6 +32,9 @@ log = logging.getLogger("swis")
 
 _CONF = Path(__file__).parents[1] / "conf"
 _SECONDS = 1.0  # between looks at which rows are there
+_BATCH = (
+    1000  # points that a launcher gets at once: Slurm refuses arrays of more, unless it is told otherwise
+)
 
 
 class StudySweeper(Sweeper):
@@ -58,7 +61,7 @@ class StudySweeper(Sweeper):
 
         points = self._points(arguments)
         self._check(points)
-        wrong = dict.fromkeys(point.says(point.error) for point in points if point.error)
+        wrong = _each_once(points)
         if self.config.dry_run:
             print(dry_run(points))
         else:
@@ -142,14 +145,31 @@ class StudySweeper(Sweeper):
             return [], None
         for name in ("hydra", "hydra_plugins"):  # their lines on every job would break the bar
             logging.getLogger(name).setLevel(logging.WARNING)
-        watch = _Watch(points)
+        watch, returned = _Watch(points), []
         try:
             with watch:
-                jobs = self.launcher.launch([point.overrides for point in points], initial_job_idx=0)
-                # not the property, which prints a line for every exception
-                return [job._return_value for job in jobs], None
+                for start in range(0, len(points), _BATCH):
+                    some = [point.overrides for point in points[start : start + _BATCH]]
+                    # not the property, which prints a line for every exception
+                    returned += [
+                        job._return_value for job in self.launcher.launch(some, initial_job_idx=start)
+                    ]
+                return returned, None
         except Exception as error:  # such as that of an engine whose worker was killed
-            return [], f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            return returned, reason
+
+
+def _each_once(points: list[Point]) -> list[str]:
+    """Return what is wrong with points, the same of many points once."""
+    points_of: dict[str, list[Point]] = {}
+    for point in points:
+        if point.error:
+            points_of.setdefault(point.error, []).append(point)
+    return [
+        some[0].says(error) + (f" (and {len(some) - 1} more points)" if len(some) > 1 else "")
+        for error, some in points_of.items()
+    ]
 
 
 class _Watch:

@@ -28,8 +28,6 @@ def test_efficientnet_lite0_per_tensor_without_calibration(shared, results):
     expected = {"base": 88.0, "truncate": 0.2, "swis": 80.8}
     for method, top1 in expected.items():
         assert rows.loc[method, "top1"] == pytest.approx(top1, abs=2), method
-    plain = run(shared, results, *setting, "alpha=0", "methods=[swis]")
-    assert plain.loc["swis", "top1"] == pytest.approx(79.0, abs=2)
 
 
 def test_mobilenet_v2_float_and_its_exact_eight_bit_weights(shared, results):

@@ -78,7 +78,7 @@ def test_a_sweep_killed_at_any_moment_is_completed_by_the_next(tiny_in, tmp_path
     finish(killed, tiny_in, *values)
     expected = numbers_of(whole / "runs")
     for folder in (*killed.glob("complete*"), killed / "runs"):
-        pd.testing.assert_frame_equal(numbers_of(folder), expected)
+        pd.testing.assert_frame_equal(numbers_of(folder), expected, check_exact=True)
     assert not caplog.records
 
 
@@ -92,4 +92,4 @@ def test_two_sweeps_over_overlapping_grids_lose_nothing(tiny_in, tmp_path, warm)
         process.join(120)
         assert process.exitcode == 0, (together / "output.txt").read_text()
     assert len(numbers_of(apart / "runs")) == 6
-    pd.testing.assert_frame_equal(numbers_of(together / "runs"), numbers_of(apart / "runs"))
+    pd.testing.assert_frame_equal(numbers_of(together / "runs"), numbers_of(apart / "runs"), check_exact=True)

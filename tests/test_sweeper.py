@@ -32,7 +32,7 @@ def test_a_sweep_goes_on_where_it_was(command_line, tiny, tmp_path, monkeypatch)
     computed = computed_methods(monkeypatch)
     assert "1 computed, 3 there before" in command_line(*SWEEP, *tiny).out
     assert computed == ["round"]
-    pd.testing.assert_frame_equal(numbers_of(tmp_path / "runs"), whole)
+    pd.testing.assert_frame_equal(numbers_of(tmp_path / "runs"), whole, check_exact=True)
 
 
 def test_a_dry_run_lists_rows_and_computes_none(command_line, tiny, monkeypatch):
@@ -124,6 +124,8 @@ def test_tables_of_tasks_without_rows_are_planned_and_not_made_twice(command_lin
     more = command_line(*sweep, "group_size=4,8")
     assert more.status == 0, more.err
     assert "1 of 2 tables there before" in more.out
+    elsewhere = command_line(*sweep, "group_size=4,8", "data.workers=1", "threads=1", "dry_run=true")
+    assert "2 points: 2 done, 0 to do" in elsewhere.out  # how it is computed is no part of a table
     assert "\ngroup_size=8\n" in f"\n{more.out}"
     other = command_line(*sweep, "group_size=4,8", "alpha=0")
     assert other.status == 2
@@ -157,3 +159,34 @@ def test_an_experiment_sweeps_and_the_command_line_overrides_it(command_line, ti
 def test_an_error_comes_back_from_another_process_as_it_was():
     error = pickle.loads(pickle.dumps(RunFailed("2 rows failed", "the report")))
     assert (str(error), error.report) == ("2 rows failed", "the report")
+
+
+class Unsendable(Exception):
+    def __init__(self, *, text: str):
+        super().__init__(text)
+
+
+def test_an_exception_that_no_other_process_can_make_is_told_by_its_text(command_line, tiny, monkeypatch):
+    def broken(*_):
+        raise Unsendable(text="a lost thing")
+
+    monkeypatch.setattr("swis.experiment.run", broken)
+    done = command_line(*SWEEP, *tiny)
+    assert done.status == 1
+    assert "RuntimeError: Unsendable: a lost thing" in done.err
+
+
+def test_what_is_wrong_with_all_points_is_said_once(command_line, tiny):
+    done = command_line("--multirun", *tiny, "methods=[round]", "bits=2,3,4", "data.root=/nowhere")
+    assert done.status == 2
+    assert done.err.count("/nowhere") == 1
+    assert "bits=2: " in done.err
+    assert "(and 2 more points)" in done.err
+
+
+def test_points_go_to_a_launcher_in_batches(command_line, tiny, monkeypatch, tmp_path):
+    monkeypatch.setattr("swis.sweeper._BATCH", 2)
+    done = command_line("--multirun", *tiny, "methods=[round]", "bits=2,3,4", "versus=[]")
+    assert "3 points" in done.out
+    assert "5 computed, 0 there before, 0 failed" in done.out
+    assert sorted(path.name for path in tmp_path.rglob("*.log")) == ["0.log", "1.log", "2.log"]
