@@ -135,14 +135,17 @@ class Latent(nn.Module):
         return _looked_up(self.levels.flatten(), index.add_(sets))
 
     @torch.no_grad()
-    def advance(self, weight: Tensor, step: int) -> None:
+    def advance(self, weight: Tensor, step: int, last: bool = False) -> None:
         """Follow training step number ``step`` (1, 2, ...): choose sets, freeze what oscillates, in place.
 
         The weights of frozen codes are put where they stay what they are; a group with one keeps its set.
+        After the ``last`` step sets are chosen only if they are after every one: weights that have not been
+        trained with their sets for long fit them badly.
         """
         if self.settings.learned_scale:
             self.gain.clamp_(min=_LEAST_GAIN)
-        if self.searched and self.settings.refresh is not None and step % self.settings.refresh == 0:
+        refresh = self.settings.refresh
+        if self.searched and refresh is not None and step % refresh == 0 and (refresh == 1 or not last):
             self._choose_sets(weight)
         watch = self.oscillation
         if watch is None:

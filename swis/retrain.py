@@ -77,13 +77,14 @@ def retrain(
     device: torch.device,
     state_path: Path,
     workers: int = 1,
-    on_epoch: Callable[[dict[str, float]], None] | None = None,
+    on_epoch: Callable[[list[dict[str, float]]], None] | None = None,
 ) -> list[dict[str, float]]:
     """Train ``student`` in place on (image [C, H, W], label); return a line of the curve for every epoch.
 
     The student has its latent weights (``swis.latent.add_latents``), and the hooks of its activations. The
     float ``teacher`` is needed to distil. A line says the mean loss, the learning rate at the end, the share
-    of codes that differ from those an epoch ago, and the share of frozen ones.
+    of codes that differ from those an epoch ago, and the share of frozen ones. ``on_epoch`` gets the curve so
+    far.
 
     The state after every epoch goes to ``state_path``, and a later call with the same ``plan`` goes on from
     there: it ends with the weights of an uninterrupted run. Raises ``InputError`` if the state is of another
@@ -129,7 +130,7 @@ def retrain(
                     reason = f"{error} in epoch {epoch + 1}; a lower learning rate may help"
                     raise FloatingPointError(reason) from None
                 for latent, weight in parts:
-                    latent.advance(weight, step)
+                    latent.advance(weight, step, last=step == steps * recipe.epochs)
                 total += loss.item()
                 bar.set_postfix(loss=f"{loss.item():.3f}")
         rate = optimizer.param_groups[0]["lr"]
@@ -140,7 +141,7 @@ def retrain(
         state["optimizer"] = optimizer.state_dict()
         write_atomically(state_path, partial(torch.save, state))
         if on_epoch is not None:
-            on_epoch(curve[-1])
+            on_epoch(curve)
     normalised = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in student.modules())
     if normalised and recipe.reestimate:
         # of mixed classes, as in training: the variance of a batch of one class is less

@@ -52,7 +52,11 @@ def retrained(
     recipe, state_path = of(Retraining), records.beside(key, folder, records.STATE)
     if again:
         state_path.unlink(missing_ok=True)
-    ran: list[dict[str, float]] = []
+    curve_path = records.beside(key, folder, records.CURVE)
+
+    def keep(curve: list[dict[str, float]]) -> None:
+        records.write_table(pd.DataFrame(curve), curve_path)
+
     curve = retrain(
         student,
         copy.deepcopy(teacher) if recipe.distillation > 0 else None,
@@ -63,11 +67,10 @@ def retrained(
         device=device,
         state_path=state_path,
         workers=workers,
-        on_epoch=ran.append,
+        on_epoch=keep,
     )
-    curve_path = records.beside(key, folder, records.CURVE)
-    if ran or not curve_path.exists():  # that of a finished training says which code trained
-        records.write_table(pd.DataFrame(curve), curve_path)
+    if not curve_path.exists():  # that of a finished training says which code trained
+        keep(curve)
     student = student.cpu().to(memory_format=torch.contiguous_format).requires_grad_(False)
     made = {id(encoded[name]): latent.encoded(weight) for name, (latent, weight) in latents(student).items()}
     after = {name: made[id(found)] for name, found in encoded.items()}
