@@ -180,7 +180,8 @@ def group_of_weights(
     axes.imshow(shades, aspect="auto")
     for digit in (0, 1):  # as markers, for texts take much longer to draw
         line, place = np.nonzero(there == digit)
-        axes.scatter(place, line, marker=f"${digit}$", s=30, color="black", linewidths=0.2)
+        colours = np.where((in_set & (used == 1))[line, place], "white", "black")
+        axes.scatter(place, line, marker=f"${digit}$", s=30, color=colours, linewidths=0.2)
     axes.set_xticks(range(7), [f"$2^{bit}$" for bit in bits])
     axes.set_yticks(range(len(codes)), [f"{code:+d}" for code in codes])
     axes.set_ylabel("codes of the weights", fontsize=8)

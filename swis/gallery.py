@@ -85,14 +85,15 @@ def accuracy(results: Path = RESULTS) -> Figure:
         others = published[published["network"].eq(model) & (data == "imagenet")]
         others = others.assign(cycles_per_weight=others["weight_bits"] - 1)
         for axes, cost in zip(column, ("cycles_per_weight", "weight_bits"), strict=True):
-            loss_by_cost(mine, cost, axes)
+            shown = mine if cost == "weight_bits" else mine[mine["method"] != "base"]
+            loss_by_cost(shown, cost, axes)
             published_points(others, cost, axes)
             axes.set(xlim=(0.5, 9 if cost == "weight_bits" else 4.5), xlabel=cost.replace("_", " "))
             axes.xaxis.set_major_locator(MultipleLocator(1))
         column[1].set(xlabel="bits per weight")
         column[0].set_title(f"{model}, {data}")
     like = [(model, data) for (model, data), _ in networks].index(("mobilenet_v2", "imagenet"))
-    _legend(figure, grid[0, like])
+    _legend(figure, grid[1, like])
     return figure
 
 
@@ -107,7 +108,7 @@ def metric(results: Path = RESULTS) -> Figure:
     accuracy_by_shifts(pd.concat([named, four]), "bits", "choice", grid[0, 0]).set(xlabel="shifts N")
     accuracy_by_shifts(swis, "alpha", "shifts", grid[0, 1]).set(xlabel="alpha: weight of the bias in MSE++")
     for axes in grid[0]:
-        axes.set_title("efficientnet_lite0, one scale per tensor, M = 4", fontsize=10)
+        axes.set_title("efficientnet_lite0, one scale per tensor, M = 4, not calibrated", fontsize=9)
         axes.legend(fontsize=8)
     return figure
 
@@ -183,8 +184,8 @@ def hardware(results: Path = RESULTS) -> Figure:
     name_formats(fastest, fastest["latency_ms"], grid[0, 0])
     energy_breakdown(frugal, "accelerator", grid[0, 1])
     name_formats(frugal, frugal["energy_pj"] / 1e6, grid[0, 1])
-    for axes in grid[0]:
-        axes.set_title(f"{network}, equal area, at most one point lost", fontsize=10)
+    for axes, which in zip(grid[0], ("fastest", "least energy"), strict=True):
+        axes.set_title(f"{network}, equal area, at most one point lost: {which}", fontsize=9)
     width, shifts = mine["dram_bits_per_cycle"].iloc[0], mine["bits"].iloc[0]
     which = f"{network} on swis_ss, N = {shifts:g}"
     roofline(mine, width / 8, grid[1, 0]).set_title(f"{which}, {width} bits of DRAM a cycle", fontsize=10)
@@ -223,7 +224,10 @@ def sensitivity(results: Path = RESULTS) -> Figure:
     grid[0, 1].set_xscale("log", base=2)
     grid[0, 1].xaxis.set_major_formatter(ScalarFormatter())
     for axes in grid[0]:
-        axes.set_title("swis_ss over bit-serial designs, mobilenet_v2", fontsize=10)
+        axes.set_title("swis_ss over others, equal area, one point lost, mobilenet_v2", fontsize=9)
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_formatter(ScalarFormatter())
     _legend(figure, grid[0, 0])
     return figure
 

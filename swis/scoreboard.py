@@ -41,14 +41,16 @@ def _line(found: Evidence) -> dict[str, Any]:
 
 
 def verdict(found: Evidence) -> str:
-    """Judge by the ends of spans, first the claim and then SWIS over a uniform quantizer.
+    """Judge by the ends of spans, first the claim and then SWIS over plain weights.
 
     A claim "holds" if the low end reaches the paper's number, and is "level" if no gain is between the ends.
     """
     fair = _side(found.fair, found.no_gain, "in direction, not in size", "level", "no")
     if found.fair.low >= found.paper:
         fair = "holds"
-    return f"{fair}; {_side(found.over_uniform, found.no_gain, 'ahead of', 'level with', 'behind')} uniform"
+    return (
+        f"{fair}; {_side(found.over_plain, found.no_gain, 'ahead of', 'level with', 'behind')} {found.plain}"
+    )
 
 
 def _side(span: Span, no_gain: float, above: str, between: str, below: str) -> str:
@@ -59,7 +61,7 @@ def _side(span: Span, no_gain: float, above: str, between: str, below: str) -> s
 
 def markdown(table: pd.DataFrame) -> str:
     """Return the scoreboard as a table of Markdown."""
-    names = ["claim", "paper", "most", "fair", "against", "over uniform", "verdict"]
+    names = ["claim", "paper", "most", "fair", "against", "over plain weights", "verdict"]
     lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for line in table.to_dict("records"):
         points = line["unit"] == "points"
@@ -71,7 +73,7 @@ def markdown(table: pd.DataFrame) -> str:
             return f"{one.format(line[name])}{unit}{span}"
 
         cells = [line["claim"], *map(text, ("paper", "most", "fair")), line["against"]]
-        lines.append(f"| {' | '.join([*cells, text('over_uniform'), line['verdict']])} |")
+        lines.append(f"| {' | '.join([*cells, text('over_plain'), line['verdict']])} |")
     return "\n".join(lines)
 
 

@@ -56,12 +56,15 @@ def by_design(table: pd.DataFrame) -> pd.DataFrame:
 def made_for(table: pd.DataFrame) -> pd.DataFrame:
     """Return lines of formats on designs that are made for them: shift sets on SWIS arrays, others elsewhere.
 
+    ``swis_c`` is made for consecutive shifts alone.
+
     >>> table = pd.DataFrame({"accelerator": ["swis_ss", "stripes"], "method": ["swis", "swis"]})
     >>> made_for(table)["accelerator"].tolist()
     ['swis_ss']
     """
     shared = table["accelerator"].str.startswith("swis")
-    return table[table["method"].isin(_SHARED).where(shared, table["method"].isin(_OTHERS))]
+    fit = table["method"].isin(_SHARED) & (table["accelerator"].ne("swis_c") | table["method"].eq("swis_c"))
+    return table[fit.where(shared, table["method"].isin(_OTHERS))]
 
 
 def within_loss(table: pd.DataFrame, points: float = 1.0, by: str = "latency_ms") -> pd.DataFrame:
@@ -120,7 +123,8 @@ def fair_gains(equal: pd.DataFrame, by: str, losses: Sequence[float] = LOSSES) -
 
     ``equal`` are ``with_accuracy``'s lines of designs of equal area; ``by`` is latency_ms or energy_pj. A
     line per network and allowed loss [``points``]: ``gain``; ``gain_over_unshared``, over SWIS's own array
-    without shift sets; and of both sides accelerator, method, bits and ``by`` (``_over``: the rival's).
+    without shift sets; and of the sides accelerator, method, bits and ``by`` (``_over``: the rival's,
+    ``_unshared``: that array's).
 
     >>> lines = pd.DataFrame({"network": "n", "accelerator": ["swis_ss", "stripes", "truncation"],
     ...     "method": ["swis", "uniform", "round"], "bits": 3.0, "loss": 0.1, "latency_ms": [2.0, 6.0, 3.0]})
@@ -137,8 +141,9 @@ def fair_gains(equal: pd.DataFrame, by: str, losses: Sequence[float] = LOSSES) -
         mine, theirs, own = (side.sort_values(by).drop_duplicates("network") for side in sides)
         columns = ["network", "accelerator", "method", "bits", by]
         pairs = mine[columns].merge(theirs[columns], on="network", suffixes=("", "_over"))
-        gain = pairs[f"{by}_over"] / pairs[by]
-        over_own = pairs["network"].map(own.set_index("network")[by]).astype(float) / pairs[by]
+        own = own[["network", "method", "bits", by]].add_suffix("_unshared")
+        pairs = pairs.merge(own.rename(columns={"network_unshared": "network"}), on="network", how="left")
+        gain, over_own = (pairs[f"{by}_{other}"] / pairs[by] for other in ("over", "unshared"))
         found.append(pairs.assign(points=points, gain=gain, gain_over_unshared=over_own))
     return pd.concat(found).sort_values(["network", "points"], ignore_index=True)
 
@@ -151,6 +156,7 @@ def most_gained(simulated: pd.DataFrame, by: str) -> pd.Series:
     """
     columns = ["network", "accelerator", "method", "bits", by]
     swis = simulated[simulated["accelerator"].str.startswith("swis") & simulated["method"].isin(_SHARED)]
+    swis = swis.sort_values("accelerator", ascending=False, kind="stable")  # of equals the plainest array
     rivals = simulated[simulated["accelerator"].isin(BIT_SERIAL) & simulated["method"].eq("base")]
     pairs = swis[columns].merge(rivals[columns], on="network", suffixes=("", "_over"))
     gain = pairs[f"{by}_over"] / pairs[by]

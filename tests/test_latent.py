@@ -111,8 +111,13 @@ def test_sets_are_chosen_every_so_many_steps_and_not_by_a_forward_pass():
     for step in (1, 2):
         latent.advance(moved, step)
         assert torch.equal(latent.sets, start)
+    latent.advance(moved, 3, last=True)  # after which no weight would be trained with them
+    assert torch.equal(latent.sets, start)
     latent.advance(moved, 3)
     assert not torch.equal(latent.sets, start)
+    every = Latent(encoded, LatentTraining(refresh=1))
+    every.advance(moved, 3, last=True)
+    assert torch.equal(every.sets, latent.sets)
 
 
 @pytest.mark.parametrize("granularity", ["channel", "tensor"])

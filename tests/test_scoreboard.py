@@ -2,14 +2,16 @@
 
 import json
 import shlex
+import shutil
 from dataclasses import asdict, replace
 from itertools import product
 
+import pandas as pd
 import pytest
 from conftest import ROOT
 
 from swis import scoreboard
-from swis.config import load
+from swis.config import accelerator_names, load
 from swis.evidence import Evidence, Span, evidence
 
 RESULTS = ROOT / "results"
@@ -33,6 +35,20 @@ def test_the_scoreboard_is_that_of_the_committed_rows():
 
 def test_the_scoreboard_without_rows_is_one_line(tmp_path, capsys):
     assert scoreboard.main([str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_missing_rows_are_one_line_and_no_verdict(tmp_path, capsys):
+    shutil.copytree(RESULTS, tmp_path / "results", ignore=shutil.ignore_patterns("figures", "bandwidth"))
+    area = tmp_path / "results" / "hardware" / "equal_area"
+    for path in area.glob("*.parquet"):
+        table = pd.read_parquet(path)
+        table[table["accelerator"] != "truncation"].to_parquet(path)
+    assert scoreboard.main([str(tmp_path / "results")]) == 2
+    assert "speedup over bit-serial accelerators rests on are missing" in capsys.readouterr().err
+    for path in area.glob("mobilenet_v2*.parquet"):
+        path.unlink()
+    assert scoreboard.main([str(tmp_path / "results")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -64,6 +80,11 @@ def flat(config: dict, start: str = "") -> dict:
     return lines
 
 
+def designs_of(point: dict) -> list[str]:
+    """The designs that a point simulates beside its own."""
+    return accelerator_names() if point["versus"] == ["all"] else point["versus"]
+
+
 @pytest.mark.parametrize("side", ["most", "fair"])
 @pytest.mark.parametrize("claim", range(5))
 def test_the_commands_make_the_rows(found, claim, side):
@@ -82,6 +103,7 @@ def test_the_commands_make_the_rows(found, claim, side):
             }
             for point in points
             if row["method"] in [*point["methods"], "base"]
+            and row.get("accelerator") in [None, point["accelerator.name"], *designs_of(point)]
         ]
         assert {} in differ, min(differ, key=len, default="no such method")
 
@@ -99,12 +121,13 @@ PLAIN = Evidence(
     fair_command="",
     fair_rows=None,
     against="r",
-    over_uniform=Span(1.2, 1.1, 1.3),
+    plain="uniform",
+    over_plain=Span(1.2, 1.1, 1.3),
 )
 
 
 @pytest.mark.parametrize(
-    ("unit", "fair", "over_uniform", "said"),
+    ("unit", "fair", "over_plain", "said"),
     [
         ("x", (2.0, 1.5, 2.5), (1.2, 1.1, 1.3), "in direction, not in size; ahead of uniform"),
         ("x", (3.2, 3.0, 3.5), (1.0, 0.9, 1.1), "holds; level with uniform"),
@@ -115,6 +138,6 @@ PLAIN = Evidence(
         ("points", (-0.5, -0.9, -0.1), (0.5, 0.1, 0.9), "no; ahead of uniform"),
     ],
 )
-def test_verdicts_are_by_the_ends_of_the_spans(unit, fair, over_uniform, said):
-    judged = replace(PLAIN, unit=unit, fair=Span(*fair), over_uniform=Span(*over_uniform))
+def test_verdicts_are_by_the_ends_of_the_spans(unit, fair, over_plain, said):
+    judged = replace(PLAIN, unit=unit, fair=Span(*fair), over_plain=Span(*over_plain))
     assert scoreboard.verdict(judged) == said
