@@ -33,15 +33,16 @@ def ingredient(row: pd.Series) -> str | None:
     return place
 
 
-def fully_calibrated(rows: pd.DataFrame, group_size: int | None = 4) -> pd.DataFrame:
+def fully_calibrated(rows: pd.DataFrame, group_size: int | None = 4, seed: int | None = 0) -> pd.DataFrame:
     """Return the rows of a group size, or of all, with the walk, its target and scales, and their references.
 
-    With one scale per channel, of networks as they are, calibrated on the first draw of images: for every
-    model and group size a row per method and bits, one of the base format and one of the float network.
+    With one scale per channel, of networks as they are, calibrated on one draw of images, or on all
+    (``seed`` None): for every model, group size and draw a row per method and bits, one of the base format
+    and one of the float network.
     """
     plain = rows["granularity"].fillna("channel").eq("channel") & rows["rewrites"].fillna("").eq("")
     sizes = rows["group_size"].isna() | rows["group_size"].eq(group_size) | (group_size is None)
-    some = rows[plain & sizes & rows["seed"].eq(0)]
+    some = rows[plain & sizes & (rows["seed"].eq(seed) | (seed is None))]
     full = some.apply(ingredient, axis=1).eq("scales")
     reference = some["method"].eq("float") | (some["method"].eq("base") & ~some["fold_bn"])
     return some[full | reference]

@@ -111,10 +111,8 @@ def _post_training(calibrated: pd.DataFrame) -> Evidence:
     gaps = (top1["swis"] - top1["truncate"]).dropna()
     granularity, calibrate = gaps.idxmax()
     most = best.loc[[(granularity, calibrate, method) for method in ("swis", "truncate")]].reset_index()
-    draws = [fully_calibrated(four.assign(seed=0)[four["seed"] == seed]) for seed in four["seed"].unique()]
-    fair = pd.concat(draws)[four.columns.drop("seed")].join(four["seed"])
-    fair = fair[fair["method"].isin(["swis", "truncate", "uniform"])]
-    seeds = ",".join(str(seed) for seed in sorted(fair["seed"].unique()))
+    fair = fully_calibrated(four, seed=None).query("method in ('swis', 'truncate', 'uniform')")
+    seeds = [str(seed) for seed in sorted(fair["seed"].unique())]
     return Evidence(
         claim="accuracy over truncation, 4 bits, post-training",
         unit="points",
@@ -128,12 +126,12 @@ def _post_training(calibrated: pd.DataFrame) -> Evidence:
         ),
         most_rows=most,
         fair=_over(fair, "truncate"),
-        fair_setting=f"one scale per channel, all calibrated on {len(draws)} draws; ImageNet, "
+        fair_setting=f"one scale per channel, all calibrated on {len(seeds)} draws; ImageNet, "
         f"{fair['images'].iloc[0]} photographs",
         fair_command=_imagenet(
             NETWORK,
             "calibration",
-            f"bits=4 calibrate=output_aware seed={seeds} methods=[swis,truncate,uniform]",
+            f"bits=4 calibrate=output_aware seed={','.join(seeds)} methods=[swis,truncate,uniform]",
         ),
         fair_rows=fair,
         against="truncate",
