@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -72,9 +73,9 @@ def evidence(results: Path) -> list[Evidence]:
     """
     try:
         found = _claims(results)
+    except InputError:
+        raise
     except (IndexError, KeyError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"rows that the claims rest on are missing below {results}: {error}") from error
     for each in found:
         if any(isnan(number) for span in (each.fair, each.over_plain) for number in vars(span).values()):
@@ -115,7 +116,6 @@ def _post_training(calibrated: pd.DataFrame) -> Evidence:
     seeds = [str(seed) for seed in sorted(fair["seed"].unique())]
     return Evidence(
         claim="accuracy over truncation, 4 bits, post-training",
-        unit="points",
         paper=54.3,
         most=gaps.max(),
         most_setting=f"one scale per {granularity}, calibrate={calibrate}",
@@ -125,7 +125,6 @@ def _post_training(calibrated: pd.DataFrame) -> Evidence:
             f"bits=4 granularity={granularity} calibrate={calibrate} methods=[swis,truncate]",
         ),
         most_rows=most,
-        fair=_over(fair, "truncate"),
         fair_setting=f"one scale per channel, all calibrated on {len(seeds)} draws; ImageNet, "
         f"{fair['images'].iloc[0]} photographs",
         fair_command=_imagenet(
@@ -133,17 +132,13 @@ def _post_training(calibrated: pd.DataFrame) -> Evidence:
             "calibration",
             f"bits=4 calibrate=output_aware seed={','.join(seeds)} methods=[swis,truncate,uniform]",
         ),
-        fair_rows=fair,
-        against="truncate",
-        plain="uniform",
-        over_plain=_over(fair, "uniform"),
+        **_over_truncation(fair),
     )
 
 
 def _retrained(rows: pd.DataFrame) -> Evidence:
     two = rows.query("model == @NETWORK and bits == 2 and method in ('swis', 'truncate', 'uniform')")
     before, after = (two[two["training"].isna()], two[two["training"].notna()])
-    over_truncation, over_plain = (_over(after, other) for other in ("truncate", "uniform"))
     here = after[after["data"] == "imagenet"]
     top1 = here.set_index(["method", "seed"])["top1"].unstack("method")
     gaps = top1["swis"] - top1["truncate"]
@@ -153,29 +148,31 @@ def _retrained(rows: pd.DataFrame) -> Evidence:
     where = "results_dir=results/retrain bits=2"
     return Evidence(
         claim="accuracy over truncation, 2 bits, retrained",
-        unit="points",
         paper=19.8,
         most=gaps.max(),
         most_setting=f"seed {seed} of the fair rows",
         most_command=_imagenet(NETWORK, "retrain_folded", f"{where} seed={seed} methods=[swis,truncate]"),
         most_rows=here.query("seed == @seed and method != 'uniform'"),
-        fair=over_truncation,
         fair_setting=f"all calibrated, then retrained alike for {recipe['epochs']} epochs; ImageNet; "
         f"{_over(before, 'truncate').value:+.1f} before retraining; {small:+.1f} on Fashion-MNIST",
         fair_command=_imagenet(
             NETWORK, "retrain_folded", f"{where} seed={seeds} methods=[swis,truncate,uniform] --multirun"
         ),
-        fair_rows=here,
-        against="truncate",
-        plain="uniform",
-        over_plain=over_plain,
+        **_over_truncation(here),
     )
+
+
+def _over_truncation(rows: pd.DataFrame) -> dict[str, Any]:
+    """Return what the claims of points share: the fair comparison of these rows, and over plain weights."""
+    fair, over_plain = (_over(rows, other) for other in ("truncate", "uniform"))
+    shared = {"unit": "points", "against": "truncate", "plain": "uniform"}
+    return shared | {"fair": fair, "fair_rows": rows, "over_plain": over_plain}
 
 
 def _over(rows: pd.DataFrame, other: str, data: str = "imagenet") -> Span:
     found = gap(rows, "swis", other, ["data"])
     if data not in found.index:
-        raise InputError(f"no rows of swis and {other} at two shifts on {data}")
+        raise InputError(f"no rows of swis and {other} on {data}")
     line = found.loc[data]
     return Span(line["mean"], line["low"], line["high"])
 
@@ -184,10 +181,9 @@ def _hardware(
     name: str, paper: float, by: str, published: pd.DataFrame, area: pd.DataFrame, equal: pd.DataFrame
 ) -> Evidence:
     tables = {"hardware": published, "equal_area": area}
-    most = max((most_gained(table, by).drop(by) for table in tables.values()), key=lambda pair: pair["gain"])
-    experiment = next(
-        name for name, table in tables.items() if most_gained(table, by)["gain"] == most["gain"]
-    )
+    mosts = {experiment: most_gained(table, by) for experiment, table in tables.items()}
+    experiment = max(mosts, key=lambda name: mosts[name]["gain"])
+    most = mosts[experiment]
     found = fair_gains(equal, by)
     fair = found.query("network == @NETWORK and points == @_LOSS").iloc[0]
     commands = []
