@@ -15,11 +15,11 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from swis.apply import Encoded, WeightFormat, encode_layers, weight_layers
 from swis.lockstep import Lockstep
 from swis.output_aware import OutputAware, output_aware
+from swis.progress import tqdm
 from swis.schedule import LayerPlan
 
 _CHUNK = 8  # images that a network works on at a time

@@ -13,8 +13,10 @@ from swis.models import Network
 
 
 def results_folder(config: Config) -> Path:
-    """Return the folder of the rows, made if need be."""
+    """Return the folder of the rows, made if need be; a dry run only looks into it."""
     folder = Path(config.results_dir)
+    if config.dry_run:
+        return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

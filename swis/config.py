@@ -80,6 +80,7 @@ class Config:
     device: str = "auto"
     results_dir: str = "results/runs"
     force: bool = False
+    sweep_started: int | None = None  # [s since 1970], by a sweep: what force makes anew is older
     dry_run: bool = False
     sweep: dict[str, Any] = field(default_factory=dict)
     minutes: float | None = None

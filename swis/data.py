@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import datasets
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
-from tqdm.auto import tqdm
 
 from swis.errors import InputError
+from swis.progress import tqdm
 from swis.settings import DataConfig
 
 _FASHION_FILES = {"train": "train", "test": "t10k"}

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from swis.compare import pack_correct
 from swis.metrics import sqnr_db
+from swis.progress import tqdm
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 import numba
 import pandas as pd
 import torch
+from pandera.errors import SchemaError
 from torch import Tensor
 
 from swis import records
@@ -126,7 +127,12 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
 
 
 def _computed_before(study: Study, key: str) -> pd.DataFrame | None:
-    return None if study.config.force else records.read_row(key, study.folder)
+    """Return a row that need not be computed; with ``force`` those are that this sweep has computed."""
+    row, config = records.read_row(key, study.folder), study.config
+    if row is None or not config.force:
+        return row
+    created = pd.Timestamp(row["created"].item()).timestamp()
+    return row if config.sweep_started is not None and created > config.sweep_started else None
 
 
 def _with_logits(
@@ -146,7 +152,10 @@ def _compute(
     columns, logits = _measure_or_explain(study, form, reference)
     if form.method == "float" and logits is not None:
         records.write_tensors({"logits": logits}, study.key(form), study.folder)
-    return records.write_row(study.describe(form) | columns, study.folder), logits
+    try:
+        return records.write_row(study.describe(form) | columns, study.folder), logits
+    except SchemaError as error:  # a number that cannot be
+        return records.write_row(study.describe(form) | _failure(error), study.folder), None
 
 
 def _measure_or_explain(

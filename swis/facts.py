@@ -183,7 +183,7 @@ def rewrite_facts(config: Config) -> dict[str, Any]:
 # What plays no part in a row: hardware has its own lines, and how it was computed changes no number.
 _OF_NO_ROW = (
     *("accelerator", "energy", "versus", "per_layer", "methods", "results_dir", "device"),
-    *("sweep", "minutes", "dry_run", "force", "threads", "out", "coding", "workload"),
+    *("sweep", "sweep_started", "minutes", "dry_run", "force", "threads", "out", "coding", "workload"),
 )
 _OF_GROUPS = ("group_size", "alpha", "selection")
 _OF_SHIFTS = ("bits", "schedule", "calibrate", "retrained", "task")

@@ -13,7 +13,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, ScalarFormatter
-from tqdm.auto import tqdm
 
 from swis.ablation import INGREDIENTS, fully_calibrated, ingredient
 from swis.errors import InputError
@@ -36,6 +35,7 @@ from swis.hardware_figures import (
     tradeoff,
     traffic_by_layer,
 )
+from swis.progress import tqdm
 from swis.records import load_simulated, load_storage, load_table
 from swis.seeds import over_seeds
 from swis.tradeoff import advantage, at_dram_cost, made_for, with_accuracy, within_loss

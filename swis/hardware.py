@@ -94,25 +94,28 @@ class Hardware:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """What simulated numbers depend on beside the row that they belong to."""
-        energy = _numbers(asdict(self.config.energy))
-        return {"version": records.HARDWARE_VERSION, "accelerator": asdict(self.mine[0]), "energy": energy}
+        return {"version": records.HARDWARE_VERSION, **_facts(*self.mine)}
 
     def row(self, form: WeightFormat, key: str, folder: Path) -> pd.DataFrame:
-        """Return, computed or read, the line of hardware that belongs to the row of results ``key``."""
+        """Return, computed or read, the line of hardware that belongs to the row of results ``key``.
+
+        Designs that the line was compared with before stay in it on disk.
+        """
         there = self.has_row(key, folder) and not self.config.force
-        row = records.read_hardware(key, self.facts, folder) if there else None
+        row = records.read_hardware(key, self.facts, folder, list(self._versus)) if there else None
         if row is None:
-            names = describe(self.mine[0], self.config)
-            row = records.write_hardware(names | self.columns(form), self.facts, self._versus, key, folder)
+            columns = describe(self.mine[0], self.config) | self.columns(form)
+            row = records.write_hardware(columns, self.facts, self._versus, key, folder)
         return row
 
     def has_row(self, key: str, folder: Path) -> bool:
-        """Say whether the line of a row is there, with the same designs beside it."""
-        return records.compared(key, self.facts, folder) == self._versus
+        """Say whether the line of a row is there, and compares with these designs."""
+        kept = records.compared(key, self.facts, folder)
+        return kept is not None and self._versus.items() <= kept.items()
 
     @cached_property
     def _versus(self) -> dict[str, Any]:
-        return {name: pair and asdict(pair[0]) for name, pair in self.rivals.items()}
+        return {name: pair and _facts(*pair) for name, pair in self.rivals.items()}
 
 
 def describe(accelerator: Accelerator, config: Config) -> dict[str, Any]:
@@ -127,12 +130,9 @@ def describe(accelerator: Accelerator, config: Config) -> dict[str, Any]:
     )
 
 
-def _numbers(energy: dict[str, Any]) -> dict[str, Any]:
-    """Leave out where numbers of an energy table are from, which conf/energy says."""
-    kept = {}
-    for name, value in energy.items():
-        if isinstance(value, dict):
-            kept[name] = _numbers(value)
-        elif not name.endswith("source"):
-            kept[name] = value
-    return kept
+def _facts(accelerator: Accelerator, chip: Chip) -> dict[str, Any]:
+    """Return a design and its prices, not those of other designs: a unit can be added to a table."""
+    prices = asdict(chip)
+    table = prices.pop("table")
+    del table["units"], table["banks"]
+    return {"accelerator": asdict(accelerator), "energy": table | prices}

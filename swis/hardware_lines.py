@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from swis.files import write_atomically
+from swis.kept import claimed
 from swis.line_files import ONE_LINE
 from swis.provenance import provenance
 from swis.schema import digest
 from swis.store import Found, Store
 
 # Raised when what is simulated for a row changes: older lines of hardware are then left out.
-HARDWARE_VERSION = 1
+HARDWARE_VERSION = 2
 
 
 def store(folder: Path) -> Store:
@@ -32,24 +34,36 @@ def write_hardware(
 ) -> pd.DataFrame:
     """Keep what an accelerator takes for the network of the row ``key``, with the ``facts`` it depends on.
 
-    Raises ``CannotWrite``.
+    ``versus``: the designs that ``columns`` compare it with, and what of them that depends on. What the line
+    compared with others stays in it, and is not returned. Raises ``CannotWrite``.
     """
     commit = {name: value for name, value in provenance().items() if name.startswith("git")}
-    table = pd.DataFrame(
-        [{"key": key} | columns | {"hardware": json.dumps(facts | {"versus": versus} | commit)}]
-    )
-    path = store(folder).path(_name(key, facts))
-    write_atomically(path, lambda partial: table.to_parquet(partial, **ONE_LINE))
-    return table
+    name = _name(key, facts)
+    with claimed(name, folder):
+        before = compared(key, facts, folder) or {}
+        others = {design: of for design, of in before.items() if design not in versus}
+        kept = {}
+        if others:
+            line = read_hardware(key, facts, folder, list(others))
+            kept = {column: line[column].item() for column in line if column.partition("_vs_")[2]}
+        said = json.dumps(facts | {"versus": versus | others} | commit)
+        table = pd.DataFrame([{"key": key} | columns | kept | {"hardware": said}])
+        write_atomically(store(folder).path(name), lambda partial: table.to_parquet(partial, **ONE_LINE))
+    return table[_with_designs(table, list(versus))]
 
 
-def read_hardware(key: str, facts: dict[str, Any], folder: Path) -> pd.DataFrame | None:
-    """Return a line that ``write_hardware`` kept, or None; a damaged one is set aside."""
+def read_hardware(
+    key: str, facts: dict[str, Any], folder: Path, versus: Sequence[str]
+) -> pd.DataFrame | None:
+    """Return a line that ``write_hardware`` kept, compared with the designs ``versus``, or None.
+
+    A damaged one is set aside.
+    """
     line = _last(key, facts, folder)
     if line is None:
         return None
     frame = texts(_to_frame(line))
-    return frame[_own_columns(frame)]
+    return frame[_with_designs(frame, versus)]
 
 
 def compared(key: str, facts: dict[str, Any], folder: Path) -> dict[str, Any] | None:
@@ -96,9 +110,8 @@ def _last(key: str, facts: dict[str, Any], folder: Path) -> pa.Table | None:
     return None if lines is None else lines.slice(lines.num_rows - 1)
 
 
-def _own_columns(line: pd.DataFrame) -> list[str]:
-    """Return the columns that a line was written with; a compacted file has those of all its lines."""
-    versus = list(json.loads(line["hardware"].item())["versus"])
+def _with_designs(line: pd.DataFrame, versus: Sequence[str]) -> list[str]:
+    """Return a line's columns without those of other designs; a compacted file has those of all its lines."""
     rivals = {name: name.partition("_vs_")[2] for name in line}
     compared = [name for name, rival in rivals.items() if rival in versus]
     others = [name for name, rival in rivals.items() if not rival and name != "hardware"]

@@ -9,7 +9,6 @@ from itertools import product
 from pathlib import Path
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from swis import records
 from swis.accelerator import Accelerator
@@ -20,6 +19,7 @@ from swis.errors import InputError
 from swis.files import check_output
 from swis.hardware import Hardware, describe
 from swis.operands import NetworkOperands, ShapeOperands
+from swis.progress import tqdm
 from swis.simulate import totals
 from swis.study import Study, formats, prepare
 from swis.workload import read_workload

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from swis.files import write_atomically
 
-# Endings of files that belong to a row.
-TENSORS, SCHEDULE, CURVE, STATE = "safetensors", "schedule.parquet", "curve.parquet", "state"
-_LOCK = "lock"
+# Endings of files that belong to rows: of what can be made again, and of what a row has beside it.
+TENSORS, _LOCK = "safetensors", "lock"
+SCHEDULE, CURVE, STATE = "schedule.parquet", "curve.parquet", "state"
 
 
 def write_tensors(tensors: dict[str, Tensor], key: str, folder: Path) -> None:
@@ -76,6 +76,8 @@ def beside(key: str, folder: Path, ending: str) -> Path:
 
     >>> beside("k", Path("results"), TENSORS).as_posix()
     'results/_references/k.safetensors'
+    >>> beside("k", Path("results"), CURVE).as_posix()
+    'results/_details/k.curve.parquet'
     """
     # the underscore hides the folder from readers that take results_dir as one parquet data set
-    return folder / "_references" / f"{key}.{ending}"
+    return folder / ("_references" if ending in (TENSORS, _LOCK) else "_details") / f"{key}.{ending}"

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
-from tqdm.auto import tqdm
 
 from swis.apply import Encoded, WeightFormat, approximate, encode, weight_layers
+from swis.progress import tqdm
 
 
 def filter_losses(weight: Tensor, form: WeightFormat) -> np.ndarray:

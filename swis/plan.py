@@ -16,7 +16,10 @@ from swis.packed_study import prepare_packed
 from swis.study import formats, prepare
 
 # Settings that say how and where a table is made, and change nothing in it.
-_OF_THE_RUN = {"device", "dry_run", "force", "minutes", "out", "recipe", "results_dir", "sweep", "threads"}
+_OF_THE_RUN = {
+    *("device", "dry_run", "force", "minutes", "out", "recipe", "results_dir", "sweep", "sweep_started"),
+    "threads",
+}
 
 
 @dataclass(frozen=True)

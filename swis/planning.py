@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from swis import records
 from swis.apply import WeightFormat, weight_layers
 from swis.choices import Price
 from swis.cost import layer_cost
 from swis.losses import filter_losses, layer_sensitivities
+from swis.progress import tqdm
 from swis.schedule import LayerTable, Plan, Schedule, plan
 from swis.settings import ScheduleConfig
 

@@ -20,10 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
-from tqdm.auto import tqdm
 
 from swis.apply import LAYER_KINDS, Encoded, weight_layers
 from swis.decompose import GROUPED, from_filters, to_filters
+from swis.progress import tqdm
 
 _BATCH = 32
 _HELD_OUT = 8  # one of so many images

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader, Dataset
-from tqdm.auto import tqdm
 
 from swis.errors import InputError
 from swis.files import write_atomically
 from swis.latent import latents
+from swis.progress import tqdm
 from swis.train import augment, load_state, parameter_groups
 
 OPTIMIZERS = ("sgd", "adamw")

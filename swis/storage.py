@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from swis.codec import CODINGS, Layout, pack
 from swis.cost import BASELINE_BITS, FLOAT_BITS, layer_cost
 from swis.decompose import decompose
 from swis.metrics import sqnr_db
+from swis.progress import tqdm
 
 GROUP_SIZES = (1, 2, 4, 8, 16, 32, 64)
 SHIFTS = (1, 2, 3, 4, 5, 6)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,22 @@ from swis.rows import all_rows
 
 # A table of more points is for pandas.
 _SHOWN = 40
+# Points that are named, of all that end with the same error.
+_NAMED = 10
+
+
+@dataclass(frozen=True)
+class Launched:
+    """What became of points that were launched.
+
+    ``returned``: their reports or exceptions, none if the launcher ``stopped`` before, for this reason;
+    ``unwritten``: keys of the rows that were not written meanwhile.
+    """
+
+    points: Sequence[Point]
+    returned: Sequence[str | Exception]
+    stopped: str | None
+    unwritten: set[str]
 
 
 def dry_run(points: Sequence[Point]) -> str:
@@ -24,28 +41,32 @@ def dry_run(points: Sequence[Point]) -> str:
     rows = {row.key: row.done for point in right for row in point.rows}
     dones = list(rows.values()) or [not point.to_do for point in right]
     what = f"{len(rows)} rows of {len(right)} points" if rows else f"{len(right)} points"
-    return "\n".join([*lines, f"{what}: {sum(dones)} done, {len(dones) - sum(dones)} to do"])
+    minutes = next((point.config.minutes for point in right), None)
+    whole = f"; all take about {minutes:g} minutes on 2 cores" if minutes else ""
+    return "\n".join([*lines, f"{what}: {sum(dones)} done, {len(dones) - sum(dones)} to do{whole}"])
 
 
-def outcome(
-    points: Sequence[Point],
-    ran: Sequence[Point],
-    returned: Sequence[str | Exception],
-    stopped: str | None,
-    logs: str,
-) -> tuple[str, str]:
-    """Return the report of a sweep, and its problems, in a line, if there are any.
+def each_once(said: Iterable[tuple[Point, str]]) -> list[str]:
+    """Return what is said of points, the same of many points once."""
+    labels_of: dict[str, list[str]] = {}
+    for point, text in said:
+        labels_of.setdefault(text, []).append(point.label)
+    lines = []
+    for text, labels in labels_of.items():
+        more = f" (and {len(labels) - _NAMED} more points)" if len(labels) > _NAMED else ""
+        lines.append(": ".join(filter(None, ["; ".join(labels[:_NAMED]), text])) + more)
+    return lines
 
-    ``ran``: the points that were launched; ``returned``: their reports or exceptions, none if the launcher
-    stopped before.
-    """
+
+def outcome(points: Sequence[Point], launched: Launched, logs: str) -> tuple[str, str]:
+    """Return the report of a sweep, and its problems, in a line, if there are any."""
     rowed = [point for point in points if point.rows]
     rows = _rows(rowed)
     failed = rows.index[rows["status"] == "failed"]
-    errors, lines = _errors_and_texts(ran, returned, set(failed))
-    problems = [f"the launcher stopped: {stopped}"] if stopped else []
+    errors, lines = _errors_and_texts(launched, set(failed))
+    problems = [f"the launcher stopped: {launched.stopped}"] if launched.stopped else []
     problems += errors
-    if refused := [str(made) for made in returned if isinstance(made, CannotWrite)]:
+    if refused := [str(made) for made in launched.returned if isinstance(made, CannotWrite)]:
         problems.append(refused[0] if len(refused) == 1 else f"{refused[0]} (and {len(refused) - 1} more)")
     if made := [point for point in points if point.has_table]:
         lines.append(f"{len(made)} of {len(points)} tables there before")
@@ -56,36 +77,38 @@ def outcome(
             for row in point.rows:
                 names.setdefault(row.key, f"{point.label} {row.method}".strip())
         missing = [key for key in there if key not in rows.index]
+        forced = {row.key for point in rowed if point.config.force for row in point.rows}
+        old = (forced & launched.unwritten).difference(missing)
         problems += [f"{names[key]}: {rows.at[key, 'error'].splitlines()[-1]}" for key in failed]
         problems += [f"{len(missing)} rows are missing; the same command goes on"] if missing else []
+        problems += [f"{len(old)} rows are as they were before"] if old else []
         where = " and ".join(dict.fromkeys(point.config.results_dir for point in rowed))
-        computed = len(there) - sum(there.values()) - len(missing)
-        counts = f"{len(there)} rows of {len(rowed)} points in {where}: {computed - len(failed)} computed"
+        before = sum(there.values()) + len(old)
+        computed = len(there) - before - len(missing) - len(failed)
+        counts = f"{len(there)} rows of {len(rowed)} points in {where}: {computed} computed"
         lines += [
             _accuracies(rowed, rows),
-            f"{counts}, {sum(there.values())} there before, {len(failed)} failed",
+            f"{counts}, {before} there before, {len(failed)} failed",
         ]
-    if ran:
-        lines.append(f"logs of {len(ran)} points in {logs}")
+    if launched.points:
+        lines.append(f"logs of {len(launched.points)} points in {logs}")
     return "\n\n".join(filter(None, lines)), "; ".join(dict.fromkeys(problems))
 
 
-def _errors_and_texts(
-    ran: Sequence[Point], returned: Sequence[str | Exception], failed: set[str]
-) -> tuple[list[str], list[str]]:
+def _errors_and_texts(launched: Launched, failed: set[str]) -> tuple[list[str], list[str]]:
     """Return the errors of jobs, which ``failed`` rows do not tell, and the reports of what makes no rows."""
     errors, texts = [], []
-    for point, made in zip(ran, returned, strict=False):
+    for point, made in zip(launched.points, launched.returned, strict=False):
         told = isinstance(made, RunFailed) and any(row.key in failed for row in point.rows)
         if told or isinstance(made, CannotWrite):  # which is said once for all points
             continue
         if isinstance(made, InputError | RunFailed):
-            errors.append(point.says(str(made).splitlines()[-1]))
+            errors.append((point, str(made).splitlines()[-1]))
         elif isinstance(made, Exception):
-            errors.append(point.says(f"{type(made).__name__}: {made}".splitlines()[0]))
+            errors.append((point, f"{type(made).__name__}: {made}".splitlines()[0]))
         elif not point.rows:
             texts.append(f"{point.label}\n{made}")
-    return errors, texts
+    return each_once(errors), texts
 
 
 def _rows(points: Sequence[Point]) -> pd.DataFrame:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import pickle
+import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -27,6 +28,7 @@ from swis.files import stamp
 
 if TYPE_CHECKING:
     from swis.plan import Point
+    from swis.sweep_report import Launched
 
 log = logging.getLogger("swis")
 
@@ -57,17 +59,19 @@ class StudySweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        from swis.sweep_report import dry_run, outcome  # pandas loads there
+        from swis.sweep_report import dry_run, each_once, outcome  # pandas loads there
+        from swis.upkeep import compact_many
 
         points = self._points(arguments)
         self._check(points)
-        wrong = _each_once(points)
+        wrong = each_once((point, point.error) for point in points if point.error)
         if self.config.dry_run:
             print(dry_run(points))
         else:
-            todo = [point for point in points if point.to_do]
-            returned, stopped = self._launch(todo)
-            reports, problems = outcome(points, todo, returned, stopped, self.config.hydra.sweep.dir)
+            launched = self._launch([point for point in points if point.to_do])
+            reports, problems = outcome(points, launched, self.config.hydra.sweep.dir)
+            for folder in {point.config.results_dir for point in launched.points if point.rows}:
+                compact_many(Path(folder))
             if problems:
                 raise RunFailed("; ".join([problems, *wrong]), reports)
             if reports:
@@ -81,6 +85,8 @@ class StudySweeper(Sweeper):
 
         parser = OverridesParser.create(config_loader=self.context.config_loader)
         swept = [f"{name}={value}" for name, value in self.config.sweep.items()]
+        if self.config.force:  # rows that a point has computed are not old for another one that has them
+            swept.append(f"sweep_started={int(time.time())}")
         overrides = parser.parse_overrides([*swept, *arguments])
         combinations = BasicSweeper.split_arguments(overrides, None)[0]
         values: dict[str, set[str]] = {}
@@ -94,16 +100,18 @@ class StudySweeper(Sweeper):
 
     def _check(self, points: list[Point]) -> None:
         """Give every point its configuration and its rows, or its error."""
-        from tqdm.auto import tqdm
-
         from swis.plan import has_table, planned
+        from swis.progress import tqdm
         from swis.records import finished
 
         composed: dict[tuple[str, ...], bytes] = {}
         known: dict[str, set[str]] = {}
         for point in tqdm(points, desc="checking points", leave=False, delay=2):
             try:
-                point.config = resolve(self._compose(point.overrides, composed))
+                made = self._compose(point.overrides, composed)
+                if made.sweep != self.config.sweep:
+                    raise InputError("it sweeps by itself; sweeps of several experiments are run one by one")
+                point.config = resolve(made)
                 if point.config.has_rows:
                     folder = point.config.results_dir
                     if folder not in known:
@@ -119,6 +127,7 @@ class StudySweeper(Sweeper):
                 raise
             except Exception as error:  # the point's own job ends with the same, and its log says where
                 log.debug("checking %s: %s", point.label, error)
+        _check_tables(points)
 
     def _compose(self, overrides: Sequence[str], composed: dict[tuple[str, ...], bytes]) -> DictConfig:
         """Return a point's configuration: files are put together once for each choice of files.
@@ -139,13 +148,15 @@ class StudySweeper(Sweeper):
                 OmegaConf.update(config, each.key_or_group, each.value(), merge=True)
         return config
 
-    def _launch(self, points: list[Point]) -> tuple[list[str | Exception], str | None]:
-        """Run points; return what they returned, and why the launcher stopped if it did."""
+    def _launch(self, points: list[Point]) -> Launched:
+        """Run points; return what became of them."""
+        from swis.sweep_report import Launched
+
         if not points:
-            return [], None
+            return Launched([], [], None, set())
         for name in ("hydra", "hydra_plugins"):  # their lines on every job would break the bar
             logging.getLogger(name).setLevel(logging.WARNING)
-        watch, returned = _Watch(points), []
+        watch, returned, stopped = _Watch(points), [], None
         try:
             with watch:
                 for start in range(0, len(points), _BATCH):
@@ -154,39 +165,40 @@ class StudySweeper(Sweeper):
                     returned += [
                         job._return_value for job in self.launcher.launch(some, initial_job_idx=start)
                     ]
-                return returned, None
         except Exception as error:  # such as that of an engine whose worker was killed
-            reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            return returned, reason
+            stopped = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        return Launched(points, returned, stopped, {path.stem for path in watch.before})
 
 
-def _each_once(points: list[Point]) -> list[str]:
-    """Return what is wrong with points, the same of many points once."""
-    points_of: dict[str, list[Point]] = {}
+def _check_tables(points: list[Point]) -> None:
+    """Refuse points that would write their tables to one file."""
+    writers: dict[str, list[Point]] = {}
     for point in points:
-        if point.error:
-            points_of.setdefault(point.error, []).append(point)
-    return [
-        some[0].says(error) + (f" (and {len(some) - 1} more points)" if len(some) > 1 else "")
-        for error, some in points_of.items()
-    ]
+        if point.config and point.config.out and not point.rows:
+            writers.setdefault(point.config.out, []).append(point)
+    for out, some in writers.items():
+        for point in some[1:]:
+            point.error = f"out={out} is the file of {some[0].label} as well; put what is swept into its name"
 
 
 class _Watch:
-    """A bar of the rows that have appeared, as they are written by whatever process."""
+    """A bar of the rows, or tables, that have appeared, as they are written by whatever process."""
 
     def __init__(self, points: list[Point]) -> None:
         from swis.rows import store
 
         todo = [(point, row) for point in points for row in point.rows if not row.there]
-        paths = {store(Path(point.config.results_dir)).path(row.key) for point, row in todo}
-        self.before = {path: stamp(path) for path in paths}
+        rows = {store(Path(point.config.results_dir)).path(row.key) for point, row in todo}
+        # of a point whose check broke nothing is known
+        tables = {Path(point.config.out) for point in points if point.config and point.config.out}
+        self.before = {path: stamp(path) for path in rows or tables}
+        self.kind = "rows" if rows else "tables"
         self.stop = Event()
 
     def __enter__(self) -> None:
-        from tqdm.auto import tqdm
+        from swis.progress import tqdm
 
-        self.bar = tqdm(total=len(self.before), desc="rows", disable=not self.before)
+        self.bar = tqdm(total=len(self.before), desc=self.kind, disable=not self.before)
         self.thread = Thread(target=self._look, daemon=True)
         self.thread.start()
 
@@ -210,9 +222,10 @@ class _Watch:
 @contextmanager
 def log_file(hydra: DictConfig) -> Iterator[None]:
     """Let all that a point of a sweep prints and logs go to its file, NUMBER.log in the sweep's folder."""
+    from swis.progress import no_bars
+
     path = Path(hydra.runtime.output_dir) / f"{hydra.job.num}.log"
-    with path.open("a") as file:
-        log = _WithoutBars(file)
+    with _Log(path) as log, no_bars():
         handler = logging.StreamHandler(log)
         root = logging.getLogger()
         before, root.handlers = root.handlers, [handler]
@@ -227,14 +240,28 @@ def log_file(hydra: DictConfig) -> Iterator[None]:
             root.handlers = before
 
 
-class _WithoutBars:
-    """A file without the progress bars, which draw over themselves."""
+class _Log:
+    """A file that has all it was given, even of a process that is killed; where it is full it has no more.
 
-    def __init__(self, file: TextIO) -> None:
-        self.file = file
+    Raises ``CannotWrite`` if there can be no such file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise CannotWrite(f"{path} cannot be written: {error.strerror}") from error
+
+    def __enter__(self) -> _Log:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.file.close()
 
     def write(self, text: str) -> int:
-        return len(text) if text.startswith("\r") else self.file.write(text)
+        with suppress(OSError):  # the job itself may have room elsewhere, and says so if it has none
+            self.file.write(text.encode())
+        return len(text)
 
     def flush(self) -> None:
-        self.file.flush()
+        """Do nothing: all is written at once."""

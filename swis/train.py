@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from tqdm.auto import tqdm
 
 from swis.errors import InputError
 from swis.files import write_atomically
+from swis.progress import tqdm
 
 log = logging.getLogger("swis")
 

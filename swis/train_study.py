@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from torch.optim.swa_utils import AveragedModel, update_bn
-from tqdm.auto import tqdm
 
 from swis import records
 from swis.checks import check_fit, pick_device
@@ -15,6 +14,7 @@ from swis.config import Config
 from swis.data import loader, open_split
 from swis.evaluate import predict, score
 from swis.models import load_network, new_network, save_checkpoint
+from swis.progress import tqdm
 from swis.train import Recipe, epoch_generator, shuffled, train
 
 _SHARED_BY_STAGES = ("batch_size", "momentum", "weight_decay", "label_smoothing", "shift", "precision")

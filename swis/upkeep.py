@@ -16,6 +16,7 @@ from swis.line_files import move, set_aside, write_lines
 from swis.store import COMPACTED, WAITING, Found, Store, is_compacted
 
 _DAY = 24 * 60 * 60
+_MANY = 1000
 
 
 def compact(folder: Path) -> str:
@@ -31,6 +32,16 @@ def compact(folder: Path) -> str:
         count = 0 if done.lines is None else done.lines.num_rows
         said.append(f"{count} {kind}: {len(done.files)} files merged, {len(done.damaged)} set aside")
     return "\n".join([*said, f"{_delete_partial_files(folder)} old partial files deleted"])
+
+
+def compact_many(folder: Path) -> None:
+    """Merge the files of a results folder if there are so many of one line that reading them takes seconds.
+
+    Raises ``CannotWrite``, and then nothing is lost.
+    """
+    for store in (rows.store(folder), hardware_lines.store(folder)):
+        if len(store.singles()) > _MANY:
+            merge(store)
 
 
 def merge(store: Store) -> Found:

@@ -60,7 +60,7 @@ def small_disk(tmp_path):
     if done.returncode:
         pytest.skip(f"a small file system cannot be mounted: {done.stderr.strip()}")
     yield folder
-    subprocess.run(["umount", folder], check=True)
+    subprocess.run(["umount", "--lazy", folder], check=True)  # what is mapped may stay a while
 
 
 def test_a_full_disk_is_named_whoever_writes(small_disk):
@@ -109,6 +109,29 @@ def test_a_run_on_a_full_disk_ends_with_one_line_and_status_one(small_disk, comm
     assert line.endswith(" cannot be written: No space left on device")
     assert "Traceback" not in done.err
     assert not list(small_disk.rglob("*.partial"))
+
+
+def test_a_sweep_whose_logs_and_rows_fill_a_disk_ends_with_one_line(small_disk, command_line, tiny):
+    logs = f"hydra.sweep.dir={small_disk}/logs"
+    sweep = ["--multirun", "methods=[round]", "bits=2,3,4", logs, *tiny[:-1], f"results_dir={small_disk}"]
+    done = command_line(*sweep)
+    assert done.status == 1
+    (line,) = [line for line in done.err.splitlines() if line.startswith("error")]
+    assert line.count("No space left on device") == 1
+    assert f"error: {small_disk}" in line
+    assert "(and " in line
+
+
+def test_a_full_disk_of_logs_ends_no_job(small_disk, command_line, tiny, monkeypatch):
+    (small_disk / "logs").mkdir()
+    for number in (0, 1):
+        (small_disk / "logs" / f"{number}.log").touch()
+    (small_disk / "filling").write_bytes(bytes((64 << 10) - 4096))
+    done = command_line(
+        "--multirun", "methods=[round]", "bits=2,3", f"hydra.sweep.dir={small_disk}/logs", *tiny
+    )
+    assert done.status == 0, done.err
+    assert "4 computed, 0 there before, 0 failed" in done.out
 
 
 def test_what_cannot_be_written_is_no_failed_row(command_line, tiny, tmp_path, monkeypatch):

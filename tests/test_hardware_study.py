@@ -15,7 +15,7 @@ from swis.experiment import evaluate_methods
 from swis.hardware import COLUMNS, Hardware
 from swis.hardware_study import simulate_methods
 from swis.operands import NetworkOperands
-from swis.records import compact, load_table
+from swis.records import HARDWARE_VERSION, compact, load_table
 from swis.study import formats, prepare
 from swis.workload import Layer, write_workload
 
@@ -283,8 +283,41 @@ def test_compaction_keeps_lines_of_hardware(tiny, tmp_path, monkeypatch):
         pd.testing.assert_frame_equal(evaluate_methods(config), before)
     monkeypatch.undo()
     # facts of older code stay on disk, and out of the table
-    monkeypatch.setattr("swis.hardware_lines.HARDWARE_VERSION", 2)
+    monkeypatch.setattr("swis.hardware_lines.HARDWARE_VERSION", HARDWARE_VERSION + 1)
     assert "accelerator" not in load_table(folder)
+
+
+def test_lines_of_hardware_outlive_units_and_memories_added_to_the_energy_table(tiny, monkeypatch):
+    common = [*tiny, "methods=[swis]", "versus=[stripes]"]
+    rows = evaluate_methods(load(common))
+    config = load(common)
+    energy = config.energy
+    unit, bank = replace(energy.units["stripes"], area_um2=1.0), replace(energy.banks[-1], size_bytes=1 << 30)
+    energy = replace(energy, units=energy.units | {"mine": unit}, banks=[*energy.banks, bank])
+    monkeypatch.setattr("swis.hardware.Hardware.columns", None)  # nothing is simulated again
+    pd.testing.assert_frame_equal(evaluate_methods(replace(config, energy=energy)), rows)
+    for name in ("swis_ss", "stripes"):  # the design's own, and that of one beside it
+        dearer = replace(energy.units[name], pj_per_cycle=9.0)
+        changed = replace(config, energy=replace(energy, units=energy.units | {name: dearer}))
+        with pytest.raises(TypeError):
+            evaluate_methods(changed)
+
+
+def test_a_line_of_hardware_keeps_what_it_was_compared_with(tiny, tmp_path, monkeypatch):
+    many, one, none = (
+        load([*tiny, "methods=[swis]", f"versus={names}"]) for names in ("[stripes,bitwave]", "[loom]", "[]")
+    )
+    rows = {id(config): evaluate_methods(config) for config in (many, none, one)}
+    swis = load_table(tmp_path / "runs").query("method == 'swis'")
+    assert len(swis) == 1
+    for config in (many, one):
+        for name in config.versus:
+            column = f"speedup_vs_{name}"
+            assert swis[column].item() == rows[id(config)].set_index("method").at["swis", column]
+    monkeypatch.setattr("swis.hardware.Hardware.columns", None)  # nothing is simulated again
+    for config in (many, none, one):
+        again = evaluate_methods(config).drop(columns="hardware")
+        pd.testing.assert_frame_equal(again, rows[id(config)].drop(columns="hardware"))
 
 
 def test_a_design_of_the_user_s_builds_on_another(tmp_path, monkeypatch):

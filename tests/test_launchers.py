@@ -104,6 +104,8 @@ def test_ray_though_a_node_is_lost(tiny_checkpoint, tmp_path, expected):
         done = ended(running)
     assert not any(map(processes, [cluster.head, *cluster.nodes]))
     check(done, tmp_path, expected)
+    logs = [path.read_text().splitlines() for path in tmp_path.rglob("*.log")]
+    assert sum(log.count(log[0]) for log in logs) > 2  # the point on the lost node began again
 
 
 def test_a_killed_worker_ends_the_sweep_with_a_line_and_the_next_run_goes_on(

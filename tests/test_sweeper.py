@@ -1,6 +1,7 @@
 """Sweeps: what is to do is done, by whatever launcher, and nothing twice; what failed is said."""
 
 import pickle
+import time
 
 import pandas as pd
 from conftest import computed_methods, numbers_of
@@ -18,6 +19,7 @@ def test_a_sweep_says_what_it_computed_and_then_that_nothing_is_to_do(command_li
     assert "4 rows of 2 points" in done.out
     assert "4 computed, 0 there before, 0 failed" in done.out
     assert "\nbits=3" in done.out
+    assert "rows: 100%" in done.err
     computed = computed_methods(monkeypatch)
     again = command_line(*SWEEP, *tiny)
     assert "0 computed, 4 there before, 0 failed" in again.out
@@ -42,8 +44,16 @@ def test_a_dry_run_lists_rows_and_computes_none(command_line, tiny, monkeypatch)
     assert "bits=2: float to do, base to do, round to do" in done.out
     assert "4 rows of 2 points: 0 done, 4 to do" in done.out
     assert not computed
+    minutes = command_line(*SWEEP, *tiny, "dry_run=true", "minutes=7")
+    assert "4 to do; all take about 7 minutes on 2 cores" in minutes.out
     one = command_line(*tiny, "methods=[swis]", "dry_run=true")
     assert one.out == "float to do, base to do, swis to do\n"
+
+
+def test_a_dry_run_makes_no_folder(command_line, tiny, tmp_path):
+    assert command_line(*SWEEP, *tiny, "dry_run=true").status == 0
+    assert command_line(*tiny, "dry_run=true").status == 0
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_dry_run_of_what_makes_no_rows_is_refused(command_line, tiny):
@@ -79,7 +89,36 @@ def test_failures_that_replace_no_row_are_told(command_line, tiny, monkeypatch):
     forced = command_line(*SWEEP, *tiny, "force=true")
     assert forced.status == 1
     for bits in (2, 3):
-        assert f"bits={bits}: 3 of 3 rows failed" in forced.err
+        assert f"bits={bits}" in forced.err
+    assert "3 of 3 rows failed" in forced.err
+    assert "4 rows are as they were before" in forced.err
+    assert "0 computed, 4 there before, 0 failed" in forced.out
+
+
+def test_force_computes_every_row_of_a_sweep_once(command_line, tiny, monkeypatch):
+    command_line(*SWEEP, *tiny)
+    computed = computed_methods(monkeypatch)
+    time.sleep(1)  # the times of rows are in seconds
+    done = command_line(*SWEEP, *tiny, "force=true")
+    assert "4 computed, 0 there before, 0 failed" in done.out
+    assert sorted(computed) == ["base", "float", "round", "round"]
+
+
+def test_a_row_that_cannot_be_is_a_failed_one_and_the_others_are_computed(
+    command_line, tiny, tmp_path, monkeypatch
+):
+    measure = swis.study.Study.measure
+
+    def impossible(self, form, reference):
+        columns, logits = measure(self, form, reference)
+        return columns | ({"top1": 200.0} if form.method == "round" else {}), logits
+
+    monkeypatch.setattr("swis.study.Study.measure", impossible)
+    done = command_line(*tiny, "methods=[round,truncate]")
+    assert done.status == 1
+    rows = swis.load_table(tmp_path / "runs").set_index("method")
+    assert rows["status"].to_dict() == {"float": "ok", "base": "ok", "truncate": "ok", "round": "failed"}
+    assert "top1" in rows.at["round", "error"]
 
 
 def test_refused_points_are_told_beside_failed_ones(command_line, tiny, monkeypatch):
@@ -124,9 +163,14 @@ def test_tables_of_tasks_without_rows_are_planned_and_not_made_twice(command_lin
     more = command_line(*sweep, "group_size=4,8")
     assert more.status == 0, more.err
     assert "1 of 2 tables there before" in more.out
+    assert "tables: 100%" in more.err
+    assert " 1/1 " in more.err
     elsewhere = command_line(*sweep, "group_size=4,8", "data.workers=1", "threads=1", "dry_run=true")
     assert "2 points: 2 done, 0 to do" in elsewhere.out  # how it is computed is no part of a table
     assert "\ngroup_size=8\n" in f"\n{more.out}"
+    same = command_line(*sweep[:-1], "out=same.parquet", "group_size=4,8")
+    assert same.status == 2
+    assert "group_size=8: out=same.parquet is the file of group_size=4 as well" in same.err
     other = command_line(*sweep, "group_size=4,8", "alpha=0")
     assert other.status == 2
     assert "out=table_4.parquet is there already; force=true replaces it" in other.err
@@ -147,6 +191,8 @@ def test_every_point_has_a_log_without_bars(command_line, tiny, tmp_path):
     assert "bits=3" in text
     assert "top-1 %" in text
     assert "\r" not in text
+    assert "\x1b" not in text
+    assert "\n\n\n" not in text
 
 
 def test_an_experiment_sweeps_and_the_command_line_overrides_it(command_line, tiny):
@@ -154,6 +200,22 @@ def test_an_experiment_sweeps_and_the_command_line_overrides_it(command_line, ti
     done = command_line(*sweep, *tiny, "bits=4")
     assert done.status == 0, done.err
     assert [line.partition(":")[0] for line in done.out.splitlines()[:-1]] == ["group_size=2", "group_size=4"]
+
+
+def test_experiments_that_sweep_are_not_swept_themselves(command_line, tiny):
+    done = command_line("--multirun", "experiment=first_table,storage", "dry_run=true")
+    assert done.status == 2
+    assert "experiment=storage: it sweeps by itself" in done.err
+    both = ["experiment=retrain,retrain_folded", "methods=[swis]"]
+    done = command_line("--multirun", *both, *tiny, "bits=2,3", "dry_run=true")
+    assert "of 4 points" in done.out
+
+
+def test_many_rows_are_compacted_at_the_end_of_a_sweep(command_line, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("swis.upkeep._MANY", 3)
+    command_line(*SWEEP, *tiny)
+    assert [path.name[:5] for path in (tmp_path / "runs").glob("*.parquet")] == ["rows-"]
+    assert "4 there before" in command_line(*SWEEP, *tiny).out
 
 
 def test_an_error_comes_back_from_another_process_as_it_was():
@@ -176,10 +238,13 @@ def test_an_exception_that_no_other_process_can_make_is_told_by_its_text(command
     assert "RuntimeError: Unsendable: a lost thing" in done.err
 
 
-def test_what_is_wrong_with_all_points_is_said_once(command_line, tiny):
+def test_what_is_wrong_with_all_points_is_said_once(command_line, tiny, monkeypatch):
     done = command_line("--multirun", *tiny, "methods=[round]", "bits=2,3,4", "data.root=/nowhere")
     assert done.status == 2
     assert done.err.count("/nowhere") == 1
+    assert "bits=2; bits=3; bits=4: " in done.err
+    monkeypatch.setattr("swis.sweep_report._NAMED", 1)
+    done = command_line("--multirun", *tiny, "methods=[round]", "bits=2,3,4", "data.root=/nowhere")
     assert "bits=2: " in done.err
     assert "(and 2 more points)" in done.err
 
