@@ -5,9 +5,11 @@ import subprocess
 import sys
 import time
 
+import numba
 import pandas as pd
 import psutil
 import pytest
+import torch
 from conftest import ROOT, numbers_of
 from ray_cluster import kill, processes, ray_cluster
 from slurm_cluster import one_node_slurm, slurm_missing
@@ -70,6 +72,14 @@ def check(done, folder, expected):
     assert "6 computed, 0 there before, 0 failed" in done.stdout
     pd.testing.assert_frame_equal(numbers_of(folder / "runs"), expected, check_exact=True)
     assert len(list((folder / "outputs").rglob("*.log"))) == 2
+
+
+def test_threads_cap_those_of_torch_and_of_compiled_loops(tmp_path, one_thread):
+    torch.set_num_threads(2)
+    compiled = numba.get_num_threads()
+    run(load(["threads=1", "dry_run=true", f"results_dir={tmp_path}"]))
+    assert (torch.get_num_threads(), numba.get_num_threads()) == (1, 1)
+    numba.set_num_threads(compiled)
 
 
 def test_joblib(tiny_checkpoint, tmp_path, expected):
