@@ -4,6 +4,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 # Python compiles what is used when it first is: all of it would take half of the time of setting up.
 PIP_OPTIONS := --disable-pip-version-check --no-compile -c requirements.txt
+# What is compiled is kept, whatever the environment says: every process starts in half of the time.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help run test ray lint claims figures notebooks lab clean
 
