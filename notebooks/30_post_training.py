@@ -3,11 +3,12 @@
 #
 # All methods with the same calibration, without labels or training: points of top-1 below the float
 # network, over cycles per weight and over bits per weight, because equal cycles are not equal storage; the
-# bands are 95 % intervals of these differences, image by image. Grey marks without a line are published
-# numbers of others on all of ImageNet, below their own float networks (`results/published.csv`; An: their
-# activations have n bits, 32 for float; "recalled": nobody has looked them up). Ours on ImageNet are of 500
-# photographs, those on Fashion-MNIST of its 10,000 test images, calibrated on the first draw of images.
-# Commands are in the README.
+# bands are 95 % intervals of these differences, image by image. The axis is even up to 3 points and
+# logarithmic from there. Marks without a line are published numbers of others on all of ImageNet, below
+# their own float networks (`results/published.csv`; An: their activations have n bits, 32 for float; weights
+# of n bits are drawn at n - 1 cycles, for the sign takes none). Ours on ImageNet are of 500 photographs, most
+# of them training images, those on Fashion-MNIST of its 10,000 test images, calibrated on the first draw of
+# images. Commands are in the README.
 
 # %%
 # %matplotlib inline

@@ -21,6 +21,7 @@ _METHODS = ("swis", "swis_c", "truncate", "round", "uniform", "base")
 _MARKERS = dict(zip(_METHODS, "oDvsP*", strict=True))
 _COLOURS = dict(zip(_METHODS, sns.color_palette(PALETTE, len(_METHODS)), strict=True))
 _DASHES = dict(zip(_METHODS, ("-", "--", ":", "-.", (0, (5, 1)), "-"), strict=True))
+_RAISED = "⁰¹²³⁴⁵⁶"  # plain text is laid out much faster than mathematics
 
 
 def accuracy_by_shifts(
@@ -81,24 +82,22 @@ def loss_by_cost(rows: pd.DataFrame, cost: str, axes: Axes) -> Axes:
 def published_points(points: pd.DataFrame, cost: str, axes: Axes) -> Axes:
     """Mark by how many points others' networks, as published, are below theirs in float.
 
-    ``points``: columns "method", ``cost``, "top1" and "float_top1" [%], "activation_bits" (32: float), and
-    "verified", "yes" or "recalled": numbers that nobody has looked up are paler.
+    ``points``: columns "method", ``cost``, "top1" and "float_top1" [%], and "activation_bits" (32: float).
     """
-    kinds = points.groupby(["method", "activation_bits", "verified"], sort=False)
-    for marker, ((method, bits, verified), some) in zip(cycle("x+1234|_."), kinds):
-        said = "published" if verified == "yes" else "recalled"
-        label = f"{method}, A{bits} ({said})"
+    kinds = points.groupby(["method", "activation_bits"], sort=False)
+    for marker, ((method, bits), some) in zip(cycle("x+1234|_."), kinds):
         lost = some["float_top1"] - some["top1"]
-        axes.plot(some[cost], lost, marker, color="0.2" if verified == "yes" else "0.65", ms=8, label=label)
+        label = f"{method}, A{bits} (published)"
+        axes.plot(some[cost], lost, marker, color="0.2", ms=8, label=label)
     losses(axes)
     return axes
 
 
 def losses(axes: Axes) -> None:
-    """Let losses grow downwards, evenly up to 1 point and by their logarithm from there."""
-    axes.set_yscale("symlog", linthresh=1)
-    axes.set(ylabel="points of top-1 below float", ylim=(100, -2))
-    axes.set_yticks([100, 30, 10, 3, 1, 0, -1, -2])
+    """Let losses grow downwards, evenly up to 3 points and by their logarithm from there."""
+    axes.set_yscale("symlog", linthresh=3)
+    axes.set(ylabel="points of top-1 below float", ylim=(100, -3))
+    axes.set_yticks([100, 30, 10, 3, 2, 1, 0, -1, -2, -3])
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.axhline(0, color="0.4", linewidth=1, linestyle=":")
@@ -182,7 +181,7 @@ def group_of_weights(
         line, place = np.nonzero(there == digit)
         colours = np.where((in_set & (used == 1))[line, place], "white", "black")
         axes.scatter(place, line, marker=f"${digit}$", s=30, color=colours, linewidths=0.2)
-    axes.set_xticks(range(7), [f"$2^{bit}$" for bit in bits])
+    axes.set_xticks(range(7), [f"2{_RAISED[bit]}" for bit in bits])
     axes.set_yticks(range(len(codes)), [f"{code:+d}" for code in codes])
     axes.set_ylabel("codes of the weights", fontsize=8)
     axes.xaxis.tick_top()

@@ -53,7 +53,7 @@ def roofline(layers: pd.DataFrame, bytes_per_cycle: float, axes: Axes) -> Axes:
             axes.scatter(intensity, ends[0], color=colours[kind], marker=marker, s=22, label=kind)
     span = [layers["macs_per_dram_byte"].min(), layers["macs_per_dram_byte"].max()]
     axes.plot(span, [bytes_per_cycle * value for value in span], color="0.4", linestyle=":", label="DRAM")
-    axes.axhline(layers["peak_macs_per_cycle"].max(), color="0.4", linewidth=1, label="lanes")
+    axes.axhline(layers["peak_macs_per_cycle"].max(), color="0.4", linewidth=1, label="all lanes at work")
     axes.set(xscale="log", yscale="log", xlabel="MACs per byte of DRAM", ylabel="MACs per cycle")
     for axis in (axes.xaxis, axes.yaxis):
         _few_ticks(axis)

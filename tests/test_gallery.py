@@ -53,10 +53,10 @@ def test_losses_are_below_the_float_row_image_by_image():
 def test_all_published_points_are_drawn_however_many_methods():
     methods = [f"m{number}" for number in range(12)]
     points = pd.DataFrame({"method": methods, "weight_bits": 3, "top1": 60.0, "float_top1": 72.0})
-    points = points.assign(activation_bits=8, verified=["yes"] * 11 + ["recalled"])
+    points = points.assign(activation_bits=8)
     axes = published_points(points, "weight_bits", gallery.Figure().subplots())
     drawn = {line.get_label(): line for line in axes.lines if line.get_label().startswith("m")}
-    assert list(drawn)[-2:] == ["m10, A8 (published)", "m11, A8 (recalled)"]
+    assert list(drawn)[-2:] == ["m10, A8 (published)", "m11, A8 (published)"]
     assert len(drawn) == 12
     assert all(line.get_ydata().tolist() == [12.0] for line in drawn.values())
 
