@@ -7,6 +7,7 @@ import pytest
 from conftest import ROOT
 
 from swis.config import load
+from swis.gallery import FIGURES
 
 README = (ROOT / "README.md").read_text()
 
@@ -25,6 +26,15 @@ def test_the_main_commands_are_shown():
     assert "python run.py --help" in COMMANDS
     assert "make run" in README
     assert "make test" in README
+
+
+def test_the_table_of_figures_has_all_and_its_experiments_exist():
+    lines = [line for line in README.splitlines() if line.startswith("| [")]
+    figures = re.findall(r"\[(\w+)\]\(results/figures/\1\.png\)", "\n".join(lines))
+    assert sorted(figures) == sorted(FIGURES)
+    for line in lines:
+        for named in re.findall(r"`(.+?)`", line.split("|")[3]):
+            assert load([f"experiment={named}"]).sweep, named
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if "outputs/" not in command])
