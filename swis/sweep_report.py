@@ -78,7 +78,7 @@ def outcome(points: Sequence[Point], launched: Launched, logs: str) -> tuple[str
                 names.setdefault(row.key, f"{point.label} {row.method}".strip())
         missing = [key for key in there if key not in rows.index]
         forced = {row.key for point in rowed if point.config.force for row in point.rows}
-        old = (forced & launched.unwritten).difference(missing)
+        old = (forced & launched.unwritten).difference(missing, failed)
         problems += [f"{names[key]}: {rows.at[key, 'error'].splitlines()[-1]}" for key in failed]
         problems += [f"{len(missing)} rows are missing; the same command goes on"] if missing else []
         problems += [f"{len(old)} rows are as they were before"] if old else []

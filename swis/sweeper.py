@@ -73,7 +73,8 @@ class StudySweeper(Sweeper):
             launched = self._launch([point for point in points if point.to_do])
             reports, problems = outcome(points, launched, self.config.hydra.sweep.dir)
             for folder in {point.config.results_dir for point in launched.points if point.rows}:
-                compact_many(Path(folder))
+                with suppress(CannotWrite):  # then they stay as many as they are
+                    compact_many(Path(folder))
             if problems:
                 raise RunFailed("; ".join([problems, *wrong]), reports)
             if reports:
