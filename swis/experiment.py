@@ -26,7 +26,7 @@ from swis.hardware_study import simulate_methods, simulated_lines
 from swis.models import Network
 from swis.packed import load_packed, save_packed
 from swis.packed_study import prepare_packed
-from swis.plan import has_table, listed, planned
+from swis.plan import has_table, is_old, listed, planned
 from swis.report import (
     hardware,
     kinds,
@@ -105,13 +105,13 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
     except Exception as error:  # for the end: accuracies do not depend on it
         simulated, broken = {}, error
     keys = {form: study.key(form) for form in formats(config)}
-    known = {form: _computed_before(study, key) for form, key in keys.items()}
+    known = {form: _computed_before(config, key, study.folder) for form, key in keys.items()}
     rows, reference, missing = [], None, any(row is None for row in known.values())
     for form, key in keys.items():
         row, logits = _with_logits(study, form, known[form]) if missing else (known[form], None)
         if row is None:
             with records.claimed(key, study.folder):
-                computed = _computed_before(study, key)  # by another process meanwhile
+                computed = _computed_before(config, key, study.folder)  # by another process meanwhile
                 row, logits = _with_logits(study, form, computed)
                 if row is None:
                     row, logits = _compute(study, form, reference)
@@ -126,13 +126,10 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
-def _computed_before(study: Study, key: str) -> pd.DataFrame | None:
-    """Return a row that need not be computed; with ``force`` those are that this sweep has computed."""
-    row, config = records.read_row(key, study.folder), study.config
-    if row is None or not config.force:
-        return row
-    created = pd.Timestamp(row["created"].item()).timestamp()
-    return row if config.sweep_started is not None and created > config.sweep_started else None
+def _computed_before(config: Config, key: str, folder: Path) -> pd.DataFrame | None:
+    """Return a row that need not be computed."""
+    row = records.read_row(key, folder)
+    return None if row is None or is_old(row["created"].item(), config) else row
 
 
 def _with_logits(
@@ -152,10 +149,15 @@ def _compute(
     columns, logits = _measure_or_explain(study, form, reference)
     if form.method == "float" and logits is not None:
         records.write_tensors({"logits": logits}, study.key(form), study.folder)
+    return _written(study.describe(form), columns, study.folder), logits
+
+
+def _written(described: dict[str, Any], columns: dict[str, Any], folder: Path) -> pd.DataFrame:
+    """Write a row and return it; one with a number that cannot be is a failed one."""
     try:
-        return records.write_row(study.describe(form) | columns, study.folder), logits
-    except SchemaError as error:  # a number that cannot be
-        return records.write_row(study.describe(form) | _failure(error), study.folder), None
+        return records.write_row(described | columns, folder)
+    except SchemaError as error:
+        return records.write_row(described | _failure(error), folder)
 
 
 def _measure_or_explain(
@@ -275,11 +277,11 @@ def evaluate_packed(config: Config) -> pd.DataFrame:
     """
     study = prepare_packed(config)
     with records.claimed(study.key, study.folder):
-        row = None if config.force else records.read_row(study.key, study.folder)
+        row = _computed_before(config, study.key, study.folder)
         if row is None:
             try:
                 columns = study.measure()
             except Exception as error:
                 columns = _failure(error)
-            row = records.write_row(study.describe() | columns, study.folder)
+            row = _written(study.describe(), columns, study.folder)
     return row

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pandas as pd
 from swis import records
 from swis.accelerator import Accelerator
 from swis.apply import WeightFormat
-from swis.config import Config
+from swis.config import Config, accelerator_names
 from swis.designs import design, energy_table, rival
 from swis.energy import Chip, EnergyTable
 from swis.errors import InputError
@@ -101,11 +101,17 @@ class Hardware:
 
         Designs that the line was compared with before stay in it on disk.
         """
-        there = self.has_row(key, folder) and not self.config.force
-        row = records.read_hardware(key, self.facts, folder, list(self._versus)) if there else None
+        there, versus = self.has_row(key, folder) and not self.config.force, list(self.rivals)
+        row = records.read_hardware(key, self.facts, folder, versus) if there else None
         if row is None:
-            columns = describe(self.mine[0], self.config) | self.columns(form)
-            row = records.write_hardware(columns, self.facts, self._versus, key, folder)
+            with records.claimed(f"{key}-hardware", folder):
+                before = records.compared(key, self.facts, folder) or {}
+                others = [name for name in accelerator_names() if name in before and name not in versus]
+                # simulated anew as well, so that all of a line is of one code and one table of energies
+                whole = Hardware(replace(self.config, versus=versus + others), self.operands, self._tables)
+                columns = describe(self.mine[0], self.config) | whole.columns(form)
+                records.write_hardware(columns, self.facts, whole._versus, key, folder)
+                row = records.read_hardware(key, self.facts, folder, versus)
         return row
 
     def has_row(self, key: str, folder: Path) -> bool:

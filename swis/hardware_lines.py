@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from swis.files import write_atomically
-from swis.kept import claimed
 from swis.line_files import ONE_LINE
 from swis.provenance import provenance
 from swis.schema import digest
@@ -31,25 +30,17 @@ def store(folder: Path) -> Store:
 
 def write_hardware(
     columns: dict[str, Any], facts: dict[str, Any], versus: dict[str, Any], key: str, folder: Path
-) -> pd.DataFrame:
+) -> None:
     """Keep what an accelerator takes for the network of the row ``key``, with the ``facts`` it depends on.
 
-    ``versus``: the designs that ``columns`` compare it with, and what of them that depends on. What the line
-    compared with others stays in it, and is not returned. Raises ``CannotWrite``.
+    ``versus``: the designs that ``columns`` compare it with, and what of them that depends on. Raises
+    ``CannotWrite``.
     """
     commit = {name: value for name, value in provenance().items() if name.startswith("git")}
-    name = _name(key, facts)
-    with claimed(name, folder):
-        before = compared(key, facts, folder) or {}
-        others = {design: of for design, of in before.items() if design not in versus}
-        kept = {}
-        if others:
-            line = read_hardware(key, facts, folder, list(others))
-            kept = {column: line[column].item() for column in line if column.partition("_vs_")[2]}
-        said = json.dumps(facts | {"versus": versus | others} | commit)
-        table = pd.DataFrame([{"key": key} | columns | kept | {"hardware": said}])
-        write_atomically(store(folder).path(name), lambda partial: table.to_parquet(partial, **ONE_LINE))
-    return table[_with_designs(table, list(versus))]
+    said = json.dumps(facts | {"versus": versus} | commit)
+    table = pd.DataFrame([{"key": key} | columns | {"hardware": said}])
+    path = store(folder).path(_name(key, facts))
+    write_atomically(path, lambda partial: table.to_parquet(partial, **ONE_LINE))
 
 
 def read_hardware(

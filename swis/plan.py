@@ -7,6 +7,8 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import pandas as pd
+
 from swis import records
 from swis.choices import Task
 from swis.config import Config
@@ -69,6 +71,18 @@ def planned(config: Config, finished: Collection[str]) -> list[PlannedRow]:
     there = {form for key, form in rows if key in finished and not config.force}
     done = there & has_lines(config, study) if there else there
     return [PlannedRow(key, form.method, form in there, form in done) for key, form in rows]
+
+
+def is_old(created: str, config: Config) -> bool:
+    """Say whether ``force`` computes a row anew that was created then: all but those of its own sweep.
+
+    >>> from swis.config import load
+    >>> is_old("2026-01-01T00:00:00+00:00", load()), is_old("2026-01-01T00:00:00+00:00", load(["force=true"]))
+    (False, True)
+    """
+    if not config.force:
+        return False
+    return config.sweep_started is None or pd.Timestamp(created).timestamp() < config.sweep_started
 
 
 def has_table(config: Config) -> bool:

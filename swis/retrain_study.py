@@ -33,13 +33,13 @@ def retrained(
     folder: Path,
     device: torch.device,
     workers: int,
-    again: bool = False,
+    newer_than: float | None = None,
 ) -> tuple[nn.Module, dict[str, Encoded]]:
     """Retrain a post-training result, ``module`` with its layers' ``encoded`` weights; return both anew.
 
     What comes back has float activations. The learning curve and the state are kept in ``folder`` by the name
-    ``key``: an interrupted training goes on from there, a finished one is only read, unless it is to be done
-    ``again``. ``teacher`` is the float network.
+    ``key``: an interrupted training goes on from there, a finished one is only read, unless its state is
+    not ``newer_than`` this [s since 1970]. ``teacher`` is the float network.
     """
     chosen = asdict(settings)
     if settings.refresh == "epoch":
@@ -50,27 +50,28 @@ def retrained(
 
     student = add_latents(copy.deepcopy(module), dict(encoded), of(LatentTraining))
     recipe, state_path = of(Retraining), records.beside(key, folder, records.STATE)
-    if again:
-        state_path.unlink(missing_ok=True)
     curve_path = records.beside(key, folder, records.CURVE)
 
     def keep(curve: list[dict[str, float]]) -> None:
         records.write_table(pd.DataFrame(curve), curve_path)
 
-    curve = retrain(
-        student,
-        copy.deepcopy(teacher) if recipe.distillation > 0 else None,
-        images,
-        recipe,
-        seed=seed,
-        plan=key,
-        device=device,
-        state_path=state_path,
-        workers=workers,
-        on_epoch=keep,
-    )
-    if not curve_path.exists():  # that of a finished training says which code trained
-        keep(curve)
+    with records.claimed(key, folder):  # rows on other images have the same training
+        if newer_than is not None and state_path.exists() and state_path.stat().st_mtime < newer_than:
+            state_path.unlink()
+        curve = retrain(
+            student,
+            copy.deepcopy(teacher) if recipe.distillation > 0 else None,
+            images,
+            recipe,
+            seed=seed,
+            plan=key,
+            device=device,
+            state_path=state_path,
+            workers=workers,
+            on_epoch=keep,
+        )
+        if not curve_path.exists():  # that of a finished training says which code trained
+            keep(curve)
     student = student.cpu().to(memory_format=torch.contiguous_format).requires_grad_(False)
     made = {id(encoded[name]): latent.encoded(weight) for name, (latent, weight) in latents(student).items()}
     after = {name: made[id(found)] for name, found in encoded.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, astuple, dataclass
@@ -239,8 +240,14 @@ class Study(Facts):
             folder=self.folder,
             device=self.device,
             workers=self.config.data.workers,
-            again=self.config.force and self.config.task is Task.retrain,
+            newer_than=self._since if self.config.task is Task.retrain else None,
         )
+
+    @property
+    def _since(self) -> float | None:
+        """When what is used must have been made: with ``force`` in this sweep, or never."""
+        started = self.config.sweep_started
+        return None if not self.config.force else math.inf if started is None else started
 
     def measure(self, form: WeightFormat, reference: Tensor | None) -> tuple[dict[str, Any], Tensor]:
         """Compute a row's measured columns and the logits; the float format is its own reference."""

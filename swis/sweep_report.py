@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from swis.errors import CannotWrite, InputError, RunFailed
-from swis.plan import Point, listed
+from swis.plan import Point, is_old, listed
 from swis.rows import all_rows
 
 # A table of more points is for pandas.
@@ -22,18 +22,16 @@ _NAMED = 10
 class Launched:
     """What became of points that were launched.
 
-    ``returned``: their reports or exceptions, none if the launcher ``stopped`` before, for this reason;
-    ``unwritten``: keys of the rows that were not written meanwhile.
+    ``returned``: their reports or exceptions, none if the launcher ``stopped`` before, for this reason.
     """
 
     points: Sequence[Point]
     returned: Sequence[str | Exception]
     stopped: str | None
-    unwritten: set[str]
 
 
-def dry_run(points: Sequence[Point]) -> str:
-    """List the rows of every point, and count them."""
+def dry_run(points: Sequence[Point], minutes: float | None) -> str:
+    """List the rows of every point, and count them; ``minutes`` are those that the experiment's file says."""
     right = [point for point in points if not point.error]
     lines = [
         f"{point.label}: {listed(point.rows) or ('to do' if point.to_do else 'done')}" for point in right
@@ -41,8 +39,7 @@ def dry_run(points: Sequence[Point]) -> str:
     rows = {row.key: row.done for point in right for row in point.rows}
     dones = list(rows.values()) or [not point.to_do for point in right]
     what = f"{len(rows)} rows of {len(right)} points" if rows else f"{len(right)} points"
-    minutes = next((point.config.minutes for point in right), None)
-    whole = f"; all take about {minutes:g} minutes on 2 cores" if minutes else ""
+    whole = f"; the whole experiment takes about {minutes:g} minutes on 2 cores" if minutes else ""
     return "\n".join([*lines, f"{what}: {sum(dones)} done, {len(dones) - sum(dones)} to do{whole}"])
 
 
@@ -77,8 +74,8 @@ def outcome(points: Sequence[Point], launched: Launched, logs: str) -> tuple[str
             for row in point.rows:
                 names.setdefault(row.key, f"{point.label} {row.method}".strip())
         missing = [key for key in there if key not in rows.index]
-        forced = {row.key for point in rowed if point.config.force for row in point.rows}
-        old = (forced & launched.unwritten).difference(missing, failed)
+        done = rows[rows["status"] == "ok"]
+        old = [key for key in done.index if is_old(done.at[key, "created"], rowed[0].config)]
         problems += [f"{names[key]}: {rows.at[key, 'error'].splitlines()[-1]}" for key in failed]
         problems += [f"{len(missing)} rows are missing; the same command goes on"] if missing else []
         problems += [f"{len(old)} rows are as they were before"] if old else []

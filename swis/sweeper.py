@@ -24,6 +24,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from swis.choices import Task
 from swis.config import one_line, resolve
 from swis.errors import CannotWrite, InputError, RunFailed
 from swis.files import stamp
@@ -68,7 +69,7 @@ class StudySweeper(Sweeper):
         self._check(points)
         wrong = each_once((point, point.error) for point in points if point.error)
         if self.config.dry_run:
-            print(dry_run(points))
+            print(dry_run(points, self.config.minutes))
         else:
             launched = self._launch([point for point in points if point.to_do])
             reports, problems = outcome(points, launched, self.config.hydra.sweep.dir)
@@ -156,7 +157,7 @@ class StudySweeper(Sweeper):
         from swis.sweep_report import Launched
 
         if not points:
-            return Launched([], [], None, set())
+            return Launched([], [], None)
         for name in ("hydra", "hydra_plugins"):  # their lines on every job would break the bar
             logging.getLogger(name).setLevel(logging.WARNING)
         watch, returned, stopped = _Watch(points), [], None
@@ -170,7 +171,7 @@ class StudySweeper(Sweeper):
                     ]
         except Exception as error:  # such as that of an engine whose worker was killed
             stopped = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        return Launched(points, returned, stopped, {path.stem for path in watch.before})
+        return Launched(points, returned, stopped)
 
 
 @cache
@@ -180,14 +181,19 @@ def _parsed(override: str) -> Override:
 
 
 def _check_tables(points: list[Point]) -> None:
-    """Refuse points that would write their tables to one file."""
-    writers: dict[str, list[Point]] = {}
+    """Refuse points that would write to one file."""
+    writers: dict[Path, list[tuple[Point, str]]] = {}
     for point in points:
-        if point.config and point.config.out and not point.rows:
-            writers.setdefault(point.config.out, []).append(point)
-    for out, some in writers.items():
-        for point in some[1:]:
-            point.error = f"out={out} is the file of {some[0].label} as well; put what is swept into its name"
+        if point.config is None or point.error or point.rows:
+            continue
+        trains = point.config.task is Task.train
+        file = point.config.recipe.output if trains else point.config.out
+        if file is not None:
+            said = f"{'recipe.output' if trains else 'out'}={file}"
+            writers.setdefault(Path(file).resolve(), []).append((point, said))
+    for first, *others in writers.values():
+        for point, said in others:
+            point.error = f"{said} is the file of {first[0].label} as well; put what is swept into its name"
 
 
 class _Watch:

@@ -45,7 +45,7 @@ def test_a_dry_run_lists_rows_and_computes_none(command_line, tiny, monkeypatch)
     assert "4 rows of 2 points: 0 done, 4 to do" in done.out
     assert not computed
     minutes = command_line(*SWEEP, *tiny, "dry_run=true", "minutes=7")
-    assert "4 to do; all take about 7 minutes on 2 cores" in minutes.out
+    assert "4 to do; the whole experiment takes about 7 minutes on 2 cores" in minutes.out
     one = command_line(*tiny, "methods=[swis]", "dry_run=true")
     assert one.out == "float to do, base to do, swis to do\n"
 
@@ -146,7 +146,7 @@ def test_what_breaks_the_check_of_a_point_is_its_own_affair(command_line, tiny, 
     assert "3 rows of 1 points" in done.out
 
 
-def test_tables_of_tasks_without_rows_are_planned_and_not_made_twice(command_line, tiny):
+def test_tables_of_tasks_without_rows_are_planned_and_not_made_twice(command_line, tiny, monkeypatch):
     sweep = [
         "--multirun",
         *tiny,
@@ -171,6 +171,9 @@ def test_tables_of_tasks_without_rows_are_planned_and_not_made_twice(command_lin
     same = command_line(*sweep[:-1], "out=same.parquet", "group_size=4,8")
     assert same.status == 2
     assert "group_size=8: out=same.parquet is the file of group_size=4 as well" in same.err
+    monkeypatch.setattr("swis.experiment.run", lambda *_: "trained")
+    trains = command_line("--multirun", *tiny, "task=train", "seed=0,1", "recipe.output=./w.safetensors")
+    assert "seed=1: recipe.output=./w.safetensors is the file of seed=0 as well" in trains.err
     other = command_line(*sweep, "group_size=4,8", "alpha=0")
     assert other.status == 2
     assert "out=table_4.parquet is there already; force=true replaces it" in other.err
