@@ -51,10 +51,6 @@ class Point:
         done = all(row.done for row in self.rows) if self.rows else self.has_table
         return self.error is None and not done
 
-    def says(self, text: str) -> str:
-        """Return a line about it, which starts with what is swept."""
-        return f"{self.label}: {text}" if self.label else text
-
 
 def planned(config: Config, finished: Collection[str]) -> list[PlannedRow]:
     """Return the rows of a configuration in their order; ``finished``: the keys of rows without failure.

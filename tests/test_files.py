@@ -122,7 +122,7 @@ def test_a_sweep_whose_logs_and_rows_fill_a_disk_ends_with_one_line(small_disk, 
     assert "(and " in line
 
 
-def test_a_full_disk_of_logs_ends_no_job(small_disk, command_line, tiny, monkeypatch):
+def test_a_full_disk_of_logs_ends_no_job(small_disk, command_line, tiny):
     (small_disk / "logs").mkdir()
     for number in (0, 1):
         (small_disk / "logs" / f"{number}.log").touch()
