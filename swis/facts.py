@@ -110,6 +110,7 @@ class Facts:
             "label_smoothing": settings.distillation == 1,
             "momentum": settings.optimizer is Optimizer.adamw,
             "scale_rate": not settings.learned_scale,
+            "mirror": settings.mirror,  # so it was before it could be chosen
         }
         chosen = {
             name: value

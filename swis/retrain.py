@@ -35,8 +35,8 @@ class Retraining:
     share of all steps in which the rates grow from zero. The loss is (1 - ``distillation``) x cross-entropy
     with ``label_smoothing`` + ``distillation`` x KL divergence from the float network's probabilities at
     ``temperature``; at 1 no labels are used. ``dampening`` is the weight that the distance of weights from
-    their levels has at the end, after a cosine from zero. ``shift`` and ``erase`` are those of ``augment``.
-    ``reestimate``: the statistics of batch normalisations are those of the last weights.
+    their levels has at the end, after a cosine from zero. ``shift``, ``erase`` and ``mirror`` are those of
+    ``augment``. ``reestimate``: the statistics of batch normalisations are those of the last weights.
     """
 
     epochs: int = 10
@@ -53,6 +53,7 @@ class Retraining:
     dampening: float = 0.0
     shift: float = 0.0
     erase: float = 0.0
+    mirror: bool = True
     precision: str = "float32"
     reestimate: bool = True
 
@@ -120,7 +121,7 @@ def retrain(
         with _dropout_seeded(drawn.initial_seed(), device):
             for step, (images, labels) in enumerate(bar, start=1 + epoch * steps):
                 schedule.step_update(step)
-                images = augment(images.to(device), recipe.shift, recipe.erase, drawn)
+                images = augment(images.to(device), recipe.shift, recipe.erase, drawn, recipe.mirror)
                 images = images.contiguous(memory_format=torch.channels_last)
                 ramp = (1 - math.cos(math.pi * step / (steps * recipe.epochs))) / 2
                 try:

@@ -144,6 +144,7 @@ class RetrainConfig:
     dampening: float = 0.0
     shift: float = 0.0
     erase: float = 0.0
+    mirror: bool = True
     precision: Precision = Precision.float32
     refresh: int | str | None = 1
     learned_scale: bool = True

@@ -41,8 +41,10 @@ class Recipe:
     precision: str
 
 
-def augment(images: Tensor, shift: float, erase: float, generator: torch.Generator) -> Tensor:
-    """Flip, translate and erase each image of a batch at random.
+def augment(
+    images: Tensor, shift: float, erase: float, generator: torch.Generator, mirror: bool = True
+) -> Tensor:
+    """Flip, unless not to ``mirror``, translate and erase each image of a batch at random.
 
     Shapes: ``images`` [N, C, H, W] -> [N, C, H, W]. Pixels moved in or erased take the value 0,
     the mean of a normalised image.
@@ -56,7 +58,7 @@ def augment(images: Tensor, shift: float, erase: float, generator: torch.Generat
     def draw(low: int, high: int) -> Tensor:
         return torch.randint(low, high + 1, (n, 1), generator=generator).to(images.device)
 
-    flip = draw(0, 1).bool()
+    flip = draw(0, 1).bool() & mirror  # drawn all the same: what follows does not depend on it
     rows, columns = torch.arange(h, device=images.device), torch.arange(w, device=images.device)
     reach = round(shift * h)
     y = rows + draw(-reach, reach)

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from conftest import ROOT
 
+import swis
 from swis.config import load
 from swis.gallery import FIGURES
 
@@ -97,7 +98,9 @@ def test_a_packed_file_is_written_and_measured(name, command_line, tmp_path):
     assert done.status == 0, done.err
     done = command_line(*measure, *limits)
     assert done.status == 0, done.err
-    assert "swis" in done.out
+    (row,) = swis.load_table(tmp_path / "runs").to_dict("records")
+    assert row["status"] == "ok"
+    assert re.search(rf"^ *swis +{row['top1']:.2f} ", done.out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("code", blocks("python"))

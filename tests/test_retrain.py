@@ -22,6 +22,7 @@ from swis.latent import LatentTraining, add_latents, latents
 from swis.models import load_network
 from swis.retrain import Retraining, _cosine, _optimizer, retrain, task_loss
 from swis.settings import DataConfig, ModelConfig
+from swis.train import augment
 
 CPU = torch.device("cpu")
 RECIPE = Retraining(epochs=3, batch_size=16, learning_rate=0.01, shift=0.05, erase=0.2)
@@ -92,6 +93,20 @@ def test_dropout_is_drawn_from_the_seed_alone(tiny_checkpoint, tmp_path):
         assert torch.rand(1) == expected
         found.append(state(student))
     assert torch.equal(*found)
+
+
+def test_images_are_mirrored_unless_they_shall_not_be(tiny_checkpoint, tmp_path, monkeypatch):
+    seen = []
+
+    def spied(images, *settings):
+        seen.append(torch.equal(augment(images, *settings), images))
+        return images
+
+    monkeypatch.setattr("swis.retrain.augment", spied)
+    recipe = replace(RECIPE, epochs=1, shift=0.0, erase=0.0)
+    for mirror in (True, False):
+        go(tiny_checkpoint, tmp_path / str(mirror), replace(recipe, mirror=mirror))
+    assert seen == [False] * 4 + [True] * 4
 
 
 @pytest.mark.parametrize("threshold", [None, 0.01])

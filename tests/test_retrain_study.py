@@ -153,6 +153,7 @@ def test_a_key_has_only_what_has_an_effect(quick):
         return study.key(form)
 
     assert key() != key("retrain.refresh=2")
+    assert key() != key("retrain.mirror=false")
     truncate = "methods=[truncate]"
     assert key(truncate) == key(truncate, "retrain.refresh=2", "retrain.averaging=0.5")
     assert key() == key("retrain.temperature=2")

@@ -121,6 +121,7 @@ def test_augmentation_moves_flips_and_erases():
     flipped = (still == ramp.flip(3)).flatten(1).all(1)
     assert torch.all(flipped | (still == ramp).flatten(1).all(1))
     assert 0.4 < flipped.float().mean() < 0.6
+    assert torch.equal(augment(ramp, shift=0.0, erase=0.0, generator=generator, mirror=False), ramp)
     moved = augment(ramp, shift=0.25, erase=0.0, generator=generator)
     empty_columns = (moved == 0).all(2).flatten(1).sum(1)
     assert empty_columns.max() == 2
