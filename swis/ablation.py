@@ -66,7 +66,7 @@ def by_ingredient(rows: pd.DataFrame, column: str = "top1") -> pd.DataFrame:
 def recipe_changes(rows: pd.DataFrame, recipe: dict[str, Any]) -> pd.Series:
     """Return by which settings each row's retraining differs from a recipe, as the command line has them.
 
-    Which images were drawn, and by which seed, is no setting.
+    Which images were drawn, and by which seed, is no setting. Rows that do not say so are of mirrored images.
 
     >>> rows = pd.DataFrame({"retrain": ['{"refresh": 1, "epochs": 2}', '{"refresh": null, "epochs": 2}']})
     >>> recipe_changes(rows, {"refresh": 1, "epochs": 2}).tolist()
@@ -74,7 +74,7 @@ def recipe_changes(rows: pd.DataFrame, recipe: dict[str, Any]) -> pd.Series:
     """
 
     def changes(text: str) -> str:
-        settings = json.loads(text)
+        settings = {"mirror": True} | json.loads(text)
         names = [name for name in sorted(settings.keys() & recipe.keys()) if name not in ("images", "seed")]
         names = [name for name in names if settings[name] != recipe[name]]
         return " ".join(f"{name}={json.dumps(settings[name])}" for name in names)

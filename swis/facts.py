@@ -110,13 +110,14 @@ class Facts:
             "label_smoothing": settings.distillation == 1,
             "momentum": settings.optimizer is Optimizer.adamw,
             "scale_rate": not settings.learned_scale,
-            "mirror": settings.mirror,  # so it was before it could be chosen
         }
         chosen = {
             name: value
             for name, value in asdict(settings).items()
             if name in known and not without_effect.get(name, False)
         }
+        if settings.mirror:
+            del chosen["mirror"]  # younger than rows that were trained so
         return chosen | {"images": self.training.digest, "seed": self.config.seed}
 
     def key(self, form: WeightFormat) -> str:

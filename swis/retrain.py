@@ -132,17 +132,18 @@ def retrain(
                     raise FloatingPointError(reason) from None
                 for latent, weight in parts:
                     latent.advance(weight, step, last=step == steps * recipe.epochs)
-                total += loss.item()
-                bar.set_postfix(loss=f"{loss.item():.3f}")
+                value = loss.item()
+                total += value
+                bar.set_postfix(loss=f"{value:.3f}", refresh=False)
         rate = optimizer.param_groups[0]["lr"]
         curve.append(
             {"epoch": epoch + 1, "loss": total / steps, "learning_rate": rate, **_moved(parts, before)}
         )
+        if on_epoch is not None:  # before the state: after a kill in between, the epoch says its line again
+            on_epoch(curve)
         state = {"plan": plan, "curve": curve, "model": student.state_dict()}
         state["optimizer"] = optimizer.state_dict()
         write_atomically(state_path, partial(torch.save, state))
-        if on_epoch is not None:
-            on_epoch(curve)
     normalised = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in student.modules())
     if normalised and recipe.reestimate:
         # of mixed classes, as in training: the variance of a batch of one class is less

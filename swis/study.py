@@ -225,7 +225,7 @@ class Study(Facts):
         else:
             module, encoded = self.calibrated(form, plan, activation_bits)
             keep_activations(weight_layers(module))
-            if self.live and not normalises(module):  # it was folded, which not all networks can be
+            if self.live:
                 module, encoded = unfolded(self.network.module.cpu(), module, encoded, size)
         if activation_bits is not None:
             quantize_activations(weight_layers(module), self.ranges, activation_bits)

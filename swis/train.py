@@ -179,8 +179,9 @@ def train(
             loss.backward()
             optimizer.step()
             schedule.step()
-            total += loss.item()
-            bar.set_postfix(loss=f"{loss.item():.3f}")
+            value = loss.item()
+            total += value
+            bar.set_postfix(loss=f"{value:.3f}", refresh=False)
         state = {
             "plan": plan,
             "epoch": epoch,

@@ -22,9 +22,12 @@ def unfolded(
     A folded weight is gain x weight, and a format of its codes is one of the weight as well, with scales
     divided by the gain. A channel whose gain is zero is encoded as it is. Where a normalisation follows,
     biases stay the network's own: with statistics of its new input it does what calibration did to them.
-    Raises ``ValueError`` if layers in front of different normalisations share a weight.
+    Where nothing could be folded, ``calibrated`` is returned as it is. Raises ``ValueError`` if layers in
+    front of different normalisations share a weight.
     """
     module, norms = plain_copy(network), norms_of(network, input_size)
+    if any(isinstance(calibrated.get_submodule(norm), nn.BatchNorm2d) for norm in norms.values()):
+        return calibrated, dict(encoded)
     uses = Counter(id(found) for found in encoded.values())
     restored = dict(encoded)
     for name, layer in weight_layers(module).items():
@@ -33,22 +36,24 @@ def unfolded(
             if uses[id(found)] > 1:
                 raise ValueError(f"{name} shares its weight; it cannot be put back before {norms[name]}")
             gain = gain_of(module.get_submodule(norms[name])).detach()
-            restored[name] = _divided(found, gain, encode(layer.weight.detach(), found.form, found.plan))
+            restored[name] = _divided(found, gain, layer.weight.detach())
         elif (bias := calibrated.get_submodule(name).bias) is not None:
             layer.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
         layer.weight.data = restored[name].weight()
     return module, restored
 
 
-def _divided(found: Encoded, gain: Tensor, plain: Encoded) -> Encoded:
-    """Undo a multiplication of weights by ``gain`` [filters]; where it is zero, return the ``plain`` ones."""
+def _divided(found: Encoded, gain: Tensor, weight: Tensor) -> Encoded:
+    """Undo a multiplication of weights by ``gain`` [filters]; where it is zero, encode ``weight`` itself."""
     dead = gain.abs() <= torch.finfo(gain.dtype).eps * gain.abs().max()
     along = (-1, *[1] * (len(found.shape) - 1))
     sign = torch.where(gain < 0, -1, 1).to(found.codes.dtype)
-    codes = torch.where(dead[:, None], plain.codes, found.codes * sign[:, None])
+    codes, sets = found.codes * sign[:, None], found.shift_sets
     scale = found.scale / torch.where(dead, 1, gain.abs()).reshape(along)
-    scale = torch.where(dead.reshape(along), plain.scale, scale)
-    sets = found.shift_sets
-    if found.form.method in GROUPED:  # all others have one set for all
-        sets = torch.where(dead[:, None], plain.shift_sets, sets)
+    if dead.any():
+        plain = encode(weight, found.form, found.plan)
+        codes = torch.where(dead[:, None], plain.codes, codes)
+        scale = torch.where(dead.reshape(along), plain.scale, scale)
+        if found.form.method in GROUPED:  # all others have one set for all
+            sets = torch.where(dead[:, None], plain.shift_sets, sets)
     return replace(found, codes=codes, scale=scale, shift_sets=sets, metrics=None)

@@ -122,6 +122,9 @@ def test_augmentation_moves_flips_and_erases():
     assert torch.all(flipped | (still == ramp).flatten(1).all(1))
     assert 0.4 < flipped.float().mean() < 0.6
     assert torch.equal(augment(ramp, shift=0.0, erase=0.0, generator=generator, mirror=False), ramp)
+    even = torch.ones(50, 1, 8, 8)  # looks alike from both sides: all else is drawn as it is with mirroring
+    drawn = [augment(even, 0.0, 0.5, generator.manual_seed(1), mirror) for mirror in (True, False)]
+    assert torch.equal(*drawn)
     moved = augment(ramp, shift=0.25, erase=0.0, generator=generator)
     empty_columns = (moved == 0).all(2).flatten(1).sum(1)
     assert empty_columns.max() == 2

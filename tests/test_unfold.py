@@ -69,7 +69,28 @@ def test_what_calibration_made_is_put_back(method, model):
     again = weight_layers(fused(network, SIZE))
     for name, layer in again.items():
         torch.testing.assert_close(layer.weight, encoded[name].weight(), rtol=1e-5, atol=1e-7)
-    add_latents(network, restored, LatentTraining())  # of sets that fit the weights
+    add_latents(network, restored, LatentTraining())
+    for name, layer in weight_layers(network).items():
+        assert torch.equal(layer.weight, restored[name].weight())  # of sets that express it
+
+
+def test_a_network_that_is_folded_in_part_gets_back_what_was():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4)).eval()
+    for norm in (network[0], network[2]):
+        norm.running_mean.fill_(0.3)
+        norm.running_var.fill_(4.0)
+    folded, encoded = calibrated(network, WeightFormat("swis"), {})
+    folded[1].bias.data -= 0.1
+    assert isinstance(folded[0], nn.BatchNorm2d)
+    assert not isinstance(folded[2], nn.BatchNorm2d)
+    for layer in weight_layers(network).values():
+        layer.weight.data.zero_()  # what is put back is not what was there
+    restored, _ = unfolded(network, folded, encoded, SIZE)
+    assert isinstance(restored[0], nn.BatchNorm2d)
+    assert isinstance(restored[2], nn.BatchNorm2d)
+    images = torch.randn(2, *SIZE)
+    torch.testing.assert_close(restored(images), folded(images))
 
 
 def test_a_weight_before_two_normalisations_is_refused():
