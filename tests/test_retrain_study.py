@@ -55,21 +55,20 @@ def test_a_row_says_how_it_was_retrained(quick, tmp_path):
     assert f"{after['training']}.curve.parquet" in report
 
 
-def test_retraining_brings_the_logits_nearer_than_normalisation_alone(tmp_path):
-    overrides = ["task=retrain", "data.limit=100", "data.workers=0", "calibration.images=32"]
+def test_retraining_wins_back_more_than_normalisation_alone(tmp_path):
+    overrides = ["task=retrain", "bits=1", "data.limit=500", "data.workers=0", "calibration.images=32"]
     overrides += ["retrain.images=512", "retrain.epochs=1", "retrain.batch_size=16"]
     overrides += ["retrain.distillation=1.0", f"results_dir={tmp_path}"]
 
-    def found(rate: float) -> dict[str, float]:
-        """What the network is like after training at this rate: statistics are taken anew at any."""
+    def agreement(rate: float) -> float:
+        """On how many images the trained network agrees with float: statistics are taken anew at any rate."""
         made = prepare(load([*overrides, f"retrain.learning_rate={rate}", f"retrain.scale_rate={rate}"]))
         form = next(form for form in formats(made.config) if form.method == "swis")
         float_logits = predict(made.network.module, made.batches, made.device, "").logits
         prediction = predict(made.emulate(form, 8)[0], made.batches, made.device, "")
-        return score(prediction, float_logits)
+        return score(prediction, float_logits)["agreement"]
 
-    trained, untrained = found(0.01), found(1e-12)
-    assert trained["logit_sqnr_db"] > untrained["logit_sqnr_db"] + 1
+    assert agreement(0.01) > agreement(1e-12) + 5  # with other seeds it is 12 to 16 points above
 
 
 def test_the_references_are_those_without_retraining(quick, monkeypatch):
