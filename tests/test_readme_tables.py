@@ -292,6 +292,27 @@ def over_methods(rows) -> str:
     return lines.to_string()
 
 
+def from_statistics() -> pd.DataFrame:
+    """The committed rows of retraining from matched statistics alone: before, after, and the difference."""
+    rows = swis.load_table(ROOT / "results" / "retrain_stats").query("method == 'swis'")
+    assert not rows["git_dirty"].any()
+    assert (rows["status"] == "ok").all()
+    assert (rows["calibrate"] == "stats").all()
+    recipe = asdict(load(["experiment=retrain_folded"]).retrain)
+    retrained = rows[rows["training"].notna()]
+    changes = recipe_changes(retrained, json.loads(json.dumps(recipe))).replace("", "as it is")
+    named = rows.assign(method=changes.reindex(rows.index, fill_value="not retrained"))
+    top1 = table(over_seeds(named, ["method"])).rename("top1").rename_axis(None)
+    effect = {
+        change: table(gap(named, change, "not retrained", ["model"])).item() for change in changes.unique()
+    }
+    return pd.DataFrame({"top1": top1, "difference": pd.Series(effect)}).fillna("")
+
+
+def test_the_table_of_retraining_from_statistics_is_that_of_the_committed_rows():
+    assert from_statistics().to_string() in README
+
+
 def test_the_tables_of_retraining_are_those_of_the_committed_rows():
     rows = swis.load_table(ROOT / "results" / "retrain")
     assert not rows["git_dirty"].any()
