@@ -263,6 +263,15 @@ def test_the_tables_of_hardware_are_those_of_the_committed_lines():
     assert (area["array_mm2"] > 0.5 * swis_ss).all()
 
 
+def effects(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """Top-1 of every change, and by how much it is above that of the reference, seed by seed."""
+    top1 = table(over_seeds(rows, ["change"])).rename("top1")
+    named = rows.assign(method=rows["change"])
+    others = [change for change in top1.index if change != reference]
+    effect = pd.Series({change: table(gap(named, change, reference, ["model"])).item() for change in others})
+    return pd.DataFrame({"top1": top1, "difference": effect}).fillna("")
+
+
 def stabilisers(experiment: str) -> pd.DataFrame:
     """An experiment's committed rows with one setting changed, and by how much that changes top-1."""
     config, rows = load([f"experiment={experiment}"]), swis.load_table(ROOT / "results" / "retrain_ablation")
@@ -270,11 +279,7 @@ def stabilisers(experiment: str) -> pd.DataFrame:
     rows = rows[rows["retrain"].notna() & (rows["bits"] == config.bits)]
     recipe = asdict(config.retrain)
     rows = rows.assign(change=recipe_changes(rows, json.loads(json.dumps(recipe))))
-    top1 = table(over_seeds(rows, ["change"])).rename("top1")
-    named = rows.assign(method=rows["change"])
-    others = [change for change in top1.index if change]
-    effect = pd.Series({change: table(gap(named, change, "", ["model"])).item() for change in others})
-    return pd.DataFrame({"top1": top1, "difference": effect}).fillna("")
+    return effects(rows, "")
 
 
 @pytest.mark.parametrize("experiment", ["retrain_ablation", "retrain_ablation_one_shift"])
@@ -301,12 +306,8 @@ def from_statistics() -> pd.DataFrame:
     recipe = asdict(load(["experiment=retrain_folded"]).retrain)
     retrained = rows[rows["training"].notna()]
     changes = recipe_changes(retrained, json.loads(json.dumps(recipe))).replace("", "as it is")
-    named = rows.assign(method=changes.reindex(rows.index, fill_value="not retrained"))
-    top1 = table(over_seeds(named, ["method"])).rename("top1").rename_axis(None)
-    effect = {
-        change: table(gap(named, change, "not retrained", ["model"])).item() for change in changes.unique()
-    }
-    return pd.DataFrame({"top1": top1, "difference": pd.Series(effect)}).fillna("")
+    named = rows.assign(change=changes.reindex(rows.index, fill_value="not retrained"))
+    return effects(named, "not retrained")
 
 
 def test_the_table_of_retraining_from_statistics_is_that_of_the_committed_rows():
