@@ -40,8 +40,8 @@ full.pivot(index=["model", "bits"], columns="method", values=values).round(2).T
 gallery.calibration()
 
 # %% [markdown]
-# Every step, image by image: the gain over the one before in points of top-1, its 95 % interval (paired
-# bootstrap), and the p-value of McNemar's exact test, each of one test; among this table's some are small
+# Every step, image by image: the gain over the one before in points of top-1, its 95 % interval
+# (Tango's), and the p-value of McNemar's exact test, each of one test; among this table's some are small
 # by chance.
 
 # %%

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from swis.compare import pack_correct
+from swis.compare import pack_correct, wilson_interval
 from swis.metrics import sqnr_db
 from swis.progress import tqdm
 
@@ -85,8 +85,8 @@ def _in_turn(
 def score(prediction: Prediction, reference: Tensor) -> dict[str, float | str]:
     """Return the accuracy columns of a row; ``reference`` holds the float network's logits.
 
-    top1, top5, agreement (same top-1 class as the float network), top1_low and top1_high (95 %
-    bootstrap interval) in percent; logit_sqnr_db; images; correct, for ``swis.compare``; images_per_second.
+    top1, top5, agreement (same top-1 class as the float network), top1_low and top1_high (Wilson's 95 %
+    interval) in percent; logit_sqnr_db; images; correct, for ``swis.compare``; images_per_second.
 
     >>> p = Prediction(torch.eye(4), torch.tensor([0, 1, 2, 0]), seconds=2.0)
     >>> s = score(p, torch.eye(4))
@@ -98,11 +98,11 @@ def score(prediction: Prediction, reference: Tensor) -> dict[str, float | str]:
     correct = logits.argmax(1) == labels
     top1 = int(correct.sum())
     top5 = int((logits.topk(min(5, classes), 1).indices == labels[:, None]).any(1).sum())
-    low, high = bootstrap_interval(top1, images)
+    low, high = wilson_interval(top1, images)
     return {
         "top1": 100 * top1 / images,
-        "top1_low": low,
-        "top1_high": high,
+        "top1_low": float(low),
+        "top1_high": float(high),
         "top5": 100 * top5 / images,
         "agreement": 100 * int((logits.argmax(1) == reference.argmax(1)).sum()) / images,
         "logit_sqnr_db": sqnr_db(reference, logits),
@@ -110,19 +110,3 @@ def score(prediction: Prediction, reference: Tensor) -> dict[str, float | str]:
         "correct": pack_correct(correct.numpy()),
         "images_per_second": images / prediction.seconds,
     }
-
-
-def bootstrap_interval(correct: int, images: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of an accuracy, in percent.
-
-    Resampling n outcomes of 0 and 1 gives a binomial number of ones, so the interval is that
-    distribution's quantiles: the limit of infinitely many resamples, without their noise.
-
-    >>> bootstrap_interval(90, 100)
-    (84.0, 95.0)
-    """
-    from scipy.stats import binom  # here, for it takes a second to load
-
-    tail = (1 - level) / 2
-    low, high = binom.ppf([tail, 1 - tail], images, correct / images)
-    return 100 * float(low) / images, 100 * float(high) / images

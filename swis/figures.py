@@ -30,7 +30,7 @@ def accuracy_by_shifts(
     """Draw top-1 [%] over the column ``shifts``, a line for every value of the column ``hue``, in this
     order or the alphabet's.
 
-    Bands are the rows' 95 % bootstrap intervals. All rows are of one network; a float row, if there is
+    Bands are Wilson's 95 % intervals of the rows. All rows are of one network; a float row, if there is
     one, is drawn as a level.
     """
     lines = rows.dropna(subset=[shifts, hue]).sort_values(shifts)

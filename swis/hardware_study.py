@@ -93,18 +93,18 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
             names["accelerator"] += ", as in its file"
         return table.assign(**names, method=form.method, bits=bits, group_size=config.group_size)
 
-    mine, lines, layers = hardware.mine[0], [], []
-    for form in tqdm(forms, desc=mine.name, leave=False, delay=2):
+    mine, lines, layers = hardware.mine, [], []
+    for form in tqdm(forms, desc=mine[0].name, leave=False, delay=2):
         line = pd.DataFrame([hardware.totals(form) | hardware.columns(form)])
-        lines.append(labelled(line, form, mine))
-        layers.append(labelled(hardware.layers(form), form, mine))
+        lines.append(labelled(line, form, mine[0]))
+        layers.append(labelled(hardware.layers(form), form, mine[0]))
     lines, layers = pd.concat(lines, ignore_index=True), pd.concat(layers, ignore_index=True)
     if config.out is None:
         return lines, layers, None
     whole = [layers if config.per_layer else lines]
     for form, name in tqdm([*product(forms, hardware.rivals)], desc="other designs", leave=False):
         table, other = hardware.on_rival(form, name), hardware.rivals[name]
-        if table is not None:
+        if table is not None and other != mine:  # whose lines are there already
             table = table if config.per_layer else pd.DataFrame([totals(table, *other)])
             whole.append(labelled(table, form, other[0]))
     whole = pd.concat(whole, ignore_index=True)

@@ -31,6 +31,7 @@ from swis.line_files import PLAIN
 from swis.provenance import provenance
 from swis.rows import all_rows, read_row, write_row
 from swis.schema import SCHEMA, SCHEMA_VERSION, digest, row_key
+from swis.tables import union
 from swis.upkeep import check, compact, summary
 
 __all__ = [
@@ -82,25 +83,24 @@ def load_table(results_dir: str | Path = "results/runs") -> pd.DataFrame:
 
 
 def load_simulated(folder: str | Path) -> pd.DataFrame:
-    """Read the tables that ``task=simulate`` wrote to a folder into one, without lines that several have.
+    """Read the tables that ``task=simulate`` wrote to a folder into one, a line that several have once.
 
-    Raises ``InputError`` if there are none.
+    Lines are the same if they differ in nothing but provenance (``swis.tables.union``). Raises
+    ``InputError`` if there are none.
     """
-    table = _tables(folder, "simulated networks; task=simulate out=FILE writes one")
-    keys = ["network", "accelerator", "dram_bits_per_cycle", "method", "bits", "group_size", "layer"]
-    return table.drop_duplicates([key for key in keys if key in table], ignore_index=True)
+    return union(_tables(folder, "simulated networks; task=simulate out=FILE writes one"))
 
 
 def load_storage(folder: str | Path) -> pd.DataFrame:
     """Read the tables that ``task=storage`` wrote to a folder into one; raise ``InputError`` for none."""
-    return _tables(folder, "storage; task=storage out=FILE writes one")
+    return pd.concat(_tables(folder, "storage; task=storage out=FILE writes one"), ignore_index=True)
 
 
-def _tables(folder: str | Path, what: str) -> pd.DataFrame:
+def _tables(folder: str | Path, what: str) -> list[pd.DataFrame]:
     paths = sorted(Path(folder).glob("*.parquet"))
     if not paths:
         raise InputError(f"{folder} has no tables of {what}")
-    return pd.concat(map(pd.read_parquet, paths), ignore_index=True)
+    return [pd.read_parquet(path) for path in paths]
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -6,10 +6,13 @@ import hashlib
 import json
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import pyarrow
 from pandera.errors import SchemaErrors
+
+from swis.compare import wilson_interval
 
 # Raised when the meaning of a column or of a configuration key changes: older rows are then
 # recomputed instead of reused.
@@ -130,7 +133,8 @@ def digest(facts: Any) -> str:
 def conform(table: pyarrow.Table) -> pyarrow.Table:
     """Give rows as they are in a file the columns and types of ``SCHEMA``; some are younger than the file.
 
-    Raises ``ValueError`` for what are no rows of this schema version, but looks at no limits of values.
+    Intervals of accuracies are computed from these, for rows of older code have others. Raises ``ValueError``
+    for what are no rows of this schema version, but looks at no limits of values.
 
     >>> conform(pyarrow.table({"schema_version": [99]}))
     Traceback (most recent call last):
@@ -148,6 +152,15 @@ def conform(table: pyarrow.Table) -> pyarrow.Table:
     for name, column in SCHEMA.columns.items():
         if not column.nullable and rows[name].null_count:
             raise ValueError(f"lacks a value of {name}")
+    return _with_intervals(rows)
+
+
+def _with_intervals(rows: pyarrow.Table) -> pyarrow.Table:
+    top1, images = (rows[name].cast("float64").to_numpy() for name in ("top1", "images"))
+    with np.errstate(invalid="ignore"):
+        ends = wilson_interval(np.round(top1 * images / 100), images)
+    for name, values in zip(("top1_low", "top1_high"), ends, strict=True):
+        rows = rows.set_column(rows.column_names.index(name), name, pyarrow.array(values, from_pandas=True))
     return rows
 
 

@@ -14,8 +14,8 @@ from swis.errors import InputError
 def over_seeds(rows: pd.DataFrame, keys: Sequence[str], column: str = "top1") -> pd.DataFrame:
     """Return, for every value of ``keys``, the number of seeds and the mean of a column.
 
-    ``low`` and ``high`` are Student's 95 % interval of that mean, null for a single seed. Raises
-    ``InputError`` if a seed is there twice.
+    ``low`` and ``high`` are Student's 95 % interval of that mean; null for a single seed, and where all are
+    equal, for neither shows how far seeds spread. Raises ``InputError`` if a seed is there twice.
 
     >>> rows = pd.DataFrame({"method": "swis", "seed": [0, 1, 2], "top1": [90.0, 91.0, 92.0]})
     >>> over_seeds(rows, ["method"]).round(2).values.tolist()
@@ -27,7 +27,7 @@ def over_seeds(rows: pd.DataFrame, keys: Sequence[str], column: str = "top1") ->
     groups = rows.groupby(keys, dropna=False)[column]
     seeds, mean = groups.count(), groups.mean()
     # Student's t has no value for no degree of freedom: null, as the deviation of one seed is
-    reach = groups.std() / np.sqrt(seeds) * t.ppf(0.975, seeds - 1)
+    reach = groups.std().where(groups.nunique() > 1) / np.sqrt(seeds) * t.ppf(0.975, seeds - 1)
     return pd.DataFrame({"seeds": seeds, "mean": mean, "low": mean - reach, "high": mean + reach})
 
 

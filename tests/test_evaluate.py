@@ -1,13 +1,12 @@
 """Scores from logits, and the interval around an accuracy."""
 
-import numpy as np
 import pytest
 import torch
-from scipy.stats import bootstrap
+from scipy.stats import binomtest
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from swis.evaluate import Prediction, bootstrap_interval, predict, score
+from swis.evaluate import Prediction, predict, score
 
 
 def test_scores_by_hand():
@@ -27,19 +26,13 @@ def test_two_classes_have_no_fifth():
     assert (columns["top1"], columns["top5"], columns["logit_sqnr_db"]) == (50, 100, float("inf"))
 
 
-def test_the_interval_is_the_limit_of_resampling():
-    correct = np.repeat([1.0, 0.0], [860, 140])
-    resampled = bootstrap(
-        (correct,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(0), batch=1000
-    ).confidence_interval
-    low, high = bootstrap_interval(860, 1000)
-    assert low == pytest.approx(100 * resampled.low, abs=0.15)
-    assert high == pytest.approx(100 * resampled.high, abs=0.15)
-
-
-@pytest.mark.parametrize(("correct", "expected"), [(0, 0.0), (50, 100.0)])
-def test_the_interval_of_a_certainty_is_a_point(correct, expected):
-    assert bootstrap_interval(correct, 50) == (expected, expected)
+def test_none_or_all_of_few_images_are_not_certain():
+    logits = torch.eye(10)[torch.zeros(500, dtype=torch.long)]
+    none, all_ = (score(Prediction(logits, torch.full((500,), label), 1.0), logits) for label in (1, 0))
+    assert (none["top1"], none["top1_low"]) == (0, 0)
+    assert none["top1_high"] == pytest.approx(100 * binomtest(0, 500).proportion_ci(method="wilson").high)
+    assert (all_["top1"], all_["top1_high"]) == (100, 100)
+    assert all_["top1_low"] == pytest.approx(100 - none["top1_high"])
 
 
 def test_predictions_are_the_network_s_in_order():

@@ -9,6 +9,8 @@ import pandas as pd
 import pandera.errors
 import pytest
 import torch
+from conftest import ROOT
+from scipy.stats import binomtest
 
 import swis
 from swis import provenance as provenance_module
@@ -216,3 +218,23 @@ def test_only_changes_of_code_make_a_row_dirty(tmp_path, monkeypatch):
         (tmp_path / name).write_text("after")
         dirty.append(provenance_module.provenance.__wrapped__()["git_dirty"])
     assert dirty == [False, True]
+
+
+def test_intervals_of_older_rows_are_read_as_those_of_new_ones(tmp_path):
+    """The files of the first rows hold others, of no width where none or all images were right."""
+    old = row("old", top1=0.0, images=500, top1_low=0.0, top1_high=0.0)
+    records.write_row(old, tmp_path)
+    expected = 100 * binomtest(0, 500).proportion_ci(method="wilson").high
+    assert records.read_row("old", tmp_path)["top1_high"].item() == pytest.approx(expected)
+    failed = row("failed", status="failed", error="Traceback\nhere", top1=None, top1_low=None, top1_high=None)
+    records.write_row(failed, tmp_path)
+    for _ in range(2):
+        table = swis.load_table(tmp_path).set_index("key")
+        assert table.loc["old", "top1_high"] == pytest.approx(expected)
+        assert table.loc["failed", ["top1_low", "top1_high"]].isna().all()
+        records.compact(tmp_path)
+    rows = swis.load_table(ROOT / "results" / "first_table")
+    for line in rows.itertuples():
+        right = round(line.top1 * line.images / 100)
+        ends = binomtest(right, line.images).proportion_ci(method="wilson")
+        assert (line.top1_low, line.top1_high) == pytest.approx((100 * ends.low, 100 * ends.high))

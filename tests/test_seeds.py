@@ -39,6 +39,14 @@ def test_rows_without_a_key_are_a_group_too(rows):
     assert summary["seeds"].sum() == len(rows)
 
 
+def test_equal_seeds_do_not_show_how_far_they_spread(rows):
+    equal = rows.assign(top1=rows["top1"].where(rows["method"] == "swis", 93.54))
+    summary = over_seeds(equal, ["method", "bits"])
+    assert summary.loc["truncate", ["low", "high"]].isna().all(axis=None)
+    assert summary.loc["swis", ["low", "high"]].notna().all(axis=None)
+    assert table(summary).loc[("truncate", 2.0)] == "93.54"
+
+
 def test_one_seed_has_no_interval_and_one_seed_twice_is_refused(rows):
     line = over_seeds(rows[rows["seed"] == 0], ["method", "bits"])
     assert line["low"].isna().all()

@@ -47,7 +47,7 @@ decompose oscillation straight_through metrics cost
 knapsack schedule apply latent losses fold unfold rewrite activations data resnet20 models
 codec packed_layer packed compare seeds
 ablation evaluate train retrain
-provenance schema line_files store rows kept hardware_lines upkeep records
+provenance schema line_files tables store rows kept hardware_lines upkeep records
 shared images facts planning walk moments refit output_aware lockstep calibrate reconstruct checks
 retrain_study train_study study
 packed_study report storage figures tradeoff evidence scoreboard hardware_figures
