@@ -27,8 +27,8 @@ class Operands:
     ``shifts`` [filters], of a group; ``stored_bits`` of the whole layer in its format; ``widths`` [filters],
     the bits of a magnitude without a shift set, which are all of them where sets differ; ``codes`` int
     [out_channels, in_channels / groups, kernel_h, kernel_w], sign-magnitude, for hardware that looks at
-    their bits; ``inputs`` int [in_channels, in_h, in_w], distances from the zero point on one image, for
-    hardware that looks at theirs as well. ``consecutive`` says that the shifts of every set are.
+    their bits; ``inputs`` int [in_channels, maps in_h, in_w], distances from the zero point on one
+    image, for hardware that looks at theirs as well. ``consecutive`` says that the shifts of every set are.
     """
 
     shifts: np.ndarray

@@ -101,7 +101,7 @@ def observe_codes(
     """Run an image [1, C, H, W] through the float network; return every layer's first input as integers.
 
     They are distances from the zero point, int32 [channels, height, width]; tokens of a linear layer lie
-    along the width.
+    along the width, the maps of a convolution that sees several one below the other.
     """
     found: dict[str, np.ndarray] = {}
 
@@ -113,7 +113,7 @@ def observe_codes(
         if isinstance(layers[name], nn.Linear):
             levels = levels.reshape(-1, layers[name].in_features).T[:, None]
         else:
-            levels = levels[0]
+            levels = levels.reshape(-1, *levels.shape[-3:]).transpose(0, 1).flatten(1, 2)
         found[name] = levels.int().cpu().numpy()
 
     with watched(layers, record), torch.inference_mode():

@@ -155,9 +155,11 @@ def skipped_layers(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
 
 def layer_macs(model: nn.Module, input_size: Sequence[int]) -> dict[str, int]:
     """Count the multiply-accumulates of each weight layer for one image of ``input_size`` [C, H, W]."""
-    device = next(model.parameters()).device
+    # the counter cannot hook gradients of a parameter that is handed to a module, as class tokens are
+    frozen = copy.deepcopy(model).requires_grad_(False)
+    device = next(frozen.parameters()).device
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        model(torch.zeros(1, *input_size, device=device))
+        frozen(torch.zeros(1, *input_size, device=device))
     root = type(model).__name__
     counts = counter.get_flop_counts()
     return {name: sum(counts.get(f"{root}.{name}", {}).values()) // 2 for name in weight_layers(model)}

@@ -79,17 +79,18 @@ def laconic_work(
 ) -> Work:
     """Return the work of an array as in ``stripes_work`` that multiplies ones of weights by ones of inputs.
 
-    ``codes`` as in ``skipping_work``; ``inputs`` int [in_channels, in_h, in_w] of one image, as distances
-    from their zero point. A lane spends (ones of its weight) x (ones of its input) cycles, as Laconic does
-    (without Booth's recoding), and all units of a step wait for the slowest lane. ``steps`` is the mean over
-    folds of pixels, rounded up. Raises ``ValueError`` for operands of another shape.
+    ``codes`` as in ``skipping_work``; ``inputs`` int [in_channels, maps in_h, in_w] of one image, as
+    distances from their zero point, maps one below the other. A lane spends (ones of its weight) x (ones of
+    its input) cycles, as Laconic does (without Booth's recoding), and all units of a step wait for the
+    slowest lane. ``steps`` is the mean over folds of pixels, rounded up. Raises ``ValueError`` for operands
+    of another shape.
 
     >>> layer = Layer("fc", 4, 1, 1, 1, 1, 1, 1, 1)
     >>> codes, inputs = (np.array(values).reshape(-1, 4, 1, 1) for values in ([3, 7, 1, 0], [1, 3, 7, 255]))
     >>> laconic_work(codes, inputs[0], layer, 1, 1, 4).steps
     6
     """
-    shape = (layer.in_channels, layer.in_h, layer.in_w)
+    shape = (layer.in_channels, layer.maps * layer.in_h, layer.in_w)
     if inputs.shape != shape:
         raise ValueError(f"layer {layer.name} has inputs {shape}, not {inputs.shape}")
     ones = np.bitwise_count(_magnitudes(codes, layer))
@@ -99,7 +100,7 @@ def laconic_work(
     for group, (weights, mine) in enumerate(zip(terms, slowest, strict=True)):
         seen = _in_steps(_windows(inputs, layer, group), lanes).reshape(layer.pixels, -1)
         busy += int((seen.sum(0, dtype=np.int64) * weights.sum(0, dtype=np.int64)).sum())
-        rows = seen.reshape(layer.out_h, layer.out_w, -1)
+        rows = seen.reshape(layer.maps * layer.out_h, layer.out_w, -1)
         most = np.maximum.reduceat(rows, range(0, layer.out_w, columns), axis=1)
         folds = most.shape[0] * most.shape[1]
         most = most.reshape(folds, -1, lanes)
@@ -131,14 +132,15 @@ def _windows(inputs: np.ndarray, layer: Layer, group: int) -> np.ndarray:
     channels = slice(group * layer.group_channels, (group + 1) * layer.group_channels)
     ones = np.bitwise_count(np.abs(inputs[channels].astype(np.int32))).astype(np.uint8)
     padding = []
-    for inside, outputs, kernel, stride in (
-        (layer.in_h, layer.out_h, layer.kernel_h, layer.stride_h),
-        (layer.in_w, layer.out_w, layer.kernel_w, layer.stride_w),
+    for inside, outputs, span, stride in (
+        (layer.in_h, layer.out_h, layer.span_h, layer.stride_h),
+        (layer.in_w, layer.out_w, layer.span_w, layer.stride_w),
     ):
-        missing = max((outputs - 1) * stride + kernel - inside, 0)
+        missing = max((outputs - 1) * stride + span - inside, 0)
         padding.append((missing // 2, missing - missing // 2))
-    ones = np.pad(ones, ((0, 0), *padding))
-    kernel = (layer.kernel_h, layer.kernel_w)
-    windows = sliding_window_view(ones, kernel, axis=(1, 2))[:, :: layer.stride_h, :: layer.stride_w]
-    windows = windows[:, : layer.out_h, : layer.out_w].transpose(1, 2, 0, 3, 4)
+    ones = ones.reshape(len(ones), layer.maps, layer.in_h, layer.in_w)
+    ones = np.pad(ones, ((0, 0), (0, 0), *padding))
+    windows = sliding_window_view(ones, (layer.span_h, layer.span_w), axis=(2, 3))
+    windows = windows[:, :, :: layer.stride_h, :: layer.stride_w, :: layer.dilation_h, :: layer.dilation_w]
+    windows = windows[:, :, : layer.out_h, : layer.out_w].transpose(1, 2, 3, 0, 4, 5)
     return windows.reshape(layer.pixels, layer.group_channels, -1)

@@ -75,7 +75,8 @@ class FusionModel:
     """A layer on an array, with weights and inputs of so many bits.
 
     ``im2col`` lays the positions of a kernel side by side with the channels, which pays where channels are
-    few. The groups of a convolution run one after another. With ``sums_to_dram``, as BitFusion's optimizer
+    few. The groups of a convolution run one after another. Tiles of more output rows than a map has hold
+    several whole maps. With ``sums_to_dram``, as BitFusion's optimizer
     has it, all outputs are sums of 32 bits that the DRAM gives and takes; without, only those are that are
     not whole yet, and whole ones have as many bits as inputs. Raises ``InputError`` for bits other than 2, 4
     and 8.
@@ -158,10 +159,10 @@ class FusionModel:
         """Return the tile sizes to try, [4, tiles]; columns and rows of pixels are cut alike."""
         width, height, channels, filters = self._limits
         step = 1 if self.im2col else self.array.columns
-        sides, depths, parts = powers(max(width, height)), powers(channels), powers(filters, step)
-        return np.array(
-            [(min(o, width), min(o, height), i, f) for o in sides for i in depths for f in parts]
-        ).T
+        sides = [(min(o, width), min(o, height)) for o in powers(max(width, height))]
+        sides += [(width, count * height) for count in powers(self.layer.maps)[1:]]
+        depths, parts = powers(channels), powers(filters, step)
+        return np.array([(*side, i, f) for side in sides for i in depths for f in parts]).T
 
     def _tile_bits(self, tiles: np.ndarray) -> dict[str, np.ndarray]:
         layer, (width, height, channels, filters) = self.layer, tiles
@@ -169,13 +170,17 @@ class FusionModel:
         if self.im2col:
             inputs = width * height * taps * channels
         else:
-            columns = layer.kernel_w + (width - 1) * layer.stride_w
-            inputs = columns * (layer.kernel_h + (height - 1) * layer.stride_h) * channels
+            columns = layer.span_w + (width - 1) * layer.stride_w
+            maps, lines = self._maps(height), np.minimum(height, layer.out_h)
+            inputs = columns * maps * (layer.span_h + (lines - 1) * layer.stride_h) * channels
         return {
             "weight": _up_to(taps * channels, self._terms) * filters * self.weight_bits,
             "input": inputs * self.input_bits,
             "output": width * height * _up_to(filters, self.array.columns) * SUM_BITS,
         }
+
+    def _maps(self, heights: np.ndarray) -> np.ndarray:
+        return np.maximum(heights // self.layer.out_h, 1)
 
     def _compute_cycles(self, tiles: np.ndarray, counts: np.ndarray) -> np.ndarray:
         layer, (width, height, channels, filters) = self.layer, tiles
@@ -192,6 +197,7 @@ class FusionModel:
         Or that of least traffic among those of at most ``limit`` cycles for a group of the convolution.
         """
         counts = -(-np.array(self._limits)[:, None] // tiles)
+        counts[LOOPS.index("OH")] *= -(-self.layer.maps // self._maps(tiles[LOOPS.index("OH")]))
         compute, bits = self._compute_cycles(tiles, counts), self._tile_bits(tiles)
         for order in orders:
             stalls, *moved = self._memory(counts, bits, compute, order)

@@ -34,6 +34,7 @@ SLACK = 0.05
 class Run:
     """Cycles and DRAM traffic of a layer; tile [out_h, out_w, channels, filters], loops outermost first.
 
+    A tile of more lines than a map has holds several whole maps.
     Output pixels are in ``pixel_tiles`` and these in ``pixel_folds`` altogether, channels in
     ``channel_tiles``.
     """
@@ -137,7 +138,10 @@ def _best(
 
 @dataclass(frozen=True)
 class _Tiles:
-    """Tile sizes to choose from, [tilings] each."""
+    """Tile sizes to choose from, [tilings] each.
+
+    ``high`` lines are of one map, or of several whole ones, which lie one below the other.
+    """
 
     layer: Layer
     work: Work
@@ -154,6 +158,7 @@ class _Tiles:
         sides = {(min(o, layer.out_h), min(o, layer.out_w)) for o in powers(max(layer.out_h, layer.out_w))}
         # whole rows as well: their number of pixels can be close to a multiple of any number of columns
         sides |= {(-(-layer.out_h // count), layer.out_w) for count in (2, 3, 4, 5, 7, 10, 14)}
+        sides |= {(count * layer.out_h, layer.out_w) for count in powers(layer.maps)}
         parts = powers(filters, work.rows)
         sizes = [(*side, i, f) for side in sorted(sides) for i in depths for f in parts]
         return cls(layer, work, *np.array(sizes).T)
@@ -170,11 +175,17 @@ class _Tiles:
         """Groups of a convolution that are worked on side by side."""
         return min(self.work.bundle, self.layer.groups)
 
+    @property
+    def maps(self) -> np.ndarray:
+        """Maps of a tile."""
+        return np.maximum(self.high // self.layer.out_h, 1)
+
     @cached_property
     def counts(self) -> dict[str, np.ndarray]:
         layer = self.layer
+        tall = -(-layer.maps // self.maps) * -(-layer.out_h // self.high)
         return {
-            "pixel": -(-layer.out_h // self.high) * -(-layer.out_w // self.wide),
+            "pixel": tall * -(-layer.out_w // self.wide),
             "channel": -(-layer.group_channels // self.depth),
             "filter": -(-layer.group_filters // self.filters),
         }
@@ -198,14 +209,21 @@ class _Tiles:
     @cached_property
     def lines(self) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
         """Return, for rows and columns of inputs, how many all tiles read and how many the largest."""
-        layer = self.layer
-        high = _lines(layer.in_h, layer.out_h, layer.kernel_h, layer.stride_h, self.high)
-        return high, _lines(layer.in_w, layer.out_w, layer.kernel_w, layer.stride_w, self.wide)
+        layer, high = self.layer, np.minimum(self.high, self.layer.out_h)
+        total, most = _lines(layer.in_h, layer.out_h, layer.span_h, layer.stride_h, high)
+        wide = _lines(layer.in_w, layer.out_w, layer.span_w, layer.stride_w, self.wide)
+        return (layer.maps * total, self.maps * most), wide
 
     def pixel_folds(self) -> np.ndarray:
         """Return how often the array takes new output pixels, ragged tiles as they are."""
         layer = self.layer
-        heights = ((layer.out_h // self.high, self.high), (1, layer.out_h % self.high))
+        line = np.minimum(self.high, layer.out_h)
+        full, rest = np.divmod(layer.maps, self.maps)
+        heights = (
+            (full * (layer.out_h // line), self.high),
+            (full, layer.out_h % line),
+            (1, rest * layer.out_h),
+        )
         widths = ((layer.out_w // self.wide, self.wide), (1, layer.out_w % self.wide))
         return sum(
             many * more * self.work.pixel_folds(high, wide) for many, high in heights for more, wide in widths
@@ -236,20 +254,23 @@ class _Tiles:
 
 
 def _lines(
-    inputs: int, outputs: int, kernel: int, stride: int, tiles: np.ndarray
+    inputs: int, outputs: int, span: int, stride: int, tiles: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lines of inputs that tiles of outputs read along one axis, padding apart: all, at most."""
-    found = [_lines_of(inputs, outputs, kernel, stride, tile) for tile in tiles.tolist()]
+    """Return the lines of inputs that tiles of outputs read along one axis, padding apart: all, at most.
+
+    A kernel reaches over ``span`` of them, and all of these are read.
+    """
+    found = [_lines_of(inputs, outputs, span, stride, tile) for tile in tiles.tolist()]
     total, most = np.array(found).T
     return total, most
 
 
 @lru_cache(maxsize=10_000)  # a search asks for few sizes again and again
-def _lines_of(inputs: int, outputs: int, kernel: int, stride: int, tile: int) -> tuple[int, int]:
-    before = max((outputs - 1) * stride + kernel - inputs, 0) // 2
+def _lines_of(inputs: int, outputs: int, span: int, stride: int, tile: int) -> tuple[int, int]:
+    before = max((outputs - 1) * stride + span - inputs, 0) // 2
     starts = np.arange(0, outputs, tile)
     ends = np.minimum(starts + tile, outputs) - 1
     first = np.maximum(starts * stride - before, 0)
-    last = np.minimum(ends * stride - before + kernel, inputs)
+    last = np.minimum(ends * stride - before + span, inputs)
     read = np.maximum(last - first, 0)
     return int(read.sum()), int(read.max())

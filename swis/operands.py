@@ -73,7 +73,7 @@ class ShapeOperands:
     @cached_property
     def _inputs(self) -> list[np.ndarray]:
         generator, top = torch.Generator().manual_seed(self.seed), 2**self.activation_bits - 1
-        sizes = [(layer.in_channels, layer.in_h, layer.in_w) for layer in self.layers]
+        sizes = [(layer.in_channels, layer.maps * layer.in_h, layer.in_w) for layer in self.layers]
         values = [torch.randn(size, generator=generator).relu() for size in sizes]
         return [(value / value.max() * top).round().int().numpy() for value in values]
 

@@ -74,7 +74,7 @@ class Work:
         604
         """
         each = self.steps + self.folds * self.restart
-        return self.pixel_folds(layer.out_h, layer.out_w) * each + self.load
+        return self.pixel_folds(layer.maps * layer.out_h, layer.out_w) * each + self.load
 
     def input_folds(self, layer: Layer) -> int:
         """Return how often the array takes the inputs of one channel group's filters, over all groups."""

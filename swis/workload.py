@@ -17,7 +17,7 @@ from swis.errors import InputError
 # Shapes of published networks, for images of 224 x 224.
 _SHAPES = Path(__file__).parents[1] / "conf" / "shapes"
 
-_OPTIONAL = {"groups": 1, "stride_h": 1, "stride_w": 1}
+_OPTIONAL = dict.fromkeys(("groups", "stride_h", "stride_w", "dilation_h", "dilation_w", "maps"), 1)
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Layer:
     """A convolution, or a linear layer as one with a kernel of 1 x 1; for one image.
 
     Sizes are counts of values. ``in_h`` and ``in_w`` do not count padding. A linear layer that is applied to
-    T tokens has outputs of 1 x T.
+    T tokens has outputs of 1 x T. A convolution may see several ``maps`` of an image, such as those of an
+    attention's heads: all sizes but the weights' are ``maps`` times those of one.
     """
 
     name: str
@@ -40,6 +41,9 @@ class Layer:
     groups: int = 1
     stride_h: int = 1
     stride_w: int = 1
+    dilation_h: int = 1
+    dilation_w: int = 1
+    maps: int = 1
 
     def __post_init__(self) -> None:
         for field in fields(self)[1:]:
@@ -78,8 +82,19 @@ class Layer:
         return self.out_channels // self.groups
 
     @property
+    def span_h(self) -> int:
+        """Lines of inputs from a kernel's first to its last."""
+        return self.dilation_h * (self.kernel_h - 1) + 1
+
+    @property
+    def span_w(self) -> int:
+        """Columns of inputs from a kernel's first to its last."""
+        return self.dilation_w * (self.kernel_w - 1) + 1
+
+    @property
     def pixels(self) -> int:
-        return self.out_h * self.out_w
+        """Output pixels of all maps."""
+        return self.maps * self.out_h * self.out_w
 
     @property
     def filter_weights(self) -> int:
@@ -91,7 +106,7 @@ class Layer:
 
     @property
     def inputs(self) -> int:
-        return self.in_channels * self.in_h * self.in_w
+        return self.maps * self.in_channels * self.in_h * self.in_w
 
     @property
     def outputs(self) -> int:
@@ -105,7 +120,7 @@ class Layer:
 def workload(model: nn.Module, input_size: Sequence[int]) -> list[Layer]:
     """Return the weight layers of a network in the order it calls them, for an input of [C, H, W].
 
-    A layer that is called twice is there twice. Raises ``InputError`` for a dilated convolution.
+    A layer that is called twice is there twice.
 
     >>> [layer] = workload(nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1)), (3, 32, 32))
     >>> layer.pixels, layer.filter_weights, layer.macs
@@ -118,12 +133,11 @@ def workload(model: nn.Module, input_size: Sequence[int]) -> list[Layer]:
             tokens = output.numel() // layer.out_features  # of one image, whatever the layer's first axis is
             sizes = (layer.in_features, layer.out_features, 1, 1, 1, tokens, 1, tokens)
             found.append(Layer(name, *sizes))
-        elif layer.dilation != (1, 1):
-            raise InputError(f"layer {name} has a dilation of {layer.dilation}; only 1 is modelled")
         else:
             (in_h, in_w), (out_h, out_w) = inputs[0].shape[-2:], output.shape[-2:]
             sizes = (layer.in_channels, layer.out_channels, *layer.kernel_size, in_h, in_w, out_h, out_w)
-            found.append(Layer(name, *sizes, layer.groups, *layer.stride))
+            maps = output.numel() // (layer.out_channels * out_h * out_w)
+            found.append(Layer(name, *sizes, layer.groups, *layer.stride, *layer.dilation, maps))
 
     handles = [
         layer.register_forward_hook(lambda layer, x, y, name=name: remember(name, layer, x, y))
@@ -147,7 +161,7 @@ def write_workload(layers: Sequence[Layer], path: Path) -> None:
 def read_workload(path: str | Path) -> list[Layer]:
     """Read layers from a CSV file with a column for each field of ``Layer``, or by a name in conf/shapes.
 
-    The columns groups, stride_h and stride_w may be missing: they are 1 then. Raises ``InputError`` for a
+    The columns from groups on may be missing: they are 1 then. Raises ``InputError`` for a
     file that is not there or no such table, for unknown columns and for sizes that are no layer's.
     """
     known = sorted(file.stem for file in _SHAPES.glob("*.csv"))

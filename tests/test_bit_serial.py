@@ -97,14 +97,18 @@ def test_what_is_no_skipping_and_no_weights_of_the_layer_is_refused():
         skipping_work(random_codes(layer)[:, :3], layer, 8, 4, 8, "bits")
 
 
-@pytest.mark.parametrize("groups, kernel, stride", [(1, 2, 1), (2, 3, 2), (6, 3, 1), (1, 1, 1)])
-def test_laconic_s_cycles_by_hand(groups, kernel, stride):
+@pytest.mark.parametrize(
+    "groups, kernel, stride, dilation, maps",
+    [(1, 2, 1, 1, 1), (2, 3, 2, 1, 1), (6, 3, 1, 1, 1), (1, 1, 1, 1, 1), (2, 2, 1, 3, 1), (6, 3, 1, 2, 3)],
+)
+def test_laconic_s_cycles_by_hand(groups, kernel, stride, dilation, maps):
     """Every unit of a step waits for the lane with the most ones of its weight times ones of its input."""
     outs = (4, 5)
-    ins = [(side - 1) * stride + kernel for side in outs]
-    layer = Layer("conv", 6, 12, kernel, kernel, *ins, *outs, groups, stride, stride)
+    ins = [(side - 1) * stride + dilation * (kernel - 1) + 1 for side in outs]
+    more = (stride, stride, dilation, dilation, maps)
+    layer = Layer("conv", 6, 12, kernel, kernel, *ins, *outs, groups, *more)
     codes, filters, columns, lanes = random_codes(layer, 127), 5, 3, 4
-    inputs = np.random.default_rng(1).integers(-255, 256, (6, *ins))
+    inputs = np.random.default_rng(1).integers(-255, 256, (6, maps, *ins))
     channels, each, taps = 6 // groups, 12 // groups, [(y, x) for y in range(kernel) for x in range(kernel)]
     if len(taps) > channels:
         steps = [
@@ -119,22 +123,24 @@ def test_laconic_s_cycles_by_hand(groups, kernel, stride):
             for at in range(0, channels, lanes)
         ]
     cycles = busy = 0
-    for group, y, left in product(range(groups), range(outs[0]), range(0, outs[1], columns)):
+    places = product(range(groups), range(maps), range(outs[0]), range(0, outs[1], columns))
+    for group, one, y, left in places:
         pixels = range(left, min(left + columns, outs[1]))
         for first in range(0, each, filters):
             mine = range(group * each + first, group * each + min(first + filters, each))
             for step in steps:
+                seen = inputs[group * channels : (group + 1) * channels, one]
                 found = [
                     abs(int(codes[f, c, dy, dx])).bit_count()
-                    * abs(int(inputs[group * channels + c, y * stride + dy, x * stride + dx])).bit_count()
+                    * abs(int(seen[c, y * stride + dy * dilation, x * stride + dx * dilation])).bit_count()
                     for f in mine
                     for x in pixels
                     for c, dy, dx in step
                 ]
                 cycles += max(found)
                 busy += sum(found)
-    work = laconic_work(codes, inputs, layer, filters, columns, lanes)
-    folds = outs[0] * -(-outs[1] // columns)
+    work = laconic_work(codes, inputs.reshape(6, -1, ins[1]), layer, filters, columns, lanes)
+    folds = maps * outs[0] * -(-outs[1] // columns)
     assert work.steps == -(-cycles // folds)
     assert work.busy == busy
     assert 0 <= work.cycles(layer) - cycles < folds

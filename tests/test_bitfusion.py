@@ -76,6 +76,31 @@ def test_groups_run_one_after_another():
     assert together.dram_read_bits == 32 * alone.dram_read_bits
 
 
+def test_maps_are_computed_one_by_one_and_share_weights_where_buffers_hold_them():
+    one = Layer("pool", 32, 32, 3, 3, 16, 16, 14, 14)
+    alone, together = best(one), best(replace(one, maps=3))
+    assert together.compute_cycles == 3 * alone.compute_cycles
+    assert together.weight_read_bits == alone.weight_read_bits
+    assert together.input_read_bits == 3 * alone.input_read_bits
+    assert together.dram_write_bits == 3 * alone.dram_write_bits
+    # a tile of 2 maps holds 2 x 16 lines, and there are 2 such tiles of 3 maps
+    tiling = Tiling((14, 28, 32, 32), ("OC", "IC", "OH", "OW"))
+    pairs = FusionModel(replace(one, maps=3), FusionArray()).run(tiling)
+    assert pairs.input_read_bits == 2 * (2 * 16 * 16 * 32 * 8)
+    assert pairs.compute_cycles == 4 * alone.compute_cycles
+
+
+def test_a_dilated_kernel_reaches_over_more_lines():
+    plain, dilated = (
+        FusionModel(Layer("conv", 8, 32, 3, 3, *[16 + 2 * d] * 2, 16, 16, dilation_h=d), FusionArray())
+        for d in (1, 3)
+    )
+    tiling = Tiling((16, 4, 8, 32), ("OC", "IC", "OH", "OW"))
+    lines = [model.run(tiling).input_read_bits // (18 * 8 * 8) for model in (plain, dilated)]
+    assert lines == [4 * (4 + 2), 4 * (4 + 6)]
+    assert plain.run(tiling).compute_cycles == dilated.run(tiling).compute_cycles
+
+
 def test_the_search_finds_the_least_of_all_tilings():
     model, least = FusionModel(LAYER, FusionArray()), best().cycles
     generator = np.random.default_rng(0)

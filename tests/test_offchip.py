@@ -42,12 +42,15 @@ def test_traffic_is_what_a_cache_of_least_recent_use_misses(order, counts, movin
 @st.composite
 def layers(draw) -> Layer:
     groups = draw(st.sampled_from([1, 1, 2, 12]))
-    kernel, stride = draw(st.sampled_from([(1, 1), (1, 2), (3, 1), (3, 2), (5, 1)]))
-    side = draw(st.integers(1, 30))
-    inside = (side - 1) * stride + max(kernel - draw(st.integers(0, kernel - 1)), 1)
+    kernel, stride, dilation = draw(
+        st.sampled_from([(1, 1, 1), (1, 2, 1), (3, 1, 1), (3, 2, 1), (5, 1, 1), (3, 1, 2), (3, 2, 3)])
+    )
+    side, span = draw(st.integers(1, 30)), dilation * (kernel - 1) + 1
+    inside = (side - 1) * stride + max(span - draw(st.integers(0, span - 1)), 1)
     channels, filters = (48 * draw(st.integers(1, 4)) for _ in range(2))
     sides = (kernel, kernel, inside, inside, side, side)
-    return Layer("conv", channels, filters, *sides, groups, stride, stride)
+    maps = draw(st.sampled_from([1, 1, 2, 5]))
+    return Layer("conv", channels, filters, *sides, groups, stride, stride, dilation, dilation, maps)
 
 
 SMALL = Memory(4096, 4096, 4096, 64)
@@ -58,17 +61,16 @@ def swis_work(layer: Layer, shifts: int = 2, side_by_side: bool = False) -> Work
 
 
 def lines_of(layer: Layer, first: int, last: int) -> set[int]:
-    """Lines of inputs that the lines of outputs from ``first`` to before ``last`` need, one by one."""
-    padding = max((layer.out_h - 1) * layer.stride_h + layer.kernel_h - layer.in_h, 0) // 2
-    used = {
-        line * layer.stride_h + tap - padding for line in range(first, last) for tap in range(layer.kernel_h)
-    }
+    """Lines that kernels of the outputs from ``first`` to before ``last`` reach over, one by one."""
+    reach = layer.dilation_h * (layer.kernel_h - 1) + 1
+    padding = max((layer.out_h - 1) * layer.stride_h + reach - layer.in_h, 0) // 2
+    used = {line * layer.stride_h + at - padding for line in range(first, last) for at in range(reach)}
     return {line for line in used if 0 <= line < layer.in_h}
 
 
 def pixels_used(layer: Layer) -> int:
     """Input pixels that some output needs, counted one by one."""
-    return len(lines_of(layer, 0, layer.out_h)) ** 2
+    return layer.maps * len(lines_of(layer, 0, layer.out_h)) ** 2
 
 
 @settings(max_examples=60, deadline=None)
@@ -77,9 +79,9 @@ def test_ragged_tiles_read_and_compute_what_they_have(layer, tile, columns, by_r
     tile = min(tile, layer.out_h)
     pieces = [(start, min(start + tile, layer.out_h)) for start in range(0, layer.out_h, tile)]
     read = [len(lines_of(layer, *piece)) for piece in pieces]
-    # a kernel of 1 x 1 with a stride passes over lines, and they are fetched
-    skipping = layer.kernel_h < layer.stride_h
-    sizes = (layer.in_h, layer.out_h, layer.kernel_h, layer.stride_h)
+    # a kernel with a longer stride passes over lines, and they are fetched
+    skipping = layer.span_h < layer.stride_h
+    sizes = (layer.in_h, layer.out_h, layer.span_h, layer.stride_h)
     total, most = (int(values[0]) for values in _lines(*sizes, np.array([tile])))
     if not skipping:
         assert (total, most) == (sum(read), max(read))
@@ -91,7 +93,30 @@ def test_ragged_tiles_read_and_compute_what_they_have(layer, tile, columns, by_r
         for left, right in pieces:
             high, wide = bottom - top, right - left
             folds += high * -(-wide // columns) if by_row else -(-high * wide // columns)
-    assert int(_Tiles(layer, work, one, one, one, one).pixel_folds()[0]) == folds
+    tiles = _Tiles(layer, work, one, one, one, one)
+    assert int(tiles.pixel_folds()[0]) == layer.maps * folds
+    assert int(tiles.counts["pixel"][0]) == layer.maps * len(pieces) ** 2
+    assert int(tiles.lines[0][0][0]) == layer.maps * total
+
+
+@settings(max_examples=60, deadline=None)
+@given(layers(), st.integers(1, 5), st.integers(1, 12), st.booleans())
+def test_tiles_of_several_maps_hold_them_whole(layer, together, columns, by_row):
+    together = min(together, layer.maps)
+    parts = [min(together, layer.maps - first) for first in range(0, layer.maps, together)]
+    work = Work(8, columns, 4, steps=1, folds=1, busy=0, by_row=by_row)
+    high, one = np.array([together * layer.out_h]), np.array([1])
+    tiles = _Tiles(layer, work, high, layer.out_w * one, one, one)
+    across = -(-layer.out_w // columns)
+    folds = [
+        many * layer.out_h * across if by_row else -(-many * layer.pixels // layer.maps // columns)
+        for many in parts
+    ]
+    assert int(tiles.pixel_folds()[0]) == sum(folds)
+    assert int(tiles.counts["pixel"][0]) == len(parts)
+    (all_lines, most_lines), _ = tiles.lines
+    one_map = _lines(layer.in_h, layer.out_h, layer.span_h, layer.stride_h, np.array([layer.out_h]))[0]
+    assert (all_lines[0], most_lines[0]) == (layer.maps * one_map[0], together * one_map[0])
 
 
 @settings(max_examples=60, deadline=None)
@@ -149,6 +174,23 @@ def test_a_dram_without_limit_never_stalls_and_large_srams_fetch_everything_once
     assert once.weight_read_bits == 5 * layer.weights
     assert once.sum_read_bits == 0
     assert once.input_read_bits <= 8 * layer.inputs
+
+
+def test_heads_take_as_long_as_one_map_after_another_and_share_their_weights():
+    one = Layer("pool", 24, 24, 3, 3, 14, 14, 14, 14, groups=24)
+    four = replace(one, maps=4)
+    works = [swis_work(layer) for layer in (one, four)]
+    single, all_of_them = (
+        best_run(layer, work, Memory(), 5 * layer.weights)
+        for layer, work in zip((one, four), works, strict=True)
+    )
+    # 196 pixels of one map take 25 folds of 8 columns, 784 of four 98
+    assert (single.pixel_folds, all_of_them.pixel_folds) == (25, 98)
+    assert all_of_them.compute_cycles * 25 == single.compute_cycles * 98
+    assert all_of_them.weight_read_bits == single.weight_read_bits
+    assert all_of_them.input_read_bits == 4 * single.input_read_bits
+    assert all_of_them.dram_write_bits == 4 * single.dram_write_bits
+    assert works[1].busy == 4 * works[0].busy
 
 
 def test_a_layer_by_hand():

@@ -41,6 +41,7 @@ def test_a_network_s_layers_are_in_the_order_of_their_calls():
 
 def test_layers_come_back_from_a_file(tmp_path):
     layers = workload(timm.create_model("mobilenetv2_035", in_chans=1).eval(), (1, 32, 32))
+    layers.append(Layer("odd", 4, 4, 3, 3, 8, 8, 4, 2, 2, 1, 1, 2, 3, maps=5))
     write_workload(layers, tmp_path / "net.csv")
     assert read_workload(tmp_path / "net.csv") == layers
     assert any(layer.depthwise for layer in layers)
@@ -55,9 +56,48 @@ def test_tokens_count_whatever_a_window_is():
     assert layer.macs == 64 * 8 * 4
 
 
-def test_a_dilated_convolution_is_refused():
-    with pytest.raises(InputError, match="layer 0 has a dilation"):
-        workload(nn.Sequential(nn.Conv2d(1, 1, 3, dilation=2)), (1, 8, 8))
+def test_maps_of_one_image_count_once_each():
+    class Heads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pool = nn.Conv2d(4, 4, 3, stride=2, padding=1, groups=4)
+
+        def forward(self, x):
+            return self.pool(x.reshape(3, 4, *x.shape[2:]))  # 3 heads of 4 channels
+
+    [layer] = workload(Heads(), (12, 8, 6))
+    assert layer == Layer("pool", 4, 4, 3, 3, 8, 6, 4, 3, 4, 2, 2, maps=3)
+    assert (layer.macs, layer.inputs, layer.outputs) == (3 * 4 * 9 * 12, 12 * 48, 12 * 12)
+    assert layer.weights == 36
+    assert layer_macs(Heads(), (12, 8, 6)) == {"pool": layer.macs}
+
+
+def test_a_dilated_convolution_spans_more_lines():
+    [layer] = workload(nn.Sequential(nn.Conv2d(1, 1, 3, dilation=(2, 1))), (1, 8, 8))
+    assert layer == Layer("0", 1, 1, 3, 3, 8, 8, 4, 6, dilation_h=2)
+    assert (layer.span_h, layer.span_w, layer.macs) == (5, 3, 24 * 9)
+
+
+def test_macs_of_a_network_that_hands_a_parameter_to_a_module():
+    class Token(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.token, self.mix = nn.Parameter(torch.ones(1, 4)), Mix()
+
+        def forward(self, x):
+            return self.mix(self.token, x.flatten(1))
+
+    class Mix(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 2)
+
+        def forward(self, token, x):
+            return self.fc(token + x)
+
+    model = Token()
+    assert layer_macs(model, (1, 2, 2)) == {"mix.fc": 8}
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_names_stay_as_they_are(tmp_path):
