@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
-from torch.utils.flop_counter import FlopCounterMode
 
 from swis.cost import LayerCost, layer_cost, scheduled_cost
 from swis.decompose import GROUPED, METHODS, decompose, from_filters, to_filters
@@ -151,18 +150,6 @@ def skipped_layers(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
                 f"skip: {pattern!r} matches no layer; the first layers are {', '.join(names[:5])}"
             )
     return {name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)}
-
-
-def layer_macs(model: nn.Module, input_size: Sequence[int]) -> dict[str, int]:
-    """Count the multiply-accumulates of each weight layer for one image of ``input_size`` [C, H, W]."""
-    # the counter cannot hook gradients of a parameter that is handed to a module, as class tokens are
-    frozen = copy.deepcopy(model).requires_grad_(False)
-    device = next(frozen.parameters()).device
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        frozen(torch.zeros(1, *input_size, device=device))
-    root = type(model).__name__
-    counts = counter.get_flop_counts()
-    return {name: sum(counts.get(f"{root}.{name}", {}).values()) // 2 for name in weight_layers(model)}
 
 
 def encode_layers(

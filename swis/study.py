@@ -23,7 +23,6 @@ from swis.apply import (
     WeightFormat,
     encode_layers,
     layer_costs,
-    layer_macs,
     plain_copy,
     skipped_layers,
     weight_layers,
@@ -40,6 +39,7 @@ from swis.facts import Facts, rewrite_facts
 from swis.files import stamp
 from swis.fold import fold_batch_norm, fused, normalises
 from swis.images import shared_batches, shared_images, shared_split
+from swis.macs import network_macs
 from swis.models import load_network
 from swis.output_aware import OutputAware
 from swis.planning import Planner
@@ -84,12 +84,13 @@ class Study(Facts):
         return in_memory("macs", facts, self._count_macs)
 
     def _count_macs(self) -> dict[str, int]:
-        counts = layer_macs(self.network.module, self.network.inputs["input_size"])
-        idle = [name for name, macs in counts.items() if macs == 0]
-        if idle:
+        macs = network_macs(self.network.module, self.network.inputs["input_size"])
+        if idle := [name for name, count in macs.layers.items() if count == 0]:
+            log.warning("layers that do not run, so without MACs: %s", ", ".join(idle))
+        if macs.uncalled:
             # such as an attention that uses a layer's weight without calling the layer
-            log.warning("not called as layers, so without MACs and 8-bit activations: %s", ", ".join(idle))
-        return counts
+            log.warning("layers that are not called, so with float activations: %s", ", ".join(macs.uncalled))
+        return macs.layers
 
     @cached_property
     def base_module(self) -> nn.Module:

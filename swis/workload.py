@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import pandas as pd
-import torch
 from pandas.errors import ParserError
 from torch import Tensor, nn
 
 from swis.apply import weight_layers
 from swis.errors import InputError
+from swis.macs import counted, run
 
 # Shapes of published networks, for images of 224 x 224.
 _SHAPES = Path(__file__).parents[1] / "conf" / "shapes"
@@ -120,7 +120,8 @@ class Layer:
 def workload(model: nn.Module, input_size: Sequence[int]) -> list[Layer]:
     """Return the weight layers of a network in the order it calls them, for an input of [C, H, W].
 
-    A layer that is called twice is there twice.
+    A layer that is called twice is there twice. Raises ``InputError`` for a convolution whose weight is used
+    without a call of the layer; linear layers are seen at it.
 
     >>> [layer] = workload(nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1)), (3, 32, 32))
     >>> layer.pixels, layer.filter_weights, layer.macs
@@ -139,14 +140,23 @@ def workload(model: nn.Module, input_size: Sequence[int]) -> list[Layer]:
             maps = output.numel() // (layer.out_channels * out_h * out_w)
             found.append(Layer(name, *sizes, layer.groups, *layer.stride, *layer.dilation, maps))
 
+    def use(name: str, macs: int) -> None:
+        layer = layers[name]
+        if not isinstance(layer, nn.Linear):
+            raise InputError(
+                f"convolution {name} cannot be simulated: its weight is used, but it is not called"
+            )
+        tokens = macs // layer.weight.numel()
+        found.append(Layer(name, layer.in_features, layer.out_features, 1, 1, 1, tokens, 1, tokens))
+
+    layers = weight_layers(model)
     handles = [
         layer.register_forward_hook(lambda layer, x, y, name=name: remember(name, layer, x, y))
-        for name, layer in weight_layers(model).items()
+        for name, layer in layers.items()
     ]
     try:
-        with torch.inference_mode():
-            device = next(model.parameters()).device
-            model(torch.zeros(1, *input_size, device=device))
+        with counted(model, use):
+            run(model, input_size)
     finally:
         for handle in handles:
             handle.remove()

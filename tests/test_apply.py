@@ -9,7 +9,6 @@ from swis.apply import (
     WeightFormat,
     approximate,
     encode,
-    layer_macs,
     skipped_layers,
     weight_layers,
     with_weights,
@@ -17,6 +16,7 @@ from swis.apply import (
 from swis.cost import network_cost
 from swis.decompose import decompose, to_filters
 from swis.errors import InputError
+from swis.macs import layer_macs
 from swis.metrics import mse_plus_plus
 from swis.quantizer import quantize
 from swis.schedule import LayerPlan

@@ -13,10 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from swis.activations import ActivationRange
-from swis.apply import WeightFormat, approximate, layer_macs, weight_layers, with_weights
+from swis.apply import WeightFormat, approximate, weight_layers, with_weights
 from swis.codec import CODINGS
 from swis.errors import InputError
 from swis.fold import fold_batch_norm
+from swis.macs import layer_macs
 from swis.models import new_network
 from swis.packed import _checksum, load_packed, save_packed
 from swis.schedule import LayerPlan

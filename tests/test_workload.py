@@ -5,8 +5,8 @@ import timm
 import torch
 from torch import nn
 
-from swis.apply import layer_macs
 from swis.errors import InputError
+from swis.macs import layer_macs
 from swis.workload import Layer, read_workload, workload, write_workload
 
 HEADER = "name,in_channels,out_channels,kernel_h,kernel_w,in_h,in_w,out_h,out_w"
