@@ -14,10 +14,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.swis_sweeper import StudySweeper
 from swis.config import one_line, register, resolve
-from swis.errors import CannotWrite, InputError, RunFailed
+from swis.errors import CannotWrite, DamagedImage, InputError, RunFailed
 from swis.sweeper import log_file
 
-STATUS = {InputError: 2, RunFailed: 1, CannotWrite: 1}
+STATUS = {InputError: 2, DamagedImage: 2, RunFailed: 1, CannotWrite: 1}
 
 register()
 Plugins.instance().register(StudySweeper)  # Hydra may not find it by itself
@@ -67,7 +67,8 @@ def end(error: Exception) -> None:
     if isinstance(error, RunFailed):
         print(error.report)
     # of an error in another process the last line says it, those before where
-    print(f"error: {str(error).splitlines()[-1]}", file=sys.stderr)
+    line = str(error).splitlines()[-1].removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")
+    print(f"error: {line}", file=sys.stderr)
     sys.exit(STATUS[type(error)])
 
 

@@ -55,6 +55,16 @@ class Calibrate(StrEnum):
     reconstruct = "reconstruct"
 
 
+class Damaged(StrEnum):
+    refuse = "refuse"
+    skip = "skip"
+
+
+class ClassOrder(StrEnum):
+    alphabetical = "alphabetical"
+    index = "index"
+
+
 class Optimizer(StrEnum):
     sgd = "sgd"
     adamw = "adamw"

@@ -1,82 +1,30 @@
-"""Image data sets: one split as a list of images with labels, whatever it is stored in."""
+"""Image data sets: where the images of a split and their labels are, whatever they are stored in."""
 
 from __future__ import annotations
 
 import gzip
-import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from timm.data import ImageNetInfo
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torchvision import datasets
-from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
+from torchvision.datasets.folder import IMG_EXTENSIONS
 
+from swis.class_folders import ClassFolders, list_classes, numbered, warn_once
 from swis.errors import InputError
+from swis.pictures import shown
 from swis.progress import tqdm
 from swis.settings import DataConfig
+from swis.split import Origin, Split
 
 _FASHION_FILES = {"train": "train", "test": "t10k"}
-
-
-@dataclass(frozen=True)
-class Split(Dataset):
-    """One split: images as uint8 [images, H, W] or [images, H, W, 3], or as paths of image files.
-
-    ``labels`` [images] int64. Indexing gives (transform(image), label) with the image in PIL's
-    ``mode`` ("L" or "RGB").
-    """
-
-    name: str
-    sources: np.ndarray | list[Path]
-    labels: np.ndarray
-    num_classes: int
-    transform: Callable[[Image.Image], Tensor] | None = None
-    mode: str = "RGB"
-
-    def __len__(self) -> int:
-        return len(self.sources)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        source = self.sources[index]
-        try:
-            image = Image.open(source) if isinstance(source, Path) else Image.fromarray(source)
-            image = image.convert(self.mode)
-        except OSError as error:
-            raise InputError(f"{source} is not a whole image ({error})") from error
-        return self.transform(image), int(self.labels[index])
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the labels and the images; of files, of their names and sizes."""
-        if isinstance(self.sources, np.ndarray):
-            content = self.sources.tobytes()
-        else:
-            lines = [f"{path.parent.name}/{path.name} {path.stat().st_size}" for path in self.sources]
-            content = "\n".join(lines).encode()
-        return hashlib.sha256(content + self.labels.tobytes()).hexdigest()
-
-    def prepared(self, transform: Callable[[Image.Image], Tensor], channels: int) -> Split:
-        """Return the split with a transform, for a network of 1 or 3 input channels."""
-        return replace(self, transform=transform, mode="L" if channels == 1 else "RGB")
-
-    def sample(self, count: int | None, seed: int) -> Split:
-        """Keep ``count`` images drawn without replacement (in their order); all if null or too few."""
-        if count is None or count >= len(self):
-            return self
-        generator = torch.Generator().manual_seed(seed)
-        keep = torch.randperm(len(self), generator=generator)[:count].sort().values.numpy()
-        arrays = isinstance(self.sources, np.ndarray)
-        sources = self.sources[keep] if arrays else [self.sources[i] for i in keep]
-        return replace(self, sources=sources, labels=self.labels[keep])
 
 
 def open_split(config: DataConfig, split: str) -> Split:
@@ -171,15 +119,15 @@ def _fashion_mnist(config: DataConfig, split: str) -> Split:
         folders = [Path(str(resources.files("swis") / "assets" / "fashion_mnist"))]
     else:
         folders = [_root(config), _root(config) / "FashionMNIST" / "raw"]
-
-    def find(kind: str) -> Path:
-        names = [f"{_FASHION_FILES[split]}-{kind}-ubyte{end}" for end in ("", ".gz")]
-        found = [folder / name for folder in folders for name in names if (folder / name).is_file()]
-        if not found:
-            raise InputError(f"{names[1]} is not in data.root={config.root}; data.download=true fetches it")
-        return found[0]
-
-    return _arrays("fashion_mnist", read_idx(find("images-idx3")), read_idx(find("labels-idx1")), 10)
+    kinds = ("images-idx3", "labels-idx1")
+    names = [[f"{_FASHION_FILES[split]}-{kind}-ubyte{end}" for end in ("", ".gz")] for kind in kinds]
+    places = [[folder / name for folder in folders for name in either] for either in names]
+    for either, possible in zip(names, places, strict=True):
+        if not any(path.is_file() for path in possible):
+            raise InputError(f"{either[1]} is not in data.root={config.root}; data.download=true fetches it")
+    images, labels = (read_idx(next(path for path in possible if path.is_file())) for possible in places)
+    # where a file is not yet, one may come that is found first
+    return _arrays("fashion_mnist", images, labels, 10, Origin.of(folders[0], [*places[0], *places[1]]))
 
 
 def _cifar(config: DataConfig, split: str) -> Split:
@@ -187,11 +135,13 @@ def _cifar(config: DataConfig, split: str) -> Split:
         raise InputError(f"{config.name} has the splits train and test, not {split!r}")
     kind = datasets.CIFAR10 if config.name == "cifar10" else datasets.CIFAR100
     stored = _stored(config, lambda root: kind(root, train=split == "train", download=config.download))
-    return _arrays(config.name, stored.data, np.array(stored.targets), len(stored.classes))
+    folder = Path(stored.root) / kind.base_folder
+    origin = Origin.of(folder, [folder, *sorted(folder.iterdir())])
+    return _arrays(config.name, stored.data, np.array(stored.targets), len(stored.classes), origin)
 
 
-def _arrays(name: str, images: np.ndarray, labels: np.ndarray, num_classes: int) -> Split:
-    return Split(name, images, labels.astype(np.int64), num_classes)
+def _arrays(name: str, images: np.ndarray, labels: np.ndarray, num_classes: int, origin: Origin) -> Split:
+    return Split(name, images, labels.astype(np.int64), num_classes, origin)
 
 
 def _imagenette(config: DataConfig, split: str) -> Split:
@@ -224,34 +174,34 @@ def _imagenet(config: DataConfig, split: str) -> Split:
 def _imagenet_folder(name: str, folder: Path) -> Split:
     # a class is numbered by its id's rank among all 1,000 ids: a partial copy keeps the labels
     ranks = {wordnet_id: rank for rank, wordnet_id in enumerate(ImageNetInfo().label_names())}
-    found = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
-    unknown = [entry for entry in found if entry not in ranks]
-    if unknown or not found:
+    found = list_classes(folder)
+    unknown = [entry for entry in found.images if entry not in ranks]
+    if unknown:
         raise InputError(
-            f"{folder} must hold folders named by ImageNet WordNet ids, such as n01440764; "
-            + (f"{unknown[0]!r} is none" if unknown else "it holds no folder")
+            f"{shown(folder)} must hold folders named by ImageNet WordNet ids, such as n01440764; "
+            f"{shown(unknown[0])!r} is none"
         )
-    return _files(name, folder, {wordnet_id: ranks[wordnet_id] for wordnet_id in found}, len(ranks))
+    return _files(name, folder, found, ranks, len(ranks))
 
 
 def _image_folder(config: DataConfig, split: str) -> Split:
     folder = _split_folder(config, split)
-    try:
-        _, classes = find_classes(folder)
-    except FileNotFoundError as error:
-        raise InputError(f"{folder} holds no folder; image_folder needs a folder for each class") from error
-    return _files("image_folder", folder, classes, len(classes))
+    found = list_classes(folder)
+    numbers = numbered(folder, list(found.images), config.class_order)
+    missing = sorted(set(range(max(numbers.values()) + 1)) - set(numbers.values()))
+    for empty in (*(name for name, images in found.images.items() if not images), *map(str, missing)):
+        warn_once(f"{shown(folder)} has no image of {shown(empty)}, which counts as a class all the same")
+    split = _files("image_folder", folder, found, numbers, max(numbers.values()) + 1)
+    return replace(split, classes=tuple(sorted(numbers, key=numbers.get)))
 
 
-def _files(name: str, folder: Path, classes: dict[str, int], num_classes: int) -> Split:
-    try:
-        samples = make_dataset(folder, classes, IMG_EXTENSIONS, allow_empty=True)
-    except FileNotFoundError as error:
-        raise InputError(f"{folder}: {error}") from error
-    if not samples:
-        raise InputError(f"{folder} holds no images ({' '.join(IMG_EXTENSIONS)})")
-    labels = np.array([label for _, label in samples], np.int64)
-    return Split(name, [Path(path) for path, _ in samples], labels, num_classes)
+def _files(name: str, folder: Path, found: ClassFolders, numbers: dict[str, int], num_classes: int) -> Split:
+    sources = [path for images in found.images.values() for path in images]
+    labels = [numbers[class_name] for class_name, images in found.images.items() for _ in images]
+    if not sources:
+        raise InputError(f"{shown(folder)} holds no images ({' '.join(IMG_EXTENSIONS)})")
+    origin = Origin.of(folder, found.folders)
+    return Split(name, sources, np.array(labels, np.int64), num_classes, origin)
 
 
 def _root(config: DataConfig, must_exist: bool = True) -> Path:
@@ -259,7 +209,7 @@ def _root(config: DataConfig, must_exist: bool = True) -> Path:
         raise InputError(f"data={config.name} needs data.root, a folder")
     root = Path(config.root).expanduser()
     if must_exist and not root.is_dir():
-        raise InputError(f"data.root={config.root} is not a folder")
+        raise InputError(f"data.root={shown(config.root)} is not a folder")
     return root
 
 
@@ -267,7 +217,7 @@ def _split_folder(config: DataConfig, split: str) -> Path:
     folder = _root(config) / split
     if not folder.is_dir():
         raise InputError(
-            f"{folder} is not a folder; data.root must hold one named {split!r} (data.split and "
+            f"{shown(folder)} is not a folder; data.root must hold one named {split!r} (data.split and "
             "data.calibration_split name the folders)"
         )
     return folder

@@ -5,6 +5,10 @@ class InputError(ValueError):
     """What the user gave is wrong; the message says what, and what would be right. Exit status 2."""
 
 
+class DamagedImage(InputError):
+    """An image cannot be read; the message names its file, and says why. Exit status 2."""
+
+
 class RunFailed(RuntimeError):
     """Rows could not be computed; they are on disk with their traceback. Exit status 1.
 

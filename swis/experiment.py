@@ -20,7 +20,7 @@ from swis.apply import WeightFormat, encode, encode_layers, plain_copy
 from swis.choices import Calibrate, Task
 from swis.config import Config
 from swis.data import Split
-from swis.errors import CannotWrite, InputError, RunFailed
+from swis.errors import CannotWrite, DamagedImage, InputError, RunFailed
 from swis.files import check_output
 from swis.hardware_study import simulate_methods, simulated_lines
 from swis.models import Network
@@ -175,7 +175,7 @@ def _measure_or_explain(
 
 def _failure(error: Exception) -> dict[str, Any]:
     """Return the columns of a row that could not be measured, from within its ``except``."""
-    if isinstance(error, CannotWrite):  # no failure of this row, and its row could not be written either
+    if isinstance(error, CannotWrite | DamagedImage):  # no failure of this row
         raise error
     return {"status": "failed", "error": traceback.format_exc()}
 

@@ -138,6 +138,7 @@ class Facts:
             "data": self.split.name,
             "split": self.config.data.split,
             "images": len(self.split),
+            "damaged_images": self._damaged(science),
             "method": form.method,
             "bits": science.get("shifts"),
             "skip": ",".join(self.config.skip) if "skip" in science else None,
@@ -152,6 +153,16 @@ class Facts:
             "training": self.training_key(form) if "retrain" in science else None,
             **self._describe_schedule(science),
         }
+
+    def _damaged(self, science: dict[str, Any]) -> int:
+        """Count the images left out of those that a row is measured, calibrated and trained on."""
+        calibrates = "calibration" in science or "images" in science.get("schedule", {})
+        used = [
+            self.split,
+            self.calibration if calibrates else None,
+            self.training if "retrain" in science else None,
+        ]
+        return sum(split.damaged for split in used if split is not None)
 
     def _draws(self, science: dict[str, Any]) -> bool:
         """Say whether the seed has a part in a row."""

@@ -80,13 +80,7 @@ def stamp(path: str | Path) -> list[int]:
         found = Path(path).expanduser().stat()
     except OSError:
         return []
-    return [found.st_mtime_ns, found.st_size]
-
-
-def stamps(folder: str | Path) -> list[list[int]]:
-    """Return the stamps of a folder and of all that lies in it; nothing if it is not there."""
-    path = Path(folder).expanduser()
-    return [stamp(path), *(stamp(inside) for inside in sorted(path.iterdir()))] if path.is_dir() else []
+    return [found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino]
 
 
 def check_output(path: Path, force: bool) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
+from swis.choices import Damaged
 from swis.data import Split, batched, can_be_kept, decoded, loader, open_split
-from swis.files import stamps
+from swis.errors import DamagedImage
+from swis.pictures import shown
 from swis.settings import DataConfig
 from swis.shared import in_memory, on_disk
 
@@ -21,16 +23,32 @@ def shared_split(data: DataConfig, name: str) -> Split:
     >>> len(shared_split(load().data, "test"))
     10000
     """
-    place = [data.name, data.root, data.download, name]
-    now = [] if data.root is None else [stamps(data.root), stamps(f"{data.root}/{name}")]
-    return in_memory("split", [*place, now], lambda: open_split(data, name))
+    place = [data.name, data.root, str(Path.cwd()), data.download, data.class_order, name]
+    return in_memory("split", place, lambda: open_split(data, name), lambda split: split.origin.is_current)
+
+
+def drawn(data: DataConfig, name: str, count: int | None, seed: int, decode: bool = True) -> Split:
+    """Return ``count`` images of a split, drawn by a seed, none of which is damaged.
+
+    Files are decoded once, unless not to ``decode``; one that cannot raises ``DamagedImage``, or is left out
+    with ``data.damaged=skip``.
+    """
+    skip = data.damaged is Damaged.skip
+    return shared_split(data, name).sample(count, seed).looked_at(decode or skip, skip)
 
 
 def shared_images(
     split: Split, inputs: dict[str, Any], folder: Path | None, workers: int
 ) -> dict[str, Tensor]:
     """Return the decoded images [N, C, H, W] and labels [N] of a split that is prepared for ``inputs``."""
-    return on_disk("images", [split.digest, inputs], folder, lambda: decoded(split, workers))
+
+    def decode() -> dict[str, Tensor]:
+        made = decoded(split, workers)
+        if split.contents is not None and split.looked_at(decode=False).contents != split.contents:
+            raise DamagedImage(f"images of {shown(split.origin.folder)} changed meanwhile; run again")
+        return made
+
+    return on_disk("images", [split.digest, inputs], folder, decode)
 
 
 def shared_batches(

@@ -20,7 +20,7 @@ from swis.data import Split
 from swis.decompose import GROUPED
 from swis.evaluate import predict, score
 from swis.fold import fused
-from swis.images import shared_batches, shared_split
+from swis.images import drawn, shared_batches
 from swis.macs import layer_macs
 from swis.packed import PackedNetwork, load_packed
 
@@ -55,6 +55,7 @@ class PackedStudy:
             "data": self.split.name,
             "split": self.config.data.split,
             "images": len(self.split),
+            "damaged_images": self.split.damaged,
             "method": form.method,
             "bits": None if form.method == "base" else form.shifts,
             "group_size": form.group_size if grouped else None,
@@ -109,7 +110,8 @@ def prepare_packed(config: Config) -> PackedStudy:
     device = pick_device(config.device)
     packed = load_packed(Path(config.weights))
     network = packed.network
-    split = shared_split(config.data, config.data.split).sample(config.data.limit, config.seed)
+    data, decode = config.data, not config.dry_run
+    split = drawn(data, data.split, data.limit, config.seed, decode)
     check_fit(packed.label, network, split.name, split.num_classes)
     split = split.prepared(network.transform(), network.channels)
     return PackedStudy(config, packed, split, device, results_folder(config))

@@ -31,6 +31,9 @@ def summary(rows: pd.DataFrame) -> str:
     )
     first = rows.iloc[0]
     title = f"{first.model} ({first.weights} weights) on {first.data}/{first.split}, {first.images} images"
+    damaged = rows["damaged_images"].max()
+    if pd.notna(damaged) and damaged > 0:
+        title += f" ({damaged} damaged ones are left out)"
     return f"{title}\n{table.to_string(index=False)}"
 
 

@@ -43,6 +43,7 @@ SCHEMA = pa.DataFrameSchema(
         "data": _text(False),
         "split": _text(False),
         "images": _count(1),
+        "damaged_images": _count(0),
         "method": _text(False),
         "bits": _number(checks=pa.Check.ge(1)),
         "group_size": _count(1),

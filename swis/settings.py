@@ -10,7 +10,9 @@ from omegaconf import MISSING
 
 from swis.choices import (
     ActivationRange,
+    ClassOrder,
     CropMode,
+    Damaged,
     Interpolation,
     Optimizer,
     Order,
@@ -67,11 +69,17 @@ class DataConfig:
     split: str = MISSING
     calibration_split: str = MISSING
     limit: int | None = None
+    damaged: Damaged = Damaged.refuse
+    class_order: ClassOrder | None = None
     workers: int = 2
 
     def __post_init__(self) -> None:
         require(
             self.limit is None or self.limit >= 1, f"data.limit must be at least 1 image, not {self.limit}"
+        )
+        require(
+            self.class_order is None or self.name == "image_folder",
+            f"data.class_order is for data=image_folder; {self.name} has an order of its own",
         )
         require(self.workers >= 0, f"data.workers must be at least 0, not {self.workers}")
 

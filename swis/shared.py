@@ -21,18 +21,20 @@ _kept: dict[str, dict[str, Any]] = {}
 _DECODERS = ("pillow", "timm", "torch", "torchvision")
 
 
-def in_memory(kind: str, facts: Any, make: Callable[[], T]) -> T:
+def in_memory(
+    kind: str, facts: Any, make: Callable[[], T], is_current: Callable[[T], bool] = lambda _: True
+) -> T:
     """Return what ``make`` makes, or made before in this process for the same ``kind`` and ``facts``.
 
     ``facts``: all that the result depends on, as JSON can express it. A few results of a kind are kept, and
-    nobody must change them.
+    nobody must change them. One that is not ``is_current`` is made anew.
 
     >>> in_memory("sum", [1, 2], lambda: 3), in_memory("sum", [1, 2], lambda: 4)
     (3, 3)
     """
     results, name = _kept.setdefault(kind, {}), records.digest(facts)
-    result = results.pop(name) if name in results else make()
-    results[name] = result  # the last one now
+    kept = results.pop(name, None)
+    result = results[name] = make() if kept is None or not is_current(kept) else kept  # the last one now
     while len(results) > _COUNT:
         results.pop(next(iter(results)))
     return result

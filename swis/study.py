@@ -38,7 +38,7 @@ from swis.evaluate import predict, score
 from swis.facts import Facts, rewrite_facts
 from swis.files import stamp
 from swis.fold import fold_batch_norm, fused, normalises
-from swis.images import shared_batches, shared_images, shared_split
+from swis.images import drawn, shared_batches, shared_images
 from swis.macs import network_macs
 from swis.models import load_network
 from swis.output_aware import OutputAware
@@ -49,6 +49,7 @@ from swis.rewrite import rewritten
 from swis.schedule import Plan
 from swis.settings import require
 from swis.shared import in_memory, on_disk
+from swis.split import check_classes
 from swis.unfold import unfolded
 
 log = logging.getLogger("swis")
@@ -274,7 +275,7 @@ def prepare(config: Config) -> Study:
     network = in_memory("network", facts, lambda: load_network(config.model))
 
     def images_of(name: str, count: int | None) -> Split:
-        images = shared_split(config.data, name).sample(count, config.seed)
+        images = drawn(config.data, name, count, config.seed, decode=not config.dry_run)
         check_fit(config.model.label, network, images.name, images.num_classes)
         return images.prepared(network.transform(), network.channels)
 
@@ -290,6 +291,8 @@ def prepare(config: Config) -> Study:
             len(training) >= settings.batch_size,
             f"{len(training)} images do not fill a batch of retrain.batch_size={settings.batch_size}",
         )
+        if split is not None:
+            check_classes(training, split)
     skip = skipped_layers(list(weight_layers(network.module)), config.skip)
     folder = results_folder(config) if config.has_rows or config.retrains else None
     study = Study(config, network, split, calibration, training, frozenset(skip), device, folder)

@@ -11,10 +11,12 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 from swis import records
 from swis.checks import check_fit, pick_device
 from swis.config import Config
-from swis.data import loader, open_split
+from swis.data import loader
 from swis.evaluate import predict, score
+from swis.images import drawn
 from swis.models import load_network, new_network, save_checkpoint
 from swis.progress import tqdm
+from swis.split import check_classes
 from swis.train import Recipe, epoch_generator, shuffled, train
 
 _SHARED_BY_STAGES = ("batch_size", "momentum", "weight_decay", "label_smoothing", "shift", "precision")
@@ -32,9 +34,9 @@ def train_checkpoint(config: Config, command: str) -> str:
     recipe = config.recipe
     device = pick_device(config.device)
     train_split, test_split = (
-        open_split(config.data, name).sample(config.data.limit, config.seed)
-        for name in ("train", config.data.split)
+        drawn(config.data, name, config.data.limit, config.seed) for name in ("train", config.data.split)
     )
+    check_classes(train_split, test_split)
     if recipe.finetune:
         network = load_network(config.model)
         check_fit(config.model.label, network, train_split.name, train_split.num_classes)

@@ -42,7 +42,8 @@ from swis.config import load, register
 
 # A module imports only modules on its left.
 _ORDER = """
-progress errors files memory choices settings hardware_settings config quantizer simd lanes search fit joint
+progress errors files memory choices pictures contents class_folders split
+settings hardware_settings config quantizer simd lanes search fit joint
 decompose oscillation straight_through metrics cost
 knapsack schedule apply macs latent losses fold unfold rewrite activations data resnet20 models
 codec packed_layer packed compare seeds
