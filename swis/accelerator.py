@@ -28,7 +28,8 @@ class Operands:
     the bits of a magnitude without a shift set, which are all of them where sets differ; ``codes`` int
     [out_channels, in_channels / groups, kernel_h, kernel_w], sign-magnitude, for hardware that looks at
     their bits; ``inputs`` int [in_channels, maps in_h, in_w], distances from the zero point on one
-    image, for hardware that looks at theirs as well. ``consecutive`` says that the shifts of every set are.
+    image, for hardware that looks at theirs as well. ``group_size`` weights share a shift set; None: there
+    are no sets, and nothing to decode. ``consecutive`` says that the shifts of every set are.
     """
 
     shifts: np.ndarray
@@ -36,6 +37,7 @@ class Operands:
     widths: np.ndarray
     codes: np.ndarray | None = None
     inputs: np.ndarray | None = None
+    group_size: int | None = None
     consecutive: bool = True
 
 
@@ -69,7 +71,8 @@ class Accelerator:
     """A design: units of ``lanes`` terms of a dot product, ``rows`` for filters, ``columns`` for pixels.
 
     ``datapath`` is "swis" (``shifts_per_cycle`` of a group's shifts, or, without ``shared_sets``, of all bits
-    of a magnitude; with ``consecutive_sets`` only sets of consecutive shifts are shared), "systolic"
+    of a magnitude; with ``consecutive_sets`` only sets of consecutive shifts are shared; with
+    ``groups_share_lanes``, which takes a shifter in every lane, no group leaves lanes idle), "systolic"
     (bit-parallel MACs in a ``dataflow``, no lanes), "serial" (weights bit by bit if ``weight_serial``, with a
     cycle for the sign bit if ``sign_cycle``; activations in steps of ``activation_bits_per_cycle`` if that is
     given), "skipping" (the ones of the weights' bits, as ``skipping`` says) or "fusion" (BitFusion; rows for
@@ -90,6 +93,7 @@ class Accelerator:
     shifts_per_cycle: int = 1
     shared_sets: bool = True
     consecutive_sets: bool = False
+    groups_share_lanes: bool = False
     dataflow: str = "os"
     weight_serial: bool = True
     sign_cycle: bool = False
@@ -112,16 +116,20 @@ class Accelerator:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
 
     @property
-    def decodes(self) -> bool:
-        """Whether weights come compressed; others are stored as signs and magnitudes."""
+    def shares_sets(self) -> bool:
+        """Whether weights come in their format; to others all are signs and magnitudes."""
         return self.datapath == "swis" and self.shared_sets
 
     def weight_bits(self, layer: Layer, weights: Operands) -> int:
         """Return the bits in which the layer's weights are stored and fetched."""
         return weights.stored_bits if self._shares(weights) else _plain_bits(layer, weights)
 
+    def decodes(self, weights: Operands) -> bool:
+        """Say whether weights pass a decoder on their way to the array: those of sets that it shares."""
+        return self._shares(weights) and weights.group_size is not None
+
     def _shares(self, weights: Operands) -> bool:
-        return self.decodes and (weights.consecutive or not self.consecutive_sets)
+        return self.shares_sets and (weights.consecutive or not self.consecutive_sets)
 
     @property
     def needs_codes(self) -> bool:
@@ -149,14 +157,24 @@ class Accelerator:
 
         >>> array = Accelerator("swis_ds", "", "swis", shifts_per_cycle=2)
         >>> layer = Layer("fc", 512, 64, 1, 1, 1, 1, 1, 1)
-        >>> array.work(layer, Operands(np.full(64, 4), 8 * layer.weights, np.full(64, 7))).cycles(layer)
+        >>> weights = Operands(np.full(64, 4), 8 * layer.weights, np.full(64, 7), group_size=4)
+        >>> array.work(layer, weights).cycles(layer)
         2160
         """
         spread = self.spread_fc and layer.pixels == 1
         size = (self.units, 1) if spread else (self.rows, self.columns)
         if self.datapath == "swis":
-            shifts = weights.shifts if self._shares(weights) else weights.widths
-            work = layer_work(layer, shifts, self.lanes, *size, self.shifts_per_cycle, self.side_by_side)
+            shared = self._shares(weights)
+            work = layer_work(
+                layer,
+                weights.shifts if shared else weights.widths,
+                self.lanes,
+                *size,
+                self.shifts_per_cycle,
+                self.side_by_side,
+                weights.group_size if shared else None,
+                self.groups_share_lanes,
+            )
         elif self.datapath == "systolic":
             return systolic_work(layer, self.columns, self.rows, self.dataflow)
         elif self.datapath == "serial":
@@ -191,7 +209,7 @@ class Accelerator:
             run.weight_read_bits,
             run.dram_read_bits,
             run.dram_write_bits,
-            chip.weight_read_bits if bits != _plain_bits(layer, weights) else 0,
+            chip.weight_read_bits if self.decodes(weights) else 0,
             chip,
         )
 

@@ -30,10 +30,21 @@ class LayerCost:
     lane_cycles: int
     metric: float | None = None
 
-    def __add__(self, other: LayerCost) -> LayerCost:
-        return LayerCost(
-            *(None if a is None else a + b for a, b in zip(astuple(self), astuple(other), strict=True))
-        )
+    def __add__(self, other: LayerCost | int | None) -> LayerCost:
+        """Add layers up; 0, which ``sum`` starts from, and None add nothing. What one lacks, the sum lacks.
+
+        >>> one = LayerCost(4, 0, 32, 8, 0, metric=1.5)
+        >>> sum([one, one]).metric, (one + LayerCost(4, 0, 32, 8, 0)).metric
+        (3.0, None)
+        """
+        if other is None or other == 0:
+            return self
+        if not isinstance(other, LayerCost):
+            return NotImplemented
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return LayerCost(*(None if None in pair else sum(pair) for pair in pairs))
+
+    __radd__ = __add__
 
 
 def layer_cost(

@@ -75,6 +75,15 @@ def candidate_sets(method: str, shifts: int, magnitude_bits: int) -> list[tuple[
     return [tuple(range(low, low + shifts)) for low in range(first, magnitude_bits - shifts + 1)]
 
 
+def consecutive(method: str, shifts: int, magnitude_bits: int) -> bool:
+    """Say whether the shifts of every set that a group may take are consecutive.
+
+    >>> [consecutive("swis", shifts, 3) for shifts in (1, 2, 3)], consecutive("swis_c", 2, 3)
+    ([True, False, True], True)
+    """
+    return all(s[-1] - s[0] == shifts - 1 for s in candidate_sets(method, shifts, magnitude_bits))
+
+
 def levels(shift_set: tuple[int, ...]) -> list[int]:
     """List the sums of powers of two from a shift set, ascending.
 

@@ -8,19 +8,17 @@ from swis.accelerator import Accelerator
 from swis.config import accelerator_named, accelerator_names
 from swis.energy import Bank, Chip, EnergyTable, Unit
 from swis.errors import InputError
-from swis.hardware_settings import AcceleratorConfig, EnergyConfig
+from swis.hardware_settings import GROUP_SIZE, AcceleratorConfig, EnergyConfig
 from swis.tiling import Memory
 
 _MEMORY = tuple(known.name for known in fields(Memory))
 
 
-def design(
-    settings: AcceleratorConfig, table: EnergyTable, group_size: int, activation_bits: int = 8
-) -> tuple[Accelerator, Chip]:
+def design(settings: AcceleratorConfig, table: EnergyTable, group_size: int) -> tuple[Accelerator, Chip]:
     """Return the configured accelerator, and the chip that it is in terms of an energy table.
 
-    With ``array_um2`` it has as many columns as fit that area. Raises ``InputError`` if groups do not fit its
-    lanes, for a unit that the table does not have and for activations that units do not take.
+    With ``array_um2`` it has as many columns as fit that area. Raises ``InputError`` for a unit that the
+    table does not have and for an area that no column fits.
 
     >>> from swis.config import load
     >>> config = load(["accelerator=systolic_os", "accelerator.array_um2=81712"])
@@ -28,17 +26,11 @@ def design(
     20
     """
     values = {key: getattr(value, "value", value) for key, value in asdict(settings).items()}
-    values["lanes"] = values["lanes"] or group_size
+    if values["lanes"] == GROUP_SIZE:
+        values["lanes"] = group_size
     memory = Memory(**{name: values.pop(name) for name in _MEMORY})
     area = values.pop("array_um2")
     accelerator = Accelerator(**values, memory=memory)
-    if accelerator.decodes and group_size % accelerator.lanes:
-        raise InputError(
-            f"accelerator.lanes={accelerator.lanes} must divide group_size={group_size}: "
-            "lanes share a shift set"
-        )
-    if accelerator.datapath == "fusion" and activation_bits > 8:
-        raise InputError(f"activation_bits must be at most 8 for datapath=fusion, not {activation_bits}")
     if area is not None:
         row = accelerator.rows * table.unit(accelerator.unit, accelerator.lanes).area_um2
         if area < row:
@@ -48,21 +40,18 @@ def design(
 
 
 def rival(
-    name: str, mine: AcceleratorConfig, table: EnergyTable, group_size: int, activation_bits: int
+    name: str, mine: AcceleratorConfig, table: EnergyTable, group_size: int
 ) -> tuple[Accelerator, Chip] | None:
     """Return a design to compare with, with the clock, the SRAMs, the DRAM and any ``array_um2`` of ``mine``.
 
-    Where ``mine`` has other rows or columns than its file says, the rival's change alike, as do the lanes of
-    one that has as many as ``mine``; channels lie side by side, and filters on columns, where those of
-    ``mine`` do and the rival can. Another "swis" array fills and drains if ``mine`` does. None if it does not
-    exist like that.
+    Where ``mine`` has other rows or columns than its file says, the rival's change alike; its lanes stay its
+    own. Channels lie side by side, and filters on columns, where those of ``mine`` do and the rival can.
+    Another "swis" array fills and drains if ``mine`` does. None if it does not exist like that.
     """
     theirs, known = accelerator_named(name), AcceleratorConfig()
     if mine.name in accelerator_names():
         known = accelerator_named(mine.name)
     same = {key: getattr(mine, key) for key in ("frequency_mhz", "array_um2", *_MEMORY)}
-    if theirs.lanes is None:
-        same |= {"lanes": mine.lanes}
     if theirs.datapath == "swis":
         same |= {"systolic": mine.systolic}
     if theirs.datapath in ("swis", "serial", "skipping"):
@@ -74,7 +63,7 @@ def rival(
     for side in ("rows", "columns"):
         same[side] = max(1, getattr(theirs, side) * getattr(mine, side) // getattr(known, side))
     try:
-        return design(replace(theirs, **same), table, group_size, activation_bits)
+        return design(replace(theirs, **same), table, group_size)
     except InputError:
         return None
 

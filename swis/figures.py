@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +19,9 @@ PALETTE = "colorblind"
 
 # A method looks the same in all figures.
 _METHODS = ("swis", "swis_c", "truncate", "round", "uniform", "base")
-_MARKERS = dict(zip(_METHODS, "oDvsP*", strict=True))
-_COLOURS = dict(zip(_METHODS, sns.color_palette(PALETTE, len(_METHODS)), strict=True))
-_DASHES = dict(zip(_METHODS, ("-", "--", ":", "-.", (0, (5, 1)), "-"), strict=True))
+_MARKERS = "oDvsP*^<>pXd"
+_COLOURS = sns.color_palette(PALETTE)
+_DASHES = ("-", "--", ":", "-.", (0, (5, 1)), "-")
 _RAISED = "⁰¹²³⁴⁵⁶"  # plain text is laid out much faster than mathematics
 
 
@@ -58,6 +59,19 @@ def accuracy_by_shifts(
     return axes
 
 
+def _in_order(methods: Iterable[str]) -> list[str]:
+    """Return methods that have a look of their own first, and those that a user added by the alphabet."""
+    named = sorted(set(methods) - {"float"})
+    return sorted(named, key=lambda name: _METHODS.index(name) if name in _METHODS else len(_METHODS))
+
+
+def _looks(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return colour, dashes and marker of every method."""
+    known = [*_METHODS, *(name for name in _in_order(methods) if name not in _METHODS)]
+    looks = zip(known, cycle(_COLOURS), cycle(_DASHES), cycle(_MARKERS))
+    return {name: {"color": c, "linestyle": dash, "marker": mark} for name, c, dash, mark in looks}
+
+
 def loss_by_cost(rows: pd.DataFrame, cost: str, axes: Axes) -> Axes:
     """Draw by how many points of top-1 methods are below the float row, over a column of costs.
 
@@ -65,16 +79,16 @@ def loss_by_cost(rows: pd.DataFrame, cost: str, axes: Axes) -> Axes:
     network and its float row is there.
     """
     reference = rows.loc[rows["method"] == "float", "correct"].item()
-    for method in _METHODS:
+    looks = _looks(rows["method"])
+    for method in _in_order(rows["method"]):
         mine = rows[rows["method"] == method].dropna(subset=cost).sort_values(cost)
         if mine.empty:
             continue
-        look = {"color": _COLOURS[method], "linestyle": _DASHES[method], "marker": _MARKERS[method]}
         found = [compare(reference, correct) for correct in mine["correct"]]
         label = "8-bit" if method == "base" else method
-        axes.plot(mine[cost], [each.difference for each in found], **look, label=label)
+        axes.plot(mine[cost], [each.difference for each in found], **looks[method], label=label)
         band = [each.low for each in found], [each.high for each in found]
-        axes.fill_between(mine[cost], *band, color=_COLOURS[method], alpha=0.1)
+        axes.fill_between(mine[cost], *band, color=looks[method]["color"], alpha=0.1)
     losses(axes)
     return axes
 
@@ -108,12 +122,12 @@ def by_group_size(table: pd.DataFrame, column: str, axes: Axes) -> Axes:
 
     ``table``: one network's rows with "method", "group_size", "bits" and the column.
     """
-    sizes = sorted(table["group_size"].unique())
+    sizes, looks = sorted(table["group_size"].unique()), _looks(table["method"])
     for size, colour in zip(sizes, sns.color_palette("viridis_r", len(sizes)), strict=True):
         for method, part in table[table["group_size"] == size].groupby("method"):
-            look = {"linestyle": _DASHES[method], "marker": _MARKERS[method]}
+            look = looks[method] | {"color": colour}
             line = part.sort_values("bits")
-            axes.plot(line["bits"], line[column], color=colour, **look, label=f"{method}, M={size}")
+            axes.plot(line["bits"], line[column], **look, label=f"{method}, M={size}")
     axes.set(xlabel="shifts N")
     return axes
 
@@ -146,13 +160,13 @@ def means_by_method(summary: pd.DataFrame, reference: float, axes: Axes, before:
     ``summary``: the lines of ``swis.seeds.over_seeds`` with the columns "method" and "bits". Methods are side
     by side, ``before`` retraining with hollow marks.
     """
-    methods = [method for method in _METHODS if method in set(summary["method"])]
+    methods, looks = _in_order(summary["method"]), _looks(summary["method"])
     places = {bits: place for place, bits in enumerate(sorted(summary["bits"].unique()))}
     for shift, method in zip(np.linspace(-0.25, 0.25, len(methods)), methods, strict=True):
         mine = summary[summary["method"] == method]
         at = mine["bits"].map(places) + shift - 0.05 * before
         reach = [mine["high"] - mine["mean"], mine["mean"] - mine["low"]]
-        look = {"fmt": _MARKERS[method], "color": _COLOURS[method], "capsize": 3}
+        look = {"fmt": looks[method]["marker"], "color": looks[method]["color"], "capsize": 3}
         look |= {"mfc": "none", "label": f"{method}, before"} if before else {"label": method}
         axes.errorbar(at, reference - mine["mean"], reach, **look)
     axes.axhline(0, color="0.4", linewidth=1, linestyle=":")
@@ -173,7 +187,7 @@ def group_of_weights(
     bits = np.arange(6, -1, -1)
     there, used = (np.abs(np.array(values))[:, None] >> bits & 1 for values in (codes, approximated))
     in_set = np.isin(bits, shift_set)[None]
-    shades = np.where(in_set[..., None], np.array(_COLOURS["swis"]), 0.92) * np.ones((len(codes), 7, 1))
+    shades = np.where(in_set[..., None], np.array(_COLOURS[0]), 0.92) * np.ones((len(codes), 7, 1))
     faded = in_set & (used == 0)
     shades[faded] = 0.7 + 0.3 * shades[faded]
     axes.imshow(shades, aspect="auto")

@@ -16,6 +16,7 @@ from swis.config import Config, accelerator_names
 from swis.designs import design, energy_table, rival
 from swis.energy import Chip, EnergyTable
 from swis.errors import InputError
+from swis.hardware_lines import REASON
 from swis.operands import NetworkOperands, ShapeOperands
 from swis.simulate import simulate, totals
 from swis.study import formats
@@ -44,14 +45,14 @@ class Hardware:
 
     @cached_property
     def mine(self) -> tuple[Accelerator, Chip]:
-        config = self.config
-        return design(config.accelerator, self.table, config.group_size, config.activation_bits)
+        return design(self.config.accelerator, self.table, self.config.group_size)
 
     @cached_property
     def rivals(self) -> dict[str, tuple[Accelerator, Chip] | None]:
         config = self.config
-        sizes = (config.group_size, config.activation_bits)
-        return {name: rival(name, config.accelerator, self.table, *sizes) for name in config.rivals}
+        return {
+            name: rival(name, config.accelerator, self.table, config.group_size) for name in config.rivals
+        }
 
     def layers(self, form: WeightFormat, on: tuple[Accelerator, Chip] | None = None) -> pd.DataFrame:
         """Return a line per layer of a format on the configured accelerator, or on another."""
@@ -99,7 +100,8 @@ class Hardware:
     def row(self, form: WeightFormat, key: str, folder: Path) -> pd.DataFrame:
         """Return, computed or read, the line of hardware that belongs to the row of results ``key``.
 
-        Designs that the line was compared with before stay in it on disk.
+        Of a network that does not fit the accelerator it has no numbers, and says why in ``REASON``. Designs
+        that it was compared with before stay in it on disk.
         """
         there, versus = self.has_row(key, folder) and not self.config.force, list(self.rivals)
         row = records.read_hardware(key, self.facts, folder, versus) if there else None
@@ -109,10 +111,16 @@ class Hardware:
                 others = [name for name in accelerator_names() if name in before and name not in versus]
                 # simulated anew as well, so that all of a line is of one code and one table of energies
                 whole = Hardware(replace(self.config, versus=versus + others), self.operands, self._tables)
-                columns = describe(self.mine[0], self.config) | whole.columns(form)
+                columns = describe(self.mine[0], self.config) | whole._columns_or_reason(form)
                 records.write_hardware(columns, self.facts, whole._versus, key, folder)
                 row = records.read_hardware(key, self.facts, folder, versus)
         return row
+
+    def _columns_or_reason(self, form: WeightFormat) -> dict[str, Any]:
+        try:
+            return self.columns(form)
+        except InputError as error:  # accuracies do not depend on it
+            return {REASON: str(error)}
 
     def has_row(self, key: str, folder: Path) -> bool:
         """Say whether the line of a row is there, and compares with these designs."""
@@ -126,7 +134,8 @@ class Hardware:
 
 def describe(accelerator: Accelerator, config: Config) -> dict[str, Any]:
     """Return what lines say of a design, and of the energy table that prices it."""
-    names = ("rows", "columns", "lanes", "systolic", "side_by_side", "spread_fc", "frequency_mhz")
+    names = ("rows", "columns", "lanes", "groups_share_lanes", "systolic", "side_by_side", "spread_fc")
+    names += ("frequency_mhz",)
     memory = ("dram_bits_per_cycle", "weight_sram_bytes", "input_sram_bytes", "output_sram_bytes")
     return (
         {"accelerator": accelerator.name, "energy_table": config.energy.name}

@@ -117,12 +117,13 @@ def pareto_front(table: pd.DataFrame, cost: str) -> pd.DataFrame:
 
 
 def gain_by(table: pd.DataFrame, cause: str, gain: str, label: str, axes: Axes) -> Axes:
-    """Draw a column of gains over a column that causes them, a line for every bit-serial rival in "over".
+    """Draw a column of gains over a column that causes them, a line for every rival in "over".
 
     ``table``: the lines of ``swis.tradeoff.advantage`` of one network.
     """
-    colours = sns.color_palette(PALETTE, len(BIT_SERIAL))
-    for name, colour, marker in zip(BIT_SERIAL, colours, "osDv^<>", strict=True):
+    others = sorted(set(table["over"]) - set(BIT_SERIAL))
+    looks = zip(cycle(sns.color_palette(PALETTE)), cycle("osDv^<>pPX*"))
+    for name, (colour, marker) in zip([*BIT_SERIAL, *others], looks, strict=False):  # these never end
         mine = table[table["over"] == name].sort_values(cause)
         if len(mine):  # a design looks the same whichever others are there
             axes.plot(mine[cause], mine[gain], marker=marker, color=colour, label=name)

@@ -20,6 +20,9 @@ from swis.store import Found, Store
 # Raised when what is simulated for a row changes: older lines of hardware are then left out.
 HARDWARE_VERSION = 2
 
+# The column that says why a line has no numbers.
+REASON = "hardware_error"
+
 
 def store(folder: Path) -> Store:
     """Return the lines of hardware of a results folder; facts about it repeat in many."""

@@ -10,10 +10,14 @@ from omegaconf import MISSING
 from swis.choices import Dataflow, Datapath, Skipping
 from swis.settings import require
 
+# accelerator.lanes=group_size: as many lanes as weights share a shift set.
+GROUP_SIZE = "group_size"
+
 _OF_DATAPATH = {
     "shifts_per_cycle": Datapath.swis,
     "shared_sets": Datapath.swis,
     "consecutive_sets": Datapath.swis,
+    "groups_share_lanes": Datapath.swis,
     "dataflow": Datapath.systolic,
     "weight_serial": Datapath.serial,
     "sign_cycle": Datapath.serial,
@@ -27,7 +31,7 @@ _OF_DATAPATH = {
 class AcceleratorConfig:
     """A design, simulated for every row; see ``swis.accelerator.Accelerator``.
 
-    As many ``lanes`` as weights in a group if they are null.
+    ``lanes`` are a number, or "group_size": an array made for groups of that size.
     """
 
     name: str = MISSING
@@ -36,10 +40,11 @@ class AcceleratorConfig:
     unit: str = "swis_ss"
     rows: int = 8
     columns: int = 8
-    lanes: int | None = 4
+    lanes: int | str = 4
     shifts_per_cycle: int = 1
     shared_sets: bool = True
     consecutive_sets: bool = False
+    groups_share_lanes: bool = False
     dataflow: Dataflow = Dataflow.os
     weight_serial: bool = True
     sign_cycle: bool = False
@@ -67,6 +72,10 @@ class AcceleratorConfig:
         for name, value in vars(self).items():
             if type(value) is int:
                 require(value >= 1, f"accelerator.{name} must be at least 1, not {value}")
+        require(
+            type(self.lanes) is int or self.lanes == GROUP_SIZE,
+            f"accelerator.lanes must be a whole number or {GROUP_SIZE}, not {self.lanes}",
+        )
         for name, datapath in _OF_DATAPATH.items():
             default = type(self).__dataclass_fields__[name].default
             require(

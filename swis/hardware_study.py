@@ -13,11 +13,12 @@ import pandas as pd
 from swis import records
 from swis.accelerator import Accelerator
 from swis.apply import WeightFormat
-from swis.config import Config, accelerator_named, accelerator_names
+from swis.config import Config
 from swis.designs import design, energy_table
 from swis.errors import InputError
 from swis.files import check_output
 from swis.hardware import Hardware, describe
+from swis.hardware_lines import REASON
 from swis.operands import NetworkOperands, ShapeOperands
 from swis.progress import tqdm
 from swis.simulate import totals
@@ -30,35 +31,30 @@ log = logging.getLogger("swis")
 def simulated_lines(config: Config, study: Study) -> dict[str, pd.DataFrame]:
     """Return the line of hardware of every method's row, computed or read; none if activations are float.
 
-    Raises ``InputError`` for hardware that does not fit. Where it is as its file says, and so perhaps not
-    asked for at all, that is a warning, and there are no lines.
+    Of a network that does not fit the accelerator it says so in the column ``REASON``, and a warning does.
+    Raises ``InputError`` for hardware that no network fits.
     """
     if config.activation_bits is None:
         return {}
-    hardware, forms = Hardware(config, NetworkOperands(study)), formats(config)
-    lines, name, _ = {}, hardware.mine[0].name, hardware.rivals
-    try:
-        for form in forms:
-            if form.method != "float":
-                lines[form.method] = hardware.row(form, study.key(form), study.folder)
-    except InputError as error:
-        if name not in accelerator_names() or config.accelerator != accelerator_named(name):
-            raise
-        log.warning("rows without columns of hardware: %s: %s", name, error)
-        return {}
+    hardware = Hardware(config, NetworkOperands(study))
+    _ = hardware.mine, hardware.rivals
+    forms = [form for form in formats(config) if form.method != "float"]
+    lines = {form.method: hardware.row(form, study.key(form), study.folder) for form in forms}
+    reasons = [line[REASON].item() for line in lines.values() if REASON in line]
+    for reason in dict.fromkeys(reason for reason in reasons if pd.notna(reason)):
+        log.warning("no numbers of hardware: %s: %s", hardware.mine[0].name, reason)
     return lines
 
 
 def has_lines(config: Config, study: Study) -> set[WeightFormat]:
-    """Return the formats whose rows lack no line of hardware: it is there, or there is none to have."""
+    """Return the formats whose rows lack no line of hardware: it is there, or there is none to have.
+
+    Raises ``InputError`` for hardware that no network fits.
+    """
     forms = set(formats(config))
     if config.activation_bits is None:
         return forms
     hardware = Hardware(config, NetworkOperands(study))
-    try:
-        _ = hardware.mine, hardware.rivals
-    except InputError:  # does not fit: a run says so, and has rows without
-        return forms
     return {
         form for form in forms if form.method == "float" or hardware.has_row(study.key(form), study.folder)
     }
@@ -70,12 +66,12 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     Return a line per method, their lines per layer, and, if there is an ``out`` file for it, its table: of
     these and of all methods on all designs in ``versus``, a line per layer, or per network. Layers and
     weights are those of the configured model, before any calibration; ``workload`` names a file of shapes
-    instead. Layers in ``skip`` have the base format. Raises ``InputError`` for hardware and files that do not
-    fit.
+    instead. Layers in ``skip`` have the base format. Methods that the accelerator cannot run are left out,
+    with a warning. Raises ``InputError`` for hardware and files that do not fit.
     """
     if config.out is not None:
         check_output(Path(config.out), config.force)
-    design(config.accelerator, energy_table(config.energy), config.group_size, config.activation_bits)
+    design(config.accelerator, energy_table(config.energy), config.group_size)
     if config.workload is None:
         study = prepare(config)
         facts = {"network": config.model.label, "weights": study.network.weights}
@@ -94,10 +90,19 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
         return table.assign(**names, method=form.method, bits=bits, group_size=config.group_size)
 
     mine, lines, layers = hardware.mine, [], []
+    refused: dict[str, InputError] = {}
     for form in tqdm(forms, desc=mine[0].name, leave=False, delay=2):
-        line = pd.DataFrame([hardware.totals(form) | hardware.columns(form)])
+        try:
+            line = pd.DataFrame([hardware.totals(form) | hardware.columns(form)])
+        except InputError as error:
+            refused[form.method] = error
+            continue
         lines.append(labelled(line, form, mine[0]))
         layers.append(labelled(hardware.layers(form), form, mine[0]))
+    if not lines:
+        raise next(iter(refused.values()))
+    for method, error in refused.items():
+        log.warning("%s left out: %s: %s", method, mine[0].name, error)
     lines, layers = pd.concat(lines, ignore_index=True), pd.concat(layers, ignore_index=True)
     if config.out is None:
         return lines, layers, None

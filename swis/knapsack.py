@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
@@ -95,8 +96,8 @@ def _spend(losses: np.ndarray, prices: np.ndarray, budget: int, start: np.ndarra
         row, now = losses[item], choices[item]
         for step in range(now + 1, len(row)):
             if row[step] < row[now]:
-                price = prices[item, step] - prices[item, now]
-                heapq.heappush(heap, (-(row[now] - row[step]) / price, item, step))
+                price, saved = int(prices[item, step] - prices[item, now]), float(row[now] - row[step])
+                heapq.heappush(heap, (-saved / price if price else -inf, item, step))
                 return
 
     for item in range(len(losses)):
@@ -123,6 +124,7 @@ def _relax(losses: np.ndarray, prices: np.ndarray, budget: int) -> tuple[np.ndar
         saved = losses[items, choices][:, None] - losses
         paid = prices - prices[items, choices][:, None]
         slopes = np.divide(saved, paid, out=np.zeros(losses.shape), where=(paid > 0) & (saved > 0))
+        slopes[(paid == 0) & (saved > 0)] = np.inf  # for nothing: first of all
         # of equal slopes the farthest
         steps = losses.shape[1] - 1 - slopes[:, ::-1].argmax(1)
         moving = np.flatnonzero(slopes[items, steps] > 0)

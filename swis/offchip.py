@@ -154,7 +154,8 @@ class _Tiles:
     def of(cls, layer: Layer, work: Work) -> _Tiles:
         channels, filters = layer.group_channels, layer.group_filters
         # groups of weights reach over taps where they do not divide the channels
-        depths = [channels] if channels % work.lanes else powers(channels, work.lanes)
+        grain = work.grain or work.lanes
+        depths = [channels] if channels % grain else powers(channels, grain)
         sides = {(min(o, layer.out_h), min(o, layer.out_w)) for o in powers(max(layer.out_h, layer.out_w))}
         # whole rows as well: their number of pixels can be close to a multiple of any number of columns
         sides |= {(-(-layer.out_h // count), layer.out_w) for count in (2, 3, 4, 5, 7, 10, 14)}

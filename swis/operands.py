@@ -13,7 +13,7 @@ import torch
 from swis.accelerator import Accelerator, Operands
 from swis.activations import observe_codes
 from swis.apply import Encoded, WeightFormat, cost_of, encode, encode_layers, plain_copy, weight_layers
-from swis.decompose import from_filters
+from swis.decompose import GROUPED, consecutive, from_filters
 from swis.schedule import LayerPlan
 from swis.study import Study
 from swis.workload import Layer, workload
@@ -53,8 +53,8 @@ class NetworkOperands:
         found = []
         for layer in self.layers:
             mine = replace(form, method="base") if layer.name in study.skip else form
-            operands = operands_of(layer, mine, encoded.get(layer.name), accelerator.needs_codes)
-            found.append(replace(operands, inputs=inputs.get(layer.name)))
+            known = encoded.get(layer.name), accelerator.needs_codes, inputs.get(layer.name)
+            found.append(operands_of(layer, mine, *known))
         return found
 
 
@@ -88,7 +88,7 @@ class ShapeOperands:
         encoded = _last(self._kept, form, lambda: self._encode(form)) if codes else nothing
         inputs = self._inputs if accelerator.needs_inputs else nothing
         return [
-            replace(operands_of(layer, form, known, codes), inputs=values)
+            operands_of(layer, form, known, codes, values)
             for layer, known, values in zip(self.layers, encoded, inputs, strict=True)
         ]
 
@@ -101,8 +101,16 @@ def _last(kept: dict[WeightFormat, T], form: WeightFormat, encoded: Callable[[],
     return kept[form]
 
 
-def operands_of(layer: Layer, form: WeightFormat, encoded: Encoded | None, codes: bool) -> Operands:
+def operands_of(
+    layer: Layer,
+    form: WeightFormat,
+    encoded: Encoded | None,
+    codes: bool,
+    inputs: np.ndarray | None = None,
+) -> Operands:
     """Return a layer's operands, filters in the order that they occupy an array's rows, with codes or not.
+
+    Where the filters of a convolution's groups change places, the groups' ``inputs`` do.
 
     >>> layer = Layer("fc", 8, 2, 1, 1, 1, 1, 1, 1)
     >>> operands_of(layer, WeightFormat("swis", shifts=2), None, codes=False).stored_bits
@@ -119,8 +127,16 @@ def operands_of(layer: Layer, form: WeightFormat, encoded: Encoded | None, codes
     if codes:
         values = from_filters(encoded.codes, encoded.shape).cpu().numpy()[order]
         values = values.reshape(filters, -1, layer.kernel_h, layer.kernel_w)
-    consecutive = form.method != "swis"
-    return Operands(shifts[order], cost.stored_bits, widths[order], values, consecutive=consecutive)
+    if inputs is not None:
+        groups = order[:: layer.group_filters] // layer.group_filters
+        inputs = inputs.reshape(layer.groups, layer.group_channels, *inputs.shape[1:])[groups]
+        inputs = inputs.reshape(layer.in_channels, *inputs.shape[2:])
+    operands = Operands(shifts[order], cost.stored_bits, widths[order], values, inputs)
+    if form.method not in GROUPED:
+        return operands
+    numbers = np.unique(shifts).tolist()
+    alike = all(consecutive(form.method, n, form.magnitude_bits) for n in numbers)
+    return replace(operands, group_size=form.group_size, consecutive=alike)
 
 
 def rows_of(layer: Layer, plan: LayerPlan) -> np.ndarray:

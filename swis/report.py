@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from swis.cost import BASELINE_BITS, FLOAT_BITS
+from swis.hardware_lines import REASON
 from swis.packed import PackedNetwork
 from swis.records import CURVE, SCHEDULE, beside
 
@@ -66,11 +67,19 @@ def trainings(rows: pd.DataFrame, folder: str) -> str:
 
 
 def hardware(rows: pd.DataFrame, versus: list[str]) -> str:
-    """Format what an accelerator takes for one image of rows of results, a line per method."""
-    first = rows.iloc[0]
-    title = f"one image on {first.accelerator}, energies of {first.energy_table}"
-    table = _hardware_table([_label(row) for row in rows.itertuples()], rows, versus)
-    return f"{title}\n{table}"
+    """Format what an accelerator takes for one image of rows of results, a line per method.
+
+    Of rows without numbers it says why.
+    """
+    first, known = rows.iloc[0], rows
+    lines = [f"one image on {first.accelerator}, energies of {first.energy_table}"]
+    if REASON in rows:
+        known, refused = rows[rows[REASON].isna()], rows[rows[REASON].notna()]
+        for reason, some in refused.groupby(REASON, sort=False):
+            lines.append(f"none of {', '.join(_label(row) for row in some.itertuples())}: {reason}")
+    if len(known):
+        lines.append(_hardware_table([_label(row) for row in known.itertuples()], known, versus))
+    return "\n".join(lines)
 
 
 def simulation(rows: pd.DataFrame, source: str, versus: list[str]) -> str:
@@ -78,7 +87,7 @@ def simulation(rows: pd.DataFrame, source: str, versus: list[str]) -> str:
     first = rows.iloc[0]
     title = (
         f"{first.network} on {first.accelerator} ({source}), one image of {first.macs / 1e6:.1f} MMACs, "
-        f"array {first.array_mm2:.3f} mm2, with SRAMs {first.area_mm2:.2f} mm2"
+        f"{first['rows']} x {first['columns']} units, with SRAMs {first.area_mm2:.2f} mm2"
     )
     if first.weights == "shapes":
         title += "; values of weights and inputs, where hardware looks at them, are drawn"
@@ -91,6 +100,8 @@ def _hardware_table(labels: list[str], rows: pd.DataFrame, versus: list[str]) ->
         "method": labels,
         "Mcycles": (rows["latency_cycles"] / 1e6).map("{:.3f}".format),
         "stalled": (rows["stall_cycles"] / rows["latency_cycles"]).map("{:.1%}".format),
+        "lanes": rows["lanes"].map("{:.0f}".format),
+        "array mm2": rows["array_mm2"].map("{:.3f}".format),
         "lanes used": rows["utilization"].map("{:.1%}".format),
         "ms": rows["latency_ms"].map("{:.3f}".format),
         "frames/s": rows["frames_per_s"].map("{:.1f}".format),

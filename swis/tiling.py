@@ -49,6 +49,7 @@ class Work:
     convolution lie side by side. ``busy`` are lane-cycles that a real weight and a real pixel need, of one
     image: what is left of all is waiting. A weight-stationary array has one column, for it takes one pixel
     at a time, and as many lanes as it has rows of MACs; sums leave it ``passes`` times, whole at the last.
+    Tiles do not part ``grain`` channels, None: as many as lanes.
     """
 
     rows: int
@@ -62,6 +63,7 @@ class Work:
     by_row: bool = False
     bundle: int = 1
     passes: int = 1
+    grain: int | None = None
 
     def pixel_folds(self, high: int | np.ndarray, wide: int | np.ndarray) -> int | np.ndarray:
         """Return the folds of ``high`` x ``wide`` output pixels."""

@@ -6,15 +6,19 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import ROOT
 
 from swis.accelerator import Accelerator, Operands
+from swis.apply import WeightFormat, encode
 from swis.bit_serial import stripes_work
-from swis.config import load
+from swis.config import accelerator_named, load
 from swis.designs import design, energy_table, rival
 from swis.energy import Chip
 from swis.errors import InputError
+from swis.operands import operands_of
 from swis.pe_array import layer_work
+from swis.schedule import LayerPlan
 from swis.simulate import simulate, totals
 from swis.systolic import systolic_work
 from swis.tiling import Memory
@@ -35,7 +39,8 @@ def operands_like(layer: Layer, shifts: int, seed: int = 0) -> Operands:
     random = np.random.default_rng(seed)
     codes, inputs = random.integers(0, 2**shifts, shape), (layer.in_channels, layer.in_h, layer.in_w)
     filters = np.full(layer.out_channels, shifts)
-    return Operands(filters, (shifts + 1) * layer.weights, filters, codes, random.integers(0, 256, inputs))
+    values = (codes, random.integers(0, 256, inputs))
+    return Operands(filters, (shifts + 1) * layer.weights, filters, *values)
 
 
 TABLE = energy_table(load().energy)
@@ -179,16 +184,48 @@ def test_an_area_buys_columns_and_rivals_share_clock_memory_and_size():
     small = load(
         ["accelerator.rows=4", "accelerator.frequency_mhz=250", "accelerator.weight_sram_bytes=8192"]
     )
-    stripes, _ = rival("stripes", small.accelerator, TABLE, 4, 8)
+    stripes, _ = rival("stripes", small.accelerator, TABLE, 4)
     assert (stripes.rows, stripes.columns, stripes.frequency_mhz) == (4, 8, 250)
     assert stripes.memory == designed("accelerator.weight_sram_bytes=8192").memory
     endless = load(["accelerator.dram_bits_per_cycle=null"]).accelerator
-    assert rival("bitfusion", endless, TABLE, 4, 8) is None
-    assert rival("bitfusion", small.accelerator, TABLE, 4, 16) is None
+    assert rival("bitfusion", endless, TABLE, 4) is None
     half = load(["accelerator.lanes=2"]).accelerator
-    assert [rival(name, half, TABLE, 4, 8)[0].lanes for name in ("stripes", "bitlet")] == [2, 8]
+    assert [rival(name, half, TABLE, 4)[0].lanes for name in ("stripes", "bitlet", "swis_ds")] == [4, 8, 4]
     own = replace(small.accelerator, name="mine", rows=32)
-    assert rival("stripes", own, TABLE, 4, 8)[0].rows == 32
+    assert rival("stripes", own, TABLE, 4)[0].rows == 32
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_a_design_is_the_same_machine_for_groups_of_any_size(name):
+    """Lanes are its own, unless as many as weights in a group are asked for."""
+    settings = accelerator_named(name)
+    assert design(settings, TABLE, 2) == design(settings, TABLE, 8)
+    if settings.datapath not in ("systolic", "fusion"):
+        chosen = replace(settings, lanes="group_size")
+        wide, chip = design(chosen, TABLE, 8)
+        assert wide.lanes == chip.unit.lanes == 8
+        assert chip.array_mm2 > design(chosen, TABLE, 2)[1].array_mm2
+
+
+def test_groups_are_mapped_onto_the_lanes_that_there_are():
+    """Portions of 4 lanes; a filter of 24 weights in groups of M, and the share of lanes that work."""
+    layer, array = Layer("fc", 24, 8, 1, 1, 1, 1, 1, 1), Accelerator("ss", "", "swis", systolic=False)
+    shared = replace(array, groups_share_lanes=True)
+    for group_size, count in {1: 24, 2: 12, 3: 8, 4: 6, 6: 8, 8: 6, 16: 6, 24: 6, 64: 6}.items():
+        swis = Operands(np.full(8, 2), 5 * layer.weights, np.full(8, 7), group_size=group_size)
+        work = array.work(layer, swis)
+        assert work.steps == 2 * count, group_size
+        assert work.busy / (array.units * array.lanes * work.steps) == 6 / count / 8
+        assert shared.work(layer, swis).steps == 2 * 6
+    base = Operands(np.full(8, 7), 8 * layer.weights, np.full(8, 7))  # no sets: nothing to keep apart
+    assert array.work(layer, base).steps == shared.work(layer, base).steps == 7 * 6
+
+
+def test_tiles_of_channels_do_not_part_groups():
+    layer = Layer("pw", 48, 8, 1, 1, 8, 8, 8, 8)
+    for group_size, share, grain in ((2, False, 2), (6, False, 6), (6, True, 12), (16, False, 16)):
+        swis = Operands(np.full(8, 2), 5 * layer.weights, np.full(8, 7), group_size=group_size)
+        assert Accelerator("ss", "", "swis", groups_share_lanes=share).work(layer, swis).grain == grain
 
 
 @pytest.mark.parametrize("name", DESIGNS)
@@ -211,10 +248,33 @@ def test_an_array_that_is_not_square_has_filters_on_rows_and_inputs_from_columns
 
 def test_only_what_is_compressed_is_unpacked():
     layer, array = LAYERS[2], ideal("swis_ss")
-    plain, packed = Operands(np.full(64, 7), 8 * layer.weights, np.full(64, 7)), operands_like(layer, 2)
+    plain = Operands(np.full(64, 7), 8 * layer.weights, np.full(64, 7))
     assert array.run(layer, plain).unpacked_bits == 0
-    packed = replace(packed, stored_bits=5 * layer.weights, widths=np.full(64, 7))
-    assert array.run(layer, packed).unpacked_bits == 5 * layer.weights * 16 * 16 / 8
+    for bits in (5, 8):  # sets and masks of as many bits as plain weights are decoded as well
+        packed = replace(plain, shifts=np.full(64, 4), stored_bits=bits * layer.weights, group_size=4)
+        assert array.run(layer, packed).unpacked_bits == bits * layer.weights * 16 * 16 / 8
+        assert ideal("stripes").run(layer, packed).unpacked_bits == 0
+        assert ideal("swis_c").run(layer, replace(packed, consecutive=False)).unpacked_bits == 0
+
+
+@pytest.mark.parametrize("method, shifts", [("swis", 4), ("swis_c", 4), ("swis", 3), ("round", 4)])
+def test_four_shifts_in_groups_of_four_are_unpacked_as_three_are(method, shifts):
+    """M (1 + N) + 3 N bits of a group of four are 8 a weight at four shifts: as many as plain ones have."""
+    layer, array = LAYERS[2], Accelerator("swis_ss", "", "swis")
+    operands = operands_of(layer, WeightFormat(method, shifts, 4), None, codes=False)
+    table = simulate(array, [layer], [operands], Chip.of(array, TABLE))
+    bits = 0 if method == "round" else operands.stored_bits * layer.pixels // 8
+    assert table["unpack_energy_pj"].item() == round(bits * TABLE.unpack_pj_per_bit)
+
+
+def test_whether_sets_are_consecutive_is_asked_of_the_format():
+    layer, array = LAYERS[2], ideal("swis_c")
+    for method, shifts, steps in (("swis", 1, 1), ("swis", 2, 7), ("swis_c", 2, 2), ("round", 2, 2)):
+        operands = operands_of(layer, WeightFormat(method, shifts, 4), None, codes=False)
+        assert array.work(layer, operands).steps == steps * 16 / 4 * 64 / 8, method
+    plan = LayerPlan(np.tile([1, 2], 32), np.arange(64))
+    mixed = encode(torch.randn(64, 16, 1, 1), WeightFormat("swis", 2, 4), plan)
+    assert not operands_of(layer, mixed.form, mixed, codes=False).consecutive
 
 
 def test_what_is_no_datapath_and_no_size_is_refused():

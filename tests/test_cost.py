@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from swis.cost import layer_cost, network_cost, scheduled_cost
+from swis.cost import LayerCost, layer_cost, network_cost, scheduled_cost
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,13 @@ def test_float_weights_have_bits_but_no_cycles():
 def test_an_unknown_method_is_refused():
     with pytest.raises(ValueError, match="ternary"):
         layer_cost("ternary", 1, 1, 1, 1, 1, 7)
+
+
+def test_costs_add_up_in_any_order_and_what_was_not_measured_is_not_in_the_sum():
+    measured, not_measured = LayerCost(4, 10, 32, 8, 20, metric=1.5), LayerCost(4, 10, 32, 8, 20)
+    assert sum([measured, measured]) == LayerCost(8, 20, 64, 16, 40, metric=3.0)
+    assert (measured + not_measured).metric is None
+    assert measured + not_measured == not_measured + measured
+    assert measured + None == None + measured == measured
+    with pytest.raises(TypeError):
+        measured + "layer"

@@ -39,3 +39,20 @@ def test_a_model_an_accelerator_and_a_method_are_added_as_the_readme_says(tmp_pa
     assert (rows["model"] == "small").all()
     assert rows.at["swis", "logit_sqnr_db"] > rows.at["swis_gap", "logit_sqnr_db"]  # which has fewer sets
     assert "one image on wide" in done.stdout
+    # an array for consecutive sets asks the method whether its sets are, and takes all bits of these
+    asked = (
+        "from swis.accelerator import Accelerator; from swis.apply import WeightFormat;"
+        "from swis.operands import operands_of; from swis.workload import Layer;"
+        "layer = Layer('fc', 64, 8, 1, 1, 1, 1, 1, 1);"
+        "array = Accelerator('c', '', 'swis', consecutive_sets=True);"
+        "forms = [WeightFormat(name, 3) for name in ('swis_gap', 'swis_c')];"
+        "print([array.work(layer, operands_of(layer, form, None, False)).steps for form in forms])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", asked],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == str([7 * 16, 3 * 16]), done.stderr

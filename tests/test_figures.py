@@ -4,8 +4,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from swis.figures import accuracy_by_shifts
-from swis.hardware_figures import energy_breakdown, roofline, traffic_by_layer
+from swis.figures import accuracy_by_shifts, by_group_size, means_by_method
+from swis.hardware_figures import energy_breakdown, gain_by, roofline, traffic_by_layer
 
 
 def test_accuracy_by_shifts_draws_every_policy_and_the_float_level():
@@ -59,6 +59,26 @@ def test_a_roofline_has_every_layer_under_its_roof():
     slope = next(line for line in axes.lines if line.get_label() == "DRAM")
     assert [y / x for x, y in zip(*slope.get_data(), strict=True)] == [8, 8]
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    plt.close("all")
+
+
+def test_a_design_and_a_method_of_the_user_s_have_looks_of_their_own():
+    """However many there are: an eighth design, a sixteenth, and methods beside those that come along."""
+    designs = ["stripes", *(f"mine{place}" for place in range(15))]
+    table = pd.DataFrame({"over": designs, "dram_bits_per_cycle": 64, "speedup": range(16)})
+    _, axes = plt.subplots()
+    lines = gain_by(table, "dram_bits_per_cycle", "speedup", "bits", axes).lines[:-1]
+    assert {line.get_label() for line in lines} == set(designs)
+    assert len({(line.get_color(), line.get_marker()) for line in lines}) == 16
+    methods = ["swis", "swis_gap", "mine"]
+    storage = pd.DataFrame({"method": methods, "group_size": 4, "bits": 2.0, "sqnr_db": [3.0, 2.0, 1.0]})
+    _, axes = plt.subplots()
+    lines = by_group_size(storage, "sqnr_db", axes).lines
+    assert len({line.get_marker() for line in lines}) == 3
+    summary = pd.DataFrame({"method": methods, "bits": 2.0, "mean": 70.0, "low": 69.0, "high": 71.0})
+    _, axes = plt.subplots()
+    means_by_method(summary, 90.0, axes)
+    assert {bars.get_label() for bars in axes.containers} == set(methods)
     plt.close("all")
 
 

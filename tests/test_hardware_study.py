@@ -202,10 +202,17 @@ def test_rows_keep_their_hardware_and_a_table_has_them_for_every_accelerator(tin
     fresh = evaluate_methods(load([*common[:-1], "versus=[pragmatic]"])).set_index("method").loc["swis"]
     assert fresh["speedup_vs_pragmatic"] > 1
     assert len(load_table(tmp_path / "runs")) == len(table) + 2
-    # and a row without groups has a line for every width of the array
-    wide = evaluate_methods(load([*common, "group_size=8"])).set_index("method")
-    assert wide.loc["base", "lanes"] == 8
-    assert wide.loc["base", "latency_cycles"] < first.set_index("method").loc["base", "latency_cycles"]
+    # groups of another size find the same machine, and a row without groups has its line
+    eight = evaluate_methods(load([*common, "group_size=8"])).set_index("method")
+    wide = evaluate_methods(load([*common, "group_size=8", "accelerator.lanes=group_size"]))
+    wide, narrow = wide.set_index("method"), first.set_index("method")
+    for quantity in ("lanes", "array_mm2", "latency_cycles", "speedup_vs_stripes"):
+        assert eight.at["base", quantity] == narrow.at["base", quantity]
+    assert (eight.at["swis", "lanes"], wide.at["base", "lanes"]) == (4, 8)
+    assert wide.at["base", "array_mm2"] > narrow.at["base", "array_mm2"]
+    assert wide.at["base", "latency_cycles"] < narrow.at["base", "latency_cycles"]
+    their = [rows["speedup_vs_stripes"] * rows["latency_cycles"] for rows in (narrow, eight, wide)]
+    assert their[0]["base"] == their[1]["base"] == pytest.approx(their[2]["base"])
     parts = [name for name in COLUMNS if name.endswith("_energy_pj")]
     assert dearer[parts].sum() == dearer["energy_pj"]
 
@@ -214,7 +221,9 @@ def test_weights_only_has_no_hardware_and_what_does_not_fit_stops_before_any_wor
     plain = evaluate_methods(load([*tiny, "methods=[swis]", "activation_bits=null"]))
     assert "accelerator" not in plain
     for bad, said in {
-        "accelerator.weight_sram_bytes=1": "weight_sram_bytes=1 holds no tile",
+        "accelerator.lanes=many": "accelerator.lanes must be a whole number or group_size, not many",
+        "accelerator.lanes=0": "accelerator.lanes must be at least 1, not 0",
+        "accelerator=stripes accelerator.groups_share_lanes=true": "groups_share_lanes is for datapath=swis",
         "accelerator.unit=gate": "accelerator.unit=gate is not in the energy table nm45",
         "versus=[abacus]": "there is no accelerator abacus; known are bitfusion",
         "energy.banks=[]": "energy.banks is empty",
@@ -227,7 +236,6 @@ def test_weights_only_has_no_hardware_and_what_does_not_fit_stops_before_any_wor
         "energy.units.swis_ss.shared=2": "energy.units.swis_ss.shared must be in [0, 1], not 2",
         "energy.units.swis_ss.area_um2=0": "energy.units.swis_ss.area_um2 must be above 0",
         "versus=[all,stripes]": "versus=[all] has all designs",
-        "group_size=2 bits=6 accelerator.weight_sram_bytes=200": "weight_sram_bytes=200 holds no",
     }.items():
         done = command_line(*tiny, "methods=[swis]", *bad.split())
         assert done.status == 2, bad
@@ -236,22 +244,45 @@ def test_weights_only_has_no_hardware_and_what_does_not_fit_stops_before_any_wor
         assert "float:" not in done.err  # no network has run
 
 
-def test_hardware_that_nobody_asked_for_stops_nothing(tiny, caplog):
-    """Tiles of 3 lanes do not divide the channels, and fusion units take no 9 bits."""
+def test_rows_of_networks_that_do_not_fit_the_hardware_say_why(tiny, tmp_path, caplog, command_line):
+    """Whether it is asked for or not, and once: fusion units take no 9 bits, one byte holds no tile."""
     rows = evaluate_methods(load([*tiny, "methods=[swis]", "magnitude_bits=8", "versus=[bitfusion,stripes]"]))
     swis = rows.set_index("method").loc["swis"]
     assert pd.isna(swis["speedup_vs_bitfusion"])
     assert swis["speedup_vs_stripes"] > 1
-    small = ["methods=[swis]", "group_size=3", "data.limit=32", "accelerator.weight_sram_bytes=512"]
-    with pytest.raises(InputError, match="weight_sram_bytes=512 holds no tile"):
-        evaluate_methods(load([*tiny, *small]))
-    monster = replace(accelerator_named("swis_ss"), weight_sram_bytes=512)
-    config = replace(load([*tiny, *small[:-1]]), accelerator=monster)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("swis.hardware_study.accelerator_named", lambda _: monster)
-        rows = evaluate_methods(config)
-    assert "accelerator" not in rows
-    assert "rows without columns of hardware: swis_ss" in caplog.text
+    for asked, said in {
+        "accelerator.weight_sram_bytes=1": "weight_sram_bytes=1 holds no tile of",
+        "accelerator=bitfusion": "fusion units take operands of up to 8 bits, not 9",
+    }.items():
+        common = [*tiny, "methods=[swis]", "magnitude_bits=8", asked, "versus=[stripes]"]
+        caplog.clear()
+        rows = evaluate_methods(load(common)).set_index("method")
+        assert (rows["status"] == "ok").all()
+        assert rows["top1"].notna().all()
+        assert said in rows.at["swis", "hardware_error"]
+        assert "latency_ms" not in rows or pd.isna(rows.at["swis", "latency_ms"])
+        assert "no numbers of hardware: " in caplog.text
+        assert said in caplog.text
+        done = command_line(*common)
+        assert done.status == 0, done.err
+        assert f"none of 9-bit, swis: {rows.at['swis', 'hardware_error']}" in done.out
+        assert command_line(*common, "dry_run=true").out.strip() == "float done, base done, swis done"
+    table = load_table(tmp_path / "runs")
+    assert table["hardware_error"].notna().sum() == 4
+    assert table.query("method == 'swis' and hardware_error.isna()")["latency_ms"].notna().all()
+    compact(tmp_path / "runs")
+    pd.testing.assert_frame_equal(load_table(tmp_path / "runs"), table)
+
+
+def test_methods_that_an_accelerator_cannot_run_are_left_out_by_name(tmp_path, caplog):
+    path = tmp_path / "small.csv"
+    write_workload(LAYERS[2:], path)
+    common = ["task=simulate", f"workload={path}", "accelerator=bitfusion", "magnitude_bits=8", "versus=[]"]
+    lines, *_ = simulate_methods(load([*common, "methods=[truncate,swis]"]))
+    assert lines["method"].tolist() == ["truncate"]
+    assert "swis left out: bitfusion: fusion units take operands of up to 8 bits, not 9" in caplog.text
+    with pytest.raises(InputError, match="fusion units take operands of up to 8 bits, not 9"):
+        simulate_methods(load([*common, "methods=[swis]"]))
 
 
 def test_a_damaged_line_of_hardware_is_set_aside_and_simulated_anew(tiny, tmp_path, caplog):

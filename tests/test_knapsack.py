@@ -30,7 +30,11 @@ def cases(draw):
     drops = draw(st.lists(st.lists(st.integers(0, 9), min_size=choices, max_size=choices), min_size=items))
     losses = np.array([np.cumsum(row[::-1])[::-1] for row in drops], float)
     units = draw(st.lists(st.integers(1, 7), min_size=len(losses), max_size=len(losses)))
-    prices = np.array(units)[:, None] * np.arange(1, choices + 1)
+    steps = draw(st.lists(st.lists(st.integers(0, 2), min_size=choices, max_size=choices), min_size=1))
+    # whole shifts, and such that some cost nothing more than others
+    grown = np.cumsum([steps[item % len(steps)] for item in range(len(losses))], axis=1)
+    shifts = draw(st.sampled_from([np.arange(1, choices + 1), grown]))
+    prices = np.array(units)[:, None] * shifts
     return losses[:5], prices[:5], draw(st.integers(0, int(prices[:5].sum())))
 
 
@@ -68,6 +72,17 @@ def test_greedy_takes_the_most_loss_saved_for_its_price():
     assert greedy(losses, prices, 4).choices.tolist() == [1, 0]
     assert greedy(losses, prices, 5).choices.tolist() == [2, 0]
     assert greedy(losses, prices, 7).choices.tolist() == [2, 1]
+
+
+def test_what_costs_nothing_is_always_taken():
+    """Of layers without MACs, say, when shifts are paid for by these."""
+    losses = np.array([[9.0, 6.0, 5.0], [50.0, 49.0, 48.0]])
+    prices = np.array([[1, 1, 2], [2, 4, 6]])
+    for solve in (greedy, optimal):
+        found = solve(losses, prices, 3)
+        assert (found.loss, found.price) == (56, 3)
+        assert solve(losses, np.zeros((2, 3), int), 0).choices.tolist() == [2, 2]
+    assert optimal(losses, prices, 3).bound == 56
 
 
 def test_greedy_can_miss_the_optimum():

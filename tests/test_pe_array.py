@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import conv2d, unfold
 
 from swis.decompose import decompose, to_filters
-from swis.pe_array import fold_cycles, layer_work, simulate_fold
+from swis.pe_array import fold_cycles, layer_work, portions, simulate_fold
 from swis.systolic import systolic_work
 from swis.workload import Layer
 
@@ -29,6 +29,20 @@ def test_a_fold_s_sums_and_cycles(method, shifts_per_cycle, shifts, filters, pix
     sums, cycles = simulate_fold(activations, codes, sets, group_size, rows, columns, shifts_per_cycle)
     assert np.array_equal(sums, codes @ activations.T)
     assert cycles == fold_cycles(5, np.full(filters, shifts), rows, columns, shifts_per_cycle)
+
+
+@pytest.mark.parametrize("share", [False, True])
+@pytest.mark.parametrize("group_size", [1, 2, 3, 4, 5, 8, 12, 40])
+def test_groups_of_any_size_pass_the_lanes_that_there_are(group_size, share):
+    """With one set at a time, unless every lane has a shifter of its own."""
+    activations, codes, sets = operands(3, 4, 18, "swis", 2, group_size)
+    sums, cycles = simulate_fold(activations, codes, sets, group_size, 4, 5, 1, 4, share)
+    assert np.array_equal(sums, codes @ activations.T)
+    count = portions(18, 4, None if share else group_size)
+    assert cycles == fold_cycles(count, np.full(3, 2), 4, 5, 1)
+    layer = Layer("fc", 18, 3, 1, 1, 1, 1, 1, 1)
+    work = layer_work(layer, np.full(3, 2), 4, 4, 5, 1, group_size=group_size, groups_share_lanes=share)
+    assert work.cycles(layer) == cycles
 
 
 @pytest.mark.parametrize(("shifts_per_cycle", "steps"), [(1, 3), (2, 2)])
