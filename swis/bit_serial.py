@@ -83,7 +83,7 @@ def laconic_work(
     distances from their zero point, maps one below the other. A lane spends (ones of its weight) x (ones of
     its input) cycles, as Laconic does (without Booth's recoding), and all units of a step wait for the
     slowest lane. ``steps`` is the mean over folds of pixels, rounded up. Raises ``ValueError`` for operands
-    of another shape.
+    of another shape, ``InputError`` for a layer with more outputs than its inputs and padding give.
 
     >>> layer = Layer("fc", 4, 1, 1, 1, 1, 1, 1, 1)
     >>> codes, inputs = (np.array(values).reshape(-1, 4, 1, 1) for values in ([3, 7, 1, 0], [1, 3, 7, 255]))
@@ -93,6 +93,7 @@ def laconic_work(
     shape = (layer.in_channels, layer.maps * layer.in_h, layer.in_w)
     if inputs.shape != shape:
         raise ValueError(f"layer {layer.name} has inputs {shape}, not {inputs.shape}")
+    layer.check()
     ones = np.bitwise_count(_magnitudes(codes, layer))
     terms = _in_steps(ones, lanes).reshape(layer.groups, layer.group_filters, -1)
     slowest = np.maximum.reduceat(terms, range(0, layer.group_filters, filters), axis=1)
@@ -131,13 +132,7 @@ def _windows(inputs: np.ndarray, layer: Layer, group: int) -> np.ndarray:
     """Return the ones of the inputs that every output pixel sees, uint8 [pixels, channels, taps]."""
     channels = slice(group * layer.group_channels, (group + 1) * layer.group_channels)
     ones = np.bitwise_count(np.abs(inputs[channels].astype(np.int32))).astype(np.uint8)
-    padding = []
-    for inside, outputs, span, stride in (
-        (layer.in_h, layer.out_h, layer.span_h, layer.stride_h),
-        (layer.in_w, layer.out_w, layer.span_w, layer.stride_w),
-    ):
-        missing = max((outputs - 1) * stride + span - inside, 0)
-        padding.append((missing // 2, missing - missing // 2))
+    padding = ((layer.pad_top, layer.pad_bottom), (layer.pad_left, layer.pad_right))
     ones = ones.reshape(len(ones), layer.maps, layer.in_h, layer.in_w)
     ones = np.pad(ones, ((0, 0), (0, 0), *padding))
     windows = sliding_window_view(ones, (layer.span_h, layer.span_w), axis=(2, 3))

@@ -170,14 +170,21 @@ class FusionModel:
         if self.im2col:
             inputs = width * height * taps * channels
         else:
-            columns = layer.span_w + (width - 1) * layer.stride_w
-            maps, lines = self._maps(height), np.minimum(height, layer.out_h)
-            inputs = columns * maps * (layer.span_h + (lines - 1) * layer.stride_h) * channels
+            columns = self._lines(width, layer.kernel_w, layer.span_w, layer.stride_w)
+            maps, rows = self._maps(height), np.minimum(height, layer.out_h)
+            lines = self._lines(rows, layer.kernel_h, layer.span_h, layer.stride_h)
+            inputs = columns * maps * lines * channels
         return {
             "weight": _up_to(taps * channels, self._terms) * filters * self.weight_bits,
             "input": inputs * self.input_bits,
             "output": width * height * _up_to(filters, self.array.columns) * SUM_BITS,
         }
+
+    def _lines(self, outputs: np.ndarray, kernel: int, span: int, stride: int) -> np.ndarray:
+        """Return the lines of inputs of a tile of outputs, padding included."""
+        reach = span + (outputs - 1) * stride
+        # BitFusion's optimizer reads those that a stride passes over as well
+        return reach if self.sums_to_dram else np.minimum(reach, kernel * outputs)
 
     def _maps(self, heights: np.ndarray) -> np.ndarray:
         return np.maximum(heights // self.layer.out_h, 1)

@@ -211,8 +211,9 @@ class _Tiles:
     def lines(self) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
         """Return, for rows and columns of inputs, how many all tiles read and how many the largest."""
         layer, high = self.layer, np.minimum(self.high, self.layer.out_h)
-        total, most = _lines(layer.in_h, layer.out_h, layer.span_h, layer.stride_h, high)
-        wide = _lines(layer.in_w, layer.out_w, layer.span_w, layer.stride_w, self.wide)
+        rows = (layer.in_h, layer.out_h, layer.kernel_h, layer.stride_h, layer.dilation_h, layer.pad_top)
+        columns = (layer.in_w, layer.out_w, layer.kernel_w, layer.stride_w, layer.dilation_w, layer.pad_left)
+        (total, most), wide = _lines(*rows, high), _lines(*columns, self.wide)
         return (layer.maps * total, self.maps * most), wide
 
     def pixel_folds(self) -> np.ndarray:
@@ -254,24 +255,28 @@ class _Tiles:
         )
 
 
-def _lines(
-    inputs: int, outputs: int, span: int, stride: int, tiles: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _lines(*sizes: int | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the lines of inputs that tiles of outputs read along one axis, padding apart: all, at most.
 
-    A kernel reaches over ``span`` of them, and all of these are read.
+    ``sizes``: those of ``_lines_of``, with tiles in an array. Lines that a stride or a dilation passes over
+    are not read.
     """
-    found = [_lines_of(inputs, outputs, span, stride, tile) for tile in tiles.tolist()]
-    total, most = np.array(found).T
+    *sizes, tiles = sizes
+    total, most = np.array([_lines_of(*sizes, tile) for tile in tiles.tolist()]).T
     return total, most
 
 
 @lru_cache(maxsize=10_000)  # a search asks for few sizes again and again
-def _lines_of(inputs: int, outputs: int, span: int, stride: int, tile: int) -> tuple[int, int]:
-    before = max((outputs - 1) * stride + span - inputs, 0) // 2
+def _lines_of(
+    inputs: int, outputs: int, kernel: int, stride: int, dilation: int, before: int, tile: int
+) -> tuple[int, int]:
     starts = np.arange(0, outputs, tile)
-    ends = np.minimum(starts + tile, outputs) - 1
-    first = np.maximum(starts * stride - before, 0)
-    last = np.minimum(ends * stride - before + span, inputs)
-    read = np.maximum(last - first, 0)
+    if dilation == 1 and (kernel >= stride or tile == 1):  # without gaps
+        ends = np.minimum(starts + tile, outputs) - 1
+        first = np.maximum(starts * stride - before, 0)
+        read = np.maximum(np.minimum(ends * stride - before + kernel, inputs) - first, 0)
+    else:
+        lines = (np.arange(outputs) * stride - before)[:, None] + dilation * np.arange(kernel)
+        each = np.split(lines, starts[1:])
+        read = np.array([len(np.unique(some[(some >= 0) & (some < inputs)])) for some in each])
     return int(read.sum()), int(read.max())

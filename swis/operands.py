@@ -14,6 +14,7 @@ from swis.accelerator import Accelerator, Operands
 from swis.activations import observe_codes
 from swis.apply import Encoded, WeightFormat, cost_of, encode, encode_layers, plain_copy, weight_layers
 from swis.decompose import GROUPED, consecutive, from_filters
+from swis.errors import InputError
 from swis.schedule import LayerPlan
 from swis.study import Study
 from swis.workload import Layer, workload
@@ -35,6 +36,10 @@ class NetworkOperands:
     @cached_property
     def _inputs(self) -> dict[str, np.ndarray]:
         module = self.study.base_module
+        for name, layer in weight_layers(module).items():
+            mode = getattr(layer, "padding_mode", "zeros")
+            if mode != "zeros":
+                raise InputError(f"layer {name} pads with padding_mode={mode}; values are modelled for zeros")
         image = self.study.calibration_images[:1].to(self.study.device)
         bits = self.study.config.activation_bits
         return observe_codes(module, weight_layers(module), image, self.study.ranges, bits)

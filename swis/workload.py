@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pandas.errors import ParserError
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from swis.apply import weight_layers
 from swis.errors import InputError
@@ -17,16 +21,20 @@ from swis.macs import counted, run
 # Shapes of published networks, for images of 224 x 224.
 _SHAPES = Path(__file__).parents[1] / "conf" / "shapes"
 
+_PADDING = ("pad_top", "pad_left", "pad_bottom", "pad_right")
 _OPTIONAL = dict.fromkeys(("groups", "stride_h", "stride_w", "dilation_h", "dilation_w", "maps"), 1)
+_OPTIONAL |= dict.fromkeys(_PADDING, 0)
+
+log = logging.getLogger("swis")
 
 
 @dataclass(frozen=True)
 class Layer:
     """A convolution, or a linear layer as one with a kernel of 1 x 1; for one image.
 
-    Sizes are counts of values. ``in_h`` and ``in_w`` do not count padding. A linear layer that is applied to
-    T tokens has outputs of 1 x T. A convolution may see several ``maps`` of an image, such as those of an
-    attention's heads: all sizes but the weights' are ``maps`` times those of one.
+    Sizes are counts of values. ``in_h`` and ``in_w`` do not count padding, which is of zeros. A linear layer
+    that is applied to T tokens has outputs of 1 x T. A convolution may see several ``maps`` of an image, such
+    as those of an attention's heads: all sizes but the weights' are ``maps`` times those of one.
     """
 
     name: str
@@ -44,12 +52,16 @@ class Layer:
     dilation_h: int = 1
     dilation_w: int = 1
     maps: int = 1
+    pad_top: int = 0
+    pad_left: int = 0
+    pad_bottom: int = 0
+    pad_right: int = 0
 
     def __post_init__(self) -> None:
         for field in fields(self)[1:]:
-            value = getattr(self, field.name)
-            if value < 1:
-                raise InputError(f"layer {self.name}: {field.name} must be at least 1, not {value}")
+            value, least = getattr(self, field.name), 0 if field.name in _PADDING else 1
+            if value < least:
+                raise InputError(f"layer {self.name}: {field.name} must be at least {least}, not {value}")
         for name in ("in_channels", "out_channels"):
             if getattr(self, name) % self.groups:
                 raise InputError(
@@ -92,6 +104,28 @@ class Layer:
         return self.dilation_w * (self.kernel_w - 1) + 1
 
     @property
+    def most_outputs(self) -> dict[str, int]:
+        """How many outputs the inputs and their padding give."""
+        sides = {
+            "out_h": (self.pad_top + self.in_h + self.pad_bottom - self.span_h, self.stride_h),
+            "out_w": (self.pad_left + self.in_w + self.pad_right - self.span_w, self.stride_w),
+        }
+        return {name: room // stride + 1 if room >= 0 else 0 for name, (room, stride) in sides.items()}
+
+    def check(self) -> None:
+        """Raise ``InputError`` if the layer has more outputs than its inputs and their padding give."""
+        for name, most in self.most_outputs.items():
+            if getattr(self, name) > most:
+                side, ends = name[-1], _PADDING[0::2] if name == "out_h" else _PADDING[1::2]
+                given = ", ".join(
+                    f"{field}={getattr(self, field)}"
+                    for field in (f"in_{side}", *ends, f"kernel_{side}", f"stride_{side}", f"dilation_{side}")
+                )
+                raise InputError(
+                    f"layer {self.name}: {name} is at most {most}, not {getattr(self, name)}: {given}"
+                )
+
+    @property
     def pixels(self) -> int:
         """Output pixels of all maps."""
         return self.maps * self.out_h * self.out_w
@@ -120,14 +154,16 @@ class Layer:
 def workload(model: nn.Module, input_size: Sequence[int]) -> list[Layer]:
     """Return the weight layers of a network in the order it calls them, for an input of [C, H, W].
 
-    A layer that is called twice is there twice. Raises ``InputError`` for a convolution whose weight is used
-    without a call of the layer; linear layers are seen at it.
+    A layer that is called twice is there twice. Padding is what the network pads as it runs. Raises
+    ``InputError`` for a convolution whose weight is used without a call of the layer, where linear layers are
+    seen, and for a layer that has more outputs than its padding explains.
 
     >>> [layer] = workload(nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1)), (3, 32, 32))
-    >>> layer.pixels, layer.filter_weights, layer.macs
-    (256, 27, 55296)
+    >>> layer.pixels, layer.filter_weights, layer.macs, layer.pad_top
+    (256, 27, 55296, 1)
     """
     found: list[Layer] = []
+    padding = _Padding()
 
     def remember(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if isinstance(layer, nn.Linear):
@@ -138,7 +174,9 @@ def workload(model: nn.Module, input_size: Sequence[int]) -> list[Layer]:
             (in_h, in_w), (out_h, out_w) = inputs[0].shape[-2:], output.shape[-2:]
             sizes = (layer.in_channels, layer.out_channels, *layer.kernel_size, in_h, in_w, out_h, out_w)
             maps = output.numel() // (layer.out_channels * out_h * out_w)
-            found.append(Layer(name, *sizes, layer.groups, *layer.stride, *layer.dilation, maps))
+            more = (layer.groups, *layer.stride, *layer.dilation, maps)
+            found.append(Layer(name, *sizes, *more, *padding.sides))
+            found[-1].check()
 
     def use(name: str, macs: int) -> None:
         layer = layers[name]
@@ -150,17 +188,74 @@ def workload(model: nn.Module, input_size: Sequence[int]) -> list[Layer]:
         found.append(Layer(name, layer.in_features, layer.out_features, 1, 1, 1, tokens, 1, tokens))
 
     layers = weight_layers(model)
-    handles = [
+    handles = [layer.register_forward_pre_hook(padding.start) for layer in layers.values()]
+    handles += [
         layer.register_forward_hook(lambda layer, x, y, name=name: remember(name, layer, x, y))
         for name, layer in layers.items()
     ]
     try:
-        with counted(model, use):
+        with counted(model, use), padding:
             run(model, input_size)
     finally:
         for handle in handles:
             handle.remove()
     return found
+
+
+class _Padding(TorchFunctionMode):
+    """What a layer pads while it runs, be it an argument of its convolution or done before that.
+
+    ``sides``: lines at the top, left, bottom and right.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sides = [0, 0, 0, 0]
+
+    def start(self, *_: object) -> None:
+        self.sides = [0, 0, 0, 0]
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        if func is functional.pad:
+            self._pad(*args, **kwargs)
+        elif func in (functional.conv1d, functional.conv2d):
+            self._convolve(*args, **kwargs)
+        return func(*args, **kwargs)
+
+    def _pad(self, input: Tensor, pad: Sequence[int], *_: object, **__: object) -> None:
+        left, right, top, bottom = [*pad, 0, 0, 0, 0][:4]
+        self._add(top, left, bottom, right)
+
+    def _convolve(
+        self,
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        *_: object,
+        **__: object,
+    ) -> None:
+        axes = weight.ndim - 2
+        if padding == "same":
+            spans = [
+                step * (side - 1) for step, side in zip(_each(dilation, axes), weight.shape[2:], strict=True)
+            ]
+            first = [span // 2 for span in spans]
+            last = [span - span // 2 for span in spans]
+        else:
+            first = last = _each(0 if padding == "valid" else padding, axes)
+        flat = [0] * (2 - axes)  # one dimension is a row of two
+        self._add(*flat, *first, *flat, *last)
+
+    def _add(self, *sides: int) -> None:
+        self.sides = [before + more for before, more in zip(self.sides, sides, strict=True)]
+
+
+def _each(value: Any, axes: int) -> list[int]:
+    return [value] * axes if isinstance(value, int) else list(value) * (axes // len(value))
 
 
 def write_workload(layers: Sequence[Layer], path: Path) -> None:
@@ -171,8 +266,9 @@ def write_workload(layers: Sequence[Layer], path: Path) -> None:
 def read_workload(path: str | Path) -> list[Layer]:
     """Read layers from a CSV file with a column for each field of ``Layer``, or by a name in conf/shapes.
 
-    The columns from groups on may be missing: they are 1 then. Raises ``InputError`` for a
-    file that is not there or no such table, for unknown columns and for sizes that are no layer's.
+    The columns from groups on may be missing: they are 1 then, and padding is 0. Raises ``InputError`` for a
+    file that is not there or no such table, for unknown columns, and, by its line, for what is no layer: such
+    as one with more outputs than its inputs and their padding give.
     """
     known = sorted(file.stem for file in _SHAPES.glob("*.csv"))
     if str(path) in known:
@@ -196,4 +292,20 @@ def read_workload(path: str | Path) -> list[Layer]:
     for name in names[1:]:
         if not pd.api.types.is_integer_dtype(table[name]):
             raise InputError(f"workload {path}: column {name} must hold whole numbers")
-    return [Layer(name, *map(int, sizes)) for name, *sizes in table[names].itertuples(index=False)]
+    written = Path(path).read_text().splitlines()
+    places = [place for place, text in enumerate(written, 1) if text.strip()][1:]
+    layers = []
+    for place, (name, *sizes) in zip(places, table[names].itertuples(index=False), strict=True):
+        try:
+            layer = Layer(name, *map(int, sizes))
+            layer.check()
+        except InputError as error:
+            raise InputError(f"workload {path}, line {place}: {error}") from error
+        for side, most in layer.most_outputs.items():
+            if getattr(layer, side) < most:
+                log.warning(
+                    "workload %s, line %d: layer %s has %s=%d of %d outputs that its inputs give",
+                    *(path, place, name, side, getattr(layer, side), most),
+                )
+        layers.append(layer)
+    return layers

@@ -26,8 +26,8 @@ from swis.workload import Layer
 
 DESIGNS = sorted(path.stem for path in (ROOT / "conf" / "accelerator").glob("*.yaml"))
 LAYERS = [
-    Layer("stem", 3, 16, 3, 3, 32, 32, 16, 16, 1, 2, 2),
-    Layer("dw", 16, 16, 3, 3, 16, 16, 16, 16, 16),
+    Layer("stem", 3, 16, 3, 3, 32, 32, 16, 16, 1, 2, 2, pad_top=1, pad_left=1),
+    Layer("dw", 16, 16, 3, 3, 16, 16, 16, 16, 16, pad_top=1, pad_left=1, pad_bottom=1, pad_right=1),
     Layer("pw", 16, 64, 1, 1, 16, 16, 16, 16),
     Layer("fc", 64, 10, 1, 1, 1, 1, 1, 1),
 ]

@@ -6,10 +6,13 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import scalesim_layer
+from torch import nn
 
 from swis.bit_serial import SKIPPING, laconic_work, skipping_work, stripes_work
-from swis.workload import Layer
+from swis.errors import InputError
+from swis.workload import Layer, workload
 
 
 @pytest.fixture(scope="module")
@@ -98,14 +101,23 @@ def test_what_is_no_skipping_and_no_weights_of_the_layer_is_refused():
 
 
 @pytest.mark.parametrize(
-    "groups, kernel, stride, dilation, maps",
-    [(1, 2, 1, 1, 1), (2, 3, 2, 1, 1), (6, 3, 1, 1, 1), (1, 1, 1, 1, 1), (2, 2, 1, 3, 1), (6, 3, 1, 2, 3)],
+    "groups, kernel, stride, dilation, maps, pads",
+    [
+        (1, 2, 1, 1, 1, (0, 0, 0, 0)),
+        (2, 3, 2, 1, 1, (0, 1, 1, 0)),
+        (6, 3, 1, 1, 1, (1, 1, 1, 1)),
+        (1, 1, 1, 1, 1, (0, 0, 0, 0)),
+        (2, 2, 1, 3, 1, (1, 0, 2, 1)),
+        (6, 3, 1, 2, 3, (2, 2, 2, 2)),
+        (1, 3, 2, 1, 1, (1, 1, 0, 0)),
+    ],
 )
-def test_laconic_s_cycles_by_hand(groups, kernel, stride, dilation, maps):
+def test_laconic_s_cycles_by_hand(groups, kernel, stride, dilation, maps, pads):
     """Every unit of a step waits for the lane with the most ones of its weight times ones of its input."""
     outs = (4, 5)
-    ins = [(side - 1) * stride + dilation * (kernel - 1) + 1 for side in outs]
-    more = (stride, stride, dilation, dilation, maps)
+    padded = [(side - 1) * stride + dilation * (kernel - 1) + 1 for side in outs]
+    ins = [side - sum(pads[axis::2]) for axis, side in enumerate(padded)]
+    more = (stride, stride, dilation, dilation, maps, *pads)
     layer = Layer("conv", 6, 12, kernel, kernel, *ins, *outs, groups, *more)
     codes, filters, columns, lanes = random_codes(layer, 127), 5, 3, 4
     inputs = np.random.default_rng(1).integers(-255, 256, (6, maps, *ins))
@@ -130,6 +142,7 @@ def test_laconic_s_cycles_by_hand(groups, kernel, stride, dilation, maps):
             mine = range(group * each + first, group * each + min(first + filters, each))
             for step in steps:
                 seen = inputs[group * channels : (group + 1) * channels, one]
+                seen = np.pad(seen, ((0, 0), pads[0::2], pads[1::2]))
                 found = [
                     abs(int(codes[f, c, dy, dx])).bit_count()
                     * abs(int(seen[c, y * stride + dy * dilation, x * stride + dx * dilation])).bit_count()
@@ -146,10 +159,36 @@ def test_laconic_s_cycles_by_hand(groups, kernel, stride, dilation, maps):
     assert 0 <= work.cycles(layer) - cycles < folds
 
 
+@pytest.mark.parametrize("pads", [(1, 1, 1, 1), (0, 0, 1, 1), (1, 0, 0, 1)])
+def test_windows_lie_where_the_network_has_them(pads):
+    """Not where the sizes would have them: a stride of 2 can begin at the padding, or behind it."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(1, 256, (1, 1, 6, 6), generator=generator)
+    top, left, bottom, right = pads
+    network = nn.Sequential(nn.ZeroPad2d((left, right, top, bottom)), nn.Conv2d(1, 1, 3, 2))
+
+    class Same(nn.Conv2d):  # as TensorFlow's: padded by the layer
+        def forward(self, x):
+            return super().forward(nn.functional.pad(x, (left, right, top, bottom)))
+
+    [outside], [layer] = (workload(model, (1, 6, 6)) for model in (network, Same(1, 1, 3, 2)))
+    assert (layer.pad_top, layer.pad_left, layer.pad_bottom, layer.pad_right) == pads
+    codes = np.ones((1, 1, 3, 3), int)
+    busy = laconic_work(codes, image[0].numpy(), layer, 1, 1, 4).busy
+    ones = torch.from_numpy(np.bitwise_count(image.numpy())).float()
+    expected = nn.functional.conv2d(network[0](ones), torch.ones(1, 1, 3, 3), stride=2)
+    assert busy == expected.sum()
+    padded = network[0](image)[0].numpy()
+    assert laconic_work(codes, padded, outside, 1, 1, 4).busy == busy
+
+
 def test_laconic_refuses_inputs_of_another_layer():
     layer = Layer("conv", 16, 24, 3, 3, 8, 8, 6, 6)
     with pytest.raises(ValueError, match=r"has inputs \(16, 8, 8\), not \(16, 6, 6\)"):
         laconic_work(random_codes(layer), np.zeros((16, 6, 6)), layer, 8, 8, 4)
+    more = replace(layer, out_h=7)
+    with pytest.raises(InputError, match="layer conv: out_h is at most 6, not 7: in_h=8, pad_top=0"):
+        laconic_work(random_codes(more), np.zeros((16, 8, 8), int), more, 8, 8, 4)
 
 
 @pytest.mark.parametrize("skipping", SKIPPING)

@@ -34,7 +34,7 @@ def test_a_network_s_layers_are_in_the_order_of_their_calls():
             return self.last(self.last.weight.new_ones(()) * x)
 
     first, last = workload(Backwards(), (1, 5, 6))
-    assert first == Layer("first", 1, 4, 1, 3, 5, 6, 5, 6)
+    assert first == Layer("first", 1, 4, 1, 3, 5, 6, 5, 6, pad_left=1, pad_right=1)
     assert last == Layer("last", 4, 2, 1, 1, 1, 30, 1, 30)
     assert (last.macs, last.inputs, last.outputs) == (240, 120, 60)
 
@@ -42,6 +42,7 @@ def test_a_network_s_layers_are_in_the_order_of_their_calls():
 def test_layers_come_back_from_a_file(tmp_path):
     layers = workload(timm.create_model("mobilenetv2_035", in_chans=1).eval(), (1, 32, 32))
     layers.append(Layer("odd", 4, 4, 3, 3, 8, 8, 4, 2, 2, 1, 1, 2, 3, maps=5))
+    layers.append(Layer("same", 4, 4, 3, 3, 8, 8, 4, 4, 2, 2, 2, pad_bottom=1, pad_right=1))
     write_workload(layers, tmp_path / "net.csv")
     assert read_workload(tmp_path / "net.csv") == layers
     assert any(layer.depthwise for layer in layers)
@@ -66,7 +67,8 @@ def test_maps_of_one_image_count_once_each():
             return self.pool(x.reshape(3, 4, *x.shape[2:]))  # 3 heads of 4 channels
 
     [layer] = workload(Heads(), (12, 8, 6))
-    assert layer == Layer("pool", 4, 4, 3, 3, 8, 6, 4, 3, 4, 2, 2, maps=3)
+    pads = (1, 1, 1, 1)
+    assert layer == Layer("pool", 4, 4, 3, 3, 8, 6, 4, 3, 4, 2, 2, 1, 1, 3, *pads)
     assert (layer.macs, layer.inputs, layer.outputs) == (3 * 4 * 9 * 12, 12 * 48, 12 * 12)
     assert layer.weights == 36
     assert layer_macs(Heads(), (12, 8, 6)) == {"pool": layer.macs}
@@ -122,12 +124,26 @@ def test_columns_may_be_left_out(tmp_path):
         (f"{HEADER}\na,1,1,1,1,1,1,1,0", "layer a: out_w must be at least 1, not 0"),
         (f"{HEADER}\na,1,1,1,1,1,1,1,1,2", "more fields than its header"),
         (f"{HEADER},groups\na,4,6,1,1,1,1,1,1,4", "layer a: out_channels=6 does not divide into 4 groups"),
+        (f"{HEADER}\na,1,1,1,1,1,1,1,1\n\nb,1,1,3,3,8,8,8,6", "line 4: layer b: out_h is at most 6, not 8"),
+        (
+            f"{HEADER},pad_left\na,1,1,3,3,8,8,6,8,1",
+            "line 2: layer a: out_w is at most 7, not 8: in_w=8, pad",
+        ),
+        (f"{HEADER},dilation_h\na,1,1,3,3,8,8,6,6,4", "line 2: layer a: out_h is at most 0, not 6"),
+        (f"{HEADER},pad_top\na,1,1,1,1,1,1,1,1,-1", "line 2: layer a: pad_top must be at least 0, not -1"),
     ],
 )
 def test_a_file_that_is_no_workload_is_refused(tmp_path, text, message):
     (tmp_path / "net.csv").write_text(text)
     with pytest.raises(InputError, match=message):
         read_workload(tmp_path / "net.csv")
+
+
+def test_outputs_that_are_not_computed_are_said(tmp_path, caplog):
+    (tmp_path / "net.csv").write_text(f"{HEADER}\nstem,3,8,3,3,9,9,4,7\n")
+    [layer] = read_workload(tmp_path / "net.csv")
+    assert layer.out_h == 4
+    assert "line 2: layer stem has out_h=4 of 7 outputs that its inputs give" in caplog.text
 
 
 def test_a_missing_file_is_refused(tmp_path):
