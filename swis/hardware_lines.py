@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from swis.files import write_atomically
-from swis.line_files import ONE_LINE
+from swis.line_files import write_table
 from swis.provenance import provenance
 from swis.schema import digest
 from swis.store import Found, Store
@@ -23,12 +23,14 @@ HARDWARE_VERSION = 2
 # The column that says why a line has no numbers.
 REASON = "hardware_error"
 
+_NO_HARDWARE = "does not say in JSON what hardware it is of"
+
 
 def store(folder: Path) -> Store:
     """Return the lines of hardware of a results folder; facts about it repeat in many."""
     # the underscore hides the folder from readers that take results_dir as one parquet data set
     lines = folder / "_hardware"
-    return Store(lines, "name", _conform, _faults, ("place",), ("name",), repeated=("hardware",))
+    return Store(lines, "name", _conform, _faults, ("place",), ("name",), ("hardware",), _called)
 
 
 def write_hardware(
@@ -39,11 +41,11 @@ def write_hardware(
     ``versus``: the designs that ``columns`` compare it with, and what of them that depends on. Raises
     ``CannotWrite``.
     """
-    commit = {name: value for name, value in provenance().items() if name.startswith("git")}
+    commit = {name: value for name, value in provenance().items() if _is_beside(name)}
     said = json.dumps(facts | {"versus": versus} | commit)
     table = pd.DataFrame([{"key": key} | columns | {"hardware": said}])
     path = store(folder).path(_name(key, facts))
-    write_atomically(path, lambda partial: table.to_parquet(partial, **ONE_LINE))
+    write_atomically(path, lambda partial: write_table(table, partial))
 
 
 def read_hardware(
@@ -99,6 +101,20 @@ def _name(key: str, facts: dict[str, Any]) -> str:
     return f"{key}.{digest(facts)}"
 
 
+def _called(line: pa.Table) -> str:
+    """Return the name of a line by what it says itself."""
+    said = line["hardware"][0].as_py()
+    if not _is_hardware(said):
+        raise ValueError(_NO_HARDWARE)
+    facts = {name: value for name, value in json.loads(said).items() if not _is_beside(name)}
+    return _name(line["key"][0].as_py(), facts)
+
+
+def _is_beside(name: str) -> bool:
+    """Say whether a fact that is said with the others has no part in a line's name."""
+    return name == "versus" or name.startswith("git")
+
+
 def _last(key: str, facts: dict[str, Any], folder: Path) -> pa.Table | None:
     lines = next(store(folder).find(_name(key, facts)), None)
     return None if lines is None else lines.slice(lines.num_rows - 1)
@@ -128,7 +144,7 @@ def _conform(table: pa.Table) -> pa.Table:
 def _faults(lines: pa.Table) -> dict[int, str]:
     bad = [text for text in lines["hardware"].unique().to_pylist() if not _is_hardware(text)]
     places = pc.is_in(lines["hardware"].cast(pa.string()), pa.array(bad, pa.string())).to_numpy().nonzero()[0]
-    return dict.fromkeys(places.tolist(), "does not say in JSON what hardware it is of")
+    return dict.fromkeys(places.tolist(), _NO_HARDWARE)
 
 
 def _is_hardware(text: str) -> bool:

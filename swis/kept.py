@@ -7,10 +7,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
+from swis.checksums import of_tensors
 from swis.files import write_atomically
 
 # Endings of files that belong to rows: of what can be made again, and of what a row has beside it.
@@ -21,16 +22,20 @@ SCHEDULE, CURVE, STATE = "schedule.parquet", "curve.parquet", "state"
 def write_tensors(tensors: dict[str, Tensor], key: str, folder: Path) -> None:
     """Keep what several rows are computed from (the float logits, tables of losses) beside the rows."""
     contiguous = {name: value.contiguous() for name, value in tensors.items()}
-    write_atomically(beside(key, folder, TENSORS), lambda path: save_file(contiguous, path))
+    about = {"sha256": of_tensors(contiguous, key.encode())}
+    write_atomically(beside(key, folder, TENSORS), lambda path: save_file(contiguous, path, about))
 
 
 def read_tensors(key: str, folder: Path) -> dict[str, Tensor] | None:
-    """Return tensors that were kept before, or None."""
+    """Return tensors that were kept before; None if there are none, or others than were kept by this key."""
     path = beside(key, folder, TENSORS)
     try:
-        return load_file(path) if path.exists() else None
-    except (SafetensorError, OSError):  # damaged: computed again, and replaced
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError):  # none, or damaged: computed again, and replaced
         return None
+    return tensors if about.get("sha256") == of_tensors(tensors, key.encode()) else None
 
 
 def kept_tensors(key: str, folder: Path | None, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -9,17 +9,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from swis.checksums import SEALED, is_sealed, seal, seal_place
 from swis.errors import CannotWrite, InputError
 
 log = logging.getLogger("swis")
-
-# Of a small file statistics and pandas' schema would be most, of one of one line dictionaries as well.
-PLAIN = {"index": False, "store_schema": False, "write_statistics": False, "write_page_checksum": True}
-ONE_LINE = PLAIN | {"use_dictionary": False}
 
 # Lines of a row group, all of which are read to have one of them, and lines that are read at a time.
 _GROUP, _PIECE = 1000, 10_000
@@ -72,16 +71,25 @@ def read_line(path: Path, column: str, name: str, repeated: Sequence[str] = ()) 
         return file.read_row_group(group).slice(line, 1)
 
 
+def write_table(table: pd.DataFrame, path: str) -> None:
+    """Write a table with checksums, so that what is read later is what was written."""
+    # of a small file statistics and pandas' schema would be most, of one of one line dictionaries as well
+    lines = pa.Table.from_pandas(table, preserve_index=False)
+    _write(lines, path, len(lines), use_dictionary=len(lines) > 1, write_statistics=False)
+
+
 def write_lines(lines: pa.Table, path: str) -> None:
     """Write lines with checksums, so that what is read later is what was checked before."""
-    pq.write_table(
-        lines,
-        path,
-        row_group_size=_GROUP,
-        compression="zstd",
-        store_schema=False,
-        write_page_checksum=True,
-    )
+    _write(lines, path, _GROUP, compression="zstd")
+
+
+def _write(lines: pa.Table, path: str, group: int, **settings: Any) -> None:
+    schema = lines.schema.remove_metadata()
+    settings |= {"store_schema": False, "write_page_checksum": True}
+    with pa.OSFile(path, "wb") as file, pq.ParquetWriter(file, schema, **settings) as writer:
+        writer.write_table(lines.replace_schema_metadata(None), group)
+        writer.add_key_value_metadata({SEALED: str(file.tell())})
+    seal(Path(path))
 
 
 def move(path: Path, target: Path) -> bool:
@@ -114,9 +122,17 @@ def _index(path: Path, mtime_ns: int, size: int, column: str) -> tuple[pq.FileMe
         return file.metadata, {name: place for place, name in enumerate(names)}
 
 
+@contextmanager
 def _open(
     path: Path, repeated: Sequence[str] = (), metadata: pq.FileMetaData | None = None
-) -> pq.ParquetFile:
-    return pq.ParquetFile(
-        path, metadata=metadata, read_dictionary=list(repeated), page_checksum_verification=True
-    )
+) -> Iterator[pq.ParquetFile]:
+    """Open a file; its checksum was compared before if its ``metadata`` are known."""
+    with pa.OSFile(str(path)) as source:
+        sealed = metadata is not None or is_sealed(source)
+        source.seek(0)
+        settings = {"read_dictionary": list(repeated), "page_checksum_verification": True}
+        with pq.ParquetFile(source, metadata=metadata, **settings) as file:
+            place = (file.metadata.metadata or {}).get(SEALED.encode(), b"").decode()
+            if not sealed and place == str(seal_place(source)):
+                raise ValueError("is damaged: its checksum is not there")
+            yield file

@@ -14,7 +14,6 @@ byte.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -28,6 +27,7 @@ from torch import Tensor, nn
 
 from swis.activations import ActivationRange
 from swis.apply import Encoded, WeightFormat, encode_layers, plain_copy, skipped_layers, weight_layers
+from swis.checksums import of_tensors
 from swis.codec import CODINGS
 from swis.errors import InputError
 from swis.files import write_atomically
@@ -262,8 +262,4 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _checksum(tensors: dict[str, Tensor], header: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    for name, value in sorted(tensors.items()):
-        digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
-        digest.update(value.contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
+    return of_tensors(tensors, json.dumps(header, sort_keys=True).encode())

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from swis import line_files
 from swis.errors import CannotWrite, InputError
 from swis.files import write_atomically
 from swis.hardware_lines import HARDWARE_VERSION, all_hardware, compared, read_hardware, texts, write_hardware
@@ -27,7 +26,6 @@ from swis.kept import (
     read_tensors,
     write_tensors,
 )
-from swis.line_files import PLAIN
 from swis.provenance import provenance
 from swis.rows import all_rows, read_row, write_row
 from swis.schema import SCHEMA, SCHEMA_VERSION, digest, row_key
@@ -56,6 +54,7 @@ __all__ = [
     "provenance",
     "read_hardware",
     "read_row",
+    "read_table",
     "read_tensors",
     "row_key",
     "write_hardware",
@@ -100,7 +99,16 @@ def _tables(folder: str | Path, what: str) -> list[pd.DataFrame]:
     paths = sorted(Path(folder).glob("*.parquet"))
     if not paths:
         raise InputError(f"{folder} has no tables of {what}")
-    return [pd.read_parquet(path) for path in paths]
+    return [read_table(path) for path in paths]
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table that is not of rows of results; raise ``InputError`` for a damaged file."""
+    try:
+        with line_files.reading(path):
+            return line_files.read_lines(path).to_pandas()
+    except line_files.Damaged as error:
+        raise InputError(f"{path} {error}") from error
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
@@ -109,15 +117,14 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     Raises ``CannotWrite``.
     """
     whole = table.assign(**provenance())
-    write_atomically(path, lambda partial: whole.to_parquet(partial, **PLAIN))
+    write_atomically(path, lambda partial: line_files.write_table(whole, partial))
 
 
 def config_of_table(path: Path) -> dict[str, Any] | None:
     """Return the configuration in the lines of a table, or None if there is no table that has one."""
     try:
-        texts = pq.read_table(path, columns=["config"])["config"]
-        return json.loads(texts[0].as_py())
-    except (OSError, pa.ArrowException, IndexError, KeyError, TypeError, ValueError):
+        return json.loads(read_table(path)["config"][0])
+    except (FileNotFoundError, InputError, KeyError, TypeError, ValueError):
         return None
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from swis.cost import BASELINE_BITS, FLOAT_BITS
+from swis.errors import InputError
 from swis.hardware_lines import REASON
 from swis.packed import PackedNetwork
-from swis.records import CURVE, SCHEDULE, beside
+from swis.records import CURVE, SCHEDULE, beside, read_table
 
 
 def summary(rows: pd.DataFrame) -> str:
@@ -55,9 +56,13 @@ def trainings(rows: pd.DataFrame, folder: str) -> str:
     lines = []
     for row in rows.dropna(subset="training").itertuples():
         path = beside(row.training, Path(folder), CURVE)
-        if not path.exists():  # rows may have been copied without what belongs to them
+        try:
+            curve = read_table(path)
+        except FileNotFoundError:  # rows may have been copied without what belongs to them
             continue
-        curve = pd.read_parquet(path)
+        except InputError as error:
+            lines.append(f"{row.method}, retrained; of its curve: {error}")
+            continue
         losses = f"mean loss {curve['loss'].iloc[0]:.4f} in epoch 1"
         if len(curve) > 1:
             losses += f", {curve['loss'].iloc[-1]:.4f} in epoch {len(curve)}"

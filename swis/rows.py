@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from swis import schema
 from swis.files import write_atomically
-from swis.line_files import ONE_LINE
+from swis.line_files import write_table
 from swis.provenance import provenance
 from swis.store import Found, Store
 
@@ -35,7 +35,7 @@ def write_row(row: dict[str, Any], folder: Path) -> pd.DataFrame:
     table = schema.SCHEMA.validate(pd.DataFrame([row]))
     if row["status"] == "ok" or read_row(row["key"], folder) is None:
         path = store(folder).path(row["key"])
-        write_atomically(path, lambda partial: table.to_parquet(partial, **ONE_LINE))
+        write_atomically(path, lambda partial: write_table(table, partial))
     return table
 
 

@@ -37,7 +37,8 @@ class Found:
 class Store:
     """Lines of one kind in a folder.
 
-    ``name`` is the column with a line's name; without it a single file's name is put there. ``conform`` gives
+    ``name`` is the column with a line's name; single files without it have the name that ``called`` finds in
+    their line. A file that is named otherwise than its line is a damaged one. ``conform`` gives
     a table from a file the columns and types that it should have, or raises ``ValueError``; ``faults`` says
     of lines, by their place in a table, which values are wrong. Of lines with one name the last in the order
     of the columns ``better`` counts, where "place" says how early it is found. Compacted files are in the
@@ -51,6 +52,7 @@ class Store:
     better: tuple[str, ...]
     order: tuple[str, ...]
     repeated: tuple[str, ...] = ()
+    called: Callable[[pa.Table], str] | None = None
 
     def path(self, name: str) -> Path:
         """Return where the single file of a line is."""
@@ -151,10 +153,12 @@ class Store:
             line = self.conform(read_lines(path, self.repeated))
             if line.num_rows != 1:
                 raise ValueError(f"has {line.num_rows} lines, not one")
-        if self.name in line.column_names:
+            if self.name not in line.column_names:
+                line = line.append_column(self.name, pa.array([self.called(line)]))
+            name = path.stem if path.parent == self.folder else _moved_name(path)
+            if name != (found := line[self.name][0].as_py()):
+                raise ValueError(f"is not of what its name says, but of {found}")
             return line
-        name = path.stem if path.parent == self.folder else _moved_name(path)
-        return line.append_column(self.name, pa.array([name]))
 
     def _many(self, path: Path) -> pa.Table:
         """Read a compacted file."""

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from swis.checksums import check_parts
 from swis.errors import InputError
 from swis.files import write_atomically
 from swis.progress import tqdm
@@ -103,6 +104,7 @@ def load_state(path: Path, plan: str) -> dict | None:
     if not path.exists():
         return None
     try:
+        check_parts(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
         found = state["plan"]
     except OSError as error:

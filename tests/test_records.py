@@ -172,11 +172,11 @@ def test_a_wrong_value_is_not_written(tmp_path, changes):
 def test_an_interrupted_write_leaves_the_old_row_and_no_debris(tmp_path, monkeypatch):
     records.write_row(row(top1=10.0), tmp_path)
 
-    def stop(self, path, **_):
+    def stop(table, path):
         Path(path).write_bytes(b"half a row")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", stop)
+    monkeypatch.setattr("swis.rows.write_table", stop)
     with pytest.raises(KeyboardInterrupt):
         records.write_row(row(top1=20.0), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["k.parquet"]

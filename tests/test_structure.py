@@ -42,7 +42,7 @@ from swis.config import load, register
 
 # A module imports only modules on its left.
 _ORDER = """
-progress errors files memory choices pictures contents class_folders split
+progress errors files checksums memory choices pictures contents class_folders split
 settings hardware_settings config quantizer simd lanes search fit joint
 decompose oscillation straight_through metrics cost
 knapsack schedule apply macs latent losses fold unfold rewrite activations data resnet20 models
