@@ -18,7 +18,7 @@ from swis.schema import digest
 from swis.store import Found, Store
 
 # Raised when what is simulated for a row changes: older lines of hardware are then left out.
-HARDWARE_VERSION = 2
+HARDWARE_VERSION = 3
 
 # The column that says why a line has no numbers.
 REASON = "hardware_error"
