@@ -74,6 +74,7 @@ class Config:
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     reconstruction: ReconstructionConfig = field(default_factory=ReconstructionConfig)
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
+    allow_calibration_on_test: bool = False
     retrained: bool = False
     seed: int = 0
     batch_size: int | None = None
@@ -160,6 +161,15 @@ class Config:
         require(
             not self.retrains or taught != self.data.split,
             f"data.split={self.data.split} is to measure on; choose another retrain.split",
+        )
+        measured = (self.has_rows and self.weights is None) or self.task is Task.pack
+        allowed = self.allow_calibration_on_test and self.task is not Task.pack  # whose file would not say so
+        require(
+            allowed
+            or not (measured and self.needs_calibration)
+            or self.data.calibration_split != self.data.split,
+            f"data.split={self.data.split} is to measure on; choose another data.calibration_split, "
+            "or allow_calibration_on_test=true",
         )
         require(
             self.batch_size is None or self.batch_size >= 1,

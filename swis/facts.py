@@ -13,9 +13,11 @@ from swis.choices import Calibrate, Optimizer
 from swis.config import Config
 from swis.data import Split
 from swis.decompose import GROUPED
+from swis.images import in_both
 from swis.latent import LatentTraining
 from swis.models import Network
 from swis.retrain import Retraining
+from swis.settings import require
 
 # Columns of a row that are null where the row's numbers do not depend on them.
 _FORM_COLUMNS = (
@@ -43,6 +45,27 @@ class Facts:
         """The images that a schedule by sensitivity looks at."""
         settings = self.config.schedule
         return self.calibration.sample(settings.images, self.config.seed) if settings.sensitivity else None
+
+    @cached_property
+    def calibrates_on_test(self) -> bool:
+        """Whether images to calibrate on are of the split that is measured, or among its images."""
+        if self.split is None or self.calibration is None:
+            return False
+        named_alike = self.config.data.calibration_split == self.config.data.split
+        return named_alike or in_both(self.split, self.calibration) > 0
+
+    def check_apart(self) -> None:
+        """Raise ``InputError`` if images to measure on are trained or, unless allowed, calibrated on."""
+        config = self.config
+        require(
+            config.allow_calibration_on_test or not self.calibrates_on_test,
+            "images to measure on are among those of data.calibration_split="
+            f"{config.data.calibration_split}; choose another, or allow_calibration_on_test=true",
+        )
+        require(
+            self.split is None or self.training is None or not in_both(self.split, self.training),
+            "images to measure on are among those to train on; choose another retrain.split",
+        )
 
     @property
     def image_facts(self) -> dict[str, Any]:
@@ -72,7 +95,8 @@ class Facts:
             facts |= {"activation_range": config.activation.range, "calibration": self.calibration.digest}
             if config.activation.range == "percentile":
                 facts["activation_percentile"] = config.activation.percentile
-        if form.method != "uniform" or self.skip:
+        # uniform has bits and a clip of its own, but a schedule measures its loss against the base format
+        if form.method != "uniform" or self.skip or config.scheduled:
             facts |= {"magnitude_bits": form.magnitude_bits, "clip": form.clip}
         if form.method != "base":
             facts["shifts"] = form.shifts
@@ -149,25 +173,28 @@ class Facts:
             **{name: science.get(name) for name in _FORM_COLUMNS},
             "selection": form.selection if "group_size" in science else None,
             "calibrate": science.get("calibrate", "none" if "shifts" in science else None),
+            "calibration_on_test": True if self.calibrates_on_test and self._calibrates(science) else None,
             "retrain": json.dumps(science["retrain"], sort_keys=True) if "retrain" in science else None,
             "training": self.training_key(form) if "retrain" in science else None,
             **self._describe_schedule(science),
         }
 
+    def _calibrates(self, science: dict[str, Any]) -> bool:
+        """Say whether images to calibrate on have a part in a row."""
+        return "calibration" in science or "images" in science.get("schedule", {})
+
     def _damaged(self, science: dict[str, Any]) -> int:
         """Count the images left out of those that a row is measured, calibrated and trained on."""
-        calibrates = "calibration" in science or "images" in science.get("schedule", {})
         used = [
             self.split,
-            self.calibration if calibrates else None,
+            self.calibration if self._calibrates(science) else None,
             self.training if "retrain" in science else None,
         ]
         return sum(split.damaged for split in used if split is not None)
 
     def _draws(self, science: dict[str, Any]) -> bool:
         """Say whether the seed has a part in a row."""
-        drawn = "calibration" in science or "retrain" in science or "images" in science.get("schedule", {})
-        return drawn or self.config.data.limit is not None
+        return self._calibrates(science) or "retrain" in science or self.config.data.limit is not None
 
     def _config(self, science: dict[str, Any]) -> dict[str, Any]:
         """Return what of the configuration a row can depend on, the same whichever point computes it."""
@@ -197,6 +224,7 @@ def rewrite_facts(config: Config) -> dict[str, Any]:
 _OF_NO_ROW = (
     *("accelerator", "energy", "versus", "per_layer", "methods", "results_dir", "device"),
     *("sweep", "sweep_started", "minutes", "dry_run", "force", "threads", "out", "coding", "workload"),
+    "allow_calibration_on_test",
 )
 _OF_GROUPS = ("group_size", "alpha", "selection")
 _OF_SHIFTS = ("bits", "schedule", "calibrate", "retrained", "task")

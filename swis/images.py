@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import hashlib
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from swis.choices import Damaged
@@ -35,6 +37,19 @@ def drawn(data: DataConfig, name: str, count: int | None, seed: int, decode: boo
     """
     skip = data.damaged is Damaged.skip
     return shared_split(data, name).sample(count, seed).looked_at(decode or skip, skip)
+
+
+def in_both(first: Split, second: Split) -> int:
+    """Count the images of the second split that the first holds as well, byte for byte."""
+    known = set(_identities(first))
+    return sum(identity in known for identity in _identities(second))
+
+
+def _identities(split: Split) -> Iterator[str]:
+    if isinstance(split.sources, np.ndarray):
+        return (hashlib.sha256(image.tobytes()).hexdigest() for image in split.sources)
+    contents = split.contents or split.looked_at(decode=False).contents
+    return (content.sha256 for content in contents)
 
 
 def shared_images(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -20,8 +21,10 @@ from swis.study import formats, prepare
 # Settings that say how and where a table is made, and change nothing in it.
 _OF_THE_RUN = {
     *("device", "dry_run", "force", "minutes", "out", "recipe", "results_dir", "sweep", "sweep_started"),
-    "threads",
+    *("threads", "allow_calibration_on_test"),
 }
+
+_OF_HARDWARE = {"accelerator", "energy", "versus"}
 
 
 @dataclass(frozen=True)
@@ -90,13 +93,25 @@ def has_table(config: Config) -> bool:
         return False
     path, now = Path(config.out), json.loads(json.dumps(asdict(config)))
     if not config.force and config.task in (Task.storage, Task.simulate):
-        written = records.config_of_table(path) or {}
+        written = _completed(records.config_of_table(path) or {}, config)
         for settings in (now, written):
             settings.get("data", {}).pop("workers", None)
-        if all(written.get(name) == now[name] for name in now.keys() - _OF_THE_RUN):
+        without_part = _OF_THE_RUN | (_OF_HARDWARE if config.task is Task.storage else set())
+        if all(written.get(name) == now[name] for name in now.keys() - without_part):
             return True
     check_output(path, config.force)
     return False
+
+
+def _completed(written: dict[str, Any], like: Any) -> dict[str, Any]:
+    """Add to a written configuration the options that are younger than it: they were as by default."""
+    whole = dict(written)
+    for known in fields(like):
+        if known.name in whole and is_dataclass(getattr(like, known.name)):
+            whole[known.name] = _completed(whole[known.name], getattr(like, known.name))
+        elif written and known.name not in whole and known.default is not MISSING:
+            whole[known.name] = known.default
+    return json.loads(json.dumps(whole))
 
 
 def listed(rows: list[PlannedRow]) -> str:

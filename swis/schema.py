@@ -58,6 +58,7 @@ SCHEMA = pa.DataFrameSchema(
         "activation_bits": _count(1),
         "activation_range": _text(),
         "calibrate": _text(),
+        "calibration_on_test": pa.Column("boolean", nullable=True, coerce=True),
         "retrain": _text(),
         "training": _text(),
         "coding": _text(),

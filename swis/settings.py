@@ -206,6 +206,10 @@ class StageConfig:
             len(self.image_sizes) > 0 and min(self.image_sizes) > 0,
             f"recipe.stages: image_sizes must be positive side lengths, not {self.image_sizes}",
         )
+        require(
+            len(self.image_sizes) <= self.epochs,
+            f"recipe.stages: {self.epochs} epochs are too few for {len(self.image_sizes)} image_sizes",
+        )
 
 
 @dataclass
@@ -220,7 +224,7 @@ class RecipeConfig:
     stages: list[StageConfig] = field(default_factory=lambda: [StageConfig()])
     average: int = 1
     batch_size: int = 64
-    momentum: float = 0.9
+    momentum: list[float] = field(default_factory=lambda: [0.85, 0.95])
     weight_decay: float = 5e-4
     label_smoothing: float = 0.05
     shift: float = 0.08
@@ -228,7 +232,10 @@ class RecipeConfig:
 
     def __post_init__(self) -> None:
         require(self.batch_size >= 2, f"recipe.batch_size must be at least 2, not {self.batch_size}")
-        require(0 < self.momentum < 1, f"recipe.momentum must be between 0 and 1, not {self.momentum:g}")
+        require(
+            len(self.momentum) == 2 and 0 < self.momentum[0] <= self.momentum[1] < 1,
+            f"recipe.momentum must be [least, most] between 0 and 1, not {self.momentum}",
+        )
         require(len(self.stages) > 0, "recipe.stages is empty; a training has at least one")
         require(
             1 <= self.average <= len(self.stages),

@@ -296,6 +296,7 @@ def prepare(config: Config) -> Study:
     skip = skipped_layers(list(weight_layers(network.module)), config.skip)
     folder = results_folder(config) if config.has_rows or config.retrains else None
     study = Study(config, network, split, calibration, training, frozenset(skip), device, folder)
+    study.check_apart()
     _ = study.base_module  # folding can be refused: now rather than later
     if config.scheduled and config.task is not Task.storage:
         for form in formats(config):

@@ -25,6 +25,8 @@ log = logging.getLogger("swis")
 class Recipe:
     """One learning-rate cycle of training: SGD with Nesterov momentum under a one-cycle schedule.
 
+    ``momentum`` is the least and the most: it falls from the most while the learning rate rises to
+    ``learning_rate``, and rises again while that falls (L. N. Smith, 2018).
     ``image_sizes`` splits the epochs into equal parts, each trained at its own side length in
     pixels (progressive resizing: small images first, the evaluation size last). ``shift`` is the
     largest translation as a fraction of the side, ``erase`` the probability of erasing a patch.
@@ -33,7 +35,7 @@ class Recipe:
     epochs: int
     batch_size: int
     learning_rate: float
-    momentum: float
+    momentum: tuple[float, float]
     weight_decay: float
     label_smoothing: float
     image_sizes: tuple[int, ...]
@@ -142,17 +144,21 @@ def train(
     ``FloatingPointError`` when the loss stops being finite.
     """
     model.to(device=device, memory_format=torch.channels_last).train()
+    least, most = recipe.momentum
     optimizer = torch.optim.SGD(
-        parameter_groups(model, recipe.weight_decay),
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=True,
+        parameter_groups(model, recipe.weight_decay), recipe.learning_rate, most, nesterov=True
     )
     steps = len(dataset) // recipe.batch_size
     if steps == 0:
         raise InputError(f"{len(dataset)} training images do not fill a batch of {recipe.batch_size}")
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps, pct_start=0.2
+        optimizer,
+        max_lr=recipe.learning_rate,
+        epochs=recipe.epochs,
+        steps_per_epoch=steps,
+        pct_start=0.2,
+        base_momentum=least,
+        max_momentum=most,
     )
     first_epoch = 0
     state = load_state(state_path, plan)

@@ -20,6 +20,7 @@ from swis.split import check_classes
 from swis.train import Recipe, epoch_generator, shuffled, train
 
 _SHARED_BY_STAGES = ("batch_size", "momentum", "weight_decay", "label_smoothing", "shift", "precision")
+_OF_NEW_NETWORKS = ("input_size", "mean", "std")  # others come with their preprocessing
 
 
 def train_checkpoint(config: Config, command: str) -> str:
@@ -31,17 +32,18 @@ def train_checkpoint(config: Config, command: str) -> str:
 
     An interrupted training goes on where it was when the same command is given again.
     """
-    recipe = config.recipe
+    recipe, used = config.recipe, asdict(config.recipe)
     device = pick_device(config.device)
     train_split, test_split = (
         drawn(config.data, name, config.data.limit, config.seed) for name in ("train", config.data.split)
     )
     check_classes(train_split, test_split)
     if recipe.finetune:
+        used = {key: value for key, value in used.items() if key not in _OF_NEW_NETWORKS}
         network = load_network(config.model)
         check_fit(config.model.label, network, train_split.name, train_split.num_classes)
     else:
-        inputs = {key: getattr(recipe, key) for key in ("input_size", "mean", "std")}
+        inputs = {key: used[key] for key in _OF_NEW_NETWORKS}
         inputs |= {"interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": "center"}
         network = new_network(config.model, train_split.num_classes, inputs, config.seed)
     transform, channels = network.transform(), network.channels
@@ -52,7 +54,7 @@ def train_checkpoint(config: Config, command: str) -> str:
         "train_digest": train_split.digest,
         "images_digest": test_split.digest,
         "seed": str(config.seed),
-        "recipe": json.dumps(asdict(recipe)),
+        "recipe": json.dumps(used),
         **{key: str(value) for key, value in records.provenance().items()},
     }
 

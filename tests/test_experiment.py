@@ -1,6 +1,7 @@
 """The pipeline end to end on a tiny network and real images."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -325,6 +326,42 @@ def test_a_float_accuracy_that_is_off_warns(tiny, tiny_checkpoint, monkeypatch, 
         assert "its checkpoint records 99.90 %" in caplog.text
 
 
+def test_rows_that_were_calibrated_on_what_they_measure_say_so(tiny, tmp_path):
+    common = [
+        *tiny,
+        "data.split=train",
+        "methods=[swis]",
+        "calibration.images=16",
+        "data.limit=16",
+        "versus=[]",
+    ]
+    with pytest.raises(InputError, match=r"data\.split=train is to measure on"):
+        load(common)
+    rows = evaluate_methods(load([*common, "allow_calibration_on_test=true"])).set_index("method")
+    assert rows["calibration_on_test"].isna().to_dict() == {"float": True, "base": False, "swis": False}
+    assert rows.loc["swis", "calibration_on_test"]
+    weights_only = [*common, "activation_bits=null", f"results_dir={tmp_path / 'float'}"]
+    assert evaluate_methods(load(weights_only))["calibration_on_test"].isna().all()
+
+
+def test_images_of_two_names_are_not_measured_and_learned_from(tiny, tmp_path):
+    from tools.embed_fashion_mnist import write_idx
+
+    images = np.random.default_rng(0).integers(0, 256, (40, 28, 28))
+    for split, some in (("train", images), ("t10k", images[::-1][:20])):
+        write_idx(tmp_path / f"{split}-images-idx3-ubyte.gz", some)
+        write_idx(tmp_path / f"{split}-labels-idx1-ubyte.gz", np.arange(len(some)) % 10)
+    config = load([*tiny, f"data.root={tmp_path}", "methods=[swis]", "calibration.images=40"])
+    with pytest.raises(InputError, match="images to measure on are among those of"):
+        study.prepare(config)
+    allowed = study.prepare(replace(config, allow_calibration_on_test=True))
+    base = next(form for form in study.formats(config) if form.method == "base")
+    assert allowed.describe(base)["calibration_on_test"]
+    retrains = load([*tiny, f"data.root={tmp_path}", "task=retrain", "activation_bits=null"])
+    with pytest.raises(InputError, match="images to measure on are among those to train on"):
+        study.prepare(replace(retrains, retrain=replace(retrains.retrain, batch_size=8)))
+
+
 @pytest.fixture
 def train_tiny(tmp_path):
     """Train a small network on 64 random images; its checkpoint, loaded, and the report."""
@@ -360,7 +397,9 @@ def test_training_writes_a_checkpoint_that_says_how_it_was_made(train_tiny):
     network, text = train_tiny(f"recipe.stages=[{', '.join(STAGES)}]")
     assert f"{float(network.metadata['top1']):.2f} % top-1 on 20 images" in text
     assert network.metadata["command"] == "python run.py task=train model=timm"
-    assert json.loads(network.metadata["recipe"])["stages"][1]["erase"] == 0.5
+    recipe = json.loads(network.metadata["recipe"])
+    assert recipe["stages"][1]["erase"] == 0.5
+    assert recipe["momentum"] == [0.85, 0.95]
     assert network.inputs["mean"] == [0.5]
 
 
@@ -392,6 +431,8 @@ def test_finetuning_starts_from_the_weights_of_a_checkpoint(train_tiny, tmp_path
     # its own preprocessing, whatever the recipe says
     tuned, _ = train_tiny(slowly, "recipe.finetune=true", f"model.weights={kept}", "recipe.mean=[0.4]")
     assert tuned.inputs == first.inputs
+    assert json.loads(first.metadata["recipe"])["mean"] == [0.5]
+    assert "mean" not in json.loads(tuned.metadata["recipe"])
     before, after = first.module.conv_stem.weight, tuned.module.conv_stem.weight
     torch.testing.assert_close(after, before, rtol=2e-3, atol=1e-4)
     assert not torch.equal(tuned.module.bn1.running_mean, first.module.bn1.running_mean)

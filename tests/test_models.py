@@ -1,5 +1,7 @@
 """Networks and weights: every source, and every way a checkpoint can be wrong."""
 
+import json
+
 import huggingface_hub
 import pytest
 import torch
@@ -89,6 +91,8 @@ def test_the_embedded_checkpoints_say_how_they_were_trained(model):
     assert network.metadata["command"].startswith(f"python run.py task=train model={model}")
     assert network.metadata["data"] == "fashion_mnist"
     assert {"seed", "recipe", "git_commit", "packages", "machine"} <= set(network.metadata)
+    # what the cycle really made of momentum: their recipes named one number, which it replaced
+    assert json.loads(network.metadata["recipe"])["momentum"] == [0.85, 0.95]
 
 
 def test_efficientnet_lite0_has_its_imagenet_weights():

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 
 import pytest
@@ -21,7 +21,7 @@ from swis.errors import InputError
 from swis.latent import LatentTraining, add_latents, latents
 from swis.models import load_network
 from swis.retrain import Retraining, _cosine, _optimizer, retrain, task_loss
-from swis.settings import DataConfig, ModelConfig
+from swis.settings import DataConfig, ModelConfig, RetrainConfig
 from swis.train import augment
 
 CPU = torch.device("cpu")
@@ -206,6 +206,70 @@ def test_scales_have_a_rate_of_their_own_and_only_kernels_decay(optimizer, made,
     assert len(of[0.5, 0.0]) == len(latents(student))
     assert all(name.endswith("weight.original") for name in of[0.01, 0.25])
     assert sum(map(len, of.values())) == len(names)
+
+
+CHANGES = {
+    "epochs": 2,
+    "batch_size": 32,
+    "optimizer": "adamw",
+    "learning_rate": 0.02,
+    "scale_rate": 0.02,
+    "momentum": 0.5,
+    "weight_decay": 1e-2,
+    "warmup": 0.5,
+    "label_smoothing": 0.1,
+    "distillation": 0.9,
+    "temperature": 2.0,
+    "dampening": 0.1,
+    "shift": 0.2,
+    "erase": 0.9,
+    "mirror": False,
+    "precision": "bfloat16",
+    "reestimate": False,
+    "refresh": None,
+    "learned_scale": False,
+    "threshold": None,
+    "averaging": 0.5,
+}
+KINDS = (Retraining, LatentTraining)
+MIXED = replace(RECIPE, epochs=1, batch_size=8, learning_rate=0.2, distillation=0.5)
+FREEZING = LatentTraining(threshold=0.05, averaging=0.3)
+
+
+@pytest.fixture(scope="module")
+def changed_weights(tmp_path_factory):
+    """The weights of a small network after a short retraining, with some settings changed."""
+
+    @cache
+    def of(**changes):
+        generator = torch.Generator().manual_seed(0)
+        images = TensorDataset(torch.randn(64, 1, 12, 12, generator=generator), torch.arange(64) % 3)
+        torch.manual_seed(0)
+        layers = [nn.Conv2d(1, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()]
+        teacher = nn.Sequential(*layers, nn.Linear(16, 3)).eval()
+        recipe, latent = (
+            replace(base, **{key: value for key, value in changes.items() if hasattr(base, key)})
+            for base in (MIXED, FREEZING)
+        )
+        student = copy.deepcopy(teacher)
+        add_latents(student, encode_layers(student, WeightFormat("swis", 2, 4)), latent)
+        further = {"seed": 4, "plan": "a", "device": CPU, "state_path": tmp_path_factory.mktemp("s") / "s"}
+        retrain(student, teacher, images, recipe, **further, workers=0)
+        found = student.state_dict()
+        return torch.cat([found[name].flatten().double() for name in found if not name.endswith("gain")])
+
+    return of
+
+
+@pytest.mark.parametrize("name", [field.name for kind in KINDS for field in fields(kind)])
+def test_every_setting_of_retraining_changes_the_weights(name, changed_weights):
+    plain, changed = changed_weights(), changed_weights(**{name: CHANGES[name]})
+    assert changed.shape != plain.shape or not torch.equal(changed, plain)
+
+
+def test_the_settings_of_retraining_are_those_that_can_be_given():
+    known = {field.name for kind in KINDS for field in fields(kind)}
+    assert {field.name for field in fields(RetrainConfig)} == known | {"split", "images"}
 
 
 def test_rates_grow_then_fall_along_a_cosine():

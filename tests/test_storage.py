@@ -5,8 +5,12 @@ from itertools import combinations
 
 import pytest
 import torch
+from conftest import ROOT
 
+from swis.config import load
 from swis.decompose import decompose
+from swis.errors import InputError
+from swis.plan import has_table
 from swis.storage import group_unions, storage_table
 
 
@@ -112,3 +116,13 @@ def test_groups_with_a_precision_of_their_own(layers, table):
 
 def test_unions_of_a_short_group():
     assert group_unions(torch.tensor([[-128 + 1, 2, 4]]), 2).tolist() == [127, 4]
+
+
+@pytest.mark.parametrize("model", ["mobilenet_v2", "efficientnet_lite0"])
+def test_tables_stay_done_when_options_are_added(model):
+    """Those that are younger than a table are, in its configuration, as by default."""
+    path = ROOT / "results" / "storage" / f"{model}.parquet"
+    common = ["experiment=storage", f"model={model}", f"out={path}"]
+    assert has_table(load(common))
+    with pytest.raises(InputError, match="is there already"):
+        has_table(load([*common, "clip=mse"]))

@@ -1,18 +1,22 @@
-"""Training learns, resumes to the very same weights, and stops on nonsense."""
+"""Training learns, resumes to the very same weights, and stops on nonsense; every setting has an effect."""
+
+from dataclasses import fields, replace
 
 import pytest
 import timm
 import torch
+from torch import nn
 from torch.utils.data import TensorDataset
 
 from swis.errors import InputError
+from swis.settings import RecipeConfig, StageConfig
 from swis.train import Recipe, augment, parameter_groups, train
 
 RECIPE = Recipe(
     epochs=3,
     batch_size=16,
     learning_rate=0.05,
-    momentum=0.9,
+    momentum=(0.85, 0.95),
     weight_decay=1e-4,
     label_smoothing=0.0,
     image_sizes=(16, 24),
@@ -103,6 +107,55 @@ def test_fewer_images_than_a_batch_are_refused(tmp_path):
     few = TensorDataset(torch.zeros(8, 1, 24, 24), torch.zeros(8, dtype=torch.long))
     with pytest.raises(InputError, match="do not fill a batch of 16"):
         train(fresh(), few, RECIPE, seed=0, plan="a", device=CPU, state_path=tmp_path / "s")
+
+
+CHANGES = {
+    "epochs": [3],
+    "batch_size": [32],
+    "learning_rate": [0.02],
+    "momentum": [(0.7, 0.95), (0.85, 0.9)],
+    "weight_decay": [1e-2],
+    "label_smoothing": [0.1],
+    "image_sizes": [(24,)],
+    "shift": [0.2],
+    "erase": [0.9],
+    "precision": ["bfloat16"],
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The weights of a short training with a recipe, of a small network."""
+    generator = torch.Generator().manual_seed(0)
+    some = TensorDataset(torch.randn(32, 1, 24, 24, generator=generator), torch.arange(32) % 3)
+
+    def of(**changes):
+        torch.manual_seed(0)
+        layers = [nn.Conv2d(1, 4, 5, 4), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()]
+        model = nn.Sequential(*layers, nn.Linear(16, 3))
+        recipe = replace(RECIPE, **{"epochs": 2} | changes)
+        path = tmp_path_factory.mktemp("trained") / "s"
+        return weights(train(model, some, recipe, seed=0, plan="a", device=CPU, state_path=path))
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def as_it_is(trained):
+    return trained()
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Recipe)])
+def test_every_setting_of_a_recipe_changes_the_weights(name, trained, as_it_is):
+    for value in CHANGES[name]:
+        assert not torch.equal(trained(**{name: value}), as_it_is), (name, value)
+
+
+def test_the_settings_of_a_recipe_are_those_that_can_be_given():
+    given = {field.name for kind in (RecipeConfig, StageConfig) for field in fields(kind)}
+    # of these test_experiment tells what they do
+    others = {"finetune", "output", "input_size", "mean", "std", "stages", "average"}
+    assert given == {field.name for field in fields(Recipe)} | others
 
 
 def test_only_kernels_decay():
