@@ -54,7 +54,7 @@ def main() -> None:
 
 def _weights(layer: Layer, shifts: int) -> Operands:
     filters = layer.out_channels
-    return Operands(np.full(filters, shifts), (1 + shifts) * layer.weights, np.full(filters, 7))
+    return Operands(np.full(filters, shifts), (1 + shifts) * layer.weights, np.full(filters, 7), group_size=4)
 
 
 def _milliseconds(task: Callable[[], None]) -> float:

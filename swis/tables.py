@@ -10,6 +10,8 @@ import pandas as pd
 _PROVENANCE = ("config", "git_commit", "git_dirty", "packages", "machine", "created")
 # Columns that compare a line with another design: a run has them for the designs that it was told to.
 _COMPARISONS = ("speedup_vs_", "energy_gain_vs_")
+# Columns that are younger than some tables, and what these would say.
+_YOUNGER = {"groups_share_lanes": False}
 
 
 def union(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -22,8 +24,12 @@ def union(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     >>> other = pd.DataFrame({"layer": ["conv", "conv"], "rows": [8, 16], "macs": 100, "machine": "b"})
     >>> union([one, other])["rows"].tolist()
     [8, 8, 16]
+    >>> union([one, one.assign(groups_share_lanes=False)])["groups_share_lanes"].tolist()
+    [False, False]
     """
     whole = pd.concat(tables, ignore_index=True)
+    for name in _YOUNGER.keys() & set(whole):
+        whole[name] = whole[name].astype("boolean").fillna(_YOUNGER[name]).astype(bool)
     compared = [name for name in whole if name.startswith(_COMPARISONS)]
     same = [name for name in whole if name not in (*_PROVENANCE, *compared)]
     numbers = pd.Series(range(len(tables))).repeat([len(table) for table in tables])
