@@ -13,6 +13,8 @@ import torch
 from numba import njit
 from torch import Tensor, nn
 
+from swis.layers import axes_of, spread
+
 # Values of a layer's input that a percentile is taken of, at most.
 _SAMPLE = 1 << 20
 
@@ -100,8 +102,9 @@ def observe_codes(
 ) -> dict[str, np.ndarray]:
     """Run an image [1, C, H, W] through the float network; return every layer's first input as integers.
 
-    They are distances from the zero point, int32 [channels, height, width]; tokens of a linear layer lie
-    along the width, the maps of a convolution that sees several one below the other.
+    They are distances from the zero point, int32 [channels, height, width], as ``swis.workload`` has them;
+    tokens of a linear layer, and the one dimension of a convolution without a second, lie along the width,
+    the maps of a convolution that sees several one below the other.
     """
     found: dict[str, np.ndarray] = {}
 
@@ -113,7 +116,8 @@ def observe_codes(
         if isinstance(layers[name], nn.Linear):
             levels = levels.reshape(-1, layers[name].in_features).T[:, None]
         else:
-            levels = levels.reshape(-1, *levels.shape[-3:]).transpose(0, 1).flatten(1, 2)
+            levels, axes = spread(layers[name], levels), axes_of(layers[name])
+            levels = levels.reshape(-1, *levels.shape[-1 - axes :]).transpose(0, 1).flatten(1, axes)
         found[name] = levels.int().cpu().numpy()
 
     with watched(layers, record), torch.inference_mode():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -10,16 +9,15 @@ from fnmatch import fnmatchcase
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from swis.cost import LayerCost, layer_cost, scheduled_cost
 from swis.decompose import GROUPED, METHODS, decompose, from_filters, to_filters
 from swis.errors import InputError
+from swis.layers import filter_shape, filters_of, is_transposed, put_filters, weight_layers
 from swis.metrics import filter_metrics
+from swis.plain import plain_copy
 from swis.quantizer import quantize
 from swis.schedule import LayerPlan
-
-LAYER_KINDS = (nn.Conv2d, nn.Linear)
 
 
 @dataclass(frozen=True)
@@ -43,10 +41,10 @@ class WeightFormat:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A weight tensor in a format: integers and scales.
+    """Filters in a format: integers and scales.
 
     ``codes`` [filters, weights] are laid out as groups are cut; ``shift_sets`` uint8 [filters, groups]
-    (bit fields) where the method has them; ``scale`` broadcasts against a weight of ``shape``;
+    (bit fields) where the method has them; ``scale`` broadcasts against filters of ``shape``;
     ``metrics`` float64 [filters] is what the approximation of the base quantizer's codes costs: M x MSE++,
     summed over a filter's groups, in squared steps of that quantizer (None for the base and "uniform").
     ``plan`` says how many shifts each filter has, if not all have those of ``form``.
@@ -67,14 +65,14 @@ class Encoded:
         return float(self.metrics.sum()) if measured else None
 
     def weight(self) -> Tensor:
-        """Return codes x scale as a float tensor of ``shape``."""
+        """Return codes x scale as a float tensor of ``shape``, for ``swis.layers.put_filters``."""
         weight = from_filters(self.codes, self.shape) * self.scale
         # with other strides other kernels run, and logits differ in their last bits
         return weight.clone(memory_format=torch.contiguous_format)
 
 
 def encode(weight: Tensor, form: WeightFormat, plan: LayerPlan | None = None) -> Encoded:
-    """Bring a weight [out, in, kh, kw] or [out, in] into a format other than "float".
+    """Bring filters [out, in, kernel] or [out, in] into a format other than "float".
 
     A ``plan`` gives every filter a number of shifts of its own.
 
@@ -121,21 +119,12 @@ def _by_filter(parts: dict[int, Encoded], plan: LayerPlan, form: WeightFormat) -
 
 
 def approximate(weight: Tensor, form: WeightFormat) -> Tensor:
-    """Return the weight [out, in, kh, kw] or [out, in] as the format can express it, in float.
+    """Return filters [out, in, kernel] or [out, in] as the format can express them, in float.
 
     >>> approximate(torch.tensor([[1.27, 0.70]]), WeightFormat("truncate", shifts=1)).tolist()
     [[0.6399999856948853, 0.6399999856948853]]
     """
     return weight.detach() if form.method == "float" else encode(weight, form).weight()
-
-
-def weight_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the convolutions and linear layers by name, in the order of the module tree.
-
-    >>> list(weight_layers(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Linear(2, 2))))
-    ['0', '2']
-    """
-    return {name: module for name, module in model.named_modules() if isinstance(module, LAYER_KINDS)}
 
 
 def skipped_layers(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
@@ -160,27 +149,22 @@ def encode_layers(
 ) -> dict[str, Encoded]:
     """Bring every weight layer into a format, layers in ``skip`` into the base format.
 
-    Layers that share a parameter share the result, and the plan of the first. ``form`` is not "float".
+    Layers that share a parameter share the result, and the plan of the first. ``form`` is not "float". Raises
+    ``InputError`` if a convolution and a transposed one share it, whose filters are others.
     """
     encoded: dict[str, Encoded] = {}
-    of_parameter: dict[int, Encoded] = {}
-    for name, layer in weight_layers(model).items():
-        method = "base" if name in skip else form.method
-        if id(layer.weight) not in of_parameter:
-            of_parameter[id(layer.weight)] = encode(
-                layer.weight, replace(form, method=method), (plans or {}).get(name)
-            )
-        encoded[name] = of_parameter[id(layer.weight)]
+    first: dict[int, str] = {}
+    layers = weight_layers(model)
+    for name, layer in layers.items():
+        other = first.setdefault(id(layer.weight), name)
+        if other == name:
+            form_here = replace(form, method="base") if name in skip else form
+            encoded[name] = encode(filters_of(layer), form_here, (plans or {}).get(name))
+        elif is_transposed(layer) != is_transposed(layers[other]):
+            raise InputError(f"layers {other} and {name} share a weight, but not its filters")
+        else:
+            encoded[name] = encoded[other]
     return encoded
-
-
-def plain_copy(model: nn.Module) -> nn.Module:
-    """Copy a network; weights that a parametrization computes become ordinary parameters."""
-    copied = copy.deepcopy(model)
-    for layer in weight_layers(copied).values():
-        if is_parametrized(layer, "weight"):
-            remove_parametrizations(layer, "weight")
-    return copied
 
 
 def with_weights(
@@ -202,7 +186,7 @@ def with_weights(
     encoded = encode_layers(changed, form, skip, plans)
     costs = layer_costs(layers, encoded, form, macs)
     for name, layer in layers.items():
-        layer.weight.data = encoded[name].weight().to(layer.weight.dtype)
+        put_filters(layer, encoded[name].weight())
     return changed, costs
 
 
@@ -216,7 +200,7 @@ def layer_costs(
     costs = []
     stored: set[int] = set()
     for name, layer in layers.items():
-        shape = (len(layer.weight), layer.weight[0].numel())
+        shape = (filter_shape(layer)[0], filter_shape(layer)[1:].numel())
         if name in encoded:
             found = encoded[name]
             cost = replace(cost_of(found.form, found.plan, *shape, macs[name]), metric=found.metric)

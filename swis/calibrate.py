@@ -16,7 +16,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from swis.apply import Encoded, WeightFormat, encode_layers, weight_layers
+from swis.apply import Encoded, WeightFormat, encode_layers
+from swis.layers import axes_of, put_filters, weight_layers
 from swis.lockstep import Lockstep
 from swis.output_aware import OutputAware, output_aware
 from swis.progress import tqdm
@@ -59,7 +60,7 @@ def calibrate(
     uses = Counter(id(weights) for weights in encoded.values())
     waiting = {name for name, weights in encoded.items() if uses[id(weights)] == 1}
     for name, layer in layers.items():
-        layer.weight.data = encoded[name].weight()
+        put_filters(layer, encoded[name].weight())
     network.to(device)
     reference.to(device)
     chunks = images.to(device).split(min(_CHUNK, -(-len(images) // 2)))
@@ -80,13 +81,13 @@ def calibrate(
                     wished = [_by_image(layer, *pair) for pair in zip(theirs.inputs, chunks, strict=True)]
                     original = originals[name]
                     encoded[name] = output_aware(original, plain.form, plain.plan, inputs, wished, settings)
-                    layer.weight.data = encoded[name].weight().to(device)
+                    put_filters(layer, encoded[name].weight().to(device))
                 ours.leave()
                 theirs.leave()
-                axis = 1 if isinstance(layer, nn.Conv2d) else -1
-                gain, shift = matching(ours.outputs, theirs.outputs, axis, scale=kind != "bias")
+                axes = axes_of(layer)
+                gain, shift = matching(ours.outputs, theirs.outputs, -1 - axes, scale=kind != "bias")
                 encoded[name] = _correct(layer, encoded[name], gain, shift)
-                along = (-1, 1, 1) if axis == 1 else (-1,)
+                along = (-1, *[1] * axes)
                 for output in ours.outputs:
                     output.mul_(gain.reshape(along)).add_(shift.reshape(along))
                 bar.update()
@@ -140,7 +141,7 @@ def _correct(layer: nn.Module, encoded: Encoded, gain: Tensor, shift: Tensor) ->
     if torch.any(gain != 1):
         of_filters = gain.cpu().reshape(-1, *[1] * (len(encoded.shape) - 1))
         encoded = replace(encoded, scale=encoded.scale * of_filters)
-        layer.weight.data = encoded.weight().to(gain.device)
+        put_filters(layer, encoded.weight().to(gain.device))
     bias = shift if layer.bias is None else layer.bias * gain + shift
     layer.bias = nn.Parameter(bias.clone(), requires_grad=False)
     return encoded

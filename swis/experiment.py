@@ -16,7 +16,7 @@ from pandera.errors import SchemaError
 from torch import Tensor
 
 from swis import records
-from swis.apply import WeightFormat, encode, encode_layers, plain_copy
+from swis.apply import WeightFormat, encode, encode_layers
 from swis.choices import Calibrate, Task
 from swis.config import Config
 from swis.data import Split
@@ -26,6 +26,7 @@ from swis.hardware_study import simulate_methods, simulated_lines
 from swis.models import Network
 from swis.packed import load_packed, save_packed
 from swis.packed_study import prepare_packed
+from swis.plain import plain_copy
 from swis.plan import has_table, is_old, listed, planned
 from swis.report import (
     hardware,

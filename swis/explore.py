@@ -12,12 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from torch import Tensor
 
-from swis.apply import WeightFormat, weight_layers
+from swis.apply import WeightFormat
 from swis.config import accelerator_named, accelerator_names, load
 from swis.decompose import GROUPED, METHODS, decompose, to_filters
 from swis.designs import design, energy_table
 from swis.figures import group_of_weights
 from swis.hardware_figures import cycle_breakdown
+from swis.layers import filters_of, weight_layers
 from swis.metrics import sqnr_db
 from swis.models import load_network
 from swis.operands import operands_of
@@ -42,7 +43,7 @@ def layers_of(model: str) -> dict[str, tuple[Layer, Tensor]]:
     network = load_network(load([f"model={model}"]).model)
     weights = weight_layers(network.module)
     shapes = workload(network.module, network.inputs["input_size"])
-    return {layer.name: (layer, weights[layer.name].weight.detach()) for layer in shapes}
+    return {layer.name: (layer, filters_of(weights[layer.name]).detach()) for layer in shapes}
 
 
 @cache

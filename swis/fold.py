@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from swis.errors import InputError
+from swis.layers import axes_of, filters_of, is_layer, put_filters
+from swis.plain import plain_copy
+
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def fold_batch_norm(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
@@ -24,14 +27,15 @@ def fold_batch_norm(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
     ['Conv2d', 'Identity']
     """
     first = next(model.parameters())
-    folded = copy.deepcopy(model).eval().double()  # so that a difference is one, and not rounding
+    folded = plain_copy(model).eval().double()  # so that a difference is one, and not rounding
     probe = torch.randn(2, *input_size, generator=torch.Generator().manual_seed(0)).to(first.device).double()
     pairs, expected = _convolutions_before_norms(folded, probe)
     for convolution, name in pairs:
         norm = folded.get_submodule(name)
         gain = gain_of(norm)
         bias = torch.zeros_like(gain) if convolution.bias is None else convolution.bias
-        convolution.weight.data = convolution.weight.data * gain.reshape(-1, 1, 1, 1)
+        filters = filters_of(convolution).data
+        put_filters(convolution, filters * gain.reshape(-1, *[1] * (filters.ndim - 1)))
         convolution.bias = nn.Parameter((bias - norm.running_mean) * gain + norm.bias)
         parent, _, child = name.rpartition(".")
         setattr(folded.get_submodule(parent), child, _after_normalising(norm))
@@ -42,9 +46,14 @@ def fold_batch_norm(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
     return folded.to(first.dtype)
 
 
-def gain_of(norm: nn.BatchNorm2d) -> Tensor:
+def gain_of(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> Tensor:
     """Return what a normalisation in evaluation mode multiplies every channel by, gamma / sqrt(var + eps)."""
     return norm.weight / (norm.running_var + norm.eps).sqrt()
+
+
+def folds(module: nn.Module) -> bool:
+    """Tell whether a module is a normalisation that can be folded into the layer before it."""
+    return isinstance(module, _NORMS) and module.affine and module.track_running_stats
 
 
 def norms_of(model: nn.Module, input_size: Sequence[int]) -> dict[str, str]:
@@ -53,7 +62,7 @@ def norms_of(model: nn.Module, input_size: Sequence[int]) -> dict[str, str]:
     >>> norms_of(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)), (1, 4, 4))
     {'0': '1'}
     """
-    copied = copy.deepcopy(model).eval()
+    copied = plain_copy(model).eval()
     names = {id(module): name for name, module in copied.named_modules()}
     pairs, _ = _convolutions_before_norms(
         copied, torch.zeros(1, *input_size, device=next(copied.parameters()).device)
@@ -69,21 +78,19 @@ def normalises(model: nn.Module) -> bool:
     >>> normalises(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)))
     False
     """
-    norms = [
-        part for part in model.modules() if isinstance(part, nn.BatchNorm2d) and part.track_running_stats
-    ]
+    norms = [part for part in model.modules() if isinstance(part, _NORMS) and part.track_running_stats]
     return any(norm.running_mean.any() or ((norm.running_var - 1).abs() > 1e-3).any() for norm in norms)
 
 
 def fused(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
-    """Return ``fold_batch_norm(model)``, or the network itself where that is impossible.
+    """Return ``fold_batch_norm(model)``, or a plain copy of the network where that is impossible.
 
     The function is the same up to the rounding of float32, and runs faster.
     """
     try:
         return fold_batch_norm(model, input_size)
     except InputError:
-        return model
+        return plain_copy(model)
 
 
 def _convolutions_before_norms(model: nn.Module, probe: Tensor) -> tuple[list[tuple[nn.Module, str]], Tensor]:
@@ -102,9 +109,9 @@ def _convolutions_before_norms(model: nn.Module, probe: Tensor) -> tuple[list[tu
 
     handles = []
     for name, module in model.named_modules():
-        if isinstance(module, nn.Conv2d):
+        if is_layer(module) and axes_of(module) > 0:
             handles.append(module.register_forward_hook(remember))
-        elif isinstance(module, nn.BatchNorm2d) and module.affine and module.track_running_stats:
+        elif folds(module):
             handles.append(module.register_forward_pre_hook(lambda _, inputs, name=name: match(name, inputs)))
     with torch.inference_mode():
         expected = model(probe)

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
-from swis.apply import Encoded, weight_layers
+from swis.apply import Encoded
 from swis.decompose import GROUPED, decompose, from_filters, level_tables, to_filters
+from swis.layers import exchanged, is_transposed, weight_layers
 from swis.oscillation import Oscillation
 from swis.straight_through import StraightThrough, inside
 
@@ -48,7 +49,7 @@ class LatentTraining:
 
 
 class Latent(nn.Module):
-    """A parametrization: latent weight [out, in, kh, kw] or [out, in] -> the weight in a format.
+    """A parametrization: latent filters [out, in, kernel] or [out, in] -> these in a format.
 
     Starts from ``encoded``: of ``start_weight()`` it returns that very weight. The sets of "swis" and
     "swis_c" can change, chosen as ``decompose`` does; those of other methods are given. ``gain`` [channels]
@@ -239,6 +240,17 @@ def _tables(encoded: Encoded, shifts: list[int]) -> tuple[Tensor, Tensor, dict[i
     return torch.cat(tables), torch.cat(fields), first
 
 
+class _Stored(nn.Module):
+    """A parametrization: filters -> the weight of a transposed convolution."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, filters: Tensor) -> Tensor:
+        return exchanged(filters, self.groups)
+
+
 def add_latents(model: nn.Module, encoded: dict[str, Encoded], settings: LatentTraining) -> nn.Module:
     """Train a network's weight layers through their formats from now on (in place); return it.
 
@@ -263,6 +275,8 @@ def add_latents(model: nn.Module, encoded: dict[str, Encoded], settings: LatentT
         latent, layer.weight = made[id(found)]
         # unsafe: nothing is checked, and the weight itself, not a copy, becomes the latent one
         register_parametrization(layer, "weight", latent, unsafe=True)
+        if is_transposed(layer):
+            register_parametrization(layer, "weight", _Stored(layer.groups), unsafe=True)
     return model
 
 

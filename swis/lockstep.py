@@ -8,7 +8,7 @@ from functools import partial
 from greenlet import getcurrent, greenlet
 from torch import Tensor, nn
 
-from swis.apply import weight_layers
+from swis.layers import weight_layers
 
 
 class Lockstep:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
-from swis.apply import Encoded, WeightFormat, approximate, encode, weight_layers
+from swis.apply import Encoded, WeightFormat, approximate, encode
+from swis.layers import filters_of, put_filters, weight_layers
 from swis.progress import tqdm
 
 
@@ -55,7 +56,7 @@ def layer_sensitivities(
     found: dict[str, float] = {}
     for name, layer in tqdm(layers.items(), desc=f"{form.method}: sensitivity of layers", leave=False):
         original = layer.weight.data
-        layer.weight.data = approximate(original.cpu(), form).to(original)
+        put_filters(layer, approximate(filters_of(layer).data.cpu(), form).to(original))
         try:
             divergence = [
                 kl_div(

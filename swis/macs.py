@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from swis.apply import plain_copy, weight_layers
+from swis.layers import weight_layers
+from swis.plain import plain_copy
 
 _CONVOLUTION = torch.ops.aten.convolution
 

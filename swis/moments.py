@@ -10,6 +10,8 @@ from timm.layers import Conv2dSame, pad_same
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from swis.layers import axes_of, is_transposed, spread
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -87,7 +89,7 @@ def output_positions(layer: nn.Module, inputs: Tensor) -> int:
     """
     if isinstance(layer, nn.Linear):
         return inputs[..., 0].numel()
-    height, width = _output_size(layer, _padded(layer, inputs[:1]))
+    height, width = _windows(layer, inputs[:1]).output_size
     return len(inputs) * height * width
 
 
@@ -102,12 +104,12 @@ def patches(layer: nn.Module, inputs: Tensor, positions: Tensor) -> Tensor:
     """
     if isinstance(layer, nn.Linear):
         return inputs.reshape(1, -1, inputs.shape[-1])[:, positions]
-    padded = _padded(layer, inputs)
-    height, width = _output_size(layer, padded)
+    windows = _windows(layer, inputs)
+    padded, (height, width) = windows.padded, windows.output_size
     image = positions // (height * width)
-    taps = torch.cartesian_prod(*(torch.arange(size, device=inputs.device) for size in layer.kernel_size))
+    taps = torch.cartesian_prod(*(torch.arange(size, device=inputs.device) for size in windows.kernel))
     row, column = (
-        corner[:, None] * layer.stride[axis] + taps[:, axis] * layer.dilation[axis]
+        corner[:, None] * windows.stride[axis] + taps[:, axis] * windows.dilation[axis]
         for axis, corner in enumerate((positions // width % height, positions % width))
     )
     pixels = (image[:, None] * padded.shape[2] + row) * padded.shape[3] + column
@@ -116,15 +118,45 @@ def patches(layer: nn.Module, inputs: Tensor, positions: Tensor) -> Tensor:
     return values.permute(0, 2, 3, 1).flatten(2)
 
 
-def _padded(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class _Windows:
+    """A convolution of two dimensions without padding: its input [N, C, H, W], and where it looks."""
+
+    padded: Tensor
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+
+    @property
+    def output_size(self) -> tuple[int, int]:
+        sizes = zip(self.padded.shape[2:], self.kernel, self.dilation, self.stride, strict=True)
+        return tuple(
+            (size - dilation * (kernel - 1) - 1) // stride + 1 for size, kernel, dilation, stride in sizes
+        )
+
+
+def _windows(layer: nn.Module, inputs: Tensor) -> _Windows:
+    """Return the convolution that does with the layer's filters what the layer does."""
+    if is_transposed(layer):
+        return _Windows(_around(layer, spread(layer, inputs)), layer.kernel_size, (1, 1), layer.dilation)
     if isinstance(layer, Conv2dSame):
-        return pad_same(inputs, layer.kernel_size, layer.stride, layer.dilation)
-    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    return pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
-
-
-def _output_size(layer: nn.Conv2d, padded: Tensor) -> tuple[int, int]:
-    sizes = zip(padded.shape[2:], layer.kernel_size, layer.dilation, layer.stride, strict=True)
-    return tuple(
-        (size - dilation * (kernel - 1) - 1) // stride + 1 for size, kernel, dilation, stride in sizes
+        padded = pad_same(inputs, layer.kernel_size, layer.stride, layer.dilation)
+    else:
+        mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+        padded = pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
+    flat = (1,) * (2 - axes_of(layer))  # one dimension is a row of two
+    return _Windows(
+        padded.unflatten(2, (*flat, -1)),
+        (*flat, *layer.kernel_size),
+        (*flat, *layer.stride),
+        (*flat, *layer.dilation),
     )
+
+
+def _around(layer: nn.ConvTranspose2d, inputs: Tensor) -> Tensor:
+    """Return inputs between the zeros that make the padding of a transposed convolution that of another."""
+    around = []
+    for axis in (1, 0):  # the last one first, as ``pad`` has it
+        before = layer.dilation[axis] * (layer.kernel_size[axis] - 1) - layer.padding[axis]
+        around += [before, before + layer.output_padding[axis]]
+    return pad(inputs, around)

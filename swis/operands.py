@@ -12,9 +12,11 @@ import torch
 
 from swis.accelerator import Accelerator, Operands
 from swis.activations import observe_codes
-from swis.apply import Encoded, WeightFormat, cost_of, encode, encode_layers, plain_copy, weight_layers
+from swis.apply import Encoded, WeightFormat, cost_of, encode, encode_layers
 from swis.decompose import GROUPED, consecutive, from_filters
 from swis.errors import InputError
+from swis.layers import weight_layers
+from swis.plain import plain_copy
 from swis.schedule import LayerPlan
 from swis.study import Study
 from swis.workload import Layer, workload

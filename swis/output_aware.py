@@ -12,6 +12,7 @@ from torch.nn.functional import pad
 
 from swis.apply import Encoded, WeightFormat
 from swis.decompose import GROUPED, from_filters, to_filters
+from swis.layers import filters_of
 from swis.moments import input_moments
 from swis.quantizer import quantize
 from swis.refit import damped, refit
@@ -62,7 +63,7 @@ def output_aware(
     >>> output_aware(layer, WeightFormat("swis", 2), None, images, images, OutputAware()).shift_sets.shape
     torch.Size([2, 2])
     """
-    weight = layer.weight.detach()
+    weight = filters_of(layer).detach()
     one, other = halves = input_moments(layer, inputs, float_inputs, settings.positions)
     covariance, _ = (one if other is None else one + other).covariances()
     rows = to_filters(weight).double()

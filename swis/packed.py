@@ -26,14 +26,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from swis.activations import ActivationRange
-from swis.apply import Encoded, WeightFormat, encode_layers, plain_copy, skipped_layers, weight_layers
+from swis.apply import Encoded, WeightFormat, encode_layers, skipped_layers
 from swis.checksums import of_tensors
 from swis.codec import CODINGS
 from swis.errors import InputError
 from swis.files import write_atomically
 from swis.fold import fold_batch_norm, fused
+from swis.layers import weight_layers, weight_of
 from swis.models import REACHING_OUT, Network, new_network
 from swis.packed_layer import pack_layer, packed_parts, unpack_layer
+from swis.plain import plain_copy
 from swis.rewrite import LimitedReLU, rewritten
 from swis.schedule import LayerPlan
 from swis.settings import ModelConfig
@@ -196,7 +198,7 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork
     label = about["label"] or about["architecture"]
     config = ModelConfig(label=label, name=about["architecture"], kwargs=about["kwargs"])
     network = new_network(config, about["num_classes"], about["inputs"], seed=0)
-    module = network.module
+    module = plain_copy(network.module)
     size, calibrate = about["inputs"]["input_size"], header["calibrate"]
     if header.get("folded", calibrate != "none" or header["fold_bn"]):  # younger than the format
         module = fused(module, size)
@@ -209,7 +211,7 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork
             continue
         parts = {part: state.pop(f"{name}.weight.{part}").numpy() for part in packed_parts(entry)}
         layer = unpack_layer(parts, entry, state.pop(f"{name}.weight.scale"), coding)
-        state[f"{name}.weight"] = layer.weight()
+        state[f"{name}.weight"] = weight_of(module.get_submodule(name), layer.weight())
         packed_layers[name] = PackedLayer(layer.form, *layer.codes.shape, entry["bits"], layer.plan)
     state |= {key: state[source] for key, source in header["aliases"].items()}
     for name, layer in weight_layers(module).items():

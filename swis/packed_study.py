@@ -12,7 +12,7 @@ import torch
 
 from swis import records
 from swis.activations import quantize_activations
-from swis.apply import cost_of, weight_layers
+from swis.apply import cost_of
 from swis.checks import check_fit, pick_device, results_folder
 from swis.config import Config
 from swis.cost import BASELINE_BITS, network_cost
@@ -21,6 +21,7 @@ from swis.decompose import GROUPED
 from swis.evaluate import predict, score
 from swis.fold import fused
 from swis.images import drawn, shared_batches
+from swis.layers import weight_layers
 from swis.macs import layer_macs
 from swis.packed import PackedNetwork, load_packed
 

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from swis import records
-from swis.apply import WeightFormat, weight_layers
+from swis.apply import WeightFormat
 from swis.choices import Price
 from swis.cost import layer_cost
+from swis.layers import filter_shape, filters_of, is_depthwise, weight_layers
 from swis.losses import filter_losses, layer_sensitivities
 from swis.progress import tqdm
 from swis.schedule import LayerTable, Plan, Schedule, plan
@@ -63,11 +64,8 @@ class Planner:
 
     def check(self, form: WeightFormat, bits: float) -> None:
         """Raise as ``plan`` does, at once: whether a budget can be met does not depend on losses."""
-        self._solve(
-            form,
-            bits,
-            {name: np.zeros((len(layer.weight), form.magnitude_bits)) for name, layer in self.layers.items()},
-        )
+        sizes = {name: (filter_shape(layer)[0], form.magnitude_bits) for name, layer in self.layers.items()}
+        self._solve(form, bits, {name: np.zeros(size) for name, size in sizes.items()})
 
     def _solve(self, form: WeightFormat, bits: float, losses: dict[str, np.ndarray]) -> Plan:
         chosen = self.settings
@@ -76,7 +74,7 @@ class Planner:
         for name, layer in self.layers.items():
             least = (
                 chosen.first if name == first else None,
-                chosen.depthwise if _is_depthwise(layer) else None,
+                chosen.depthwise if is_depthwise(layer) else None,
             )
             price = self._price(name, layer, form)
             tables[name] = LayerTable(losses[name], price, max(filter(None, least), default=1))
@@ -93,7 +91,7 @@ class Planner:
 
     def _price(self, name: str, layer: nn.Module, form: WeightFormat) -> int:
         """Return what one more shift of one filter costs of the budget."""
-        filters, filter_weights = layer.weight.shape[0], layer.weight[0].numel()
+        filters, filter_weights = filter_shape(layer)[0], filter_shape(layer)[1:].numel()
         if self.settings.price is Price.weights:
             return filter_weights
         if self.settings.price is Price.storage:
@@ -111,7 +109,7 @@ class Planner:
         def compute() -> dict[str, Tensor]:
             bar = tqdm(self.layers.items(), desc=f"{form.method}: losses of filters", leave=False)
             return {
-                name: torch.from_numpy(filter_losses(layer.weight.detach().cpu(), form))
+                name: torch.from_numpy(filter_losses(filters_of(layer).detach().cpu(), form))
                 for name, layer in bar
             }
 
@@ -161,12 +159,8 @@ class Planner:
                 "shifts": layer.shifts,
                 "cycles": layer.cycles,
                 "cycles_unordered": layer.cycles_unordered,
-                "weights": self.layers[name].weight[0].numel(),
+                "weights": filter_shape(self.layers[name])[1:].numel(),
                 "macs": self.macs[name] // filters,
             }
             parts.append(pd.DataFrame(columns))
         return pd.concat(parts, ignore_index=True)
-
-
-def _is_depthwise(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1

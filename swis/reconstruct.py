@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from swis.apply import LAYER_KINDS, Encoded, weight_layers
+from swis.apply import Encoded
 from swis.decompose import GROUPED, from_filters, to_filters
+from swis.layers import filters_of, is_layer, put_filters, weight_layers, weight_of
 from swis.progress import tqdm
 
 _BATCH = 32
@@ -59,7 +60,7 @@ def reconstruct(
     layers, originals = weight_layers(network), weight_layers(reference)
     uses = Counter(id(weights) for weights in encoded.values())
     learned = {
-        name: _Rounding(weights, originals[name].weight.detach(), device)
+        name: _Rounding(weights, filters_of(originals[name]).detach(), device)
         for name, weights in encoded.items()
         if uses[id(weights)] == 1 and weights.form.method != "base"
     }
@@ -72,7 +73,8 @@ def reconstruct(
     generator = torch.Generator().manual_seed(seed)
 
     def weights(hard: bool) -> dict[str, Tensor]:
-        return {f"{name}.weight": part.weight(hard) for name, part in learned.items()}
+        filters = {name: part.filters(hard) for name, part in learned.items()}
+        return {f"{name}.weight": weight_of(layers[name], found) for name, found in filters.items()}
 
     @torch.no_grad()
     def divergence() -> float:
@@ -102,16 +104,16 @@ def reconstruct(
         return encoded
     encoded = encoded | {name: part.result() for name, part in learned.items()}
     for name in learned:
-        layers[name].weight.data = encoded[name].weight()
+        put_filters(layers[name], encoded[name].weight())
     return encoded
 
 
 class _Rounding:
     """A layer's codes, the neighbouring levels they may move to, and how far they have gone there."""
 
-    def __init__(self, encoded: Encoded, weight: Tensor, device: torch.device | str) -> None:
+    def __init__(self, encoded: Encoded, filters: Tensor, device: torch.device | str) -> None:
         self.encoded = encoded
-        wished = to_filters(weight) / encoded.scale.reshape(-1, 1)
+        wished = to_filters(filters) / encoded.scale.reshape(-1, 1)
         codes, bits = encoded.codes.int(), _fields(encoded)
         sign = torch.where(codes == 0, wished.sign(), codes.sign())
         magnitude = codes.abs()
@@ -127,7 +129,7 @@ class _Rounding:
         self.fixed = self.gap == 0
         self.latent.register_hook(lambda gradient: gradient.masked_fill(self.fixed, 0.0))
 
-    def weight(self, hard: bool) -> Tensor:
+    def filters(self, hard: bool) -> Tensor:
         latent = self.latent.round() if hard else self.latent
         return from_filters(self.codes + self.gap * latent, self.encoded.shape) * self.scale
 
@@ -220,5 +222,5 @@ def blocks_of(model: nn.Module, prefix: str = "") -> Iterator[str]:
     for name, module in model.named_children():
         if isinstance(module, nn.Sequential | nn.ModuleList):
             yield from blocks_of(module, f"{prefix}{name}.")
-        elif any(isinstance(part, LAYER_KINDS) for part in module.modules()):
+        elif any(is_layer(part) for part in module.modules()):
             yield f"{prefix}{name}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -14,9 +13,11 @@ from torch import nn
 
 from swis import records
 from swis.activations import keep_activations
-from swis.apply import Encoded, plain_copy, weight_layers
+from swis.apply import Encoded
 from swis.data import Split
 from swis.latent import LatentTraining, add_latents, latents
+from swis.layers import put_filters, weight_layers
+from swis.plain import plain_copy
 from swis.retrain import Retraining, retrain
 from swis.settings import RetrainConfig
 
@@ -48,7 +49,7 @@ def retrained(
     def of(part: type) -> Any:
         return part(**{field.name: chosen[field.name] for field in fields(part)})
 
-    student = add_latents(copy.deepcopy(module), dict(encoded), of(LatentTraining))
+    student = add_latents(plain_copy(module), dict(encoded), of(LatentTraining))
     recipe, state_path = of(Retraining), records.beside(key, folder, records.STATE)
     curve_path = records.beside(key, folder, records.CURVE)
 
@@ -60,7 +61,7 @@ def retrained(
             state_path.unlink()
         curve = retrain(
             student,
-            copy.deepcopy(teacher) if recipe.distillation > 0 else None,
+            plain_copy(teacher) if recipe.distillation > 0 else None,
             images,
             recipe,
             seed=seed,
@@ -80,5 +81,5 @@ def retrained(
     keep_activations(layers)
     for name, layer in layers.items():
         # strides as everywhere else, so that logits do not differ in their last bits
-        layer.weight.data = after[name].weight()
+        put_filters(layer, after[name].weight())
     return plain, after

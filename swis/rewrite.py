@@ -7,7 +7,6 @@ gains from an order in which weights of like size are neighbours, since neighbou
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
-from swis.apply import LAYER_KINDS
 from swis.errors import InputError
+from swis.layers import (
+    axes_of,
+    filters_of,
+    groups_of,
+    inputs_of,
+    is_depthwise,
+    is_layer,
+    outputs_of,
+    put_filters,
+)
+from swis.plain import plain_copy
 
 REWRITES = ("equalize", "permute")
 _ROUNDS = 20
@@ -93,25 +102,25 @@ def links(model: nn.Module) -> list[Link]:
     calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
     found = []
 
-    def once(node: fx.Node | None, kinds: tuple[type, ...]) -> bool:
-        """Whether a node is the only call of a module of these kinds."""
+    def once(node: fx.Node | None, fits: Callable[[nn.Module], bool]) -> bool:
+        """Whether a node is the only call of a module that fits."""
         return (
             node is not None
             and node.op == "call_module"
-            and isinstance(modules[node.target], kinds)
+            and fits(modules[node.target])
             and calls[node.target] == 1
         )
 
     for node in graph.nodes:
-        if not once(node, LAYER_KINDS):
+        if not once(node, is_layer):
             continue
         between, after = [], _only_user(node)
-        while once(after, _CHANNELWISE):
+        while once(after, _channelwise):
             between.append(after.target)
             after = _only_user(after)
-        if not once(after, LAYER_KINDS):
+        if not once(after, is_layer):
             continue
-        if _inputs(modules[after.target]) == len(modules[node.target].weight):
+        if inputs_of(modules[after.target]) == outputs_of(modules[node.target]):
             found.append(Link(node.target, after.target, tuple(between)))
     return found
 
@@ -129,26 +138,27 @@ def equalize(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
     >>> equalized[0].weight.item(), equalized[2].weight.item()
     (4.0, 4.0)
     """
-    changed = copy.deepcopy(model).double()
+    changed = plain_copy(model).double()
     modules = dict(changed.named_modules())
     scaled = [link for link in links(changed) if _scales(link, modules)]
-    total = {link: torch.ones(len(modules[link.first].weight), dtype=torch.float64) for link in scaled}
+    total = {link: torch.ones(outputs_of(modules[link.first]), dtype=torch.float64) for link in scaled}
     for _ in range(_ROUNDS):
         for link in scaled:
             first, second = modules[link.first], modules[link.second]
-            met = _by_input(second)
-            made, taken = first.weight.data.flatten(1).abs().amax(1), met.abs().amax((1, 3)).flatten()
+            making, meeting = filters_of(first).data, filters_of(second).data
+            met = _by_input(meeting, second)
+            made, taken = making.flatten(1).abs().amax(1), met.abs().amax((1, 3)).flatten()
             ratio = torch.where((made > 0) & (taken > 0), (made / taken).sqrt(), torch.ones_like(made))
             total[link] *= ratio
-            first.weight.data /= ratio.reshape(-1, *[1] * (first.weight.ndim - 1))
+            put_filters(first, making / ratio.reshape(-1, *[1] * (making.ndim - 1)))
             if first.bias is not None:
                 first.bias.data /= ratio
-            met *= ratio.reshape(len(met), 1, -1, 1)
+            put_filters(second, (met * ratio.reshape(len(met), 1, -1, 1)).reshape(meeting.shape))
     for link in scaled:
         for name in link.between:
             if isinstance(modules[name], nn.ReLU6):
-                one = (-1, 1, 1) if isinstance(modules[link.first], nn.Conv2d) else (-1,)
-                changed.set_submodule(name, LimitedReLU((6 / total[link]).reshape(one)))
+                one = [1] * axes_of(modules[link.first])
+                changed.set_submodule(name, LimitedReLU((6 / total[link]).reshape(-1, *one)))
     return _same_function(changed, model, input_size)
 
 
@@ -164,23 +174,22 @@ def permute(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
     >>> permute(model, (1,))[2].weight.tolist()
     [[3.0, 1.0]]
     """
-    changed = copy.deepcopy(model).double()
+    changed = plain_copy(model).double()
     modules = dict(changed.named_modules())
     found = links(changed)
     before = {link.second: link for link in found}
     for link in found:
         last = modules[link.second]
         chain = [link]
-        while _depthwise(modules[chain[-1].first]) and chain[-1].first in before:
+        while _hands_on(modules[chain[-1].first]) and chain[-1].first in before:
             chain.append(before[chain[-1].first])
-        if getattr(last, "groups", 1) > 1 or getattr(modules[chain[-1].first], "groups", 1) > 1:
+        if groups_of(last) > 1 or groups_of(modules[chain[-1].first]) > 1:
             continue
         order = _sizes(last).argsort(descending=True, stable=True)
-        last.weight.data = last.weight.data[:, order]
+        put_filters(last, filters_of(last).data[:, order])
         for part in chain:
             for name in (part.first, *part.between):
-                for values in (*modules[name].parameters(), *modules[name].buffers()):
-                    values.data = values.data[order]
+                _reorder(modules[name], order)
     return _same_function(changed, model, input_size)
 
 
@@ -188,7 +197,7 @@ class _Tracer(fx.Tracer):
     """Looks into modules as far as they can be traced; into layers and channel-wise functions not at all."""
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        return isinstance(module, LAYER_KINDS + _CHANNELWISE) or super().is_leaf_module(module, name)
+        return is_layer(module) or _channelwise(module) or super().is_leaf_module(module, name)
 
     def call_module(self, module: nn.Module, forward: Callable, args: tuple, kwargs: dict) -> fx.Proxy:
         try:
@@ -206,22 +215,30 @@ def _scales(link: Link, modules: dict[str, nn.Module]) -> bool:
     return all(isinstance(modules[name], (*_HOMOGENEOUS, nn.ReLU6)) for name in link.between)
 
 
-def _depthwise(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.Conv2d) and 1 < layer.groups == layer.in_channels == layer.out_channels
+def _channelwise(module: nn.Module) -> bool:
+    return isinstance(module, _CHANNELWISE)
 
 
-def _inputs(layer: nn.Module) -> int:
-    return layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
+def _hands_on(layer: nn.Module) -> bool:
+    return is_depthwise(layer) and inputs_of(layer) == outputs_of(layer)
 
 
-def _by_input(layer: nn.Module) -> Tensor:
-    """Return a view of a layer's weights as [groups, filters, inputs, taps]."""
-    groups = getattr(layer, "groups", 1)
-    return layer.weight.data.view(groups, len(layer.weight) // groups, layer.weight.shape[1], -1)
+def _reorder(module: nn.Module, order: Tensor) -> None:
+    """Bring the channels that a module puts out into another order, in place."""
+    if is_layer(module):
+        put_filters(module, filters_of(module).data[order])
+    for name, values in (*module.named_parameters(), *module.named_buffers()):
+        if name != "weight" or not is_layer(module):
+            values.data = values.data[order]
+
+
+def _by_input(filters: Tensor, layer: nn.Module) -> Tensor:
+    """Return a layer's filters as [groups, filters, inputs, taps]."""
+    return filters.reshape(groups_of(layer), -1, filters.shape[1], filters[0, 0].numel())
 
 
 def _sizes(layer: nn.Module) -> Tensor:
-    weight = _by_input(layer)[0].abs()
+    weight = _by_input(filters_of(layer).data, layer)[0].abs()
     relative = weight / weight.amax((1, 2), keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
     return relative.mean((0, 2))
 
@@ -231,7 +248,7 @@ def _same_function(changed: nn.Module, model: nn.Module, input_size: Sequence[in
     kind = next(model.parameters()).dtype
     probe = torch.randn(2, *input_size, generator=torch.Generator().manual_seed(0)).double()
     with torch.inference_mode():
-        expected = copy.deepcopy(model).double().eval()(probe)
+        expected = plain_copy(model).double().eval()(probe)
         got = changed.eval()(probe)
     if not torch.allclose(got, expected, rtol=0, atol=1e-9 * float(expected.abs().max())):
         raise InputError("channels of this network cannot be rewritten; leave out rewrites")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,7 @@ from swis.apply import (
     WeightFormat,
     encode_layers,
     layer_costs,
-    plain_copy,
     skipped_layers,
-    weight_layers,
     with_weights,
 )
 from swis.calibrate import calibrate
@@ -39,9 +36,11 @@ from swis.facts import Facts, rewrite_facts
 from swis.files import stamp
 from swis.fold import fold_batch_norm, fused, normalises
 from swis.images import drawn, shared_batches, shared_images
+from swis.layers import weight_layers
 from swis.macs import network_macs
-from swis.models import load_network
+from swis.models import Network, load_network
 from swis.output_aware import OutputAware
+from swis.plain import plain_copy
 from swis.planning import Planner
 from swis.reconstruct import Reconstruction, reconstruct
 from swis.retrain_study import retrained
@@ -197,8 +196,8 @@ class Study(Facts):
         self, form: WeightFormat, plan: Plan | None, activation_bits: int | None
     ) -> tuple[nn.Module, dict[str, Encoded]]:
         """Return a network calibrated in a format, its normalisation folded, and its layers' weights."""
-        reference = fused(plain_copy(self.base_module.cpu()), self.network.inputs["input_size"])
-        module = copy.deepcopy(reference)
+        reference = fused(self.base_module.cpu(), self.network.inputs["input_size"])
+        module = plain_copy(reference)
         if activation_bits is not None:
             quantize_activations(weight_layers(module), self.ranges, activation_bits)
             self.base_module.cpu()
@@ -222,7 +221,7 @@ class Study(Facts):
         plans, size = plan.layers if plan else None, self.network.inputs["input_size"]
         if self.config.calibrate is Calibrate.none:
             base = self.base_module.cpu()
-            module = plain_copy(base if self.live else fused(base, size))
+            module = plain_copy(base) if self.live else fused(base, size)
             encoded = encode_layers(module, form, self.skip, plans)
         else:
             module, encoded = self.calibrated(form, plan, activation_bits)
@@ -272,7 +271,7 @@ def prepare(config: Config) -> Study:
     """
     device = pick_device(config.device)
     facts = [asdict(config.model), stamp(config.model.weights)]
-    network = in_memory("network", facts, lambda: load_network(config.model))
+    network = in_memory("network", facts, lambda: _plain(load_network(config.model)))
 
     def images_of(name: str, count: int | None) -> Split:
         images = drawn(config.data, name, count, config.seed, decode=not config.dry_run)
@@ -303,6 +302,11 @@ def prepare(config: Config) -> Study:
             if form.method in config.methods:
                 study.planner.check(form, config.bits)
     return study
+
+
+def _plain(network: Network) -> Network:
+    """Return a network whose layers hold the weights they use."""
+    return replace(network, module=plain_copy(network.module))
 
 
 def _schedule_columns(

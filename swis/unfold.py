@@ -9,9 +9,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from swis.apply import Encoded, encode, plain_copy, weight_layers
+from swis.apply import Encoded, encode
 from swis.decompose import GROUPED
-from swis.fold import gain_of, norms_of
+from swis.fold import folds, gain_of, norms_of
+from swis.layers import filters_of, put_filters, weight_layers
+from swis.plain import plain_copy
 
 
 def unfolded(
@@ -26,7 +28,7 @@ def unfolded(
     front of different normalisations share a weight.
     """
     module, norms = plain_copy(network), norms_of(network, input_size)
-    if any(isinstance(calibrated.get_submodule(norm), nn.BatchNorm2d) for norm in norms.values()):
+    if any(folds(calibrated.get_submodule(norm)) for norm in norms.values()):
         return calibrated, dict(encoded)
     uses = Counter(id(found) for found in encoded.values())
     restored = dict(encoded)
@@ -36,10 +38,10 @@ def unfolded(
             if uses[id(found)] > 1:
                 raise ValueError(f"{name} shares its weight; it cannot be put back before {norms[name]}")
             gain = gain_of(module.get_submodule(norms[name])).detach()
-            restored[name] = _divided(found, gain, layer.weight.detach())
+            restored[name] = _divided(found, gain, filters_of(layer).detach())
         elif (bias := calibrated.get_submodule(name).bias) is not None:
             layer.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
-        layer.weight.data = restored[name].weight()
+        put_filters(layer, restored[name].weight())
     return module, restored
 
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from swis.apply import weight_layers
 from swis.errors import InputError
+from swis.layers import axes_of, is_transposed, spread, weight_layers
 from swis.macs import counted, run
 
 # Shapes of published networks, for images of 224 x 224.
@@ -154,9 +154,10 @@ class Layer:
 def workload(model: nn.Module, input_size: Sequence[int]) -> list[Layer]:
     """Return the weight layers of a network in the order it calls them, for an input of [C, H, W].
 
-    A layer that is called twice is there twice. Padding is what the network pads as it runs. Raises
-    ``InputError`` for a convolution whose weight is used without a call of the layer, where linear layers are
-    seen, and for a layer that has more outputs than its padding explains.
+    A layer that is called twice is there twice. A transposed convolution is there as the one that does the
+    same to an input with zeros between its pixels, products with these zeros included. Padding is what the
+    network pads as it runs. Raises ``InputError`` for a convolution whose weight is used without a call of
+    the layer, where linear layers are seen, and for a layer that has more outputs than its padding explains.
 
     >>> [layer] = workload(nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1)), (3, 32, 32))
     >>> layer.pixels, layer.filter_weights, layer.macs, layer.pad_top
@@ -171,11 +172,25 @@ def workload(model: nn.Module, input_size: Sequence[int]) -> list[Layer]:
             sizes = (layer.in_features, layer.out_features, 1, 1, 1, tokens, 1, tokens)
             found.append(Layer(name, *sizes))
         else:
-            (in_h, in_w), (out_h, out_w) = inputs[0].shape[-2:], output.shape[-2:]
-            sizes = (layer.in_channels, layer.out_channels, *layer.kernel_size, in_h, in_w, out_h, out_w)
+            axes = axes_of(layer)
+            flat = (1,) * (2 - axes)  # one dimension is a row of two
+            in_h, in_w = *flat, *spread(layer, inputs[0]).shape[-axes:]
+            out_h, out_w = *flat, *output.shape[-axes:]
+            sizes = (
+                layer.in_channels,
+                layer.out_channels,
+                *flat,
+                *layer.kernel_size,
+                in_h,
+                in_w,
+                out_h,
+                out_w,
+            )
             maps = output.numel() // (layer.out_channels * out_h * out_w)
-            more = (layer.groups, *layer.stride, *layer.dilation, maps)
-            found.append(Layer(name, *sizes, *more, *padding.sides))
+            steps, sides = (*flat, *layer.stride, *flat, *layer.dilation), padding.sides
+            if is_transposed(layer):
+                steps, sides = (1, 1, *layer.dilation), _around(layer, (in_h, in_w), (out_h, out_w))
+            found.append(Layer(name, *sizes, layer.groups, *steps, maps, *sides))
             found[-1].check()
 
     def use(name: str, macs: int) -> None:
@@ -200,6 +215,14 @@ def workload(model: nn.Module, input_size: Sequence[int]) -> list[Layer]:
         for handle in handles:
             handle.remove()
     return found
+
+
+def _around(layer: nn.ConvTranspose2d, inputs: Sequence[int], outputs: Sequence[int]) -> list[int]:
+    """Return what pads the convolution that a transposed one is: lines at the top, left, bottom, right."""
+    spans = [step * (side - 1) for step, side in zip(layer.dilation, layer.kernel_size, strict=True)]
+    first = [span - padding for span, padding in zip(spans, layer.padding, strict=True)]
+    sizes = zip(outputs, spans, inputs, first, strict=True)
+    return [*first, *(output + span - given - before for output, span, given, before in sizes)]
 
 
 class _Padding(TorchFunctionMode):

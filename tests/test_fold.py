@@ -42,4 +42,6 @@ def test_a_convolution_used_twice_is_not_folded():
     with pytest.raises(InputError, match="fold_bn"):
         fold_batch_norm(Twice().eval(), (1, 4, 4))
     twice = Twice().eval()
-    assert fused(twice, (1, 4, 4)) is twice
+    same = fused(twice, (1, 4, 4))
+    assert same is not twice
+    assert isinstance(same.norm, nn.BatchNorm2d)

@@ -44,8 +44,8 @@ from swis.config import load, register
 _ORDER = """
 progress errors files checksums memory choices pictures contents class_folders split
 settings hardware_settings config quantizer simd lanes search fit joint
-decompose oscillation straight_through metrics cost
-knapsack schedule apply macs latent losses fold unfold rewrite activations data resnet20 models
+decompose oscillation straight_through metrics cost layers plain macs
+knapsack schedule apply latent losses fold unfold rewrite activations data resnet20 models
 codec packed_layer packed compare seeds
 ablation evaluate train retrain
 provenance schema line_files tables store rows kept hardware_lines upkeep records
