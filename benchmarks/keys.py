@@ -1,0 +1,221 @@
+"""Does every option that changes a row's numbers change its key? python -m benchmarks.keys
+
+Every field of the configuration is changed, in several settings, to other valid values; where the key of a
+row stays, its numbers must. A new option is tried without being named here. Takes about an hour on two cores.
+"""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import torch
+
+from swis import shared, study
+from swis.config import Config, load
+from swis.errors import InputError
+from swis.models import new_network, save_checkpoint
+from swis.progress import tqdm
+from swis.settings import ModelConfig
+
+# Where things are and how often they are made: the key is of what is found there.
+PLACES = {
+    *("results_dir", "out", "weights", "workload", "device", "force", "dry_run", "sweep", "sweep_started"),
+    *("methods", "task", "retrained", "model.weights", "model.name", "model.kwargs", "model.label"),
+    *("data.name", "data.root", "data.download", "data.split", "data.class_order"),
+    *("recipe.output", "recipe.stages", "energy.banks"),
+}
+_INPUTS = {"input_size": [1, 32, 32], "mean": [0.286], "std": [0.353]}
+_INPUTS |= {"interpolation": "bilinear", "crop_pct": 1.0, "crop_mode": "center"}
+_ARCHITECTURE = "test_efficientnet"  # timm's own smallest, with depthwise convolutions
+
+SETTINGS: dict[str, list[str]] = {
+    "plain": [],
+    "weights only, folded": ["activation_bits=null", "fold_bn=true", "rewrites=[equalize]"],
+    "percentile, one scale": ["activation.range=percentile", "granularity=tensor", "skip=[conv_stem]"],
+    "scheduled": ["bits=2.5", "schedule=greedy"],
+    "scheduled by sensitivity": ["bits=2.5", "schedule=network", "schedule.images=8", "schedule.min=1"],
+    "stats": ["calibrate=stats"],
+    "output_aware": ["calibrate=output_aware", "calibration.rounds=1", "calibration.scales=[0.9,1.0]"],
+    "reconstruct": ["calibrate=reconstruct", "calibration.scales=[1.0]", "reconstruction.steps=8"],
+    "retrain": ["task=retrain", "retrain.images=16", "retrain.epochs=1", "retrain.batch_size=8"],
+    "retrain, adamw": [
+        *("task=retrain", "retrain.images=16", "retrain.epochs=1", "retrain.batch_size=8"),
+        *("retrain.optimizer=adamw", "retrain.threshold=0.05", "retrain.distillation=0.5"),
+    ],
+}
+
+
+def checkpoint(folder: Path) -> Path:
+    """Write the weights of a small network whose rounding shows in its logits."""
+    network = new_network(ModelConfig(label="small", name=_ARCHITECTURE), 10, _INPUTS, seed=0)
+    path = folder / "small.safetensors"
+    save_checkpoint(network, path, {"data": "fashion_mnist"})
+    return path
+
+
+def configuration(setting: str, weights: Path, folder: Path) -> Config:
+    """Return the configuration of a setting, on few images."""
+    images = ["data.limit=12", "data.workers=0", "calibration.images=8"]
+    model = ["model=timm", f"model.name={_ARCHITECTURE}", f"model.weights={weights}"]
+    methods = "methods=[swis,swis_c,truncate,round,uniform]"
+    return load([*model, *images, methods, f"results_dir={folder}", *SETTINGS[setting]])
+
+
+def changes(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, list[Any]]]:
+    """Yield every field below a configuration: its name with dots, and values that it might have instead."""
+    hints = get_type_hints(type(config))
+    for known in fields(config):
+        value, name = getattr(config, known.name), f"{prefix}{known.name}"
+        if name in PLACES:
+            continue
+        if is_dataclass(value):
+            yield from changes(value, f"{name}.")
+        elif isinstance(value, dict):
+            for key, part in value.items():
+                yield from changes(part, f"{name}.{key}.")
+        else:
+            yield name, value, others(value, hints[known.name])
+
+
+def others(value: Any, hint: Any) -> list[Any]:
+    """Return other values of a field's type, of which some may be refused."""
+    kinds = getattr(hint, "__args__", (hint,))
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, Enum):
+        return [other for other in type(value) if other is not value]
+    if isinstance(value, int | float):
+        return [value + 1, max(1, value - 1), value * 0.5, value * 1.5, None]
+    if isinstance(value, list):
+        parts = [*kinds[0]] if isinstance(kinds[0], type) and issubclass(kinds[0], Enum) else []
+        numbers = bool(value) and isinstance(value[0], int | float)
+        return (
+            [[x * 0.9 for x in value], value[:1]] if numbers else [[part] for part in parts] or [["*.conv_*"]]
+        )
+    found: list[Any] = []
+    for kind in kinds:
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            found += list(kind)
+        elif kind in (int, float):
+            found += [kind(1), kind(2), kind(0.5), kind(3)]
+    return [other for other in found if other != value]
+
+
+def changed(config: Any, name: str, value: Any) -> Any:
+    """Return a configuration with one field changed; raise ``InputError`` for a value that is none."""
+    first, _, rest = name.partition(".")
+    if isinstance(config, dict):
+        return config | {first: changed(config[first], rest, value)}
+    part = changed(getattr(config, first), rest, value) if rest else value
+    return replace(config, **{first: part})
+
+
+# What a study reads of its configuration before it is there; all else it reads as it goes.
+_BEFORE = ("model.", "data.", "calibration.", "seed", "skip", "retrain.images", "retrain.split", "calibrate")
+_BEFORE += ("activation_bits", "schedule.sensitivity", "allow_")
+
+
+def keys(prepared: study.Study, config: Config, name: str) -> dict[str, str]:
+    """Return the key of every method's row, for a configuration in which one field is another."""
+    made = study.prepare(config) if name.startswith(_BEFORE) else replace(prepared, config=config)
+    return {form.method: made.key(form) for form in study.formats(config)}
+
+
+def numbers(config: Config, methods: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
+    """Return the measured numbers of methods, computed anew."""
+    shared._kept.clear()
+    with tempfile.TemporaryDirectory() as folder:
+        prepared, reference, found = study.prepare(replace(config, results_dir=folder)), None, {}
+        for form in study.formats(config):
+            if form.method != "float" and methods is not None and form.method not in methods:
+                continue
+            columns, logits = prepared.measure(form, reference)
+            reference = logits if form.method == "float" else reference
+            timeless = ("seconds", "images_per_second")
+            found[form.method] = {key: value for key, value in columns.items() if key not in timeless}
+            found[form.method]["logits"] = logits
+    return found
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Say whether numbers are equal, logits but for how batches are cut."""
+    rest = [{key: value for key, value in each.items() if key not in _INEXACT} for each in (one, other)]
+    return rest[0] == rest[1] and torch.allclose(one["logits"], other["logits"], rtol=1e-4, atol=1e-5)
+
+
+_INEXACT = ("logits", "logit_sqnr_db")
+
+
+def harmless(config: Config, values: int | None = None) -> Iterator[tuple[str, Any, set[str]]]:
+    """Yield changes that leave keys as they are, with the methods whose keys these are.
+
+    ``values``: at most so many of every field.
+    """
+    prepared = study.prepare(config)
+    before = {form.method: prepared.key(form) for form in study.formats(config)}
+    for name, value, candidates in changes(config):
+        tried = 0
+        for other in candidates:
+            if other == value:
+                continue
+            try:
+                after = keys(prepared, changed(copy.deepcopy(config), name, other), name)
+            except (InputError, TypeError, ValueError, AttributeError):
+                continue
+            tried += 1
+            if alike := {method for method in before if after.get(method) == before[method]}:
+                yield name, other, alike
+            if tried == values:
+                break
+
+
+def together(config: Config, found: Sequence[tuple[str, Any, set[str]]]) -> list[str]:
+    """Change all that leaves keys alone at once; return the names of fields that change numbers after all."""
+    left, wrong, before = list(found), [], numbers(config)
+    while left:
+        mixed, used, rest, methods = config, {}, [], set(before)
+        for name, value, alike in left:
+            try:
+                if name in used or len(alike & methods) < min(len(alike), len(methods)):
+                    raise InputError("in another go")
+                mixed, methods = changed(mixed, name, value), methods & alike
+                used[name] = value
+            except InputError:
+                rest.append((name, value, alike))
+        after = numbers(mixed, sorted(methods))
+        if not all(same(before[method], after[method]) for method in methods):
+            for name, value in used.items():
+                alone = numbers(changed(config, name, value), sorted(methods))
+                if not all(same(before[method], alone[method]) for method in methods):
+                    wrong.append(f"{name}={value}")
+        left = rest if len(rest) < len(left) else []
+    return wrong
+
+
+def main() -> int:
+    """Check all settings and print a line for each; return the exit status."""
+    folder, wrong = Path(tempfile.mkdtemp()), 0
+    try:
+        weights = checkpoint(folder)
+        for setting in tqdm(SETTINGS, desc="settings"):
+            config = configuration(setting, weights, folder / "runs")
+            found = list(harmless(config))
+            broken = together(config, found)
+            wrong += len(broken)
+            said = f"without a key of their own: {', '.join(broken)}" if broken else "right"
+            print(f"{setting}: {len(found)} changes leave keys as they are, {said}", flush=True)
+    finally:
+        shutil.rmtree(folder)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
