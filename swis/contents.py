@@ -106,10 +106,10 @@ def _read_all(
 def _read(path: Path, decode: bool) -> tuple[Content, list[Any] | None]:
     """Return what a file holds, and its entry if that may be kept."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for ever
-            raise OSError("it is not a file")
-        with path.open("rb") as file:
+        with open(path, "rb", buffering=0, opener=_opened) as file:
             before = os.fstat(file.fileno())
+            if not stat.S_ISREG(before.st_mode):
+                raise OSError("it is not a file")
             data = file.read()
             after = os.fstat(file.fileno())
     except OSError as error:
@@ -123,6 +123,10 @@ def _read(path: Path, decode: bool) -> tuple[Content, list[Any] | None]:
     settled = time.time_ns() - after.st_ctime_ns > _SETTLED and _stamp(before) == _stamp(after)
     entry = [*_stamp(after), sha256, _READER if decode else ""]
     return Content(sha256, wrong), entry if settled and wrong is None else None
+
+
+def _opened(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # to open a pipe would wait for ever
 
 
 def _table(folder: Path) -> Table:
