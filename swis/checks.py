@@ -10,11 +10,14 @@ import torch
 from swis.config import Config
 from swis.errors import InputError
 from swis.models import Network
+from swis.pictures import shown
 
 
 def results_folder(config: Config) -> Path:
     """Return the folder of the rows, made if need be; a dry run only looks into it."""
     folder = Path(config.results_dir)
+    if shown(folder) != str(folder):
+        raise InputError(f"results_dir={shown(folder)} must be a name in UTF-8; those of images need not be")
     if config.dry_run:
         return folder
     try:

@@ -275,7 +275,7 @@ class _Log:
 
     def write(self, text: str) -> int:
         with suppress(OSError):  # the job itself may have room elsewhere, and says so if it has none
-            self.file.write(text.encode())
+            self.file.write(text.encode(errors="backslashreplace"))
         return len(text)
 
     def flush(self) -> None:

@@ -1,5 +1,7 @@
 """What a run makes of images in files: rows of their contents, and one line for what cannot be read."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +10,13 @@ from conftest import TINY, TINY_INPUTS
 from PIL import Image
 
 import swis
+from swis.checks import results_folder
 from swis.config import load
+from swis.errors import InputError
 from swis.experiment import evaluate_methods
 from swis.models import new_network, save_checkpoint
 from swis.settings import ModelConfig
+from swis.sweeper import _Log
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +83,18 @@ def test_a_damaged_image_is_left_out_on_request(folders, command_line, tmp_path)
         (root / split / "b" / "3.png").unlink()
     again = evaluate_methods(load([*folders, f"data.root={root}"]))
     assert set(again["key"]) == set(rows["key"])  # the same images
+
+
+def test_a_sweep_s_log_takes_names_that_are_not_utf_8(tmp_path):
+    with _Log(tmp_path / "0.log") as log:
+        log.write(os.fsdecode(b"data.root=caf\xe9"))
+    assert (tmp_path / "0.log").read_text() == r"data.root=caf\udce9"
+
+
+def test_a_results_folder_s_name_must_be_utf_8(tmp_path):
+    config = replace(load(), results_dir=str(tmp_path / os.fsdecode(b"caf\xe9")))
+    with pytest.raises(InputError, match=r"caf\\xe9 must be a name in UTF-8"):
+        results_folder(config)
 
 
 def test_16_bit_images_give_the_rows_that_8_bit_ones_give(folders, tmp_path):
