@@ -13,7 +13,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.swis_sweeper import StudySweeper
-from swis.config import one_line, register, resolve
+from swis.command import command_line, explain
+from swis.config import Config, register, resolve
 from swis.errors import CannotWrite, DamagedImage, InputError, RunFailed
 from swis.sweeper import log_file
 
@@ -26,24 +27,24 @@ Plugins.instance().register(StudySweeper)  # Hydra may not find it by itself
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(composed: DictConfig) -> str | None:
     job = HydraConfig.get()
-    command = f"python run.py {' '.join(job.overrides.task)}"
     if job.mode == RunMode.MULTIRUN:  # a point of a sweep, maybe on another machine
         os.chdir(job.runtime.cwd)
         with log_file(job):
             try:
-                return report(composed, command)
+                return report(composed)
             except Exception as error:
                 if can_be_sent(error):
                     raise
                 raise RuntimeError(f"{type(error).__name__}: {error}") from error
     try:
-        report(composed, command)
+        report(composed)
     except tuple(STATUS) as error:
         end(error)  # here, for Hydra would add a line
 
 
-def report(composed: DictConfig, command: str) -> str:
+def report(composed: DictConfig) -> str:
     config = resolve(composed)
+    command = f"python run.py {' '.join(HydraConfig.get().overrides.task)}"
     # torch loads here and not above, which keeps --help and tab completion quick
     from swis.experiment import run
     from swis.memory import keep_freed_memory
@@ -75,11 +76,12 @@ def end(error: Exception) -> None:
 if __name__ == "__main__":
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands exceptions on, so that they become one line here
     try:
+        sys.argv[1:] = command_line(sys.argv[1:], Config)
         main()
-    except tuple(STATUS) as error:  # of a sweep
+    except tuple(STATUS) as error:  # of the command line, or of a sweep
         end(error)
     except (HydraException, OmegaConfBaseException) as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        print(f"error: {explain(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; the rows already computed are kept", file=sys.stderr)

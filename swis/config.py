@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import dataclass, field, fields
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -24,8 +24,11 @@ from swis.choices import (
     Selection,
     Task,
 )
+from swis.command import check_options, explain
 from swis.errors import InputError
 from swis.hardware_settings import AcceleratorConfig, EnergyConfig
+from swis.names import require_known
+from swis.options import CONF
 from swis.settings import (
     ActivationConfig,
     CalibrationConfig,
@@ -38,7 +41,7 @@ from swis.settings import (
     require,
 )
 
-_ACCELERATORS = Path(__file__).parents[1] / "conf" / "accelerator"
+_ACCELERATORS = CONF / "accelerator"
 
 _OF_THE_FILE = (
     *("methods", "bits", "group_size", "alpha", "selection", "magnitude_bits", "granularity", "clip"),
@@ -96,6 +99,16 @@ class Config:
     coding: Coding = Coding.plain
 
     def __post_init__(self) -> None:
+        for name in ("methods", "versus", "rewrites", "skip"):  # what is named twice counts once
+            setattr(self, name, list(dict.fromkeys(getattr(self, name))))
+        for name in ("results_dir", "out", "weights", "workload"):
+            require(getattr(self, name) != "", f"{name} is empty; it names a file or folder")
+        for name in self.versus:
+            require(name != "all" or len(self.versus) == 1, "versus=[all] takes no others beside it")
+            if name != "all":
+                require_known("accelerator", name, accelerator_names())
+        if self.energy.units:
+            require_known("accelerator.unit", self.accelerator.unit, self.energy.units)
         b = self.magnitude_bits
         require(4 <= b <= 8, f"magnitude_bits must be in 4..8, not {b}")
         require(math.isfinite(self.bits), f"bits must be a number in 1..{b}, not {self.bits}")
@@ -176,8 +189,12 @@ class Config:
             f"batch_size must be at least 1, or null, not {self.batch_size}",
         )
         require(
-            "all" not in self.versus or len(self.versus) == 1,
-            f"versus=[all] has all designs, it takes no others beside it, not {self.versus}",
+            self.minutes is None or 0 < self.minutes < math.inf,
+            f"minutes must be above 0, and finite, or null, not {self.minutes}",
+        )
+        require(
+            self.sweep_started is None or self.sweep_started >= 0,
+            f"sweep_started must be at least 0, or null, not {self.sweep_started}",
         )
         require(
             self.threads is None or self.threads >= 1,
@@ -246,7 +263,7 @@ def resolve(composed: Any) -> Config:
     try:
         return OmegaConf.to_object(composed)
     except OmegaConfBaseException as error:
-        raise InputError(one_line(error)) from error
+        raise InputError(explain(error)) from error
 
 
 def load(overrides: Sequence[str] = ()) -> Config:
@@ -258,11 +275,14 @@ def load(overrides: Sequence[str] = ()) -> Config:
     from hydra import compose, initialize_config_dir
 
     register()
-    folder = Path(__file__).parents[1] / "conf"
-    if not folder.is_dir():
-        raise InputError(f"there is no {folder}; work in a clone, set up by make or pip install -e .")
-    with initialize_config_dir(str(folder), version_base="1.3"):
-        return resolve(compose("config", list(overrides)))
+    if not CONF.is_dir():
+        raise InputError(f"there is no {CONF}; work in a clone, set up by make or pip install -e .")
+    check_options(overrides, Config)
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return resolve(compose("config", list(overrides)))
+    except HydraException as error:
+        raise InputError(explain(error)) from error
 
 
 def accelerator_names() -> list[str]:
@@ -277,18 +297,9 @@ def accelerator_named(name: str) -> AcceleratorConfig:
     >>> str(accelerator_named("swis_ds").datapath)
     'swis'
     """
-    if name not in accelerator_names():
-        raise InputError(f"there is no accelerator {name}; known are {', '.join(accelerator_names())}")
+    require_known("accelerator", name, accelerator_names())
     written = OmegaConf.load(_ACCELERATORS / f"{name}.yaml")
     bases = [base for base in written.pop("defaults", []) if base != "_self_"]  # as Hydra composes it
     parts = [OmegaConf.structured(accelerator_named(base)) for base in bases]
     schema = OmegaConf.structured(AcceleratorConfig)
     return OmegaConf.to_object(OmegaConf.merge(schema, *parts, written))
-
-
-def one_line(error: Exception) -> str:
-    """Squeeze an exception of Hydra or OmegaConf, and what caused it, into one line."""
-    noise = ("full_key:", "object_type=", "reference_type=")
-    text = f"{error}\n{error.__cause__ or ''}"
-    lines = [line.strip() for line in text.splitlines()]
-    return "; ".join(line for line in lines if line and not line.startswith(noise))

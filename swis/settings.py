@@ -50,8 +50,12 @@ class ModelConfig:
             f"model.input_size must be [channels, height, width], all positive, not {self.input_size}",
         )
         require(
-            self.std is None or all(value > 0 for value in self.std),
-            f"model.std must be above 0, not {self.std}",
+            self.mean is None or (len(self.mean) > 0 and all(map(math.isfinite, self.mean))),
+            f"model.mean must be finite numbers, one of each channel, not {self.mean}",
+        )
+        require(
+            self.std is None or (len(self.std) > 0 and all(0 < value < math.inf for value in self.std)),
+            f"model.std must be above 0, and finite, one of each channel, not {self.std}",
         )
         require(
             self.crop_pct is None or 0 < self.crop_pct <= 1,
@@ -112,7 +116,10 @@ class CalibrationConfig:
 
     def __post_init__(self) -> None:
         require(self.images >= 1, f"calibration.images must be at least 1, not {self.images}")
-        require(self.damping > 0, f"calibration.damping must be above 0, not {self.damping:g}")
+        require(
+            0 < self.damping < math.inf,
+            f"calibration.damping must be above 0, and finite, not {self.damping:g}",
+        )
         require(self.positions >= 1, f"calibration.positions must be at least 1, not {self.positions}")
         require(self.rounds >= 0, f"calibration.rounds must be at least 0, not {self.rounds}")
         require(len(self.scales) > 0, "calibration.scales is empty; [1.0] keeps the scale of the quantizer")
@@ -199,9 +206,10 @@ class StageConfig:
     def __post_init__(self) -> None:
         require(self.epochs >= 1, f"recipe.stages: epochs must be at least 1, not {self.epochs}")
         require(
-            self.learning_rate > 0,
-            f"recipe.stages: learning_rate must be above 0, not {self.learning_rate:g}",
+            0 < self.learning_rate < math.inf,
+            f"recipe.stages: learning_rate must be above 0, and finite, not {self.learning_rate:g}",
         )
+        require(0 <= self.erase <= 1, f"recipe.stages: erase must be in [0, 1], not {self.erase:g}")
         require(
             len(self.image_sizes) > 0 and min(self.image_sizes) > 0,
             f"recipe.stages: image_sizes must be positive side lengths, not {self.image_sizes}",
@@ -231,11 +239,32 @@ class RecipeConfig:
     precision: Precision = Precision.float32
 
     def __post_init__(self) -> None:
+        require(
+            len(self.input_size) == 3 and min(self.input_size) > 0,
+            f"recipe.input_size must be [channels, height, width], all positive, not {self.input_size}",
+        )
+        require(
+            len(self.mean) > 0 and all(map(math.isfinite, self.mean)),
+            f"recipe.mean must be finite numbers, one of each channel, not {self.mean}",
+        )
+        require(
+            len(self.std) > 0 and all(0 < value < math.inf for value in self.std),
+            f"recipe.std must be above 0, and finite, one of each channel, not {self.std}",
+        )
         require(self.batch_size >= 2, f"recipe.batch_size must be at least 2, not {self.batch_size}")
         require(
             len(self.momentum) == 2 and 0 < self.momentum[0] <= self.momentum[1] < 1,
             f"recipe.momentum must be [least, most] between 0 and 1, not {self.momentum}",
         )
+        require(
+            0 <= self.weight_decay < math.inf,
+            f"recipe.weight_decay must be at least 0, and finite, not {self.weight_decay:g}",
+        )
+        require(
+            0 <= self.label_smoothing <= 1,
+            f"recipe.label_smoothing must be in [0, 1], not {self.label_smoothing:g}",
+        )
+        require(0 <= self.shift < 0.5, f"recipe.shift must be in [0, 0.5), not {self.shift:g}")
         require(len(self.stages) > 0, "recipe.stages is empty; a training has at least one")
         require(
             1 <= self.average <= len(self.stages),

@@ -25,9 +25,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from swis.choices import Task
-from swis.config import one_line, resolve
+from swis.command import check_options, explain
+from swis.config import Config, resolve
 from swis.errors import CannotWrite, InputError, RunFailed
 from swis.files import stamp
+from swis.options import CONF
 
 if TYPE_CHECKING:
     from swis.plan import Point
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("swis")
 
-_CONF = Path(__file__).parents[1] / "conf"
 _SECONDS = 1.0  # between looks at which rows are there
 _BATCH = (
     1000  # points that a launcher gets at once: Slurm refuses arrays of more, unless it is told otherwise
@@ -89,10 +90,12 @@ class StudySweeper(Sweeper):
 
         parser = OverridesParser.create(config_loader=self.context.config_loader)
         swept = [f"{name}={value}" for name, value in self.config.sweep.items()]
+        check_options(swept, Config)
         if self.config.force:  # rows that a point has computed are not old for another one that has them
             swept.append(f"sweep_started={int(time.time())}")
         overrides = parser.parse_overrides([*swept, *arguments])
         combinations = BasicSweeper.split_arguments(overrides, None)[0]
+        combinations = [[*texts] for texts in dict.fromkeys(map(tuple, combinations))]  # bits=2,2 is bits=2
         values: dict[str, set[str]] = {}
         for combination in combinations:
             for text in combination:
@@ -126,7 +129,7 @@ class StudySweeper(Sweeper):
             except InputError as error:
                 point.error = str(error).splitlines()[-1]
             except (HydraException, OmegaConfBaseException) as error:
-                point.error = one_line(error)
+                point.error = explain(error)
             except CannotWrite:
                 raise
             except Exception as error:  # the point's own job ends with the same, and its log says where
@@ -139,7 +142,7 @@ class StudySweeper(Sweeper):
         Hydra takes a quarter of a second for that, and values alone change nothing in it.
         """
         parsed = [_parsed(text) for text in overrides]
-        plain = [each.type.name == "CHANGE" and not (_CONF / each.key_or_group).is_dir() for each in parsed]
+        plain = [each.type.name == "CHANGE" and not (CONF / each.key_or_group).is_dir() for each in parsed]
         files = tuple(text for text, is_plain in zip(overrides, plain, strict=True) if not is_plain)
         if files not in composed:
             config = self.context.config_loader.load_sweep_config(self.config, list(files))

@@ -8,6 +8,7 @@ import pytest
 from conftest import ROOT
 
 import swis
+from swis.config import load
 
 
 def test_help_fits_on_a_screen_and_names_the_groups(command_line):
@@ -44,7 +45,7 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["task=simulate", "activation_bits=null"], "activation_bits must be a number for task=simulate"),
         (["task=simulate", "calibrate=stats"], "calibrate does not change what task=simulate computes"),
         (["task=simulate", "workload=no.csv", "skip=[conv]"], "workload=FILE has shapes alone"),
-        (["accelerator=gpu"], "Could not find 'accelerator/gpu'"),
+        (["accelerator=gpu"], "there is no accelerator=gpu; there are bitfusion"),
         (["accelerator=bitfusion", "accelerator.dram_bits_per_cycle=null"], "must be a number"),
         (["task=simulate", "accelerator.weight_sram_bytes=8"], "weight_sram_bytes=8 holds no tile"),
         (["task=simulate", "workload=no.csv"], "workload no.csv cannot be read"),
@@ -52,7 +53,7 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["bits=8"], "bits (shifts) must be in 1..7 (magnitude_bits), not 8"),
         (["bits=0"], "bits (shifts) must be in 1..7"),
         (["bits=7.5"], "bits (shifts) must be in 1..7 (magnitude_bits), not 7.5"),
-        (["schedule=best"], "Could not find 'schedule/best'"),
+        (["schedule=best"], "there is no schedule=best; there are greedy"),
         (["schedule.multiple=0"], "schedule.multiple must be at least 1"),
         (["schedule.max=9"], "schedule.max must be in 1..7"),
         (["schedule.min=3", "schedule.max=2"], "schedule.min=3 is more than schedule.max=2"),
@@ -60,7 +61,7 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["bits=1.5", "schedule=network", "schedule.min=2"], "of what its fewest shifts cost"),
         (["bits=2.5", "schedule.multiple=2", "schedule.min=3", "schedule.max=3"], "no multiple of"),
         (["bits=1.1", "schedule=network", "schedule.depthwise=7", "schedule.price=macs"], "shifts cost"),
-        (["bits=two"], "'two'"),
+        (["bits=two"], "bits must be a number, not two"),
         (["bits=nan"], "bits must be a number"),
         (["bits=inf"], "bits must be a number"),
         (["alpha=inf"], "alpha must be at least 0, and finite"),
@@ -84,11 +85,28 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["batch_size=0"], "batch_size"),
         (["data.limit=0"], "data.limit"),
         (["methods=[]"], "methods is empty"),
-        (["methods=[swiss]"], "swiss"),
-        (["granularity=row"], "row"),
-        (["model=mobilenet_v9"], "Could not find 'model/mobilenet_v9'"),
-        (["colour=blue"], "colour"),
-        (["bits"], "bits"),
+        (["methods=[swiss]"], "not swiss; did you mean swis?"),
+        (["granularity=row"], "granularity must be one of tensor, channel, not row"),
+        (["model=mobilenet_v9"], "did you mean mobilenet_v2?"),
+        (["colour=blue"], "there is no option colour"),
+        (["bits"], "'bits' is not NAME=VALUE"),
+        (["bit=3"], "error: there is no option bit; did you mean bits?\n"),
+        (["+bit=3"], "error: there is no option bit; did you mean bits?\n"),
+        (["++bit=3"], "error: there is no option bit; did you mean bits?\n"),
+        (["--multirun", "bit=2,3"], "error: there is no option bit; did you mean bits?\n"),
+        (["experiment=calibration", "+bit=2,3"], "error: there is no option bit; did you mean bits?\n"),
+        (["hydra.mode=MULTIRUN", "+sweep.bit='2,3'"], "error: there is no option bit; did you mean bits?\n"),
+        (["hydra.launcher.n_job=2"], "there is no option hydra.launcher.n_job"),
+        (["--multirun", "launch=joblib", "hydra.launcher.n_job=2"], "did you mean n_jobs?"),
+        (["schedule=gredy"], "there is no schedule=gredy; did you mean greedy?"),
+        (["experiment=[first_table,storag]"], "there is no experiment=storag; did you mean storage?"),
+        (["versus=[strips]"], "there is no accelerator 'strips'; did you mean stripes?"),
+        (["accelerator.unit=swis_s"], "there is no accelerator.unit 'swis_s'; did you mean swis_ss?"),
+        (["bits=2,3"], "bits=2,3 are several values: --multirun tries each"),
+        (["bits=${group_sise}"], "bits: Interpolation key 'group_sise' not found"),
+        (["model=timm"], "model.name has no value; write model.name=VALUE"),
+        (["model.kwargs.dorp_rate=0.1"], "do not fit mobilenetv2_100"),
+        (["model.mean=[nan]"], "model.mean must be finite numbers, one of each channel, not [nan]"),
         (["device=abacus"], "device=abacus is not a device"),
         (["device=meta"], "device=meta is not supported"),
         (["data.name=foo"], "data.name=foo is not known; there are cifar10"),
@@ -119,6 +137,18 @@ def test_bad_input_is_one_line_and_status_two_before_any_work(command_line, tmp_
     assert done.err.count("\n") == 1, done.err
     assert message in done.err
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_a_method_named_twice_counts_once(command_line, tiny, tmp_path):
+    done = command_line(*tiny, "methods=[round,round]", "versus=[stripes,stripes]", "dry_run=true")
+    assert done.out == "float to do, base to do, round to do\n"
+    assert load(["versus=[stripes,loom,stripes]"]).versus == ["stripes", "loom"]
+
+
+def test_options_may_stand_on_both_sides_of_a_flag(command_line, tiny):
+    done = command_line(*tiny, "methods=[round]", "--multirun", "bits=2,3,2", "dry_run=true")
+    assert done.status == 0, done.err
+    assert "4 rows of 2 points" in done.out
 
 
 def test_fractional_bits_are_scheduled(command_line, tiny, tmp_path):

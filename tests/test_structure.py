@@ -42,8 +42,8 @@ from swis.config import load, register
 
 # A module imports only modules on its left.
 _ORDER = """
-progress errors files checksums memory choices pictures contents class_folders split
-settings hardware_settings config quantizer simd lanes search fit joint
+progress errors names ranges files checksums memory choices pictures contents class_folders split
+settings hardware_settings options command config quantizer simd lanes search fit joint
 decompose oscillation straight_through metrics cost layers plain macs
 knapsack schedule apply latent losses fold unfold rewrite activations data resnet20 models
 codec packed_layer packed compare seeds
@@ -80,7 +80,8 @@ def test_the_flow_names_every_module():
 def test_only_the_configuration_knows_hydra():
     for path in (ROOT / "swis").glob("*.py"):
         uses = re.search(r"^\s*(from|import) (hydra|omegaconf)", path.read_text(), re.MULTILINE)
-        assert bool(uses) == (path.stem in ("settings", "hardware_settings", "config", "sweeper")), path
+        knows = ("settings", "hardware_settings", "options", "command", "config", "sweeper")
+        assert bool(uses) == (path.stem in knows), path
 
 
 def test_names_on_the_command_line_are_those_of_the_library():
