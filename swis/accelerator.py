@@ -7,13 +7,14 @@ from functools import lru_cache
 
 import numpy as np
 
-from swis.bit_serial import laconic_work, skipping_work, stripes_work
+from swis.bit_serial import SKIPPING, laconic_work, skipping_work, stripes_work
 from swis.bitfusion import FusionArray, FusionModel
 from swis.errors import InputError
+from swis.names import require_known
 from swis.offchip import SLACK, best_run
 from swis.pe_array import layer_work
 from swis.sram import OnChip, on_chip, paced
-from swis.systolic import systolic_work
+from swis.systolic import DATAFLOWS, systolic_work
 from swis.tiling import Memory, Work
 from swis.workload import Layer
 
@@ -107,8 +108,9 @@ class Accelerator:
     memory: Memory = field(default_factory=Memory)
 
     def __post_init__(self) -> None:
-        if self.datapath not in DATAPATHS:
-            raise ValueError(f"datapath is one of {DATAPATHS}, not {self.datapath!r}")
+        require_known("datapath", self.datapath, DATAPATHS)
+        require_known("dataflow", self.dataflow, DATAFLOWS)
+        require_known("skipping", self.skipping, (*SKIPPING, "products"))
         if self.datapath == "fusion" and self.memory.dram_bits_per_cycle is None:
             raise ValueError("dram_bits_per_cycle must be a number for datapath fusion")
         for name in ("rows", "columns", "lanes", "shifts_per_cycle", "frequency_mhz"):

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from swis.cost import LayerCost, layer_cost, scheduled_cost
-from swis.decompose import GROUPED, METHODS, decompose, from_filters, to_filters
+from swis.decompose import GROUPED, METHODS, SELECTIONS, decompose, from_filters, to_filters
 from swis.errors import InputError
 from swis.layers import filter_shape, filters_of, is_transposed, put_filters, weight_layers
 from swis.metrics import filter_metrics
+from swis.names import require_known
 from swis.plain import plain_copy
-from swis.quantizer import quantize
+from swis.quantizer import CLIPS, GRANULARITIES, quantize
+from swis.ranges import at_least, within
 from swis.schedule import LayerPlan
 
 
@@ -26,7 +28,8 @@ class WeightFormat:
 
     ``method`` is "float" (as they are), "base" (the 8-bit quantizer alone), a decomposition of
     ``swis.decompose.METHODS``, or "uniform": a symmetric (shifts + 1)-bit quantizer with the
-    clip of least squared error, sign included.
+    clip of least squared error, sign included. Raises ``InputError`` for unknown names and numbers out of
+    range.
     """
 
     method: str
@@ -37,6 +40,16 @@ class WeightFormat:
     granularity: str = "channel"
     clip: str = "absmax"
     selection: str = "nearest"
+
+    def __post_init__(self) -> None:
+        require_known("method", self.method, ("float", "base", *METHODS, "uniform"))
+        require_known("granularity", self.granularity, GRANULARITIES)
+        require_known("clip", self.clip, CLIPS)
+        require_known("selection", self.selection, SELECTIONS)
+        within(1, 8, magnitude_bits=self.magnitude_bits)
+        within(1, 8, shifts=self.shifts)
+        at_least(1, group_size=self.group_size)
+        at_least(0, alpha=self.alpha)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from swis.names import require_known
 from swis.tiling import Work, filter_folds
 from swis.workload import Layer
 
@@ -56,8 +57,7 @@ def skipping_work(
     >>> [skipping_work(codes, layer, 1, 1, 4, kind).steps for kind in SKIPPING]
     [7, 3, 7]
     """
-    if skipping not in SKIPPING:
-        raise ValueError(f"skipping is one of {SKIPPING}, not {skipping!r}")
+    require_known("skipping", skipping, SKIPPING)
     steps = _in_steps(_magnitudes(codes, layer), lanes)
     if skipping == "bits":
         pace = np.bitwise_count(steps).max(2)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from swis.apply import Encoded, WeightFormat, encode_layers
 from swis.layers import axes_of, put_filters, weight_layers
 from swis.lockstep import Lockstep
+from swis.names import require_known
 from swis.output_aware import OutputAware, output_aware
 from swis.progress import tqdm
 from swis.schedule import LayerPlan
@@ -53,8 +54,7 @@ def calibrate(
     run on ``device`` and end on the CPU. Raises ``ValueError`` for another kind, and ``RuntimeError`` if the
     images decide which layers are called.
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind is one of {KINDS}, not {kind!r}")
+    require_known("kind", kind, KINDS)
     layers, originals, settings = weight_layers(network), weight_layers(reference), settings or OutputAware()
     encoded = encode_layers(network, form, skip, plans)
     uses = Counter(id(weights) for weights in encoded.values())

@@ -24,8 +24,10 @@ from math import ceil, log2
 import numpy as np
 from numba import njit
 
-from swis.decompose import GROUPED, candidate_sets
+from swis.decompose import GROUPED, METHODS, candidate_sets
 from swis.errors import InputError
+from swis.names import require_known
+from swis.ranges import at_least, within
 
 CODINGS = ("plain", "compact")
 
@@ -47,6 +49,13 @@ class Layout:
     group_size: int
     magnitude_bits: int
     coding: str
+
+    def __post_init__(self) -> None:
+        require_known("method", self.method, ("base", *METHODS))
+        require_known("coding", self.coding, CODINGS)
+        at_least(0, filters=self.filters, weights=self.weights)
+        at_least(1, shifts=self.shifts, group_size=self.group_size)
+        within(1, 8, magnitude_bits=self.magnitude_bits)
 
     @property
     def sets(self) -> list[tuple[int, ...]]:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from swis.joint import joint
+from swis.names import require_known
 from swis.search import nearest
 
 GROUPED = ("swis", "swis_c")  # groups choose among several shift sets
@@ -161,8 +162,7 @@ def decompose(
     _check(method, shifts, magnitude_bits)
     if group_size != int(group_size) or group_size < 1 or not 0 <= alpha < math.inf:
         raise ValueError(f"group_size must be >= 1 and alpha >= 0, finite, not {group_size} and {alpha}")
-    if selection not in SELECTIONS:
-        raise ValueError(f"selection is one of {SELECTIONS}, not {selection!r}")
+    require_known("selection", selection, SELECTIONS)
     if selection == "joint" and group_size > LARGEST_JOINT_GROUP:
         raise ValueError(f"joint selection is for groups of up to {LARGEST_JOINT_GROUP}, not {group_size}")
     if codes.ndim != 2 or codes.is_floating_point() or codes.is_complex():
@@ -218,8 +218,7 @@ def _best_sets(groups: Tensor, tables: Tensor, alpha: float) -> tuple[Tensor, Te
 
 
 def _check(method: str, shifts: int, magnitude_bits: int) -> None:
-    if method not in METHODS:
-        raise ValueError(f"method is one of {METHODS}, not {method!r}")
+    require_known("method", method, METHODS)
     if not 1 <= magnitude_bits <= 8:
         raise ValueError(f"magnitude_bits must be in 1..8, not {magnitude_bits}")
     if not 1 <= shifts <= magnitude_bits:

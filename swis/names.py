@@ -32,10 +32,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def require_known(what: str, name: str, known: Iterable[str]) -> None:
     """Raise ``InputError`` if a name is none of the known ones.
 
-    >>> require_known("method", "swis", ["round", "swis"])
+    >>> require_known("method", "swsi", ["round", "swis"])
+    Traceback (most recent call last):
+    swis.errors.InputError: method is one of round, swis, not 'swsi'; did you mean swis?
     """
-    known = [str(each) for each in known]
-    if name not in known:
-        raise InputError(
-            f"there is no {what} {name!r}{did_you_mean(str(name), known) or ';'} known are {', '.join(known)}"
-        )
+    names = [str(each) for each in known]
+    if name not in names:
+        question = did_you_mean(str(name), names)
+        raise InputError(f"{what} is one of {', '.join(names)}, not {str(name)!r}{question}")

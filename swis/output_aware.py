@@ -14,7 +14,9 @@ from swis.apply import Encoded, WeightFormat
 from swis.decompose import GROUPED, from_filters, to_filters
 from swis.layers import filters_of
 from swis.moments import input_moments
+from swis.names import require_known
 from swis.quantizer import quantize
+from swis.ranges import above_zero, at_least
 from swis.refit import damped, refit
 from swis.schedule import LayerPlan
 from swis.walk import Candidates, candidates, factors, walk
@@ -42,8 +44,12 @@ class OutputAware:
     scales: Sequence[float] = (0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5)
 
     def __post_init__(self) -> None:
-        if self.order not in ORDERS:
-            raise ValueError(f"order is one of {ORDERS}, not {self.order!r}")
+        require_known("order", self.order, ORDERS)
+        above_zero(damping=self.damping)
+        at_least(1, positions=self.positions, scales=len(self.scales))
+        at_least(0, rounds=self.rounds)
+        for scale in self.scales:
+            above_zero(scales=scale)
 
 
 def output_aware(

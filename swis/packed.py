@@ -34,6 +34,7 @@ from swis.files import write_atomically
 from swis.fold import fold_batch_norm, fused
 from swis.layers import weight_layers, weight_of
 from swis.models import REACHING_OUT, Network, new_network
+from swis.names import require_known
 from swis.packed_layer import pack_layer, packed_parts, unpack_layer
 from swis.plain import plain_copy
 from swis.rewrite import LimitedReLU, rewritten
@@ -113,8 +114,7 @@ def save_packed(
     Raises ``ValueError`` for an unknown coding, the format "float" and networks that are not float32,
     ``InputError`` for a pattern without a match.
     """
-    if coding not in CODINGS:
-        raise ValueError(f"coding is one of {CODINGS}, not {coding!r}")
+    require_known("coding", coding, CODINGS)
     if form.method == "float":
         raise ValueError("the format float has no bits to pack; use base or a decomposition")
     module = plain_copy(network.module).cpu()

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from swis.names import require_known
+
 GRANULARITIES = ("tensor", "channel")
 CLIPS = ("absmax", "mse")
 
@@ -44,10 +46,8 @@ def quantize(
     >>> q.codes.tolist(), [round(s, 6) for s in q.scale.flatten().tolist()]
     ([[127, -50], [0, 0]], [0.01, 1.0])
     """
-    if granularity not in GRANULARITIES:
-        raise ValueError(f"granularity is one of {GRANULARITIES}, not {granularity!r}")
-    if clip not in CLIPS:
-        raise ValueError(f"clip is one of {CLIPS}, not {clip!r}")
+    require_known("granularity", granularity, GRANULARITIES)
+    require_known("clip", clip, CLIPS)
     rows = weight.detach().flatten(1) if granularity == "channel" else weight.detach().reshape(1, -1)
     absmax = rows.abs().amax(1, keepdim=True)
     ceiling = absmax if clip == "absmax" else _least_squares_ceiling(rows, absmax, magnitude_bits)

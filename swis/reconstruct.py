@@ -25,6 +25,7 @@ from swis.apply import Encoded
 from swis.decompose import GROUPED, from_filters, to_filters
 from swis.layers import filters_of, is_layer, put_filters, weight_layers, weight_of
 from swis.progress import tqdm
+from swis.ranges import above_zero, at_least
 
 _BATCH = 32
 _HELD_OUT = 8  # one of so many images
@@ -40,6 +41,10 @@ class Reconstruction:
 
     steps: int = 200
     rate: float = 0.003
+
+    def __post_init__(self) -> None:
+        at_least(1, steps=self.steps)
+        above_zero(rate=self.rate)
 
 
 def reconstruct(

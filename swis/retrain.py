@@ -21,8 +21,10 @@ from torch.utils.data import DataLoader, Dataset
 from swis.errors import InputError
 from swis.files import write_atomically
 from swis.latent import latents
+from swis.names import require_known
 from swis.progress import tqdm
-from swis.train import augment, load_state, parameter_groups
+from swis.ranges import above_zero, at_least, within
+from swis.train import PRECISIONS, augment, load_state, parameter_groups
 
 OPTIMIZERS = ("sgd", "adamw")
 
@@ -58,13 +60,14 @@ class Retraining:
     reestimate: bool = True
 
     def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"optimizer is one of {OPTIMIZERS}, not {self.optimizer!r}")
-        for name in ("distillation", "warmup"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in [0, 1], not {getattr(self, name)}")
-        if self.temperature <= 0:
-            raise ValueError(f"temperature must be above 0, not {self.temperature}")
+        require_known("optimizer", self.optimizer, OPTIMIZERS)
+        require_known("precision", self.precision, PRECISIONS)
+        at_least(1, epochs=self.epochs)
+        at_least(2, batch_size=self.batch_size)
+        above_zero(learning_rate=self.learning_rate, temperature=self.temperature)
+        at_least(0, scale_rate=self.scale_rate, weight_decay=self.weight_decay, dampening=self.dampening)
+        within(0, 1, distillation=self.distillation, warmup=self.warmup, momentum=self.momentum)
+        within(0, 1, label_smoothing=self.label_smoothing, erase=self.erase, shift=self.shift)
 
 
 def retrain(

@@ -25,6 +25,7 @@ from swis.layers import (
     outputs_of,
     put_filters,
 )
+from swis.names import require_known
 from swis.plain import plain_copy
 
 REWRITES = ("equalize", "permute")
@@ -79,6 +80,7 @@ def rewritten(model: nn.Module, input_size: Sequence[int], rewrites: Sequence[st
     something else then.
     """
     for name in rewrites:
+        require_known("rewrite", name, REWRITES)
         model = {"equalize": equalize, "permute": permute}[name](model, input_size)
     return model
 

@@ -14,6 +14,8 @@ import numpy as np
 
 from swis.errors import InputError
 from swis.knapsack import Solution, check_budget, greedy, optimal, solution_of
+from swis.names import require_known
+from swis.ranges import at_least
 
 POLICIES = ("uniform", "greedy", "optimal")
 SCOPES = ("layer", "network")
@@ -36,6 +38,12 @@ class Schedule:
     reorder: bool = True
     low: int = 1
     high: int = 8
+
+    def __post_init__(self) -> None:
+        require_known("policy", self.policy, POLICIES)
+        require_known("scope", self.scope, SCOPES)
+        at_least(1, multiple=self.multiple, filters_per_tile=self.filters_per_tile, low=self.low)
+        at_least(self.low, high=self.high)
 
 
 @dataclass(frozen=True)

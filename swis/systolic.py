@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from swis.names import require_known
 from swis.tiling import Work
 from swis.workload import Layer
 
@@ -21,11 +22,10 @@ def systolic_work(layer: Layer, rows: int, columns: int, dataflow: str) -> Work:
     34888
     """
     width, across = layer.filter_weights, layer.groups * -(-layer.group_filters // columns)
+    require_known("dataflow", dataflow, DATAFLOWS)
     if dataflow == "os":
         return Work(columns, rows, 1, across * width, across, layer.macs, restart=rows + columns - 2)
-    if dataflow == "ws":
-        passes = -(-width // rows)
-        folds = across * passes
-        load = folds * (2 * rows + columns - 2)
-        return Work(columns, 1, rows, folds, folds, layer.macs, load=load, passes=passes)
-    raise ValueError(f"dataflow is one of {DATAFLOWS}, not {dataflow!r}")
+    passes = -(-width // rows)
+    folds = across * passes
+    load = folds * (2 * rows + columns - 2)
+    return Work(columns, 1, rows, folds, folds, layer.macs, load=load, passes=passes)

@@ -16,9 +16,13 @@ from torch.utils.data import DataLoader, Dataset
 from swis.checksums import check_parts
 from swis.errors import InputError
 from swis.files import write_atomically
+from swis.names import require_known
 from swis.progress import tqdm
+from swis.ranges import above_zero, at_least, within
 
 log = logging.getLogger("swis")
+
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,15 @@ class Recipe:
     shift: float
     erase: float
     precision: str
+
+    def __post_init__(self) -> None:
+        require_known("precision", self.precision, PRECISIONS)
+        at_least(1, epochs=self.epochs, batch_size=self.batch_size, image_sizes=len(self.image_sizes))
+        for size in self.image_sizes:
+            at_least(1, image_sizes=size)
+        above_zero(learning_rate=self.learning_rate)
+        at_least(0, weight_decay=self.weight_decay)
+        within(0, 1, label_smoothing=self.label_smoothing, erase=self.erase, shift=self.shift)
 
 
 def augment(

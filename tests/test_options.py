@@ -1,6 +1,7 @@
 """Every option of the schema refuses what is wrong, in one line that names it; mistakes are understood."""
 
 import pickle
+import re
 import shlex
 
 import pytest
@@ -8,12 +9,21 @@ from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
+from torch import nn
 from wrong_lines import wrong_lines
 
+from swis.accelerator import Accelerator
+from swis.apply import WeightFormat
+from swis.codec import Layout
 from swis.command import check_options, command_line
 from swis.config import Config, load, register, resolve
 from swis.errors import InputError
 from swis.options import option_names
+from swis.output_aware import OutputAware
+from swis.reconstruct import Reconstruction
+from swis.retrain import Retraining
+from swis.rewrite import rewritten
+from swis.schedule import Schedule
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +137,41 @@ def test_from_python_a_wrong_option_is_one_line_too():
         with pytest.raises(InputError) as refused:
             load([text])
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: WeightFormat("swsi"), "not 'swsi'; did you mean swis?"),
+        (
+            lambda: WeightFormat("swis", clip="mes"),
+            "clip is one of absmax, mse, not 'mes'; did you mean mse?",
+        ),
+        (lambda: WeightFormat("swis", granularity="row"), "granularity is one of tensor, channel, not 'row'"),
+        (lambda: WeightFormat("swis", selection="joined"), "selection is one of nearest, joint"),
+        (lambda: WeightFormat("swis", shifts=0), "shifts must be in [1, 8], not 0"),
+        (lambda: WeightFormat("swis", group_size=0), "group_size must be at least 1"),
+        (lambda: WeightFormat("swis", alpha=float("nan")), "alpha must be at least 0, and finite, not nan"),
+        (lambda: Schedule("gredy"), "not 'gredy'; did you mean greedy?"),
+        (lambda: Schedule(scope="net"), "scope is one of layer, network, not 'net'"),
+        (lambda: Schedule(multiple=0), "multiple must be at least 1"),
+        (lambda: Layout("swis", 1, 1, 2, 4, 7, "compakt"), "did you mean compact?"),
+        (lambda: Layout("swis", 1, 1, 2, 0, 7, "plain"), "group_size must be at least 1"),
+        (lambda: OutputAware(order="size"), "order is one of filter, variance, not 'size'"),
+        (lambda: OutputAware(damping=float("inf")), "damping must be above 0, and finite, not inf"),
+        (lambda: Reconstruction(rate=0), "rate must be above 0"),
+        (lambda: Retraining(optimizer="adam"), "not 'adam'; did you mean adamw?"),
+        (lambda: Retraining(precision="bfloat"), "did you mean bfloat16?"),
+        (
+            lambda: Retraining(learning_rate=float("nan")),
+            "learning_rate must be above 0, and finite, not nan",
+        ),
+        (lambda: Accelerator("mine", "", "systolik"), "did you mean systolic?"),
+        (lambda: Accelerator("mine", "", "systolic", dataflow="is"), "dataflow is one of os, ws, not 'is'"),
+        (lambda: Accelerator("mine", "", "skipping", skipping="bit"), "did you mean bits?"),
+        (lambda: rewritten(nn.Identity(), (1, 1, 1), ["equalise"]), "did you mean equalize?"),
+    ],
+)
+def test_the_library_refuses_unknown_names_and_numbers_out_of_range(make, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make()
