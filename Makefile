@@ -33,8 +33,8 @@ figures: $(STAMP) ## draw all figures from the rows in results/
 notebooks: $(STAMP) ## execute the notebooks and keep their outputs
 	$(BIN)/python tools/notebooks.py
 
-lab: $(STAMP) ## open JupyterLab on the notebooks
-	$(BIN)/jupyter lab notebooks
+lab: $(STAMP) ## open JupyterLab on the notebooks; it prints its address, for machines without a browser
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
 clean: ## remove the environment
 	rm -rf .venv .ray

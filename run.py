@@ -16,6 +16,7 @@ from hydra_plugins.swis_sweeper import StudySweeper
 from swis.command import command_line, explain
 from swis.config import Config, register, resolve
 from swis.errors import CannotWrite, DamagedImage, InputError, RunFailed
+from swis.progress import note
 from swis.sweeper import log_file
 
 STATUS = {InputError: 2, DamagedImage: 2, RunFailed: 1, CannotWrite: 1}
@@ -45,7 +46,8 @@ def main(composed: DictConfig) -> str | None:
 def report(composed: DictConfig) -> str:
     config = resolve(composed)
     command = f"python run.py {' '.join(HydraConfig.get().overrides.task)}"
-    # torch loads here and not above, which keeps --help and tab completion quick
+    note("loading PyTorch and timm")
+    # here and not above, which keeps --help and tab completion quick
     from swis.experiment import run
     from swis.memory import keep_freed_memory
 

@@ -156,6 +156,7 @@ def _imagenette(config: DataConfig, split: str) -> Split:
 def _stored(config: DataConfig, make: Callable[[Path], Any]) -> Any:
     """Let torchvision find, or download, a data set below data.root."""
     root = _root(config, must_exist=False)
+    datasets.utils.tqdm = tqdm  # the bar of a download is drawn where ours are
     try:
         return make(root)
     except (OSError, RuntimeError, ValueError) as error:

@@ -28,6 +28,7 @@ from swis.packed import load_packed, save_packed
 from swis.packed_study import prepare_packed
 from swis.plain import plain_copy
 from swis.plan import has_table, is_old, listed, planned
+from swis.progress import note
 from swis.report import (
     hardware,
     kinds,
@@ -59,6 +60,9 @@ def run(config: Config, command: str = "swis.experiment.run") -> str:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
         numba.set_num_threads(min(config.threads, numba.config.NUMBA_NUM_THREADS))
+    what = config.weights or config.workload or config.model.label
+    then = f"looking up rows in {config.results_dir}" if config.has_rows else f"task={config.task}"
+    note(f"loading {what}; {then}")
     if config.dry_run:
         if config.has_rows:
             return listed(planned(config, records.finished(Path(config.results_dir))))
@@ -107,7 +111,11 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
         simulated, broken = {}, error
     keys = {form: study.key(form) for form in formats(config)}
     known = {form: _computed_before(config, key, study.folder) for form, key in keys.items()}
-    rows, reference, missing = [], None, any(row is None for row in known.values())
+    to_do = [form.method for form, row in known.items() if row is None]
+    note(
+        f"{len(to_do)} of {len(keys)} rows to compute: {', '.join(to_do)}" if to_do else "all rows are there"
+    )
+    rows, reference, missing = [], None, bool(to_do)
     for form, key in keys.items():
         row, logits = _with_logits(study, form, known[form]) if missing else (known[form], None)
         if row is None:

@@ -17,6 +17,7 @@ from swis.files import check_output
 from swis.hardware_study import has_lines
 from swis.packed_study import prepare_packed
 from swis.study import formats, prepare
+from swis.workload import read_workload
 
 # Settings that say how and where a table is made, and change nothing in it.
 _OF_THE_RUN = {
@@ -87,8 +88,10 @@ def is_old(created: str, config: Config) -> bool:
 def has_table(config: Config) -> bool:
     """Say whether a task that makes a table in place of rows has made it, with the same settings.
 
-    Raises ``InputError`` if another file is in its place.
+    Raises ``InputError`` if another file is in its place, or for a workload that cannot be read.
     """
+    if config.workload is not None:
+        read_workload(config.workload)
     if config.out is None:
         return False
     path, now = Path(config.out), json.loads(json.dumps(asdict(config)))

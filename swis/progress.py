@@ -1,7 +1,9 @@
-"""Progress bars, which a job that writes into a log file does without."""
+"""Progress bars and lines that say what is going on, for eyes alone: none goes into a pipe or a log."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,8 +13,17 @@ from tqdm import auto
 _hidden = False
 
 
+def watched() -> bool:
+    """Say whether someone looks on: stderr is a terminal that can draw, or this is a notebook."""
+    if _hidden:
+        return False
+    if auto.notebook_tqdm is not auto.std_tqdm:
+        return True
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
 class tqdm(auto.tqdm):
-    """A bar of tqdm, in a terminal or a notebook; an iterable alone within ``no_bars``.
+    """A bar of tqdm, in a terminal or a notebook; elsewhere, and within ``no_bars``, an iterable alone.
 
     >>> with no_bars():
     ...     list(tqdm([1, 2]))
@@ -20,12 +31,18 @@ class tqdm(auto.tqdm):
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings | ({"disable": True} if _hidden else {}))
+        super().__init__(*arguments, **settings | ({} if watched() else {"disable": True}))
+
+
+def note(text: str) -> None:
+    """Say on stderr what takes a while from now on, if someone looks on."""
+    if watched():
+        print(f"{text} ...", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def no_bars() -> Iterator[None]:
-    """Let bars that are made meanwhile not be drawn."""
+    """Let bars and notes that are made meanwhile not be drawn."""
     global _hidden
     before, _hidden = _hidden, True
     try:

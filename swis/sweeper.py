@@ -30,6 +30,7 @@ from swis.config import Config, resolve
 from swis.errors import CannotWrite, InputError, RunFailed
 from swis.files import stamp
 from swis.options import CONF
+from swis.progress import no_bars, note, tqdm
 
 if TYPE_CHECKING:
     from swis.plan import Point
@@ -63,14 +64,17 @@ class StudySweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        from swis.sweep_report import dry_run, each_once, outcome  # pandas loads there
+        note("loading PyTorch and timm")
+        from swis.sweep_report import dry_run, each_once, outcome
         from swis.upkeep import compact_many
 
         points = self._points(arguments)
+        note(f"checking {len(points)} points, and which of their rows are there")
         self._check(points)
         wrong = each_once((point, point.error) for point in points if point.error)
         if self.config.dry_run:
-            print(dry_run(points, self.config.minutes))
+            if any(not point.error for point in points):
+                print(dry_run(points, self.config.minutes))
         else:
             launched = self._launch([point for point in points if point.to_do])
             reports, problems = outcome(points, launched, self.config.hydra.sweep.dir)
@@ -108,7 +112,6 @@ class StudySweeper(Sweeper):
     def _check(self, points: list[Point]) -> None:
         """Give every point its configuration and its rows, or its error."""
         from swis.plan import has_table, planned
-        from swis.progress import tqdm
         from swis.records import finished
 
         composed: dict[tuple[str, ...], bytes] = {}
@@ -214,7 +217,6 @@ class _Watch:
         self.stop = Event()
 
     def __enter__(self) -> None:
-        from swis.progress import tqdm
 
         self.bar = tqdm(total=len(self.before), desc=self.kind, disable=not self.before)
         self.thread = Thread(target=self._look, daemon=True)
@@ -240,8 +242,6 @@ class _Watch:
 @contextmanager
 def log_file(hydra: DictConfig) -> Iterator[None]:
     """Let all that a point of a sweep prints and logs go to its file, NUMBER.log in the sweep's folder."""
-    from swis.progress import no_bars
-
     path = Path(hydra.runtime.output_dir) / f"{hydra.job.num}.log"
     with _Log(path) as log, no_bars():
         handler = logging.StreamHandler(log)
@@ -283,3 +283,7 @@ class _Log:
 
     def flush(self) -> None:
         """Do nothing: all is written at once."""
+
+    def isatty(self) -> bool:
+        """Say that nobody looks on, so that libraries draw no bars of their own."""
+        return False

@@ -142,14 +142,22 @@ class Finished:
     err: str
 
 
+class Terminal(io.StringIO):
+    """What is written where someone looks on."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @pytest.fixture
 def command_line(monkeypatch, tmp_path):
-    """Call run.py with arguments, in this process, from an empty folder."""
+    """Call run.py in this process, from an empty folder; its stderr is a terminal if asked for."""
 
-    def call(*arguments: str) -> Finished:
+    def call(*arguments: str, terminal: bool = False) -> Finished:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
-        out, err = io.StringIO(), io.StringIO()
+        monkeypatch.setenv("TERM", "xterm")
+        out, err = io.StringIO(), Terminal() if terminal else io.StringIO()
         status = 0
         with redirect_stdout(out), redirect_stderr(err):
             try:

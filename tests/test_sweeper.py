@@ -14,7 +14,7 @@ SWEEP = ["--multirun", "methods=[round]", "bits=2,3"]
 
 
 def test_a_sweep_says_what_it_computed_and_then_that_nothing_is_to_do(command_line, tiny, monkeypatch):
-    done = command_line(*SWEEP, *tiny)
+    done = command_line(*SWEEP, *tiny, terminal=True)
     assert done.status == 0, done.err
     assert "4 rows of 2 points" in done.out
     assert "4 computed, 0 there before, 0 failed" in done.out
@@ -159,7 +159,7 @@ def test_tables_of_tasks_without_rows_are_planned_and_not_made_twice(command_lin
     assert "2 points: 1 done, 1 to do" in command_line(*sweep, "group_size=4,8", "dry_run=true").out
     one = [*sweep[1:], "dry_run=true"]
     assert command_line(*one, "group_size=4").out == "table_4.parquet done\n"
-    more = command_line(*sweep, "group_size=4,8")
+    more = command_line(*sweep, "group_size=4,8", terminal=True)
     assert more.status == 0, more.err
     assert "1 of 2 tables there before" in more.out
     assert "tables: 100%" in more.err

@@ -6,7 +6,8 @@ from pathlib import Path
 import jupytext
 import nbformat
 from nbclient import NotebookClient
-from tqdm.auto import tqdm
+
+from swis.progress import tqdm
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
