@@ -104,7 +104,7 @@ class Config:
         for name in ("results_dir", "out", "weights", "workload"):
             require(getattr(self, name) != "", f"{name} is empty; it names a file or folder")
         for name in self.versus:
-            require(name != "all" or len(self.versus) == 1, "versus=[all] takes no others beside it")
+            require(name != "all" or len(self.versus) == 1, "versus=[all] has all designs already")
             if name != "all":
                 require_known("accelerator", name, accelerator_names())
         if self.energy.units:
