@@ -163,18 +163,17 @@ def check(name: str, depth: int | None) -> dict[str, Any]:
     network = random_network(name, arguments, side)
     size = (3, side, side)
     images, others = torch.randn(2, IMAGES, *size, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        wanted, unseen = network.module(images), network.module(others)
+    wanted, unseen = logits(network.module, images), logits(network.module, others)
     require(bool(wanted.isfinite().all()), "its float logits are not finite")
 
     plain = plain_copy(network.module)
-    close("plain_copy", plain(images), wanted, 80)
+    close("plain_copy", logits(plain, images), wanted, 80)
     folded = fused(plain, size)
     with contextlib.suppress(InputError):
         fold_batch_norm(plain, size)
         left = [m for m in folded.modules() if isinstance(m, nn.BatchNorm2d) and m.track_running_stats]
         facts["arguments"] += f" {len(left)} norms not folded" if left else ""
-    close("folding", folded(images), wanted, 80)
+    close("folding", logits(folded, images), wanted, 80)
 
     layers = weight_layers(folded)
     macs = network_macs(plain, size)
@@ -200,10 +199,9 @@ def check(name: str, depth: int | None) -> dict[str, Any]:
         emulated, _ = with_weights(folded, form, macs.layers)
         on_grid(emulated, encode_layers(folded, form), form, images[:1])
         quantize_activations(weight_layers(emulated), ranges, 8)
-        with torch.inference_mode():
-            facts[column] = round(sqnr_db(wanted, emulated(images)), 1)
-            results[column] = emulated(images)
-    close("folding, again", folded(images), wanted, 80)
+        results[column] = logits(emulated, images)
+        facts[column] = round(sqnr_db(wanted, results[column]), 1)
+    close("folding, again", logits(folded, images), wanted, 80)
     require(facts["base_db"] > 15, f"8 bits have {facts['base_db']} dB alone")
     packed("swis", folded, network, results["swis_db"], images, ranges)
 
@@ -212,16 +210,18 @@ def check(name: str, depth: int | None) -> dict[str, Any]:
         quantize_activations(weight_layers(module), ranges, 8)
         encoded = calibrate(reference, module, SWIS, images, kind, QUICK)
         on_grid(module, encoded, SWIS, images[:1])
-        with torch.inference_mode():
-            results[kind] = module(images)
-            facts[f"{kind}_db"] = round(sqnr_db(unseen, module(others)), 1)
+        results[kind] = logits(module, images)
+        facts[f"{kind}_db"] = round(sqnr_db(unseen, logits(module, others)), 1)
         packed(kind, module, network, results[kind], images, ranges, encoded)
     gained = sqnr_db(wanted, results["output_aware"]) - sqnr_db(wanted, results["stats"])
     require(gained > -3, f"output_aware is {-gained:.1f} dB below stats on the images of calibration")
-    with torch.inference_mode():
-        same = torch.equal(network.module(images), wanted)
-    require(same, "the network itself was changed")
+    require(torch.equal(logits(network.module, images), wanted), "the network itself was changed")
     return facts
+
+
+def logits(module: nn.Module, images: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return module(images)
 
 
 def require(condition: bool, message: str) -> None:
@@ -231,7 +231,7 @@ def require(condition: bool, message: str) -> None:
 
 def close(what: str, found: Tensor, wanted: Tensor, decibel: float) -> None:
     """Raise ``Wrong`` if a function is another one."""
-    reached = sqnr_db(wanted, found.detach())
+    reached = sqnr_db(wanted, found)
     require(reached > decibel, f"{what} changes what the network computes: {reached:.0f} dB")
 
 
@@ -363,8 +363,7 @@ def packed(
             return  # its normalisation cannot be folded, and it is packed as it was calibrated
         loaded = load_packed(path)
     quantize_activations(weight_layers(loaded.network.module), loaded.ranges, 8)
-    with torch.inference_mode():
-        again = loaded.network.module(images)
+    again = logits(loaded.network.module, images)
     require(torch.equal(again, wanted), f"the packed file ({kind}) gives {sqnr_db(wanted, again):.0f} dB")
 
 
