@@ -35,21 +35,23 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from swis.activations import observe_ranges, quantize_activations
-from swis.apply import Encoded, WeightFormat, encode_layers, plain_copy, weight_layers, with_weights
+from swis.apply import Encoded, WeightFormat, encode_layers, with_weights
 from swis.calibrate import calibrate
 from swis.config import load
 from swis.designs import design, energy_table
 from swis.errors import InputError
 from swis.fold import fold_batch_norm, fused
+from swis.layers import is_transposed, weight_layers
 from swis.macs import network_macs
 from swis.metrics import sqnr_db
 from swis.models import Network, new_network
 from swis.operands import operands_of
 from swis.output_aware import OutputAware
 from swis.packed import load_packed, save_packed
+from swis.plain import plain_copy
 from swis.settings import ModelConfig
 from swis.simulate import simulate
-from swis.workload import workload
+from swis.workload import Layer, workload
 
 # Of timm 1.0.31; found with find=true.
 SMALLEST = {
@@ -182,7 +184,9 @@ def check(name: str, depth: int | None) -> dict[str, Any]:
     by_shape = dict.fromkeys(macs.layers, 0)
     for layer in shapes:
         by_shape[layer.name] += layer.macs
-    differ = [key for key, count in macs.layers.items() if by_shape[key] != count]
+    # a transposed convolution is simulated with zeros between its inputs, which torch does not count
+    alike = [key for key, layer in layers.items() if not is_transposed(layer)]
+    differ = [key for key in alike if by_shape[key] != macs.layers[key]]
     require(not differ, f"MACs by shape and by torch differ in {differ[:2]}")
     sizes = {id(p): p.numel() for p in plain.parameters()}
     taken = {id(layer.weight): layer.weight.numel() for layer in weight_layers(plain).values()}
@@ -191,7 +195,7 @@ def check(name: str, depth: int | None) -> dict[str, Any]:
         "float_share": round(1 - sum(taken.values()) / sum(sizes.values()), 4),
         "macs_to_torch": round(macs.total / counted, 4),
     }
-    simulated(shapes, macs.layers)
+    simulated(shapes)
 
     ranges = observe_ranges(folded, layers, [images])
     results: dict[str, Tensor] = {}
@@ -277,13 +281,13 @@ def torch_macs(model: nn.Module, size: tuple[int, ...]) -> int:
     return counter.get_total_flops() // 2
 
 
-def simulated(shapes: list, macs: dict[str, int]) -> None:
+def simulated(shapes: list[Layer]) -> None:
     """Simulate all layers on swis_ss; raise ``Wrong`` for MACs, cycles or energies that cannot be."""
     config = load(["accelerator=swis_ss"])
     accelerator, chip = design(config.accelerator, energy_table(config.energy), SWIS.group_size)
     operands = [operands_of(layer, SWIS, None, codes=False) for layer in shapes]
     lines = simulate(accelerator, shapes, operands, chip)
-    require(int(lines.macs.sum()) == sum(macs.values()), "not all MACs are simulated")
+    require(int(lines.macs.sum()) == sum(layer.macs for layer in shapes), "not all MACs are simulated")
     lanes = accelerator.units * accelerator.lanes
     enough = lines.compute_cycles * lanes >= lines.macs
     require(bool(enough.all()), "a layer takes fewer cycles than its MACs on all lanes")
