@@ -110,13 +110,15 @@ def scheduled_cost(
     return sum(parts[1:], parts[0])
 
 
-def network_cost(layers: list[LayerCost]) -> dict[str, float]:
+def network_cost(layers: list[LayerCost], float_weights: int = 0, float_macs: int = 0) -> dict[str, float]:
     """Add layers up to the network's columns.
 
     ``cycles_per_weight`` [cycles], ``weight_bits`` [bits per weight], ``compression`` (against
     8-bit weights, x), ``ideal_cycles`` [lane-cycles per image at full utilisation], ``cycles_per_mac`` (None
     without MACs) and ``mse_plus_plus``
     [squared steps of the base quantizer], the mean over the weights whose error was measured, or None.
+    ``float_weights`` that are of no layer are stored with 32 bits each, and their ``float_macs`` take no
+    bit-serial cycles: their shares of all weights and MACs are columns of their own.
 
     >>> network_cost([layer_cost("swis", 1, 16, 100, 2, 4, 7)])["compression"].__round__(2)
     1.78
@@ -125,12 +127,15 @@ def network_cost(layers: list[LayerCost]) -> dict[str, float]:
     bits = sum(layer.stored_bits for layer in layers)
     cycles = sum(layer.weight_cycles for layer in layers)
     lane_cycles, macs = sum(layer.lane_cycles for layer in layers), sum(layer.macs for layer in layers)
+    held, stored = weights + float_weights, bits + FLOAT_BITS * float_weights
     measured = [layer for layer in layers if layer.metric is not None]
     errors = sum(layer.metric for layer in measured)
     return {
         "cycles_per_weight": cycles / weights,
-        "weight_bits": bits / weights,
-        "compression": BASELINE_BITS * weights / bits,
+        "weight_bits": stored / held,
+        "compression": BASELINE_BITS * held / stored,
+        "float_weights": float_weights / held,
+        "float_macs": float_macs / (macs + float_macs) if macs + float_macs else None,
         "ideal_cycles": float(lane_cycles),
         "cycles_per_mac": lane_cycles / macs if macs else None,
         "mse_plus_plus": errors / sum(layer.weights for layer in measured) if measured else None,

@@ -21,8 +21,8 @@ from swis.decompose import GROUPED
 from swis.evaluate import predict, score
 from swis.fold import fused
 from swis.images import drawn, shared_batches
-from swis.layers import weight_layers
-from swis.macs import layer_macs
+from swis.layers import float_weights, weight_layers
+from swis.macs import network_macs
 from swis.packed import PackedNetwork, load_packed
 
 _OF_THE_RUN = ("weights", "data", "seed", "batch_size", "device", "results_dir")
@@ -97,13 +97,18 @@ class PackedStudy:
 
     def _costs(self) -> dict[str, float]:
         network = self.packed.network
-        macs = layer_macs(network.module, network.inputs["input_size"])
+        counted = network_macs(network.module, network.inputs["input_size"])
+        macs = counted.layers
         costs = []
         for name, layer in self.packed.layers.items():
             cost = cost_of(layer.form, layer.plan, layer.filters, layer.filter_weights, macs[name])
             costs.append(cost if layer.bits else replace(cost, weights=0, stored_bits=0, weight_cycles=0))
         weight_bits = sum(self.packed.bits_per_weight().values())
-        return network_cost(costs) | {"weight_bits": weight_bits, "compression": BASELINE_BITS / weight_bits}
+        left = sum(parameter.numel() for parameter in float_weights(network.module).values())
+        return network_cost(costs, left, counted.floats) | {
+            "weight_bits": weight_bits,
+            "compression": BASELINE_BITS / weight_bits,
+        }
 
 
 def prepare_packed(config: Config) -> PackedStudy:

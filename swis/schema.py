@@ -83,6 +83,8 @@ SCHEMA = pa.DataFrameSchema(
         "cycles_per_mac": _number(checks=pa.Check.ge(0)),
         "weight_bits": _number(checks=pa.Check.gt(0)),
         "compression": _number(checks=pa.Check.gt(0)),
+        "float_weights": _number(checks=pa.Check.in_range(0, 1)),
+        "float_macs": _number(checks=pa.Check.in_range(0, 1)),
         "ideal_cycles": _number(checks=pa.Check.ge(0)),
         "images_per_second": _number(),
         "seconds": _number(checks=pa.Check.ge(0)),

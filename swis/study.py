@@ -36,8 +36,8 @@ from swis.facts import Facts, rewrite_facts
 from swis.files import stamp
 from swis.fold import fold_batch_norm, fused, normalises
 from swis.images import drawn, shared_batches, shared_images
-from swis.layers import weight_layers
-from swis.macs import network_macs
+from swis.layers import float_weights, weight_layers
+from swis.macs import Macs, network_macs
 from swis.models import Network, load_network
 from swis.output_aware import OutputAware
 from swis.plain import plain_copy
@@ -59,7 +59,7 @@ _CALIBRATION_BATCH = 32
 # No bit-serial cycles, and no noise against itself.
 _NOT_OF_FLOAT = (
     *("shifts_per_weight", "cycles_per_weight", "cycles_per_mac", "ideal_cycles"),
-    "logit_sqnr_db",
+    *("logit_sqnr_db", "float_weights", "float_macs"),
 )
 
 
@@ -80,17 +80,33 @@ class Study(Facts):
 
     @cached_property
     def macs(self) -> dict[str, int]:
+        return self._all_macs.layers
+
+    @cached_property
+    def _all_macs(self) -> Macs:
         facts = [self.network.digest, self.network.inputs]
         return in_memory("macs", facts, self._count_macs)
 
-    def _count_macs(self) -> dict[str, int]:
+    def _count_macs(self) -> Macs:
         macs = network_macs(self.network.module, self.network.inputs["input_size"])
         if idle := [name for name, count in macs.layers.items() if count == 0]:
             log.warning("layers that do not run, so without MACs: %s", ", ".join(idle))
         if macs.uncalled:
             # such as an attention that uses a layer's weight without calling the layer
             log.warning("layers that are not called, so with float activations: %s", ", ".join(macs.uncalled))
-        return macs.layers
+        if left := float_weights(self.network.module):
+            count = sum(parameter.numel() for parameter in left.values())
+            rounded = {
+                id(layer.weight): layer.weight for layer in weight_layers(self.network.module).values()
+            }
+            share = count / (count + sum(weight.numel() for weight in rounded.values()))
+            owners = dict.fromkeys(name.rpartition(".")[0] or name for name in left)
+            log.warning(
+                "%.1f %% of the weights and %.1f %% of their MACs stay float, 32 bits a weight: %s",
+                *(100 * share, 100 * macs.floats / max(1, macs.floats + sum(macs.layers.values()))),
+                ", ".join(owners),
+            )
+        return macs
 
     @cached_property
     def base_module(self) -> nn.Module:
@@ -175,7 +191,8 @@ class Study(Facts):
             costs = layer_costs(weight_layers(module), encoded, form, self.macs)
             if retrains:
                 module = self._run(module, activation_bits)
-        columns = network_cost(costs)
+        left = sum(parameter.numel() for parameter in float_weights(self.network.module).values())
+        columns = network_cost(costs, left, self._all_macs.floats)
         columns["shifts_per_weight"] = columns["cycles_per_weight"]
         if plan is not None:
             filters = self.planner.filter_table(plan)

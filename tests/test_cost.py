@@ -76,3 +76,14 @@ def test_costs_add_up_in_any_order_and_what_was_not_measured_is_not_in_the_sum()
     assert measured + None == None + measured == measured
     with pytest.raises(TypeError):
         measured + "layer"
+
+
+def test_weights_that_stay_float_are_stored_and_named():
+    layer = layer_cost("swis", 1, 16, 100, 2, 4, 7)
+    alone, both = network_cost([layer]), network_cost([layer], float_weights=48, float_macs=300)
+    assert (alone["float_weights"], alone["float_macs"]) == (0, 0)
+    assert both["weight_bits"] == (16 * alone["weight_bits"] + 48 * 32) / 64
+    assert both["compression"] == pytest.approx(8 / both["weight_bits"])
+    assert (both["float_weights"], both["float_macs"]) == (0.75, 0.75)
+    for column in ("cycles_per_weight", "cycles_per_mac", "ideal_cycles"):
+        assert both[column] == alone[column]
