@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from swis.choices import ClassOrder
 from swis.errors import InputError
+from swis.notices import warn_once
 from swis.pictures import shown
-
-log = logging.getLogger("swis")
 
 # Folders that programs make beside those of classes: never classes, and not unless they hold images.
 _HIDDEN = {"__MACOSX", "__PYCACHE__"}
@@ -121,9 +118,3 @@ def numbered(folder: Path, names: list[str], order: ClassOrder | None) -> dict[s
 
 def _is_number(name: str) -> bool:
     return name.isascii() and name.isdecimal()
-
-
-@cache
-def warn_once(line: str) -> None:
-    """Log a line, unless this process has said it before: every point of a sweep would."""
-    log.warning(line)

@@ -17,8 +17,9 @@ from torch.utils.data import DataLoader
 from torchvision import datasets
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from swis.class_folders import ClassFolders, list_classes, numbered, warn_once
+from swis.class_folders import ClassFolders, list_classes, numbered
 from swis.errors import InputError
+from swis.notices import warn_once
 from swis.pictures import shown
 from swis.progress import tqdm
 from swis.settings import DataConfig

@@ -247,7 +247,8 @@ def pack_network(config: Config) -> str:
 def measure_storage(config: Config) -> str:
     """Write the table of ``swis.storage`` for the network and for Gaussian weights of the same shapes.
 
-    Layers in ``skip`` are left out, and a weight that several layers share counts once.
+    Layers in ``skip`` are left out, and a weight that several layers share counts once. Weights of no layer
+    count as float ones.
     """
     path = Path(config.out)
     check_output(path, config.force)
@@ -268,9 +269,9 @@ def measure_storage(config: Config) -> str:
         name: encode(torch.randn(encoded[name].shape, generator=generator), form).codes
         for name in distinct.values()
     }
-    tables = []
+    left, tables = study.float_weights, []
     for source, layers in ((study.network.weights, real), ("gaussian", gaussian)):
-        table = storage_table(layers, config.magnitude_bits)
+        table = storage_table(layers, config.magnitude_bits, float_weights=left)
         table.insert(0, "weights", source)
         table.insert(0, "model", config.model.label)
         tables.append(table)

@@ -15,10 +15,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from swis.class_folders import warn_once
 from swis.contents import Content, examine, identity
 from swis.errors import DamagedImage, InputError
 from swis.files import stamp
+from swis.notices import warn_once
 from swis.pictures import read_image, shown
 
 

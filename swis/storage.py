@@ -25,14 +25,17 @@ def storage_table(
     magnitude_bits: int = 7,
     group_sizes: Sequence[int] = GROUP_SIZES,
     shifts: Sequence[int] = SHIFTS,
+    float_weights: int = 0,
 ) -> pd.DataFrame:
     """Measure the storage of layers' codes [filters, weights] for every method, group size and shifts.
 
     A row per method ("swis", "swis_c", "layer", "dpred"), group_size, bits (shifts up to the magnitude's;
     null for "dpred") and coding. ``formula_bits`` and ``weight_bits`` are bits per weight by the formula
     and as packed, ``sign_bits``, ``mask_bits``, ``shift_bits`` and ``metadata_bits`` its parts;
-    ``compression`` is against 8 bits, ``compression_of_float`` against 32; ``sqnr_db`` is that of the
-    decomposed codes (alpha = 1); ``lossless`` is the fraction of groups that keep every code:
+    ``compression`` is against 8 bits, ``compression_of_float`` against 32; ``float_weights`` more weights of
+    the network, which no layer holds, count 32 bits each in these, and are the column ``float_bits``;
+    ``sqnr_db`` is that of the decomposed codes (alpha = 1); ``lossless`` is the fraction of groups that keep
+    every code:
 
     * swis: the bits that a group's magnitudes use are at most N; swis_c: they lie within N places;
     * layer: they lie within one set of N for the whole layer, the set that suits most groups (only
@@ -53,7 +56,22 @@ def storage_table(
                     rows.append({"method": method, "coding": coding, "lossless": lossless, **point, **bits})
             common = _fraction(_best_common_set(used, count, magnitude_bits) for used in unions.values())
             rows.append({"method": "layer", "lossless": common, **point})
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    if not float_weights:
+        return table
+    share = float_weights / (float_weights + sum(codes.numel() for codes in layers.values()))
+    return _with_floats(table, share)
+
+
+def _with_floats(table: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Return a table of bits per weight of a network, of which a ``share`` of the weights stays float."""
+    sums = ["formula_bits", "weight_bits"]
+    parts = [name for name in table if name.endswith("_bits")]
+    table[parts] *= 1 - share
+    table["float_bits"] = FLOAT_BITS * share
+    table[sums] += FLOAT_BITS * share
+    bits = table["weight_bits"].fillna(table["formula_bits"])
+    return table.assign(**_compression(bits))
 
 
 def group_unions(codes: Tensor, group_size: int) -> np.ndarray:

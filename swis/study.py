@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import time
@@ -39,6 +40,7 @@ from swis.images import drawn, shared_batches, shared_images
 from swis.layers import float_weights, weight_layers
 from swis.macs import Macs, network_macs
 from swis.models import Network, load_network
+from swis.notices import warn_once
 from swis.output_aware import OutputAware
 from swis.plain import plain_copy
 from swis.planning import Planner
@@ -94,19 +96,27 @@ class Study(Facts):
         if macs.uncalled:
             # such as an attention that uses a layer's weight without calling the layer
             log.warning("layers that are not called, so with float activations: %s", ", ".join(macs.uncalled))
-        if left := float_weights(self.network.module):
-            count = sum(parameter.numel() for parameter in left.values())
-            rounded = {
-                id(layer.weight): layer.weight for layer in weight_layers(self.network.module).values()
-            }
-            share = count / (count + sum(weight.numel() for weight in rounded.values()))
-            owners = dict.fromkeys(name.rpartition(".")[0] or name for name in left)
-            log.warning(
-                "%.1f %% of the weights and %.1f %% of their MACs stay float, 32 bits a weight: %s",
-                *(100 * share, 100 * macs.floats / max(1, macs.floats + sum(macs.layers.values()))),
-                ", ".join(owners),
-            )
         return macs
+
+    @cached_property
+    def float_weights(self) -> int:
+        """How many weights no format applies to."""
+        return sum(parameter.numel() for parameter in float_weights(self.network.module).values())
+
+    def warn_of_float_weights(self) -> None:
+        """Log which modules hold weights that stay float, and their share of weights and MACs."""
+        if not self.float_weights:
+            return
+        layers = weight_layers(self.network.module).values()
+        held = self.float_weights + sum({id(each.weight): each.weight.numel() for each in layers}.values())
+        floats, macs = self._all_macs.floats, sum(self.macs.values())
+        owners = dict.fromkeys(name.rpartition(".")[0] or name for name in float_weights(self.network.module))
+        names = [*owners][:8] + ([f"{len(owners) - 8} more"] if len(owners) > 8 else [])
+        shares = 100 * self.float_weights / held, 100 * floats / max(1, floats + macs)
+        warn_once(
+            f"{self.config.model.label}: {shares[0]:.1f} % of the weights and {shares[1]:.1f} % of the MACs "
+            f"stay float, at 32 bits a weight: {', '.join(names)}"
+        )
 
     @cached_property
     def base_module(self) -> nn.Module:
@@ -191,8 +201,7 @@ class Study(Facts):
             costs = layer_costs(weight_layers(module), encoded, form, self.macs)
             if retrains:
                 module = self._run(module, activation_bits)
-        left = sum(parameter.numel() for parameter in float_weights(self.network.module).values())
-        columns = network_cost(costs, left, self._all_macs.floats)
+        columns = network_cost(costs, self.float_weights, self._all_macs.floats)
         columns["shifts_per_weight"] = columns["cycles_per_weight"]
         if plan is not None:
             filters = self.planner.filter_table(plan)
@@ -313,6 +322,8 @@ def prepare(config: Config) -> Study:
     folder = results_folder(config) if config.has_rows or config.retrains else None
     study = Study(config, network, split, calibration, training, frozenset(skip), device, folder)
     study.check_apart()
+    if not config.dry_run:
+        study.warn_of_float_weights()
     _ = study.base_module  # folding can be refused: now rather than later
     if config.scheduled and config.task is not Task.storage:
         for form in formats(config):
@@ -322,8 +333,22 @@ def prepare(config: Config) -> Study:
 
 
 def _plain(network: Network) -> Network:
-    """Return a network whose layers hold the weights they use."""
-    return replace(network, module=plain_copy(network.module))
+    """Return a network whose layers hold the weights they use.
+
+    Rows of older code, which saw only layers of two kinds and took these as they were, are right for networks
+    of nothing else: others have another digest since then, and so other rows.
+    """
+    module = plain_copy(network.module)
+    seen = {
+        name: type(part)
+        for name, part in network.module.named_modules()
+        if isinstance(part, nn.Conv2d | nn.Linear)
+    }
+    layers = {name: type(layer) for name, layer in weight_layers(module).items()}
+    if seen == layers and not float_weights(module):
+        return replace(network, module=module)
+    digest = hashlib.sha256(f"{network.digest} all weights".encode()).hexdigest()
+    return replace(network, module=module, digest=digest)
 
 
 def _schedule_columns(

@@ -4,9 +4,9 @@ import pytest
 from PIL import Image
 
 from swis.choices import ClassOrder
-from swis.class_folders import warn_once
 from swis.data import open_split
 from swis.errors import InputError
+from swis.notices import warn_once
 from swis.settings import DataConfig
 from swis.split import check_classes
 

@@ -126,3 +126,15 @@ def test_tables_stay_done_when_options_are_added(model):
     assert has_table(load(common))
     with pytest.raises(InputError, match="is there already"):
         has_table(load([*common, "clip=mse"]))
+
+
+def test_weights_of_no_layer_are_stored_as_float(layers, table):
+    whole = sum(codes.numel() for codes in layers.values())
+    found = storage_table(layers, 7, group_sizes=(2, 4), shifts=(1, 2, 3), float_weights=3 * whole)
+    for name in ("formula_bits", "weight_bits"):
+        assert found[name].to_list() == pytest.approx(((table[name] + 3 * 32) / 4).to_list(), nan_ok=True)
+    parts = ["sign_bits", "mask_bits", "shift_bits", "metadata_bits", "float_bits"]
+    packed = found.dropna(subset="weight_bits")
+    assert packed[parts].sum(axis=1).to_list() == pytest.approx(packed["weight_bits"].to_list())
+    assert packed["compression"].to_list() == pytest.approx((8 / packed["weight_bits"]).to_list())
+    assert found["lossless"].equals(table["lossless"])

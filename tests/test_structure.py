@@ -42,7 +42,7 @@ from swis.config import load, register
 
 # A module imports only modules on its left.
 _ORDER = """
-progress errors names ranges files checksums memory choices pictures contents class_folders split
+progress notices errors names ranges files checksums memory choices pictures contents class_folders split
 settings hardware_settings options command config quantizer simd lanes search fit joint
 decompose oscillation straight_through metrics cost layers plain macs
 knapsack schedule apply latent losses fold unfold rewrite activations data resnet20 models
