@@ -7,7 +7,7 @@ PIP_OPTIONS := --disable-pip-version-check --no-compile -c requirements.txt
 # What is compiled is kept, whatever the environment says: every process starts in half of the time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test ray lint claims figures notebooks lab clean
+.PHONY: help run test ray soak lint claims figures notebooks lab clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -19,6 +19,9 @@ test: $(STAMP) ## set up, then run the whole test suite
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 ray: .ray ## set up Ray beside the environment, for its tests
+
+soak: $(STAMP) ## kill sweeps, damage files, give wrong command lines (MINUTES=30, or KILLS=1000 LINES=200 ...)
+	$(BIN)/python -m tools.soak $(foreach name,MINUTES SEED KILLS CORRUPTIONS LINES,$(if $($(name)),$(name)=$($(name))))
 
 lint: $(STAMP) ## check style and formatting
 	$(BIN)/ruff check .

@@ -1,0 +1,146 @@
+"""python -m tools.soak (make soak): kills, damaged files and wrong command lines, by minutes or number."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch loads: copies of a process have none of its threads
+
+from swis.files import write_atomically
+from tools.soak import corruption, kills, lines
+from tools.soak.copies import warm_up
+from tools.soak.reference import JOBS, Reference
+from tools.soak.tally import Tally
+from tools.soak.targets import Target
+
+_DEFAULTS = {"MINUTES": 30.0, "SEED": 0, "KILLS": None, "CORRUPTIONS": None, "LINES": None}
+# How the trials are called, which option says how many there are, and what share of the minutes they take if
+# none does.
+_NUMBERS = {"kills": "KILLS", "corruptions": "CORRUPTIONS", "command lines": "LINES"}
+_SHARES = {"kills": 0.6, "corruptions": 0.2, "command lines": 0.2}
+_SHORT = 5  # minutes, below which there are results of few kinds
+_PROCESSES = os.cpu_count() or 1
+_EVERY = 30  # [s] between lines of counts
+_FORK = multiprocessing.get_context("fork")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Try all for minutes, or so often; print counts as they grow; return 1 if anything went wrong."""
+    chosen = options(arguments)
+    command = " ".join(
+        ["make soak", *(f"{name}={value}" for name, value in chosen.items() if value is not None)]
+    )
+    print(command, flush=True)
+    folder, began, tally = Path(tempfile.mkdtemp(prefix="soak")), time.monotonic(), Tally()
+    wanted = [name for name, option in _NUMBERS.items() if chosen[option] != 0]
+    try:
+        references, targets = prepared(folder, wanted, short=chosen["MINUTES"] < _SHORT)
+        print(f"prepared in {time.monotonic() - began:.0f} s", flush=True)
+        works = {
+            "kills": partial(kills.kill, references),
+            "corruptions": partial(corruption.corrupt, targets, references),
+            "command lines": lines.try_lines,
+        }
+        for name in wanted:
+            number, seconds = chosen[_NUMBERS[name]], 60 * chosen["MINUTES"] * _SHARES[name]
+            tally.add(spread(works[name], name, folder, number, seconds, chosen["SEED"]))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    print(
+        f"\n{tally.table()}\n\n{tally.in_a_line()}\n{command}; {(time.monotonic() - began) / 60:.0f} minutes"
+    )
+    return 0 if tally.sound else 1
+
+
+def options(arguments: Sequence[str]) -> dict[str, Any]:
+    """Read NAME=VALUE; end with status 2 and a line if there is no such name, or the value is no number.
+
+    >>> options(["KILLS=10"])["KILLS"]
+    10
+    """
+    chosen = dict(_DEFAULTS)
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        try:
+            chosen[name] = (float if name == "MINUTES" else int)(value)
+        except ValueError:
+            name = None
+        if name not in _DEFAULTS or chosen[name] < 0:
+            print(f"error: {argument} is none of {', '.join(_DEFAULTS)} with a number", file=sys.stderr)
+            sys.exit(2)
+    return chosen
+
+
+def prepared(folder: Path, wanted: Sequence[str], short: bool) -> tuple[list[Reference], list[Target]]:
+    """Load and compile all in this process, and make what is compared with; few kinds of it if ``short``."""
+    (folder / "warm").mkdir()
+    jobs = JOBS[:1] if short or wanted == ["command lines"] else JOBS
+    warm_up([job.lines[0] for job in jobs], folder / "warm")
+    targets = corruption.make_targets(folder / "targets", short) if "corruptions" in wanted else []
+    kills.compact_early()
+    references = (
+        [] if wanted == ["command lines"] else [Reference(job).make(folder / "reference") for job in jobs]
+    )
+    return references, targets
+
+
+def spread(work: Callable, name: str, folder: Path, number: int | None, seconds: float, seed: int) -> Tally:
+    """Let copies of this process do the work at once; print their counts as they grow, and return the sum."""
+    share = None if number is None else -(-number // _PROCESSES)
+    until, places = time.monotonic() + seconds, range(_PROCESSES)
+
+    def one(place: int) -> None:
+        tally, told = Tally(), 0.0
+
+        def tell() -> None:
+            write_atomically(files[place], lambda partial: Path(partial).write_bytes(pickle.dumps(tally)))
+
+        def enough() -> bool:
+            nonlocal told
+            if time.monotonic() - told > _EVERY / 3:
+                tell()
+                told = time.monotonic()
+            tried = sum(count for kind, count in tally.tried.items() if kind.startswith(name))
+            return time.monotonic() > until if share is None else tried >= share
+
+        work(folder / f"{name}{place}", Random(f"{seed} {name} {place}"), tally, enough)
+        tell()
+
+    files = [folder / f"{name}{place}.tally" for place in places]
+    processes = [_FORK.Process(target=one, args=(place,)) for place in places]
+    for process in processes:
+        process.start()
+    told = time.monotonic()
+    while any(process.is_alive() for process in processes):
+        time.sleep(0.2)
+        if time.monotonic() - told > _EVERY:
+            print(f"{time.strftime('%H:%M:%S')} {_sum(files).in_a_line()}", flush=True)
+            told = time.monotonic()
+    whole = _sum(files)
+    for process in processes:
+        if process.exitcode != 0:
+            whole.count(f"{name}: the trial itself", "unclear", f"ended with status {process.exitcode}")
+    return whole
+
+
+def _sum(files: list[Path]) -> Tally:
+    whole = Tally()
+    for path in files:
+        if path.exists():
+            whole.add(pickle.loads(path.read_bytes()))
+    return whole
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

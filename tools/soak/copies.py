@@ -1,0 +1,140 @@
+"""run.py in copies of this process, in which all is loaded and compiled: they start in no time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import runpy
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.context import ForkProcess
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from swis import upkeep
+
+ROOT = Path(__file__).parents[2]
+_FORK = multiprocessing.get_context("fork")
+
+
+@dataclass
+class Copy:
+    """A copy that runs, or ran: where its output goes, and when it was started."""
+
+    process: ForkProcess
+    output: Path
+    started: float
+
+    def wait_until(self, moment: float | None = None) -> int | None:
+        """Wait for its end, or until a moment of ``time.monotonic``; return its exit status if it ended."""
+        self.process.join(None if moment is None else max(0, moment - time.monotonic()))
+        return self.process.exitcode
+
+    def end(self, number: signal.Signals, patience: float) -> int:
+        """Send it a signal and return its exit status; one that stays for so long [s] is killed."""
+        os.kill(self.process.pid, number)
+        self.process.join(patience)
+        if self.process.exitcode is None:
+            self.process.kill()
+            self.process.join()
+        return self.process.exitcode
+
+    @property
+    def out(self) -> str:
+        return self.output.with_suffix(".out").read_text(errors="replace")
+
+    @property
+    def err(self) -> str:
+        return self.output.with_suffix(".err").read_text(errors="replace")
+
+
+def start(work: Callable[[], None], folder: Path, output: Path, largest: int | None = None) -> Copy:
+    """Start ``work`` in a copy of this process, in a folder; its files are ``largest`` bytes, at most."""
+    process = _FORK.Process(target=_be, args=(work, folder, output, largest))
+    began = time.monotonic()
+    process.start()
+    return Copy(process, output, began)
+
+
+def run_py(arguments: Sequence[str]) -> Callable[[], None]:
+    """Return what a copy does to be run.py with these arguments."""
+
+    def work() -> None:
+        sys.argv = ["run.py", *arguments]
+        runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
+
+    return work
+
+
+def keep_compacting() -> None:
+    """Compact the results in runs/ until killed."""
+    while True:
+        upkeep.compact(Path("runs"))
+
+
+def warm_up(runs: Sequence[Sequence[str]], folder: Path) -> None:
+    """Run run.py with these arguments in this process, one after another, so that copies have all of it.
+
+    Raises ``RuntimeError`` for a run that fails.
+    """
+    tqdm.monitor_interval = 0  # no thread of tqdm's, for copies would lack it
+    torch.set_num_threads(1)
+    before, here = sys.argv, Path.cwd()
+    os.chdir(folder)
+    try:
+        for arguments in runs:
+            with _quiet(folder / "warm_up"):
+                try:
+                    run_py(arguments)()
+                except SystemExit as stop:
+                    if stop.code:
+                        raise RuntimeError(f"run.py {' '.join(arguments)}: see {folder}") from stop
+    finally:
+        sys.argv = before
+        os.chdir(here)
+
+
+def _be(work: Callable[[], None], folder: Path, output: Path, largest: int | None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # until run.py is there to say something
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.chdir(folder)
+    tqdm.set_lock(threading.RLock())  # for copies share the other one, and a killed one would keep it
+    with _quiet(output):
+        if largest is not None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            work()
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def _quiet(output: Path):
+    """Let all that is printed, by whatever library, go to OUTPUT.out and OUTPUT.err."""
+    kept = []
+    for number, suffix in ((1, ".out"), (2, ".err")):
+        kept.append(os.dup(number))
+        file = os.open(output.with_suffix(suffix), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.dup2(file, number)
+        os.close(file)
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", buffering=1) for number in (1, 2))
+    try:
+        yield
+    finally:
+        sys.stdout.close()
+        sys.stderr.close()
+        sys.stdout, sys.stderr = streams
+        for number, copy in zip((1, 2), kept, strict=True):
+            os.dup2(copy, number)
+            os.close(copy)

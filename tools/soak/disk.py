@@ -1,0 +1,69 @@
+"""A small disk that can be full or read-only: a file system in memory, where it may be mounted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_PLENTY = "512m"
+
+
+@dataclass
+class Disk:
+    """A folder, which is a file system of its own if ``mounted``."""
+
+    folder: Path
+    mounted: bool = False
+
+    def __enter__(self) -> Disk:
+        self.folder.mkdir(parents=True)
+        self.mounted = os.geteuid() == 0 and self._mount("-t", "tmpfs", "-o", f"size={_PLENTY}", "tmpfs")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.mounted:
+            subprocess.run(["umount", "--lazy", self.folder], check=False, capture_output=True)
+
+    def fill(self, free: int) -> None:
+        """Leave so many bytes free."""
+        used = sum(
+            -(-path.stat().st_size // 4096) * 4096 for path in self.folder.rglob("*") if path.is_file()
+        )
+        self._mount("-o", f"remount,size={used + free}")
+
+    def protect(self) -> bool:
+        """Refuse all writing from now on; say whether that could be, for files may just be written."""
+        if self.mounted:
+            return any(self._mount("-o", "remount,ro") for _ in range(20))
+        for folder in self._folders():
+            folder.chmod(0o555)
+        return True
+
+    def release(self) -> None:
+        """Give room and leave to write again."""
+        if self.mounted:
+            self._mount("-o", f"remount,rw,size={_PLENTY}")
+        else:
+            for folder in self._folders():
+                folder.chmod(0o755)
+
+    def empty(self) -> None:
+        """Delete all that is in it."""
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def _folders(self) -> list[Path]:
+        return [self.folder, *(path for path in self.folder.rglob("*") if path.is_dir())]
+
+    def _mount(self, *options: str) -> bool:
+        with suppress(OSError):
+            command = ["mount", *options, self.folder]
+            return subprocess.run(command, check=False, capture_output=True).returncode == 0
+        return False

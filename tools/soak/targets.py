@@ -1,0 +1,166 @@
+"""Files that are damaged, and what reading each of them gives."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from swis import hardware_lines, records, upkeep
+from swis.checksums import of_tensors
+from swis.kept import STATE, TENSORS
+from swis.packed import load_packed
+from swis.train import load_state
+
+# Of a reader that gives nothing: the caller computes anew.
+NOTHING = "nothing"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A file of a folder; ``read`` says in text what is in it, or NOTHING; ``others`` may be in its place."""
+
+    kind: str
+    folder: Path
+    path: Path
+    read: Callable[[Path], str]
+    others: Sequence[bytes] = ()
+
+    @property
+    def place(self) -> Path:
+        """The file's path within its folder."""
+        return self.path.relative_to(self.folder)
+
+
+def of_rows(key: str, folder: Path) -> str:
+    """Say what a row is, as a run reads it and as a table has it."""
+    table = records.load_table(folder)
+    listed = table[table["key"] == key].drop_duplicates("key")[[*records.SCHEMA.columns]]
+    row = records.read_row(key, folder)
+    if row is None:
+        return NOTHING if listed.empty else f"listed, though damaged: {listed.to_dict('records')}"
+    if not listed.empty and listed.to_dict("records").__repr__() != row.to_dict("records").__repr__():
+        return f"{row.to_dict('records')} or {listed.to_dict('records')}"
+    return repr(row.to_dict("records"))
+
+
+def of_hardware(key: str, facts: dict[str, Any], versus: Sequence[str], folder: Path) -> str:
+    """Say what a line of hardware is, as a run reads it and as a table has it."""
+    lines, _ = hardware_lines.all_hardware(folder)
+    listed = None if lines is None else hardware_lines.texts(lines[lines["key"] == key])
+    line = records.read_hardware(key, facts, folder, versus)
+    if line is None:
+        return NOTHING if listed is None or listed.empty else f"listed, though damaged: {listed.to_dict()}"
+    columns = [*line.columns]
+    if listed is not None and not listed.empty and _text(listed[columns]) != _text(line):
+        return f"{_text(line)} or {_text(listed)}"
+    return _text(line)
+
+
+def of_kept(key: str, folder: Path) -> str:
+    """Say what tensors are that rows are computed from."""
+    tensors = records.read_tensors(key, folder)
+    return NOTHING if tensors is None else of_tensors(tensors)
+
+
+def of_state(key: str, folder: Path) -> str:
+    """Say what the state of a training is."""
+    state = load_state(records.beside(key, folder, STATE), key)
+    return NOTHING if state is None else of_tensors(state["model"], repr(state["curve"]).encode())
+
+
+def of_table(name: str, folder: Path) -> str:
+    """Say what a table is that belongs to no row, or to one."""
+    return _text(records.read_table(folder / name))
+
+
+def of_packed(name: str, folder: Path) -> str:
+    """Say what a packed network is."""
+    packed = load_packed(folder / name)
+    said = [packed.label, packed.form, packed.coding, packed.skip, packed.fold_bn, packed.activation_bits]
+    said += [packed.activation_range, packed.ranges, packed.schedule, packed.calibrate, packed.retrain]
+    said += [packed.rewrites, packed.network.inputs, packed.network.architecture, packed.network.kwargs]
+    said += [{layer: (one.form, one.bits) for layer, one in packed.layers.items()}]
+    return of_tensors(packed.network.module.state_dict(), repr(said).encode())
+
+
+def _text(table: pd.DataFrame) -> str:
+    return repr(table.to_dict("records"))
+
+
+def gather(results: Path, packed: Sequence[Path], tables: Sequence[Path], folder: Path) -> list[Target]:
+    """Make a target of every kind of file, from folders of results and files that runs made."""
+    singles, compacted = folder / "singles", folder / "compacted"
+    for copy in (singles, compacted):
+        shutil.copytree(results, copy)
+    upkeep.compact(compacted)
+    targets = []
+    row_files = sorted(singles.glob("*.parquet"))
+    row_bytes = [path.read_bytes() for path in row_files]
+    for path in row_files:
+        targets.append(Target("rows", singles, path, partial(of_rows, path.stem), row_bytes))
+    lines = sorted((singles / "_hardware").glob("*.parquet"))
+    line_bytes = [path.read_bytes() for path in lines]
+    compacted_rows, compacted_lines = next(compacted.glob("rows-*")), next(compacted.glob("_hardware/rows-*"))
+    others = [compacted_rows.read_bytes(), compacted_lines.read_bytes()]
+    for path in row_files:
+        read = partial(of_rows, path.stem)
+        targets.append(Target("compacted rows", compacted, compacted_rows, read, others))
+    for path in lines:
+        key = path.stem.partition(".")[0]
+        said = json.loads(pd.read_parquet(path)["hardware"][0])
+        facts = {name: value for name, value in said.items() if name != "versus" and name[:3] != "git"}
+        read = partial(of_hardware, key, facts, sorted(said["versus"]))
+        targets.append(Target("lines of hardware", singles, path, read, line_bytes))
+        targets.append(Target("compacted lines", compacted, compacted_lines, read, others))
+    tensors = sorted((singles / "_references").glob(f"*.{TENSORS}"))
+    tensor_bytes = [path.read_bytes() for path in tensors]
+    for path in tensors:
+        targets.append(Target("kept tensors", singles, path, partial(of_kept, path.stem), tensor_bytes))
+    details = singles / "_details"
+    for path in sorted(details.glob(f"*.{STATE}")):
+        targets.append(Target("states of trainings", singles, path, partial(of_state, path.stem)))
+    for path in sorted(details.glob("*.parquet")):
+        name = str(path.relative_to(singles))
+        targets.append(Target("tables beside rows", singles, path, partial(of_table, name)))
+    for path in tables:
+        targets.append(Target("tables", path.parent, path, partial(of_table, path.name)))
+    contents = [path.read_bytes() for path in packed]
+    for path in packed:
+        targets.append(Target("packed files", path.parent, path, partial(of_packed, path.name), contents))
+    return targets
+
+
+def mixed(target: Target, random: Random) -> bytes | None:
+    """Return a packed file with parts of two layers, or of two files, exchanged; None for other targets."""
+    if target.kind != "packed files":
+        return None
+    with safe_open(target.path, "pt") as file:
+        about = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    one = random.choice([*tensors])
+    alike = [name for name, value in tensors.items() if name != one and value.shape == tensors[one].shape]
+    if alike and random.random() < 0.7:
+        other = random.choice(alike)
+        if torch.equal(tensors[one], tensors[other]):
+            return None
+        tensors[one], tensors[other] = tensors[other], tensors[one]
+    else:
+        with_other = random.choice(target.others)
+        start = 8 + int.from_bytes(with_other[:8], "little")
+        about = json.loads(with_other[8:start])["__metadata__"]
+    mixed_file = target.folder / "_mixed"
+    save_file(tensors, mixed_file, about)
+    content = mixed_file.read_bytes()
+    mixed_file.unlink()
+    return content
