@@ -32,14 +32,14 @@ JOBS = (
     Job(
         "methods",
         tuple(
-            (*COMMON, "--multirun", "model=resnet18", "methods=[swis]", f"bits={bits}", "versus=[stripes]")
+            ("--multirun", *COMMON, "model=resnet18", "methods=[swis]", f"bits={bits}", "versus=[stripes]")
             for bits in ("2,3", "3,4")
         ),
     ),
     Job(
         "schedules",
         tuple(
-            (*COMMON, "--multirun", "methods=[truncate]", f"bits={bits}", "schedule=greedy", "versus=[]")
+            ("--multirun", *COMMON, "methods=[truncate]", f"bits={bits}", "schedule=greedy", "versus=[]")
             for bits in ("2.5,3.5", "3.5")
         ),
     ),
@@ -57,7 +57,7 @@ JOBS = (
         (
             (*COMMON, "task=pack", "methods=[swis]", "bits=3", "out=packed.safetensors", "force=true"),
             (
-                *(*COMMON, "--multirun", "task=simulate", "methods=[round]", "bits=2", "versus=[]"),
+                *("--multirun", *COMMON, "task=simulate", "methods=[round]", "bits=2", "versus=[]"),
                 "out=table.parquet",
             ),
         ),
