@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         }
         for name in wanted:
             number, seconds = chosen[_NUMBERS[name]], 60 * chosen["MINUTES"] * _SHARES[name]
-            tally.add(spread(works[name], name, folder, number, seconds, chosen["SEED"]))
+            tally = spread(works[name], name, folder, number, seconds, chosen["SEED"], tally)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(
@@ -95,8 +95,10 @@ def prepared(folder: Path, wanted: Sequence[str], short: bool) -> tuple[list[Ref
     return references, targets
 
 
-def spread(work: Callable, name: str, folder: Path, number: int | None, seconds: float, seed: int) -> Tally:
-    """Let copies of this process do the work at once; print their counts as they grow, and return the sum."""
+def spread(
+    work: Callable, name: str, folder: Path, number: int | None, seconds: float, seed: int, before: Tally
+) -> Tally:
+    """Let copies of this process do the work at once; print and return their counts and those ``before``."""
     share = None if number is None else -(-number // _PROCESSES)
     until, places = time.monotonic() + seconds, range(_PROCESSES)
 
@@ -125,17 +127,18 @@ def spread(work: Callable, name: str, folder: Path, number: int | None, seconds:
     while any(process.is_alive() for process in processes):
         time.sleep(0.2)
         if time.monotonic() - told > _EVERY:
-            print(f"{time.strftime('%H:%M:%S')} {_sum(files).in_a_line()}", flush=True)
+            print(f"{time.strftime('%H:%M:%S')} {_sum(before, files).in_a_line()}", flush=True)
             told = time.monotonic()
-    whole = _sum(files)
+    whole = _sum(before, files)
     for process in processes:
         if process.exitcode != 0:
             whole.count(f"{name}: the trial itself", "unclear", f"ended with status {process.exitcode}")
     return whole
 
 
-def _sum(files: list[Path]) -> Tally:
+def _sum(before: Tally, files: list[Path]) -> Tally:
     whole = Tally()
+    whole.add(before)
     for path in files:
         if path.exists():
             whole.add(pickle.loads(path.read_bytes()))
