@@ -69,6 +69,7 @@ def load_network(config: ModelConfig) -> Network:
         weights = timm.get_pretrained_cfg(config.name).tag or "timm"
     else:
         state, metadata = _read(config, architecture)
+        _check_tensors(state, config.weights)
         module = _create(config, {**_stored(metadata, "kwargs"), **config.kwargs})
         _load(module, state, config.weights)
         weights = "embedded" if config.weights == "embedded" else Path(config.weights).stem
@@ -106,7 +107,15 @@ def _network(module: nn.Module, config: ModelConfig, weights: str, metadata: dic
     inputs |= {key: getattr(config, key) for key in _INPUT_KEYS if getattr(config, key) is not None}
     inputs = {key: list(value) if isinstance(value, tuple) else value for key, value in inputs.items()}
     inputs = {key: inputs[key] for key in _INPUT_KEYS}
-    channels = inputs["input_size"][0]
+    channels, taken = (
+        inputs["input_size"][0],
+        {**_stored(metadata, "kwargs"), **config.kwargs}.get("in_chans"),
+    )
+    if taken not in (None, channels):
+        raise InputError(
+            f"model.kwargs.in_chans={taken} is not the {channels} channels of the input; "
+            f"say model.input_size=[{taken},HEIGHT,WIDTH], model.mean and model.std as well"
+        )
     for key in ("mean", "std"):
         if len(inputs[key]) != channels:
             raise InputError(f"{key} has {len(inputs[key])} values for {channels} input channels")
@@ -155,9 +164,21 @@ def _create(config: ModelConfig, kwargs: dict[str, Any]) -> nn.Module:
         )
     # the full name: its tag decides how timm prepares the images
     try:
-        return timm.create_model(config.name, **kwargs)
+        return _classifier(timm.create_model(config.name, **kwargs), config)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"model.kwargs={kwargs} do not fit {config.name}: {error}") from error
+        if isinstance(error, InputError):
+            raise
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"model.kwargs={kwargs} do not fit {config.name}: {reason}") from error
+
+
+def _classifier(module: nn.Module, config: ModelConfig) -> nn.Module:
+    if getattr(module, "num_classes", 0) < 1:
+        raise InputError(
+            f"{config.name} tells no classes apart with model.kwargs={config.kwargs}; "
+            "leave out features_only and num_classes=0"
+        )
+    return module
 
 
 def _from_hub(config: ModelConfig) -> nn.Module:
@@ -168,7 +189,9 @@ def _from_hub(config: ModelConfig) -> nn.Module:
         raise InputError(f"timm has no weights for {config.name}; use model.weights=PATH")
     try:
         with _local_without_network():
-            return timm.create_model(config.name, pretrained=True, **config.kwargs)
+            return _classifier(timm.create_model(config.name, pretrained=True, **config.kwargs), config)
+    except InputError:
+        raise
     except (TypeError, ValueError) as error:
         raise InputError(f"model.kwargs={config.kwargs} do not fit {config.name}: {error}") from error
     except (OSError, RuntimeError, huggingface_hub.errors.HTTPError) as error:
@@ -230,7 +253,9 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             f"{path} is not a readable checkpoint of tensors ({type(error).__name__})"
         ) from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise InputError(f"{path} does not hold a state dict of tensors")
     return {name.removeprefix("module."): value for name, value in state.items()}  # of DataParallel
 
@@ -254,6 +279,19 @@ _EMBEDDED: dict[str, Callable[[], tuple[dict[str, Tensor], dict[str, str]]]] = {
 }
 
 
+def _check_tensors(state: dict[str, Tensor], source: str) -> None:
+    for name, value in state.items():
+        unusable = {
+            "without values (on the meta device)": value.is_meta,
+            "sparse": value.layout is not torch.strided,
+            "quantized by torch": value.is_quantized,
+            "complex": value.is_complex(),
+        }
+        for what, found in unusable.items():
+            if found:
+                raise InputError(f"model.weights={source}: {name} is {what}; it must be a dense float tensor")
+
+
 def _load(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
     expected = module.state_dict()
     # how many batches a normalisation has seen plays no part, and not every file says it
@@ -265,6 +303,11 @@ def _load(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
         f"{key} is {list(state[key].shape)} instead of {list(value.shape)}"
         for key, value in expected.items()
         if key in state and state[key].shape != value.shape
+    ]
+    problems += [
+        f"{key} holds whole numbers ({state[key].dtype}) without scales"
+        for key, value in expected.items()
+        if key in state and value.is_floating_point() and not state[key].is_floating_point()
     ]
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""

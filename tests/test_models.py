@@ -180,6 +180,45 @@ def test_wrong_arguments_for_the_architecture(tiny_checkpoint):
         load_network(tiny_config(tiny_checkpoint, kwargs={"wings": 2}))
 
 
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"in_chans": 2}, "in_chans=2 is not the 1 channels of the input; say model.input_size=\\[2,"),
+        ({"features_only": True}, "tells no classes apart .* leave out features_only"),
+        ({"num_classes": 0}, "tells no classes apart"),
+    ],
+)
+def test_arguments_that_change_what_goes_in_or_comes_out(tmp_path, kwargs, message):
+    state = new_network(ModelConfig(label="tiny", name=TINY), 10, TINY_INPUTS, seed=0).module.state_dict()
+    if kwargs == {"in_chans": 2}:
+        state["conv_stem.weight"] = state["conv_stem.weight"].repeat(1, 2, 1, 1)
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(InputError, match=message):
+        load_network(
+            tiny_config(tmp_path / "w.pth", kwargs={"num_classes": 10, "in_chans": 1} | kwargs, **TINY_INPUTS)
+        )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda weight: weight.to_sparse(), "conv_stem.weight is sparse"),
+        (lambda weight: weight.to("meta"), "conv_stem.weight is without values"),
+        (lambda weight: weight.to(torch.complex64), "conv_stem.weight is complex"),
+        (lambda weight: torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8), "conv_stem.weight is quant"),
+        (lambda weight: weight.to(torch.int8), r"conv_stem.weight holds whole numbers \(torch.int8\)"),
+    ],
+    ids=["sparse", "meta", "complex", "quantized", "int8"],
+)
+def test_tensors_that_are_no_float_weights_are_named(tmp_path, change, message):
+    state = new_network(ModelConfig(label="tiny", name=TINY), 10, TINY_INPUTS, seed=0).module.state_dict()
+    torch.save(state | {"conv_stem.weight": change(state["conv_stem.weight"])}, tmp_path / "w.pth")
+    with pytest.raises(InputError, match=message):
+        load_network(
+            tiny_config(tmp_path / "w.pth", kwargs={"num_classes": 10, "in_chans": 1}, **TINY_INPUTS)
+        )
+
+
 def test_mean_must_have_a_value_per_channel(tiny_checkpoint):
     with pytest.raises(InputError, match=r"mean has 3 values for 1 input channels"):
         load_network(tiny_config(tiny_checkpoint, mean=[0.5, 0.5, 0.5]))
