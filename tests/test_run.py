@@ -41,7 +41,7 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["accelerator.frequency_mhz=0"], "accelerator.frequency_mhz must be above 0"),
         (["accelerator=stripes", "accelerator.shifts_per_cycle=2"], "is for datapath=swis, not serial"),
         (["accelerator=laconic", "accelerator.side_by_side=true"], "nor for skipping=products"),
-        (["task=simulate", "accelerator.lanes=3"], "accelerator.lanes=3 must divide group_size=4"),
+        (["task=simulate", "accelerator.lanes=0"], "accelerator.lanes must be at least 1, not 0"),
         (["task=simulate", "activation_bits=null"], "activation_bits must be a number for task=simulate"),
         (["task=simulate", "calibrate=stats"], "calibrate does not change what task=simulate computes"),
         (["task=simulate", "workload=no.csv", "skip=[conv]"], "workload=FILE has shapes alone"),
