@@ -177,6 +177,9 @@ def _check_choice(group: str, values: Sequence[Any]) -> None:
             raise InputError(f"{group} must be one of {', '.join(choices(group))}")
         if isinstance(value, list) and group not in _SEVERAL:
             raise InputError(f"{group} is one choice, not a list; a sweep: --multirun {group}=A,B")
+        for name in value if isinstance(value, list) else [value]:
+            if not isinstance(name, str | None):
+                raise InputError(f"{group} must be one of {', '.join(choices(group))}, not {name}")
 
 
 def _refuse_flag(text: str, arguments: Sequence[str], flags: Sequence[str], settings: type) -> NoReturn:

@@ -104,6 +104,9 @@ def test_words_that_are_no_option_get_the_right_form(words, form):
         (["+bits=3"], "bits is there already; write bits=3"),
         (["+schedule=greedy"], "schedule is there already; write schedule=greedy"),
         (["data=[cifar10,cifar100]"], "data is one choice, not a list; a sweep: --multirun data=A,B"),
+        (["energy=3"], "energy must be one of nm45, nm45_bitsim, nm45_hp, not 3"),
+        (["energy={a: 1}"], "energy must be one of nm45, nm45_bitsim, nm45_hp, not {'a': 1}"),
+        (["launch=[2.5]"], "launch is one choice, not a list; a sweep: --multirun launch=A,B"),
         (["model@data=resnet18"], "model@data=resnet18: an option is written NAME=VALUE, without @"),
         (
             ["rewrites=permute"],

@@ -38,9 +38,11 @@ _FORK = multiprocessing.get_context("fork")
 def main(arguments: Sequence[str]) -> int:
     """Try all for minutes, or so often; print counts as they grow; return 1 if anything went wrong."""
     chosen = options(arguments)
-    command = " ".join(
-        ["make soak", *(f"{name}={value}" for name, value in chosen.items() if value is not None)]
-    )
+    said = {name: value for name, value in chosen.items() if value is not None}
+    if all(chosen[name] is not None for name in _NUMBERS.values()):
+        del said["MINUTES"]
+    texts = (f"{value:g}" if isinstance(value, float) else value for value in said.values())
+    command = " ".join(["make soak", *(f"{name}={text}" for name, text in zip(said, texts, strict=True))])
     print(command, flush=True)
     folder, began, tally = Path(tempfile.mkdtemp(prefix="soak")), time.monotonic(), Tally()
     wanted = [name for name, option in _NUMBERS.items() if chosen[option] != 0]
