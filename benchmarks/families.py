@@ -143,6 +143,16 @@ SMALLEST = {
     "twins": "twins_svt_small",
     "vgg": "vgg11",
     "visformer": "visformer_tiny",
+    "vision_transformer": "test_vit",
+    "vision_transformer_hybrid": "vit_tiny_r_s16_p8_224",
+    "vision_transformer_relpos": "test_vit_relpos",
+    "vision_transformer_sam": "samvit_base_patch16_224",
+    "vitamin": "vitamin_base_224",
+    "volo": "volo_d1_224",
+    "vovnet": "ese_vovnet19b_slim_dw",
+    "xception": "legacy_xception",
+    "xception_aligned": "xception41p",
+    "xcit": "xcit_nano_12_p8_224",
 }
 SIDES = (32, 64, 96, 128, 160, 192, 224, 240, 256, 288, 384, 448)
 CLASSES, IMAGES = 10, 6
