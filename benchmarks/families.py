@@ -456,7 +456,7 @@ def main(arguments: list[str]) -> int:
     out = Path(options["out"]) if "out" in options else None
     kept = pd.read_csv(out).to_dict("records") if out is not None and out.exists() else []
     rows = {row["family"]: row for row in kept}
-    width = [18, 34, 5, 8, 7, 8, 7, 7, 7, 7, 6]
+    width = [27, 35, 5, 8, 7, 8, 7, 7, 7, 7, 6]
     shown = ("family", "network", "side", "million", "float_share", "macs_to_torch")
     shown += ("base_db", "swis_db", "stats_db", "output_aware_db", "seconds")
     print(
