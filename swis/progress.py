@@ -15,10 +15,10 @@ _hidden = False
 
 def watched() -> bool:
     """Say whether someone looks on: stderr is a terminal that can draw, or this is a notebook."""
-    if _hidden:
-        return False
-    if auto.notebook_tqdm is not auto.std_tqdm:
-        return True
+    return not _hidden and (auto.notebook_tqdm is not auto.std_tqdm or _in_terminal())
+
+
+def _in_terminal() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
@@ -35,8 +35,8 @@ class tqdm(auto.tqdm):
 
 
 def note(text: str) -> None:
-    """Say on stderr what takes a while from now on, if someone looks on."""
-    if watched():
+    """Say in a terminal what takes a while from now on; a notebook would keep the line in its outputs."""
+    if not _hidden and _in_terminal():
         print(f"{text} ...", file=sys.stderr, flush=True)
 
 

@@ -25,6 +25,7 @@ def storage_table(
     magnitude_bits: int = 7,
     group_sizes: Sequence[int] = GROUP_SIZES,
     shifts: Sequence[int] = SHIFTS,
+    *,
     float_weights: int = 0,
 ) -> pd.DataFrame:
     """Measure the storage of layers' codes [filters, weights] for every method, group size and shifts.

@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from swis.errors import InputError
 from swis.layers import axes_of, is_transposed, spread, weight_layers
 from swis.macs import counted, run
+from swis.plain import plain_copy
 
 # Shapes of published networks, for images of 224 x 224.
 _SHAPES = Path(__file__).parents[1] / "conf" / "shapes"
@@ -202,6 +203,7 @@ def workload(model: nn.Module, input_size: Sequence[int]) -> list[Layer]:
         tokens = macs // layer.weight.numel()
         found.append(Layer(name, layer.in_features, layer.out_features, 1, 1, 1, tokens, 1, tokens))
 
+    model = plain_copy(model)  # of layers that compute their weights, ordinary ones are seen
     layers = weight_layers(model)
     handles = [layer.register_forward_pre_hook(padding.start) for layer in layers.values()]
     handles += [

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import scalesim_layer
+from timm.layers import Conv2dSame
 from torch import nn
 
 from swis.bit_serial import SKIPPING, laconic_work, skipping_work, stripes_work
@@ -159,19 +160,18 @@ def test_laconic_s_cycles_by_hand(groups, kernel, stride, dilation, maps, pads):
     assert 0 <= work.cycles(layer) - cycles < folds
 
 
-@pytest.mark.parametrize("pads", [(1, 1, 1, 1), (0, 0, 1, 1), (1, 0, 0, 1)])
-def test_windows_lie_where_the_network_has_them(pads):
+@pytest.mark.parametrize(
+    ("pads", "padded_by_itself"),
+    [((1, 1, 1, 1), nn.Conv2d(1, 1, 3, 2, padding=1)), ((0, 0, 1, 1), Conv2dSame(1, 1, 3, 2))],
+    ids=["torch", "same"],
+)
+def test_windows_lie_where_the_network_has_them(pads, padded_by_itself):
     """Not where the sizes would have them: a stride of 2 can begin at the padding, or behind it."""
     generator = torch.Generator().manual_seed(0)
     image = torch.randint(1, 256, (1, 1, 6, 6), generator=generator)
     top, left, bottom, right = pads
     network = nn.Sequential(nn.ZeroPad2d((left, right, top, bottom)), nn.Conv2d(1, 1, 3, 2))
-
-    class Same(nn.Conv2d):  # as TensorFlow's: padded by the layer
-        def forward(self, x):
-            return super().forward(nn.functional.pad(x, (left, right, top, bottom)))
-
-    [outside], [layer] = (workload(model, (1, 6, 6)) for model in (network, Same(1, 1, 3, 2)))
+    [outside], [layer] = (workload(model, (1, 6, 6)) for model in (network, padded_by_itself))
     assert (layer.pad_top, layer.pad_left, layer.pad_bottom, layer.pad_right) == pads
     codes = np.ones((1, 1, 3, 3), int)
     busy = laconic_work(codes, image[0].numpy(), layer, 1, 1, 4).busy

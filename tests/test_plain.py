@@ -242,7 +242,7 @@ def test_a_standardised_network_gains_from_calibration(standardised):
     with torch.no_grad():
         wanted = model(images)
         errors = [float((network(images) - wanted).square().mean()) for network in (plain, made)]
-    assert errors[1] < errors[0] / 2
+    assert errors[1] < 0.8 * errors[0]
 
 
 def test_a_packed_standardised_network_computes_the_same(standardised, tmp_path):
