@@ -8,7 +8,7 @@ from swis.records import load_simulated
 from swis.tables import union
 from swis.workload import Layer, write_workload
 
-SAME = Layer("conv", 16, 16, 3, 3, 8, 8, 8, 8)
+SAME = Layer("conv", 16, 16, 3, 3, 10, 10, 8, 8)
 OTHER = Layer("conv", 16, 32, 1, 1, 8, 8, 8, 8)
 
 
