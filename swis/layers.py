@@ -58,6 +58,15 @@ def float_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     }
 
 
+def count_float_weights(model: nn.Module) -> int:
+    """Return how many ``float_weights`` a network holds.
+
+    >>> count_float_weights(nn.Sequential(nn.Linear(2, 2), nn.Embedding(3, 2)))
+    6
+    """
+    return sum(parameter.numel() for parameter in float_weights(model).values())
+
+
 def axes_of(layer: nn.Module) -> int:
     """Return how many axes a layer's output has behind its channels: 2 of images, 0 of a linear layer."""
     return next(axes for kind, axes in _AXES.items() if isinstance(layer, kind))

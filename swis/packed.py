@@ -33,7 +33,7 @@ from swis.cost import FLOAT_BITS
 from swis.errors import InputError
 from swis.files import write_atomically
 from swis.fold import fold_batch_norm, fused
-from swis.layers import float_weights, weight_layers, weight_of
+from swis.layers import count_float_weights, weight_layers, weight_of
 from swis.models import REACHING_OUT, Network, new_network
 from swis.names import require_known
 from swis.packed_layer import pack_layer, packed_parts, unpack_layer
@@ -81,7 +81,7 @@ class PackedNetwork:
     def bits_per_weight(self) -> dict[str, float]:
         """Return the bits of each part, divided by the number of weights; "float" is of those not packed."""
         stored = [layer for layer in self.layers.values() if layer.bits]
-        left = sum(parameter.numel() for parameter in float_weights(self.network.module).values())
+        left = count_float_weights(self.network.module)
         weights = left + sum(layer.filters * layer.filter_weights for layer in stored)
         parts = {part: sum(layer.bits[part] for layer in stored) / weights for part in stored[0].bits}
         return parts | ({"float": FLOAT_BITS * left / weights} if left else {})

@@ -21,7 +21,7 @@ from swis.decompose import GROUPED
 from swis.evaluate import predict, score
 from swis.fold import fused
 from swis.images import drawn, shared_batches
-from swis.layers import float_weights, weight_layers
+from swis.layers import count_float_weights, weight_layers
 from swis.macs import network_macs
 from swis.packed import PackedNetwork, load_packed
 
@@ -104,8 +104,7 @@ class PackedStudy:
             cost = cost_of(layer.form, layer.plan, layer.filters, layer.filter_weights, macs[name])
             costs.append(cost if layer.bits else replace(cost, weights=0, stored_bits=0, weight_cycles=0))
         weight_bits = sum(self.packed.bits_per_weight().values())
-        left = sum(parameter.numel() for parameter in float_weights(network.module).values())
-        return network_cost(costs, left, counted.floats) | {
+        return network_cost(costs, count_float_weights(network.module), counted.floats) | {
             "weight_bits": weight_bits,
             "compression": BASELINE_BITS / weight_bits,
         }

@@ -37,7 +37,7 @@ from swis.facts import Facts, rewrite_facts
 from swis.files import stamp
 from swis.fold import fold_batch_norm, fused, normalises
 from swis.images import drawn, shared_batches, shared_images
-from swis.layers import float_weights, weight_layers
+from swis.layers import count_float_weights, float_weights, weight_layers
 from swis.macs import Macs, network_macs
 from swis.models import Network, load_network
 from swis.notices import warn_once
@@ -101,7 +101,7 @@ class Study(Facts):
     @cached_property
     def float_weights(self) -> int:
         """How many weights no format applies to."""
-        return sum(parameter.numel() for parameter in float_weights(self.network.module).values())
+        return count_float_weights(self.network.module)
 
     def warn_of_float_weights(self) -> None:
         """Log which modules hold weights that stay float, and their share of weights and MACs."""
