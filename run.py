@@ -2,7 +2,11 @@
 
 import os
 import pickle
+import signal
 import sys
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while all is loaded needs no traceback
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -78,6 +82,7 @@ def end(error: Exception) -> None:
 if __name__ == "__main__":
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands exceptions on, so that they become one line here
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.argv[1:] = command_line(sys.argv[1:], Config)
         main()
     except tuple(STATUS) as error:  # of the command line, or of a sweep

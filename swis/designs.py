@@ -41,12 +41,13 @@ def design(settings: AcceleratorConfig, table: EnergyTable, group_size: int) -> 
 
 def rival(
     name: str, mine: AcceleratorConfig, table: EnergyTable, group_size: int
-) -> tuple[Accelerator, Chip] | None:
+) -> tuple[Accelerator, Chip]:
     """Return a design to compare with, with the clock, the SRAMs, the DRAM and any ``array_um2`` of ``mine``.
 
     Where ``mine`` has other rows or columns than its file says, the rival's change alike; its lanes stay its
     own. Channels lie side by side, and filters on columns, where those of ``mine`` do and the rival can.
-    Another "swis" array fills and drains if ``mine`` does. None if it does not exist like that.
+    Another "swis" array fills and drains if ``mine`` does. Raises ``InputError`` if it does not exist like
+    that.
     """
     theirs, known = accelerator_named(name), AcceleratorConfig()
     if mine.name in accelerator_names():
@@ -62,10 +63,7 @@ def rival(
         same |= {"weight_bus_bits": None, "input_bus_bits": None}
     for side in ("rows", "columns"):
         same[side] = max(1, getattr(theirs, side) * getattr(mine, side) // getattr(known, side))
-    try:
-        return design(replace(theirs, **same), table, group_size)
-    except InputError:
-        return None
+    return design(replace(theirs, **same), table, group_size)
 
 
 def energy_table(settings: EnergyConfig) -> EnergyTable:

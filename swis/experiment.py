@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import traceback
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from swis import records
 from swis.apply import WeightFormat, encode, encode_layers
+from swis.checks import table_settings
 from swis.choices import Calibrate, Task
 from swis.config import Config
 from swis.data import Split
@@ -276,7 +277,7 @@ def measure_storage(config: Config) -> str:
         table.insert(0, "model", config.model.label)
         tables.append(table)
     whole = pd.concat(tables, ignore_index=True)
-    records.write_table(whole.assign(config=json.dumps(asdict(config))), path)
+    records.write_table(whole.assign(config=json.dumps(table_settings(config))), path)
     return f"{storage_summary(tables[0])}\n\n{len(whole)} rows in {path}"
 
 

@@ -17,6 +17,7 @@ from swis.designs import design, energy_table, rival
 from swis.energy import Chip, EnergyTable
 from swis.errors import InputError
 from swis.hardware_lines import REASON
+from swis.notices import warn_once
 from swis.operands import NetworkOperands, ShapeOperands
 from swis.simulate import simulate, totals
 from swis.study import formats
@@ -49,10 +50,15 @@ class Hardware:
 
     @cached_property
     def rivals(self) -> dict[str, tuple[Accelerator, Chip] | None]:
-        config = self.config
-        return {
-            name: rival(name, config.accelerator, self.table, config.group_size) for name in config.rivals
-        }
+        """The designs in ``versus``; None, and a warning says why, for those that do not exist like that."""
+        config, found = self.config, {}
+        for name in config.rivals:
+            try:
+                found[name] = rival(name, config.accelerator, self.table, config.group_size)
+            except InputError as error:
+                found[name] = None
+                warn_once(f"no comparison with {name}: {error}")
+        return found
 
     def layers(self, form: WeightFormat, on: tuple[Accelerator, Chip] | None = None) -> pd.DataFrame:
         """Return a line per layer of a format on the configured accelerator, or on another."""
@@ -86,10 +92,14 @@ class Hardware:
         return found
 
     def on_rival(self, form: WeightFormat, name: str) -> pd.DataFrame | None:
-        """Return a line per layer of a format on a design in ``versus``, or None if that cannot run it."""
+        """Return a line per layer of a format on a design in ``versus``.
+
+        None, and a warning says why, if that cannot run it.
+        """
         try:
             return self.layers(form, self.rivals[name]) if self.rivals[name] else None
-        except InputError:  # such as weights of more bits than its units take
+        except InputError as error:  # such as weights of more bits than its units take
+            warn_once(f"no comparison with {form.method} on {name}: {error}")
             return None
 
     @cached_property

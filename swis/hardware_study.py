@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pandas as pd
 from swis import records
 from swis.accelerator import Accelerator
 from swis.apply import WeightFormat
+from swis.checks import table_settings
 from swis.config import Config
 from swis.designs import design, energy_table
 from swis.errors import InputError
@@ -66,8 +66,9 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     Return a line per method, their lines per layer, and, if there is an ``out`` file for it, its table: of
     these and of all methods on all designs in ``versus``, a line per layer, or per network. Layers and
     weights are those of the configured model, before any calibration; ``workload`` names a file of shapes
-    instead. Layers in ``skip`` have the base format. Methods that the accelerator cannot run are left out,
-    with a warning. Raises ``InputError`` for hardware and files that do not fit.
+    instead. Layers in ``skip`` have the base format. ``unsimulated_macs`` are the network's
+    multiply-accumulates that are of no layer. Methods that the accelerator cannot run are left out, with a
+    warning. Raises ``InputError`` for hardware and files that do not fit.
     """
     if config.out is not None:
         check_output(Path(config.out), config.force)
@@ -90,10 +91,11 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
         return table.assign(**names, method=form.method, bits=bits, group_size=config.group_size)
 
     mine, lines, layers = hardware.mine, [], []
+    beside = {"unsimulated_macs": operands.unsimulated_macs}
     refused: dict[str, InputError] = {}
     for form in tqdm(forms, desc=mine[0].name, leave=False, delay=2):
         try:
-            line = pd.DataFrame([hardware.totals(form) | hardware.columns(form)])
+            line = pd.DataFrame([hardware.totals(form) | hardware.columns(form) | beside])
         except InputError as error:
             refused[form.method] = error
             continue
@@ -110,8 +112,8 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     for form, name in tqdm([*product(forms, hardware.rivals)], desc="other designs", leave=False):
         table, other = hardware.on_rival(form, name), hardware.rivals[name]
         if table is not None and other != mine:  # whose lines are there already
-            table = table if config.per_layer else pd.DataFrame([totals(table, *other)])
+            table = table if config.per_layer else pd.DataFrame([totals(table, *other) | beside])
             whole.append(labelled(table, form, other[0]))
     whole = pd.concat(whole, ignore_index=True)
-    records.write_table(whole.assign(config=json.dumps(asdict(config))), Path(config.out))
+    records.write_table(whole.assign(config=json.dumps(table_settings(config))), Path(config.out))
     return lines, layers, whole

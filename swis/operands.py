@@ -35,6 +35,14 @@ class NetworkOperands:
     def layers(self) -> list[Layer]:
         return workload(self.study.base_module, self.study.network.inputs["input_size"])
 
+    @property
+    def unsimulated_macs(self) -> int:
+        """The multiply-accumulates per image that no accelerator is given.
+
+        They are those of weights that stay float, and of activations with each other.
+        """
+        return self.study.unsimulated_macs
+
     @cached_property
     def _inputs(self) -> dict[str, np.ndarray]:
         module = self.study.base_module
@@ -76,6 +84,8 @@ class ShapeOperands:
     seed: int = 0
     activation_bits: int = 8
     _kept: dict[WeightFormat, list[Encoded]] = field(default_factory=dict)
+
+    unsimulated_macs = None  # shapes do not tell
 
     @cached_property
     def _inputs(self) -> list[np.ndarray]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from swis import records
+from swis.checks import table_settings
 from swis.choices import Task
 from swis.config import Config
 from swis.files import check_output
@@ -86,7 +87,7 @@ def is_old(created: str, config: Config) -> bool:
 
 
 def has_table(config: Config) -> bool:
-    """Say whether a task that makes a table in place of rows has made it, with the same settings.
+    """Say whether a task that makes a table in place of rows has made it, with the same settings and files.
 
     Raises ``InputError`` if another file is in its place, or for a workload that cannot be read.
     """
@@ -94,9 +95,10 @@ def has_table(config: Config) -> bool:
         read_workload(config.workload)
     if config.out is None:
         return False
-    path, now = Path(config.out), json.loads(json.dumps(asdict(config)))
+    path, now = Path(config.out), table_settings(config)
     if not config.force and config.task in (Task.storage, Task.simulate):
         written = _completed(records.config_of_table(path) or {}, config)
+        written.setdefault("files", now["files"])  # older tables do not say it
         for settings in (now, written):
             settings.get("data", {}).pop("workers", None)
         without_part = _OF_THE_RUN | (_OF_HARDWARE if config.task is Task.storage else set())

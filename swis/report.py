@@ -94,6 +94,8 @@ def simulation(rows: pd.DataFrame, source: str, versus: list[str]) -> str:
         f"{first.network} on {first.accelerator} ({source}), one image of {first.macs / 1e6:.1f} MMACs, "
         f"{first['rows']} x {first['columns']} units, with SRAMs {first.area_mm2:.2f} mm2"
     )
+    if left := first.unsimulated_macs:
+        title += f"; {left / 1e6:.1f} MMACs of float weights and between activations are not simulated"
     if first.weights == "shapes":
         title += "; values of weights and inputs, where hardware looks at them, are drawn"
     labels = [f"{row.method} N={row.bits:g}" for row in rows.itertuples()]

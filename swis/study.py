@@ -98,6 +98,11 @@ class Study(Facts):
             log.warning("layers that are not called, so with float activations: %s", ", ".join(macs.uncalled))
         return macs
 
+    @property
+    def unsimulated_macs(self) -> int:
+        """The multiply-accumulates per image that are of no layer."""
+        return self._all_macs.floats + self._all_macs.products
+
     @cached_property
     def float_weights(self) -> int:
         """How many weights no format applies to."""

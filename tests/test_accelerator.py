@@ -188,7 +188,8 @@ def test_an_area_buys_columns_and_rivals_share_clock_memory_and_size():
     assert (stripes.rows, stripes.columns, stripes.frequency_mhz) == (4, 8, 250)
     assert stripes.memory == designed("accelerator.weight_sram_bytes=8192").memory
     endless = load(["accelerator.dram_bits_per_cycle=null"]).accelerator
-    assert rival("bitfusion", endless, TABLE, 4) is None
+    with pytest.raises(InputError, match="dram_bits_per_cycle"):
+        rival("bitfusion", endless, TABLE, 4)
     half = load(["accelerator.lanes=2"]).accelerator
     assert [rival(name, half, TABLE, 4)[0].lanes for name in ("stripes", "bitlet", "swis_ds")] == [4, 8, 4]
     own = replace(small.accelerator, name="mine", rows=32)

@@ -1,16 +1,21 @@
 """Weights that no format applies to are counted and named, in rows and in tables of storage."""
 
 import logging
+from contextlib import nullcontext
 
 import pandas as pd
 import pytest
 from conftest import TINY_INPUTS
 
 from swis.config import load
+from swis.errors import InputError
 from swis.experiment import evaluate_methods, run
+from swis.hardware_study import simulate_methods
 from swis.layers import float_weights, weight_layers
 from swis.models import load_network, new_network, save_checkpoint
 from swis.notices import warn_once
+from swis.plan import has_table
+from swis.report import simulation
 from swis.settings import ModelConfig
 from swis.study import prepare
 
@@ -59,3 +64,26 @@ def test_networks_that_older_code_saw_in_part_have_rows_of_their_own(transformer
     plain, partly = prepare(load(tiny)), prepare(load([*transformer, *tiny[-1:]]))
     assert plain.network.digest == load_network(plain.config.model).digest
     assert partly.network.digest != load_network(partly.config.model).digest
+
+
+def test_a_simulation_says_what_it_leaves_out(transformer):
+    """The products of activations in the attention: 5 tokens of 8 features, with keys and with values."""
+    lines, layers, _ = simulate_methods(load([*transformer, "methods=[swis]", "versus=[]"]))
+    assert (lines["unsimulated_macs"] == 2 * 5 * 5 * 8).all()
+    assert layers["macs"].sum() / 2 == lines["macs"].iloc[0]
+    said = simulation(lines, "", [])
+    assert "0.0 MMACs of float weights and between activations are not simulated" in said
+
+
+@pytest.mark.parametrize("task", ["storage", "simulate"])
+def test_a_table_of_other_weights_at_the_same_path_is_not_done(transformer, tmp_path, task):
+    weights, out = tmp_path / "vit.safetensors", tmp_path / "table.parquet"
+    config = ModelConfig(label="vit", name="vit_tiny_patch16_224", kwargs=KWARGS)
+    common = [*transformer, f"model.weights={weights}", f"task={task}", f"out={out}", "versus=[]"]
+    for seed in (0, 1):
+        network = new_network(config, 10, TINY_INPUTS, seed=seed)
+        save_checkpoint(network, weights, {"data": "fashion_mnist"})
+        with nullcontext() if seed == 0 else pytest.raises(InputError, match="is there already"):
+            assert not has_table(load(common))
+        run(load([*common, f"force={seed == 1}"]))
+        assert has_table(load(common))

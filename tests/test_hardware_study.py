@@ -14,6 +14,7 @@ from swis.errors import InputError
 from swis.experiment import evaluate_methods
 from swis.hardware import COLUMNS, Hardware
 from swis.hardware_study import simulate_methods
+from swis.notices import warn_once
 from swis.operands import NetworkOperands
 from swis.records import HARDWARE_VERSION, compact, load_table
 from swis.study import formats, prepare
@@ -244,9 +245,11 @@ def test_weights_only_has_no_hardware_and_what_does_not_fit_stops_before_any_wor
         assert "float:" not in done.err  # no network has run
 
 
-def test_rows_of_networks_that_do_not_fit_the_hardware_say_why(tiny, tmp_path, command_line):
+def test_rows_of_networks_that_do_not_fit_the_hardware_say_why(tiny, tmp_path, command_line, caplog):
     """Whether it is asked for or not, and once: fusion units take no 9 bits, one byte holds no tile."""
+    warn_once.cache_clear()
     rows = evaluate_methods(load([*tiny, "methods=[swis]", "magnitude_bits=8", "versus=[bitfusion,stripes]"]))
+    assert "no comparison with base on bitfusion: fusion units take operands of up to 8 bits" in caplog.text
     swis = rows.set_index("method").loc["swis"]
     assert pd.isna(swis["speedup_vs_bitfusion"])
     assert swis["speedup_vs_stripes"] > 1
@@ -265,6 +268,8 @@ def test_rows_of_networks_that_do_not_fit_the_hardware_say_why(tiny, tmp_path, c
         assert done.status == 0, done.err
         assert f"swis: {rows.at['swis', 'hardware_error']}" in done.out
         assert command_line(*common, "dry_run=true").out.strip() == "float done, base done, swis done"
+        sweep = command_line("--multirun", *common, "seed=0,0", "dry_run=true")
+        assert sweep.out.strip().endswith("3 rows of 1 points: 3 done, 0 to do"), sweep.out
     table = load_table(tmp_path / "runs")
     assert table["hardware_error"].notna().sum() == 4
     assert table.query("method == 'swis' and hardware_error.isna()")["latency_ms"].notna().all()

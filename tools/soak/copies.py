@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 
@@ -27,11 +28,15 @@ _FORK = multiprocessing.get_context("fork")
 
 @dataclass
 class Copy:
-    """A copy that runs, or ran: where its output goes, and when it was started."""
+    """A copy that runs, or ran: where its output goes, and when it was started.
+
+    ``errors`` is the end of a pipe to read its errors from, of one that may write no file.
+    """
 
     process: ForkProcess
     output: Path
     started: float
+    errors: int | None = None
 
     def wait_until(self, moment: float | None = None) -> int | None:
         """Wait for its end, or until a moment of ``time.monotonic``; return its exit status if it ended."""
@@ -51,17 +56,24 @@ class Copy:
     def out(self) -> str:
         return self.output.with_suffix(".out").read_text(errors="replace")
 
-    @property
+    @cached_property
     def err(self) -> str:
+        """Its errors, once it has ended."""
+        if self.errors is not None:
+            with os.fdopen(self.errors, errors="replace") as pipe:
+                return pipe.read()
         return self.output.with_suffix(".err").read_text(errors="replace")
 
 
 def start(work: Callable[[], None], folder: Path, output: Path, largest: int | None = None) -> Copy:
     """Start ``work`` in a copy of this process, in a folder; its files are ``largest`` bytes, at most."""
-    process = _FORK.Process(target=_be, args=(work, folder, output, largest))
+    ours, theirs = (None, None) if largest is None else os.pipe()
+    process = _FORK.Process(target=_be, args=(work, folder, output, largest, theirs))
     began = time.monotonic()
     process.start()
-    return Copy(process, output, began)
+    if theirs is not None:
+        os.close(theirs)
+    return Copy(process, output, began, ours)
 
 
 def run_py(arguments: Sequence[str]) -> Callable[[], None]:
@@ -102,12 +114,14 @@ def warm_up(runs: Sequence[Sequence[str]], folder: Path) -> None:
         os.chdir(here)
 
 
-def _be(work: Callable[[], None], folder: Path, output: Path, largest: int | None) -> None:
+def _be(
+    work: Callable[[], None], folder: Path, output: Path, largest: int | None, errors: int | None
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # until run.py is there to say something
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.chdir(folder)
     tqdm.set_lock(threading.RLock())  # for copies share the other one, and a killed one would keep it
-    with _quiet(output):
+    with _quiet(output, errors):
         if largest is not None:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
@@ -119,12 +133,15 @@ def _be(work: Callable[[], None], folder: Path, output: Path, largest: int | Non
 
 
 @contextmanager
-def _quiet(output: Path):
-    """Let all that is printed, by whatever library, go to OUTPUT.out and OUTPUT.err."""
+def _quiet(output: Path, errors: int | None = None):
+    """Let all that is printed, by whatever library, go to OUTPUT.out, and OUTPUT.err or an open pipe."""
     kept = []
     for number, suffix in ((1, ".out"), (2, ".err")):
         kept.append(os.dup(number))
-        file = os.open(output.with_suffix(suffix), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        if number == 2 and errors is not None:
+            file = errors
+        else:
+            file = os.open(output.with_suffix(suffix), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(file, number)
         os.close(file)
     streams = sys.stdout, sys.stderr
