@@ -292,12 +292,11 @@ def torch_macs(model: nn.Module, size: tuple[int, ...]) -> int:
 
 
 def simulated(shapes: list[Layer]) -> None:
-    """Simulate all layers on swis_ss; raise ``Wrong`` for MACs, cycles or energies that cannot be."""
+    """Simulate all layers on swis_ss; raise ``Wrong`` for cycles or energies that cannot be."""
     config = load(["accelerator=swis_ss"])
     accelerator, chip = design(config.accelerator, energy_table(config.energy), SWIS.group_size)
     operands = [operands_of(layer, SWIS, None, codes=False) for layer in shapes]
     lines = simulate(accelerator, shapes, operands, chip)
-    require(int(lines.macs.sum()) == sum(layer.macs for layer in shapes), "not all MACs are simulated")
     lanes = accelerator.units * accelerator.lanes
     enough = lines.compute_cycles * lanes >= lines.macs
     require(bool(enough.all()), "a layer takes fewer cycles than its MACs on all lanes")

@@ -99,17 +99,17 @@ def observe_codes(
     image: Tensor,
     ranges: dict[str, ActivationRange],
     bits: int,
-) -> dict[str, np.ndarray]:
-    """Run an image [1, C, H, W] through the float network; return every layer's first input as integers.
+) -> dict[str, list[np.ndarray]]:
+    """Run an image [1, C, H, W] through the float network; return every layer's inputs, call by call.
 
-    They are distances from the zero point, int32 [channels, height, width], as ``swis.workload`` has them;
-    tokens of a linear layer, and the one dimension of a convolution without a second, lie along the width,
-    the maps of a convolution that sees several one below the other.
+    They are integers, distances from the zero point, int32 [channels, height, width], as ``swis.workload``
+    has them; tokens of a linear layer, and the one dimension of a convolution without a second, lie along
+    the width, the maps of a convolution that sees several one below the other.
     """
-    found: dict[str, np.ndarray] = {}
+    found: dict[str, list[np.ndarray]] = {}
 
     def record(name: str, values: Tensor) -> None:
-        if name in found or name not in ranges:
+        if name not in ranges:
             return
         scale, zero_point = ranges[name].affine(bits)
         levels = (values.detach().float() / scale).round().clamp(-zero_point, 2**bits - 1 - zero_point)
@@ -118,7 +118,7 @@ def observe_codes(
         else:
             levels, axes = spread(layers[name], levels), axes_of(layers[name])
             levels = levels.reshape(-1, *levels.shape[-1 - axes :]).transpose(0, 1).flatten(1, axes)
-        found[name] = levels.int().cpu().numpy()
+        found.setdefault(name, []).append(levels.int().cpu().numpy())
 
     with watched(layers, record), torch.inference_mode():
         model.to(image.device)(image)

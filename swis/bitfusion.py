@@ -14,7 +14,7 @@ from itertools import permutations
 import numpy as np
 
 from swis.errors import InputError
-from swis.offchip import SUM_BITS
+from swis.offchip import SUM_BITS, lines_of
 from swis.sram import OnChip
 from swis.tiling import Memory, powers, traffic
 from swis.workload import Layer
@@ -76,10 +76,9 @@ class FusionModel:
 
     ``im2col`` lays the positions of a kernel side by side with the channels, which pays where channels are
     few. The groups of a convolution run one after another. Tiles of more output rows than a map has hold
-    several whole maps. With ``sums_to_dram``, as BitFusion's optimizer
-    has it, all outputs are sums of 32 bits that the DRAM gives and takes; without, only those are that are
-    not whole yet, and whole ones have as many bits as inputs. Raises ``InputError`` for bits other than 2, 4
-    and 8.
+    several whole maps. With ``sums_to_dram``, as BitFusion's optimizer has it, all outputs are sums of 32
+    bits that the DRAM gives and takes; without, only those are that are not whole yet, and whole ones have as
+    many bits as inputs. Raises ``InputError`` for bits other than 2, 4 and 8.
     """
 
     layer: Layer
@@ -170,9 +169,9 @@ class FusionModel:
         if self.im2col:
             inputs = width * height * taps * channels
         else:
-            columns = self._lines(width, layer.kernel_w, layer.span_w, layer.stride_w)
+            columns = self._lines(width, layer.kernel_w, layer.stride_w, layer.dilation_w)
             maps, rows = self._maps(height), np.minimum(height, layer.out_h)
-            lines = self._lines(rows, layer.kernel_h, layer.span_h, layer.stride_h)
+            lines = self._lines(rows, layer.kernel_h, layer.stride_h, layer.dilation_h)
             inputs = columns * maps * lines * channels
         return {
             "weight": _up_to(taps * channels, self._terms) * filters * self.weight_bits,
@@ -180,11 +179,15 @@ class FusionModel:
             "output": width * height * _up_to(filters, self.array.columns) * SUM_BITS,
         }
 
-    def _lines(self, outputs: np.ndarray, kernel: int, span: int, stride: int) -> np.ndarray:
+    def _lines(self, outputs: np.ndarray, kernel: int, stride: int, dilation: int) -> np.ndarray:
         """Return the lines of inputs of a tile of outputs, padding included."""
-        reach = span + (outputs - 1) * stride
-        # BitFusion's optimizer reads those that a stride passes over as well
-        return reach if self.sums_to_dram else np.minimum(reach, kernel * outputs)
+        reach = dilation * (kernel - 1) + 1 + (outputs - 1) * stride
+        if self.sums_to_dram:  # BitFusion's optimizer reads those that a stride passes over as well
+            return reach
+        sizes, places = np.unique(outputs, return_inverse=True)
+        far = int(reach.max())
+        lines = [lines_of(far, size, kernel, stride, dilation, 0, size)[0] for size in sizes.tolist()]
+        return np.array(lines)[places]
 
     def _maps(self, heights: np.ndarray) -> np.ndarray:
         return np.maximum(heights // self.layer.out_h, 1)

@@ -44,8 +44,8 @@ def weight_layers(model: nn.Module) -> dict[str, nn.Module]:
 def float_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     """Return the weights that no format applies to, by name: they stay float.
 
-    These are the parameters beside the layers' weights with more than one axis longer than 1: no biases, no
-    normalisation.
+    These are the parameters beside the layers' weights with more than one axis longer than 1. Biases and
+    normalisation are none of them, nor is a matrix of one row or column.
 
     >>> list(float_weights(nn.Sequential(nn.Linear(2, 2), nn.Embedding(3, 2))))
     ['1.weight']

@@ -8,7 +8,8 @@ from functools import partial
 from greenlet import getcurrent, greenlet
 from torch import Tensor, nn
 
-from swis.layers import weight_layers
+from swis.errors import InputError
+from swis.layers import axes_of, weight_layers
 
 
 class Lockstep:
@@ -68,7 +69,9 @@ class Lockstep:
         for handle in self._handles:
             handle.remove()
 
-    def _before(self, name: str, _: nn.Module, inputs: tuple) -> tuple:
+    def _before(self, name: str, layer: nn.Module, inputs: tuple) -> tuple:
+        if axes_of(layer) and inputs[0].ndim != axes_of(layer) + 2:
+            raise InputError(f"layer {name} is called without an axis of images; it cannot be calibrated")
         kept = inputs[0].clone() if self._copies else inputs[0]
         self.inputs.append(kept)
         getcurrent().parent.switch(name)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from swis.errors import InputError
 from swis.layers import weight_layers
 from swis.plain import plain_copy
 
@@ -20,20 +21,20 @@ _CONVOLUTION = torch.ops.aten.convolution
 
 @dataclass
 class Macs:
-    """Multiply-accumulates: ``layers`` by name; ``floats`` of other weights; ``products`` of activations.
+    """Multiply-accumulates of ``layers`` by name, of ``float_weights`` and ``between_activations``.
 
-    Weights that the network computes, such as a mixture of kernels, are among ``floats``. ``uncalled`` names
-    the layers whose weights are used without a call of the layer.
+    Float weights are those of no layer, and weights that the network computes, such as a mixture of kernels.
+    ``uncalled`` names the layers whose weights are used without a call of the layer.
     """
 
     layers: dict[str, int]
-    floats: int = 0
-    products: int = 0
+    float_weights: int = 0
+    between_activations: int = 0
     uncalled: list[str] = field(default_factory=list)
 
     @property
     def total(self) -> int:
-        return sum(self.layers.values()) + self.floats + self.products
+        return sum(self.layers.values()) + self.float_weights + self.between_activations
 
 
 def network_macs(model: nn.Module, input_size: Sequence[int]) -> Macs:
@@ -75,31 +76,41 @@ def counted(model: nn.Module, used: Callable[[str, int], None] = lambda *_: None
     owners: dict[int, str] = {}
     for name, layer in layers.items():
         owners.setdefault(_memory(layer.weight), name)
-    weights = {_memory(parameter) for parameter in model.parameters()}
+    weights = {_memory(parameter): parameter for parameter in model.parameters()}
+
+    def derive(operands: set[int], output: Any) -> None:
+        if operands and operands <= weights.keys() and isinstance(output, Tensor):
+            weights.setdefault(_memory(output), output)  # and stays, so that nothing else gets its memory
 
     def record(operation: Any, operands: set[int], count: int) -> None:
         name = called[-1] if called else next((owners[at] for at in operands if at in owners), None)
         if name is not None:
             macs.layers[name] += count
             if not called:
-                macs.uncalled += [] if name in macs.uncalled else [name]
+                if name not in macs.uncalled:
+                    macs.uncalled.append(name)
                 used(name, count)
-        elif operation is _CONVOLUTION or operands & weights:
-            macs.floats += count
+        elif operation is _CONVOLUTION or operands & weights.keys():
+            macs.float_weights += count
         else:
-            macs.products += count
+            macs.between_activations += count
 
     def leave(*_: Any) -> None:
         called.pop()
 
+    def enter(name: str, inputs: tuple) -> None:
+        if not inputs:
+            raise InputError(f"layer {name} is called with its input by name; hand it over by place")
+        called.append(name)
+
     handles = []
     for name, layer in layers.items():
-        handles.append(layer.register_forward_pre_hook(lambda *_, name=name: called.append(name)))
+        handles.append(layer.register_forward_pre_hook(lambda _, inputs, name=name: enter(name, inputs)))
         handles.append(layer.register_forward_hook(leave))
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one operation that torch has no formula for
     try:
-        with _Counting(record):
+        with _Counting(record, derive):
             yield macs
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
@@ -108,11 +119,16 @@ def counted(model: nn.Module, used: Callable[[str, int], None] = lambda *_: None
 
 
 class _Counting(TorchDispatchMode):
-    """Tells ``record`` of every operation that multiplies: which, the memory of its operands, how much."""
+    """Tells ``record`` of every operation that multiplies: which, the memory of its operands, how much.
 
-    def __init__(self, record: Callable[[Any, set[int], int], None]) -> None:
+    ``derive`` is told of every other one: the memory of its operands, and its output.
+    """
+
+    def __init__(
+        self, record: Callable[[Any, set[int], int], None], derive: Callable[[set[int], Any], None]
+    ) -> None:
         super().__init__()
-        self.record = record
+        self.record, self.derive = record, derive
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -123,8 +139,10 @@ class _Counting(TorchDispatchMode):
             if parts is not NotImplemented:
                 return parts
         output = func(*args, **kwargs)
-        if operation in _FLOPS:
-            operands = {_memory(value) for value in args if isinstance(value, Tensor)}
+        operands = {_memory(value) for value in args if isinstance(value, Tensor)}
+        if operation not in _FLOPS:
+            self.derive(operands, output)
+        else:
             self.record(operation, operands, _FLOPS[operation](*args, **kwargs, out_val=output) // 2)
         return output
 
@@ -134,8 +152,24 @@ def _lstm_flops(inputs: Tensor, of_inputs: Tensor, of_state: Tensor, *_: Any, **
     return 2 * steps * (of_inputs.numel() + of_state.numel())
 
 
-# torch has no formula for what a CPU runs an LSTM with
-_FLOPS = {**flop_registry, torch.ops.aten.mkldnn_rnn_layer: _lstm_flops}
+def _trilinear_flops(one: Tensor, two: Tensor, three: Tensor, *expanded: Any, **__: Any) -> int:
+    shapes = []
+    for tensor, axes in zip((one, two, three), expanded, strict=False):
+        for axis in axes:
+            tensor = tensor.unsqueeze(axis)
+        shapes.append(tensor.shape)
+    return 2 * torch.broadcast_shapes(*shapes).numel()
+
+
+# torch has no formulas for these; the first is what a CPU runs an LSTM with, the second nn.Bilinear
+_FLOPS = {
+    **flop_registry,
+    torch.ops.aten.mkldnn_rnn_layer: _lstm_flops,
+    torch.ops.aten._trilinear: _trilinear_flops,
+    torch.ops.aten.mv: lambda matrix, *_, **__: 2 * matrix.numel(),
+    torch.ops.aten.addmv: lambda _, matrix, *__, **___: 2 * matrix.numel(),
+    torch.ops.aten.dot: lambda one, *_, **__: 2 * one.numel(),
+}
 
 
 def _memory(tensor: Tensor) -> int:

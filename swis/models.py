@@ -107,19 +107,16 @@ def _network(module: nn.Module, config: ModelConfig, weights: str, metadata: dic
     inputs |= {key: getattr(config, key) for key in _INPUT_KEYS if getattr(config, key) is not None}
     inputs = {key: list(value) if isinstance(value, tuple) else value for key, value in inputs.items()}
     inputs = {key: inputs[key] for key in _INPUT_KEYS}
-    channels, taken = (
-        inputs["input_size"][0],
-        {**_stored(metadata, "kwargs"), **config.kwargs}.get("in_chans"),
-    )
-    if taken not in (None, channels):
+    kwargs = {**_stored(metadata, "kwargs"), **config.kwargs}
+    channels, wanted = inputs["input_size"][0], kwargs.get("in_chans")
+    if wanted not in (None, channels):
         raise InputError(
-            f"model.kwargs.in_chans={taken} is not the {channels} channels of the input; "
-            f"say model.input_size=[{taken},HEIGHT,WIDTH], model.mean and model.std as well"
+            f"model.kwargs.in_chans={wanted} is not the {channels} channels of the input; "
+            f"say model.input_size=[{wanted},HEIGHT,WIDTH], model.mean and model.std as well"
         )
     for key in ("mean", "std"):
         if len(inputs[key]) != channels:
             raise InputError(f"{key} has {len(inputs[key])} values for {channels} input channels")
-    kwargs = {**_stored(metadata, "kwargs"), **config.kwargs}
     architecture = _architecture(config)
     digest = hashlib.sha256(json.dumps([architecture, kwargs], sort_keys=True).encode())
     for name, value in module.state_dict().items():

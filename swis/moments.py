@@ -144,7 +144,7 @@ def _windows(layer: nn.Module, inputs: Tensor) -> _Windows:
     else:
         mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
         padded = pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
-    flat = (1,) * (2 - axes_of(layer))  # one dimension is a row of two
+    flat = (1,) * (2 - axes_of(layer))  # a sequence is an image of one row
     return _Windows(
         padded.unflatten(2, (*flat, -1)),
         (*flat, *layer.kernel_size),

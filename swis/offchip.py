@@ -258,16 +258,16 @@ class _Tiles:
 def _lines(*sizes: int | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the lines of inputs that tiles of outputs read along one axis, padding apart: all, at most.
 
-    ``sizes``: those of ``_lines_of``, with tiles in an array. Lines that a stride or a dilation passes over
+    ``sizes``: those of ``lines_of``, with tiles in an array. Lines that a stride or a dilation passes over
     are not read.
     """
     *sizes, tiles = sizes
-    total, most = np.array([_lines_of(*sizes, tile) for tile in tiles.tolist()]).T
+    total, most = np.array([lines_of(*sizes, tile) for tile in tiles.tolist()]).T
     return total, most
 
 
 @lru_cache(maxsize=10_000)  # a search asks for few sizes again and again
-def _lines_of(
+def lines_of(
     inputs: int, outputs: int, kernel: int, stride: int, dilation: int, before: int, tile: int
 ) -> tuple[int, int]:
     starts = np.arange(0, outputs, tile)

@@ -44,7 +44,7 @@ class NetworkOperands:
         return self.study.unsimulated_macs
 
     @cached_property
-    def _inputs(self) -> dict[str, np.ndarray]:
+    def _inputs(self) -> dict[str, list[np.ndarray]]:
         module = self.study.base_module
         for name, layer in weight_layers(module).items():
             mode = getattr(layer, "padding_mode", "zeros")
@@ -64,12 +64,17 @@ class NetworkOperands:
                 form,
                 lambda: encode_layers(plain_copy(study.base_module), form, study.skip, plans),
             )
-        inputs = self._inputs if accelerator.needs_inputs else {}
+        kept = self._inputs if accelerator.needs_inputs else {}
+        calls = {name: iter(values) for name, values in kept.items()}
         found = []
         for layer in self.layers:
             mine = replace(form, method="base") if layer.name in study.skip else form
-            known = encoded.get(layer.name), accelerator.needs_codes, inputs.get(layer.name)
-            found.append(operands_of(layer, mine, *known))
+            inputs = next(calls.get(layer.name, iter(())), None)
+            if accelerator.needs_inputs and inputs is None:
+                raise InputError(
+                    f"{accelerator.name} needs the inputs of layer {layer.name}, which is not called"
+                )
+            found.append(operands_of(layer, mine, encoded.get(layer.name), accelerator.needs_codes, inputs))
         return found
 
 
@@ -92,7 +97,8 @@ class ShapeOperands:
         generator, top = torch.Generator().manual_seed(self.seed), 2**self.activation_bits - 1
         sizes = [(layer.in_channels, layer.maps * layer.in_h, layer.in_w) for layer in self.layers]
         values = [torch.randn(size, generator=generator).relu() for size in sizes]
-        return [(value / value.max() * top).round().int().numpy() for value in values]
+        least = torch.finfo(torch.float32).tiny  # values may be drawn that are all 0
+        return [(value / value.max().clamp_min(least) * top).round().int().numpy() for value in values]
 
     def _encode(self, form: WeightFormat) -> list[Encoded]:
         generator = torch.Generator().manual_seed(self.seed)

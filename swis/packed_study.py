@@ -104,7 +104,7 @@ class PackedStudy:
             cost = cost_of(layer.form, layer.plan, layer.filters, layer.filter_weights, macs[name])
             costs.append(cost if layer.bits else replace(cost, weights=0, stored_bits=0, weight_cycles=0))
         weight_bits = sum(self.packed.bits_per_weight().values())
-        return network_cost(costs, count_float_weights(network.module), counted.floats) | {
+        return network_cost(costs, count_float_weights(network.module), counted.float_weights) | {
             "weight_bits": weight_bits,
             "compression": BASELINE_BITS / weight_bits,
         }

@@ -33,7 +33,7 @@ _ROUNDS = 20
 
 
 class LimitedReLU(nn.Module):
-    """min(max(x, 0), limit), with a limit for every channel [channels, 1, 1]: ReLU6 between scaled layers."""
+    """min(max(x, 0), limit), with a limit for every channel, [channels, 1, 1] of images: ReLU6 scaled."""
 
     def __init__(self, limit: Tensor) -> None:
         super().__init__()
@@ -122,6 +122,9 @@ def links(model: nn.Module) -> list[Link]:
             after = _only_user(after)
         if not once(after, is_layer):
             continue
+        flat = any(isinstance(modules[name], nn.Flatten) for name in between)
+        if isinstance(modules[after.target], nn.Linear) and axes_of(modules[node.target]) and not flat:
+            continue  # it works on the last axis, which is not the channels'
         if inputs_of(modules[after.target]) == outputs_of(modules[node.target]):
             found.append(Link(node.target, after.target, tuple(between)))
     return found

@@ -101,7 +101,7 @@ class Study(Facts):
     @property
     def unsimulated_macs(self) -> int:
         """The multiply-accumulates per image that are of no layer."""
-        return self._all_macs.floats + self._all_macs.products
+        return self._all_macs.float_weights + self._all_macs.between_activations
 
     @cached_property
     def float_weights(self) -> int:
@@ -114,7 +114,7 @@ class Study(Facts):
             return
         layers = weight_layers(self.network.module).values()
         held = self.float_weights + sum({id(each.weight): each.weight.numel() for each in layers}.values())
-        floats, macs = self._all_macs.floats, sum(self.macs.values())
+        floats, macs = self._all_macs.float_weights, sum(self.macs.values())
         owners = dict.fromkeys(name.rpartition(".")[0] or name for name in float_weights(self.network.module))
         names = [*owners][:8] + ([f"{len(owners) - 8} more"] if len(owners) > 8 else [])
         shares = 100 * self.float_weights / held, 100 * floats / max(1, floats + macs)
@@ -206,7 +206,7 @@ class Study(Facts):
             costs = layer_costs(weight_layers(module), encoded, form, self.macs)
             if retrains:
                 module = self._run(module, activation_bits)
-        columns = network_cost(costs, self.float_weights, self._all_macs.floats)
+        columns = network_cost(costs, self.float_weights, self._all_macs.float_weights)
         columns["shifts_per_weight"] = columns["cycles_per_weight"]
         if plan is not None:
             filters = self.planner.filter_table(plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -174,7 +175,7 @@ def workload(model: nn.Module, input_size: Sequence[int]) -> list[Layer]:
             found.append(Layer(name, *sizes))
         else:
             axes = axes_of(layer)
-            flat = (1,) * (2 - axes)  # one dimension is a row of two
+            flat = (1,) * (2 - axes)  # a sequence is an image of one row
             in_h, in_w = *flat, *spread(layer, inputs[0]).shape[-axes:]
             out_h, out_w = *flat, *output.shape[-axes:]
             sizes = (
@@ -191,6 +192,11 @@ def workload(model: nn.Module, input_size: Sequence[int]) -> list[Layer]:
             steps, sides = (*flat, *layer.stride, *flat, *layer.dilation), padding.sides
             if is_transposed(layer):
                 steps, sides = (1, 1, *layer.dilation), _around(layer, (in_h, in_w), (out_h, out_w))
+                if min(sides) < 0:
+                    raise InputError(
+                        f"transposed convolution {name} cannot be simulated: its padding={layer.padding} is "
+                        f"more than its kernel reaches"
+                    )
             found.append(Layer(name, *sizes, layer.groups, *steps, maps, *sides))
             found[-1].check()
 
@@ -272,7 +278,7 @@ class _Padding(TorchFunctionMode):
             last = [span - span // 2 for span in spans]
         else:
             first = last = _each(0 if padding == "valid" else padding, axes)
-        flat = [0] * (2 - axes)  # one dimension is a row of two
+        flat = [0] * (2 - axes)  # a sequence is an image of one row
         self._add(*flat, *first, *flat, *last)
 
     def _add(self, *sides: int) -> None:
@@ -317,8 +323,9 @@ def read_workload(path: str | Path) -> list[Layer]:
     for name in names[1:]:
         if not pd.api.types.is_integer_dtype(table[name]):
             raise InputError(f"workload {path}: column {name} must hold whole numbers")
-    written = Path(path).read_text().splitlines()
-    places = [place for place, text in enumerate(written, 1) if text.strip()][1:]
+    with Path(path).open(newline="") as file:
+        written = csv.reader(file)
+        places = [written.line_num for cells in written if len(cells) > 1 or "".join(cells).strip()][1:]
     layers = []
     for place, (name, *sizes) in zip(places, table[names].itertuples(index=False), strict=True):
         try:

@@ -101,6 +101,13 @@ def test_a_dilated_kernel_reaches_over_more_lines():
     assert plain.run(tiling).compute_cycles == dilated.run(tiling).compute_cycles
 
 
+def test_lines_that_a_stride_passes_over_are_not_read_of_dilated_kernels_either():
+    layer = Layer("conv", 8, 32, 3, 1, 11, 16, 4, 16, stride_h=2, dilation_h=2)
+    model = FusionModel(layer, FusionArray(), sums_to_dram=False)
+    run = model.run(Tiling((16, 4, 8, 32), ("OC", "IC", "OH", "OW")))
+    assert run.input_read_bits == 6 * 16 * 8 * 8  # lines 0, 2, 4, ... 10
+
+
 def test_the_search_finds_the_least_of_all_tilings():
     model, least = FusionModel(LAYER, FusionArray()), best().cycles
     generator = np.random.default_rng(0)

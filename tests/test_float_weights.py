@@ -12,6 +12,7 @@ from swis.errors import InputError
 from swis.experiment import evaluate_methods, run
 from swis.hardware_study import simulate_methods
 from swis.layers import float_weights, weight_layers
+from swis.macs import network_macs
 from swis.models import load_network, new_network, save_checkpoint
 from swis.notices import warn_once
 from swis.plan import has_table
@@ -87,3 +88,18 @@ def test_a_table_of_other_weights_at_the_same_path_is_not_done(transformer, tmp_
             assert not has_table(load(common))
         run(load([*common, f"force={seed == 1}"]))
         assert has_table(load(common))
+
+
+def test_a_row_has_the_share_of_float_macs(tmp_path):
+    """Of a mixture of kernels for every image, which is most of what this network multiplies."""
+    path = tmp_path / "mixed.safetensors"
+    config = ModelConfig(label="mixed", name="tf_efficientnet_cc_b0_4e")
+    network = new_network(config, 10, TINY_INPUTS, seed=0)
+    save_checkpoint(network, path, {"data": "fashion_mnist"})
+    chosen = ["model=timm", f"model.name={config.name}", f"model.weights={path}", "methods=[]"]
+    chosen += ["data.limit=8", "data.workers=0", "activation_bits=null", f"results_dir={tmp_path / 'runs'}"]
+    rows = evaluate_methods(load(chosen)).set_index("method")
+    macs = network_macs(network.module, TINY_INPUTS["input_size"])
+    share = macs.float_weights / (macs.float_weights + sum(macs.layers.values()))
+    assert rows.at["base", "float_macs"] == pytest.approx(share)
+    assert 0.4 < share < 1

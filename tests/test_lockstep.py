@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from swis.errors import InputError
 from swis.lockstep import Lockstep
 
 
@@ -63,6 +64,21 @@ def test_inputs_that_do_not_last_are_copied():
         run.leave()
         assert torch.allclose(torch.cat(run.outputs), images @ model[0].weight.T + model[0].bias)
         run.close()
+
+
+def test_a_convolution_without_an_axis_of_images_is_refused():
+    class OneByOne(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 1, 1)
+
+        def forward(self, x):
+            return torch.stack([self.conv(image) for image in x])
+
+    run = Lockstep(OneByOne(), torch.ones(2, 1, 3, 3).split(1))
+    with torch.no_grad(), pytest.raises(InputError, match="layer conv is called without an axis of images"):
+        run.enter()
+    run.close()
 
 
 def test_what_a_network_raises_is_raised():

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from swis.errors import InputError
 from swis.macs import Macs, layer_macs, network_macs
 from swis.workload import Layer, workload
 
@@ -38,7 +39,8 @@ def test_macs_of_networks_are_torch_s(name):
     size = (3, *[NETWORKS[name].get("img_size", 64)] * 2)
     macs = network_macs(model, size)
     assert macs.total == torch_s_count(model, size)
-    assert macs.floats == 0
+    # of mvitv2's embeddings of relative positions, with which queries are multiplied
+    assert (macs.float_weights > 0) == (name == "mvitv2_tiny")
     # and by shapes, layer by layer
     by_shape = dict.fromkeys(macs.layers, 0)
     for layer in workload(model, size):
@@ -99,4 +101,43 @@ def test_a_computed_kernel_counts_as_float():
         def forward(self, x):
             return F.conv2d(x, self.kernels.sum(0))
 
-    assert network_macs(Mixed(), (3, 4, 4)) == Macs({}, floats=4 * 4 * 27)
+    assert network_macs(Mixed(), (3, 4, 4)) == Macs({}, float_weights=4 * 4 * 27)
+
+
+class Multiplied(nn.Module):
+    """A weight that no format applies to, used in one of several ways."""
+
+    def __init__(self, use, *shape):
+        super().__init__()
+        self.use, self.weight, self.scale = use, nn.Parameter(torch.ones(shape)), nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return self.use(self, x.flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("network", "count"),
+    [
+        (Multiplied(lambda self, x: F.linear(x, self.weight * self.scale), 5, 12), 60),
+        (Multiplied(lambda self, x: torch.einsum("nc,hcd->nhd", x, self.weight), 2, 12, 3), 72),
+        (Multiplied(lambda self, x: torch.einsum("nc,chd->nhd", x, self.weight), 12, 2, 3), 72),
+        (Multiplied(lambda self, x: F.bilinear(x, x, self.weight), 5, 12, 12), 5 * 144),
+        (Multiplied(lambda self, x: x @ self.weight.relu(), 12), 12),
+    ],
+    ids=["scaled", "einsum", "einsum that copies nothing", "bilinear", "vector"],
+)
+def test_weights_that_stay_float_are_not_taken_for_activations(network, count):
+    assert network_macs(network, (3, 2, 2)) == Macs({}, float_weights=count)
+
+
+def test_a_layer_whose_input_is_handed_over_by_name_is_refused():
+    class ByName(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 1, 1)
+
+        def forward(self, x):
+            return self.conv(input=x)
+
+    with pytest.raises(InputError, match="layer conv is called with its input by name"):
+        network_macs(ByName(), (1, 2, 2))

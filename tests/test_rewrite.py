@@ -129,6 +129,14 @@ def test_a_network_that_would_compute_something_else_is_refused():
         equalize(model, (2,))
 
 
+def test_a_linear_layer_on_the_last_axis_is_in_no_link():
+    """Though it has as many inputs as the sequence before it has channels."""
+    model = nn.Sequential(nn.Conv1d(4, 8, 1), nn.ReLU(), nn.Linear(8, 3), nn.Flatten(), nn.Linear(24, 2))
+    assert links(model) == []
+    flat = nn.Sequential(nn.Conv2d(4, 8, 2), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3))
+    assert [link.second for link in links(flat)] == ["3"]
+
+
 def test_the_command_line_rewrites_folded_networks_only(command_line):
     done = command_line("rewrites=[equalize]", "model=mobilenet_v2")
     assert done.status == 2

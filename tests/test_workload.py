@@ -139,6 +139,19 @@ def test_a_file_that_is_no_workload_is_refused(tmp_path, text, message):
         read_workload(tmp_path / "net.csv")
 
 
+def test_a_name_of_two_lines_does_not_move_the_lines_behind_it(tmp_path):
+    (tmp_path / "net.csv").write_text(f'{HEADER}\n"a\nb",1,1,1,1,1,1,1,1\nc,1,1,3,3,8,8,8,6\n')
+    with pytest.raises(InputError, match="line 4: layer c: out_h is at most 6"):
+        read_workload(tmp_path / "net.csv")
+
+
+@pytest.mark.parametrize(("kernel", "padding"), [(1, 1), (2, 2)])
+def test_a_transposed_convolution_that_cuts_its_input_is_refused(kernel, padding):
+    layer = nn.ConvTranspose2d(2, 2, kernel, stride=2, padding=padding)
+    with pytest.raises(InputError, match="transposed convolution 0 cannot be simulated: its padding"):
+        workload(nn.Sequential(layer), (2, 6, 6))
+
+
 def test_outputs_that_are_not_computed_are_said(tmp_path, caplog):
     (tmp_path / "net.csv").write_text(f"{HEADER}\nstem,3,8,3,3,9,9,4,7\n")
     [layer] = read_workload(tmp_path / "net.csv")

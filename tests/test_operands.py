@@ -1,0 +1,78 @@
+"""Operands of layers that networks use in several ways, and of layers that are shapes alone."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from swis.activations import observe_ranges
+from swis.apply import WeightFormat
+from swis.config import load
+from swis.designs import design, energy_table
+from swis.errors import InputError
+from swis.layers import weight_layers
+from swis.operands import NetworkOperands, ShapeOperands
+from swis.workload import Layer
+
+CONFIG = load(["accelerator=laconic"])
+LACONIC, _ = design(CONFIG.accelerator, energy_table(CONFIG.energy), 4)
+BASE = WeightFormat("base")
+
+
+def study_of(module: nn.Module, image: torch.Tensor) -> SimpleNamespace:
+    """What operands ask of a study."""
+    return SimpleNamespace(
+        base_module=module,
+        network=SimpleNamespace(inputs={"input_size": image.shape[1:]}),
+        calibration_images=image,
+        device=torch.device("cpu"),
+        ranges=observe_ranges(module, weight_layers(module), [image]),
+        config=CONFIG,
+        skip=frozenset(),
+        plan=lambda form: None,
+    )
+
+
+class Twice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Conv2d(2, 3, 1)
+
+    def forward(self, x):
+        return self.head(x).mean() + self.head(F.avg_pool2d(x, 2)).mean()
+
+
+class NeverCalled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x):
+        return F.linear(self.first(x.flatten(1)), self.second.weight)
+
+
+def test_every_call_of_a_layer_has_its_own_inputs():
+    image = torch.rand(1, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    one, other = NetworkOperands(study_of(Twice(), image)).of(BASE, LACONIC)
+    assert (one.inputs.shape, other.inputs.shape) == ((2, 4, 4), (2, 2, 2))
+    pooled = F.avg_pool2d(torch.from_numpy(one.inputs).float()[None], 2)[0].numpy()
+    assert np.abs(other.inputs - pooled).max() <= 1
+
+
+def test_a_layer_that_is_not_called_has_no_inputs_to_look_at():
+    operands = NetworkOperands(study_of(NeverCalled(), torch.rand(1, 2, 2, 2)))
+    with pytest.raises(InputError, match="laconic needs the inputs of layer second, which is not called"):
+        operands.of(BASE, LACONIC)
+    config = load(["accelerator=stripes"])
+    stripes, _ = design(config.accelerator, energy_table(config.energy), 4)
+    assert len(operands.of(BASE, stripes)) == 2
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_inputs_of_shapes_are_of_so_many_bits(seed):
+    """Even if all values that are drawn are negative."""
+    [found] = ShapeOperands([Layer("fc", 1, 2, 1, 1, 1, 1, 1, 1)], seed).of(BASE, LACONIC)
+    assert found.inputs.item() in (0, 255)
