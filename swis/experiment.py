@@ -201,8 +201,10 @@ def _warn_if_off(network: Network, split: Split, top1: float) -> None:
 def simulate_network(config: Config) -> str:
     """Simulate the network, or the shapes of a workload, in every method; return the report."""
     lines, layers, written = simulate_methods(config)
-    last = layers[layers["method"] == lines["method"].iloc[-1]]
-    parts = [simulation(lines, config.accelerator.source, config.rivals), kinds(last)]
+    parts = [simulation(lines, config.accelerator.source, config.rivals)]
+    run = layers.dropna(subset="macs") if "macs" in layers else layers[:0]  # others could not be
+    if len(run):
+        parts.append(kinds(run[run["method"] == run["method"].iloc[-1]]))
     if written is not None:
         parts.append(f"{len(written)} rows in {config.out}")
     return "\n\n".join(parts)

@@ -31,7 +31,7 @@ log = logging.getLogger("swis")
 def simulated_lines(config: Config, study: Study) -> dict[str, pd.DataFrame]:
     """Return the line of hardware of every method's row, computed or read; none if activations are float.
 
-    Of a network that does not fit the accelerator it says so in the column ``REASON``, and a warning does.
+    Of a network that does not fit the accelerator it says so in the column ``REASON``, and so does a warning.
     Raises ``InputError`` for hardware that no network fits.
     """
     if config.activation_bits is None:
@@ -67,8 +67,9 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     these and of all methods on all designs in ``versus``, a line per layer, or per network. Layers and
     weights are those of the configured model, before any calibration; ``workload`` names a file of shapes
     instead. Layers in ``skip`` have the base format. ``unsimulated_macs`` are the network's
-    multiply-accumulates that are of no layer. Methods that the accelerator cannot run are left out, with a
-    warning. Raises ``InputError`` for hardware and files that do not fit.
+    multiply-accumulates that are of no layer. Of a method that the accelerator cannot run there is one line
+    without numbers, which says why in ``REASON``, and a warning. Raises ``InputError`` for hardware and files
+    that do not fit, and, if there is no ``out`` file to say so, if no method can be run.
     """
     if config.out is not None:
         check_output(Path(config.out), config.force)
@@ -92,19 +93,22 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
 
     mine, lines, layers = hardware.mine, [], []
     beside = {"unsimulated_macs": operands.unsimulated_macs}
-    refused: dict[str, InputError] = {}
+    refused: dict[WeightFormat, InputError] = {}
     for form in tqdm(forms, desc=mine[0].name, leave=False, delay=2):
         try:
             line = pd.DataFrame([hardware.totals(form) | hardware.columns(form) | beside])
         except InputError as error:
-            refused[form.method] = error
+            refused[form] = error
             continue
         lines.append(labelled(line, form, mine[0]))
         layers.append(labelled(hardware.layers(form), form, mine[0]))
-    if not lines:
+    if not lines and config.out is None:
         raise next(iter(refused.values()))
-    for method, error in refused.items():
-        log.warning("%s left out: %s: %s", method, mine[0].name, error)
+    for form, error in refused.items():
+        log.warning("%s left out: %s: %s", form.method, mine[0].name, error)
+        reason = labelled(pd.DataFrame([{REASON: str(error)}]), form, mine[0])
+        lines.append(reason)
+        layers.append(reason)
     lines, layers = pd.concat(lines, ignore_index=True), pd.concat(layers, ignore_index=True)
     if config.out is None:
         return lines, layers, None

@@ -76,12 +76,9 @@ def hardware(rows: pd.DataFrame, versus: list[str]) -> str:
 
     Of rows without numbers it says why.
     """
-    first, known = rows.iloc[0], rows
-    lines = [f"one image on {first.accelerator}, energies of {first.energy_table}"]
-    if REASON in rows:
-        known, refused = rows[rows[REASON].isna()], rows[rows[REASON].notna()]
-        for reason, some in refused.groupby(REASON, sort=False):
-            lines.append(f"none of {', '.join(_label(row) for row in some.itertuples())}: {reason}")
+    first = rows.iloc[0]
+    known, reasons = _with_numbers(rows, [_label(row) for row in rows.itertuples()])
+    lines = [f"one image on {first.accelerator}, energies of {first.energy_table}", *reasons]
     if len(known):
         lines.append(_hardware_table([_label(row) for row in known.itertuples()], known, versus))
     return "\n".join(lines)
@@ -89,6 +86,9 @@ def hardware(rows: pd.DataFrame, versus: list[str]) -> str:
 
 def simulation(rows: pd.DataFrame, source: str, versus: list[str]) -> str:
     """Format what an accelerator takes for one image of shapes or a network, a line per method."""
+    rows, reasons = _with_numbers(rows, [row.method for row in rows.itertuples()])
+    if rows.empty:
+        return "\n".join(reasons)
     first = rows.iloc[0]
     title = (
         f"{first.network} on {first.accelerator} ({source}), one image of {first.macs / 1e6:.1f} MMACs, "
@@ -99,7 +99,17 @@ def simulation(rows: pd.DataFrame, source: str, versus: list[str]) -> str:
     if first.weights == "shapes":
         title += "; values of weights and inputs, where hardware looks at them, are drawn"
     labels = [f"{row.method} N={row.bits:g}" for row in rows.itertuples()]
-    return f"{title}\n{_hardware_table(labels, rows, versus)}"
+    return "\n".join([title, *reasons, _hardware_table(labels, rows, versus)])
+
+
+def _with_numbers(rows: pd.DataFrame, labels: list[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Return the rows that have numbers of hardware, and lines that say why others have none."""
+    if REASON not in rows:
+        return rows, []
+    refused = rows[REASON].notna()
+    names = pd.Series(labels, rows.index)[refused]
+    reasons = names.groupby(rows.loc[refused, REASON], sort=False)
+    return rows[~refused], [f"none of {', '.join(some)}: {reason}" for reason, some in reasons]
 
 
 def _hardware_table(labels: list[str], rows: pd.DataFrame, versus: list[str]) -> str:

@@ -282,10 +282,26 @@ def test_methods_that_an_accelerator_cannot_run_are_left_out_by_name(tmp_path, c
     write_workload(LAYERS[2:], path)
     common = ["task=simulate", f"workload={path}", "accelerator=bitfusion", "magnitude_bits=8", "versus=[]"]
     lines, *_ = simulate_methods(load([*common, "methods=[truncate,swis]"]))
-    assert lines["method"].tolist() == ["truncate"]
-    assert "swis left out: bitfusion: fusion units take operands of up to 8 bits, not 9" in caplog.text
-    with pytest.raises(InputError, match="fusion units take operands of up to 8 bits, not 9"):
+    said = "fusion units take operands of up to 8 bits, not 9"
+    found = lines.set_index("method")
+    assert found.loc[["base", "swis"], "hardware_error"].tolist() == [said, said]
+    assert found["latency_cycles"].isna().to_dict() == {"truncate": False, "base": True, "swis": True}
+    assert f"swis left out: bitfusion: {said}" in caplog.text
+    with pytest.raises(InputError, match=said):
         simulate_methods(load([*common, "methods=[swis]"]))
+
+
+@pytest.mark.parametrize("methods", ["swis", "truncate,swis"])
+def test_a_table_without_numbers_says_why_and_is_done(tmp_path, command_line, methods):
+    path, out = tmp_path / "small.csv", tmp_path / "table.parquet"
+    write_workload(LAYERS[2:], path)
+    common = ["task=simulate", f"workload={path}", "accelerator=bitfusion", "magnitude_bits=8", "versus=[]"]
+    common += [f"methods=[{methods}]", f"out={out}", "per_layer=false"]
+    done = command_line(*common)
+    assert done.status == 0, done.err
+    assert "none of base, swis: fusion units take operands of up to 8 bits, not 9" in done.out
+    assert pd.read_parquet(out)["hardware_error"].notna().sum() == 2
+    assert command_line(*common, "dry_run=true").out.strip() == f"{out} done"
 
 
 def test_a_damaged_line_of_hardware_is_set_aside_and_simulated_anew(tiny, tmp_path, caplog):
