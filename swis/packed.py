@@ -2,14 +2,14 @@
 
 The file is safetensors. For every weight layer it holds ``LAYER.weight.packed``, the bits that ``swis.codec``
 describes, ``LAYER.weight.scale`` and, where filters have shifts of their own, ``LAYER.weight.schedule``
-(``swis.packed_layer``). All other tensors of the network are there as they are. The metadata have one entry,
-``swis``, JSON: ``version``, ``sha256`` (of everything else), ``network`` (architecture, arguments, input,
-what the weights were), ``form`` (of all layers but those that match ``skip``), ``schedule`` (the policy's
-name), ``layers`` (each one's format, shape, bits and tiles), ``aliases`` (tensors that are a packed
-weight again), ``coding``, ``fold_bn``, ``folded`` (whether the normalisation is), ``rewrites``, ``limited``
-(names of the activations with a limit for every channel), ``calibrate`` and ``retrain`` (how, or null) and
-``activations`` (bits and ranges, if they were calibrated). The same network gives the same file, byte for
-byte.
+(``swis.packed_layer``). All other tensors of the network's ``plain_copy`` are there as they are. The metadata
+have one entry, ``swis``, JSON: ``version``, ``sha256`` (of everything else), ``network`` (architecture,
+arguments, input, what the weights were), ``form`` (of all layers but those that match ``skip``), ``schedule``
+(the policy's name), ``layers`` (each one's format, shape, bits and tiles), ``aliases`` (tensors that are a
+packed weight again), ``coding``, ``fold_bn``, ``folded`` (whether the normalisation is), ``rewrites``,
+``limited`` (names of the activations with a limit for every channel), ``calibrate`` and ``retrain`` (how, or
+null) and ``activations`` (bits and ranges, if they were calibrated). The same network gives the same file,
+byte for byte.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ from swis.rewrite import LimitedReLU, rewritten
 from swis.schedule import LayerPlan
 from swis.settings import ModelConfig
 
-_VERSION = 4
+_VERSION = 5
+# Files of version 4 may hold what layers compute their weights from, in place of the weights.
+_READ = (4, 5)
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def save_packed(
     require_known("coding", coding, CODINGS)
     if form.method == "float":
         raise ValueError("the format float has no bits to pack; use base or a decomposition")
-    module = plain_copy(network.module).cpu()
+    module = plain_copy(network.module, network.inputs["input_size"]).cpu()
     if any(
         value.is_floating_point() and value.dtype != torch.float32 for value in module.state_dict().values()
     ):
@@ -187,6 +189,8 @@ def load_packed(path: str | Path) -> PackedNetwork:
     tensors, header = _read(Path(path))
     try:
         return _decode(tensors, header)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else ""
         raise InputError(f"{path} is not a sound packed file: {type(error).__name__} {reason}") from error
@@ -202,6 +206,8 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork
     config = ModelConfig(label=label, name=about["architecture"], kwargs=about["kwargs"])
     network = new_network(config, about["num_classes"], about["inputs"], seed=0)
     module = plain_copy(network.module)
+    if header["version"] < _VERSION and weight_layers(module).keys() != weight_layers(network.module).keys():
+        raise InputError("packed before layers that compute their weights were replaced; pack it again")
     size, calibrate = about["inputs"]["input_size"], header["calibrate"]
     if header.get("folded", calibrate != "none" or header["fold_bn"]):  # younger than the format
         module = fused(module, size)
@@ -259,8 +265,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         version, claimed = header["version"], header.pop("sha256")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged: its header cannot be read") from error
-    if version != _VERSION:
-        raise InputError(f"{path} has version {version} of the format, this code reads {_VERSION}")
+    if version not in _READ:
+        known = " and ".join(map(str, _READ))
+        raise InputError(f"{path} has version {version} of the format, this code reads {known}")
     if claimed != _checksum(tensors, header):
         raise InputError(f"{path} is damaged: its checksum is not that of its contents")
     return tensors, header | {"sha256": claimed}

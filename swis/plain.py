@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from timm.layers import Conv2dSame
 from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import (
@@ -27,20 +28,27 @@ _REWEIGHTING = (WeightNorm, SpectralNorm, BasePruningMethod)
 _OPERATIONS = {F.linear, F.conv1d, F.conv2d, F.conv_transpose2d}
 # An ordinary layer computes what it replaces up to this part of the largest output.
 _TOLERANCE = 1e-5
+# The same of whole networks, in float32: rounding grows from layer to layer, to 6e-6 in timm's.
+_NETWORK_TOLERANCE = 1e-3
 
 
-def plain_copy(model: nn.Module) -> nn.Module:
+def plain_copy(model: nn.Module, input_size: Sequence[int] | None = None) -> nn.Module:
     """Copy a network; weights that are computed from others become ordinary parameters.
 
     These are those of parametrizations, of ``weight_norm``, ``spectral_norm`` and pruning, as they are in
     evaluation, and those that a layer of a class of its own derives at every call, such as a
-    weight-standardised convolution: an ordinary layer takes its place, if one computes the same. Raises
-    ``InputError`` for a layer whose weight another hook computes.
+    weight-standardised convolution: it becomes an ordinary layer, if one computes the same. With an
+    ``input_size`` [C, H, W], networks in which layers became ordinary are compared on noise. Raises
+    ``InputError`` if they differ, for a layer whose weight another hook computes, and for a lazy layer that
+    has not run.
 
     >>> from timm.layers import StdConv2d
     >>> [type(layer).__name__ for layer in plain_copy(nn.Sequential(StdConv2d(3, 8, 3)))]
     ['Conv2d']
     """
+    for name, module in model.named_modules():
+        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
+            raise InputError(f"layer {name}: it has no weights before its first call; run the network once")
     copied = _copied(model)
     shared = _Shared()
     for name, module in copied.named_modules():
@@ -50,33 +58,60 @@ def plain_copy(model: nn.Module) -> nn.Module:
             raise InputError(
                 f"layer {name}: something computes its weight at every call; make the weight a parameter"
             )
-    ordinary = {
-        module: made
-        for module in copied.modules()
-        if isinstance(module, LAYER_KINDS) and not is_layer(module)
-        if (made := _ordinary(module, shared)) is not None
-    }
-    for parent in list(copied.modules()):
-        for name, child in parent._modules.items():
-            parent._modules[name] = ordinary.get(child, child)
-    return ordinary.get(copied, copied)
+    replaced = []
+    for name, layer in list(copied.named_modules()):
+        if isinstance(layer, LAYER_KINDS) and not is_layer(layer):
+            made = _ordinary(layer, shared)
+            if made is not None:
+                # in place, for modules may hold their layers in lists too
+                layer.__class__, layer.__dict__ = type(made), vars(made)
+                replaced.append(name)
+    if replaced and input_size is not None:
+        _check(copied, model, input_size, replaced)
+    return copied
+
+
+def _check(plain: nn.Module, model: nn.Module, input_size: Sequence[int], replaced: list[str]) -> None:
+    """Raise ``InputError`` if a network with ``replaced`` layers does not compute what the original does."""
+    first = next(model.parameters())
+    probe = torch.randn(2, *input_size, generator=torch.Generator().manual_seed(0)).to(first)
+    with torch.no_grad():
+        # copies, for a network may keep what it saw
+        expected, got = (_copied(network).eval()(probe) for network in (model, plain))
+    size = float(expected.abs().max())
+    if not torch.allclose(got, expected, rtol=0, atol=_NETWORK_TOLERANCE * size, equal_nan=True):
+        raise InputError(
+            f"ordinary layers in place of {', '.join(replaced)} change what the network computes: "
+            "one of them does more than compute its weight"
+        )
 
 
 def _copied(model: nn.Module) -> nn.Module:
     # hooks leave results of autograd behind, which copy.deepcopy refuses
-    values = [value for module in model.modules() for value in vars(module).values()]
-    memo = {id(v): v.detach().clone() for v in values if isinstance(v, Tensor) and not v.is_leaf}
-    return copy.deepcopy(model, memo)
+    results = [value for value in _held_tensors(model) if not value.is_leaf]
+    return copy.deepcopy(model, {id(value): value.detach().clone() for value in results})
+
+
+def _held_tensors(model: nn.Module) -> Iterator[Tensor]:
+    """Yield the tensors that a network's modules hold, in lists, tuples and dicts too."""
+    left, seen = [vars(module) for module in model.modules()], set()
+    while left:
+        value = left.pop()
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, dict | list | tuple) and id(value) not in seen:
+            seen.add(id(value))
+            left += value.values() if isinstance(value, dict) else value
 
 
 class _Shared:
-    """Parameters made of others: one where the same ones gave the same."""
+    """Keeps the parameters that were computed from others, so that layers that shared one still do."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[int, ...], tuple[list[Tensor], nn.Parameter]] = {}
 
     def parameter(self, sources: Sequence[Tensor], value: Tensor) -> nn.Parameter:
-        """Return a parameter of this value, made of ``sources``."""
+        """Return a parameter of this value, computed from ``sources``: the one before, if both are equal."""
         key = tuple(map(id, sources))
         if key in self._made and _equal(self._made[key][1], value):
             return self._made[key][1]
@@ -100,7 +135,7 @@ def _bake_hooks(module: nn.Module, shared: _Shared) -> None:
         del module._forward_pre_hooks[key]
         made = shared.parameter(sources, getattr(module, name))
         delattr(module, name)
-        module.register_parameter(name, made)
+        setattr(module, name, made)  # not register_parameter: an LSTM keeps a list of its weights
     for hooks in (module._state_dict_hooks, module._load_state_dict_pre_hooks):
         for key, hook in list(hooks.items()):
             inner = getattr(hook, "hook", hook)  # torch wraps some
@@ -123,7 +158,7 @@ def _bake_parametrizations(module: nn.Module, shared: _Shared) -> None:
     for name, value in values.items():
         sources = list(parametrizations[name].parameters(recurse=False))
         if sources:
-            module.register_parameter(name, shared.parameter(sources, value))
+            setattr(module, name, shared.parameter(sources, value))
         else:
             module.register_buffer(name, value.detach().clone())
 
@@ -157,7 +192,7 @@ def _ordinary(layer: nn.Module, shared: _Shared) -> nn.Module | None:
         else:
             sources = list(layer.parameters(recurse=False))
             setattr(made, name, shared.parameter(sources, used.to(layer.weight)))
-    vars(made).update({key: value for key, value in vars(layer).items() if "hooks" in key})
+    vars(made).update({key: value for key, value in vars(layer).items() if "hook" in key})
     return made.train(layer.training)
 
 
@@ -172,18 +207,19 @@ def _twin(layer: nn.Module) -> nn.Module:
 
 
 def _probes(layer: nn.Module) -> Iterator[Tensor]:
-    """Yield inputs of several sizes, so that paddings differ that depend on it."""
+    """Yield inputs of several sides, for paddings that depend on them, and of several sizes of numbers."""
     generator = torch.Generator().manual_seed(0)
     axes = axes_of(layer)
     device = "cpu" if layer.weight.is_meta else layer.weight.device
-    for more in (1, 2, 5):
+    for more, scale in ((1, 1.0), (2, 1e3), (2, 1e-3), (5, 1.0)):
         sizes = [
             dilation * (kernel - 1) + stride + more + axis
             for axis, (kernel, dilation, stride) in enumerate(
                 zip(layer.kernel_size, layer.dilation, layer.stride, strict=True) if axes else ()
             )
         ]
-        yield torch.randn(2, inputs_of(layer), *sizes, generator=generator, dtype=torch.float64).to(device)
+        inputs = torch.randn(2, inputs_of(layer), *sizes, generator=generator, dtype=torch.float64)
+        yield (scale * inputs).to(device)
 
 
 def _candidates(layer: nn.Module) -> Iterator[nn.Module]:

@@ -343,7 +343,7 @@ def _plain(network: Network) -> Network:
     Rows of older code, which saw only layers of two kinds and took these as they were, are right for networks
     of nothing else: others have another digest since then, and so other rows.
     """
-    module = plain_copy(network.module)
+    module = plain_copy(network.module, network.inputs["input_size"])
     seen = {
         name: type(part)
         for name, part in network.module.named_modules()

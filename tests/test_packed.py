@@ -198,7 +198,7 @@ def changed(path, change, sound_checksum: bool) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 3}, "version 3 of the format, this code reads 4"),
+        ({"version": 3}, "version 3 of the format, this code reads 4 and 5"),
         ({"coding": "plain"}, "is damaged"),
         ({"form": {}}, "is damaged"),
     ],
@@ -207,6 +207,14 @@ def test_a_changed_header_is_noticed(packed_file, change, message):
     changed(packed_file, lambda header, _: header.update(change), sound_checksum=False)
     with pytest.raises(InputError, match=message):
         load_packed(packed_file)
+
+
+def test_a_file_of_the_version_before_is_read(packed_file):
+    expected = load_packed(packed_file).network.module.state_dict()
+    changed(packed_file, lambda header, _: header.update(version=4), sound_checksum=True)
+    found = load_packed(packed_file).network.module.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
 def of_head(header) -> dict:

@@ -2,10 +2,12 @@
 
 import io
 import warnings
+from dataclasses import replace
 
 import pytest
 import timm
 import torch
+from test_packed import changed
 from timm.layers import Conv2dSame, ScaledStdConv2d, ScaledStdConv2dSame, StdConv2d, StdConv2dSame
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
@@ -21,6 +23,7 @@ from swis.packed import load_packed, save_packed
 from swis.plain import plain_copy
 from swis.rewrite import equalize, permute
 from swis.settings import ModelConfig
+from swis.study import _plain
 from swis.unfold import unfolded
 
 SIZE = (2, 8, 8)
@@ -28,12 +31,25 @@ FORM = WeightFormat("swis", 2, 4)
 
 
 def old(function):
-    def applied(layer):
+    def applied(layer, *names):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they are deprecated, and in use
-            return function(layer)
+            return function(layer, *names)
 
     return applied
+
+
+class LastStep(nn.Module):
+    """An LSTM over the rows of an image: what it puts out last."""
+
+    def __init__(self, reweight):
+        super().__init__()
+        self.lstm = nn.LSTM(8, 4, batch_first=True)
+        for name in ("weight_ih_l0", "weight_hh_l0"):
+            reweight(self.lstm, name)
+
+    def forward(self, x):
+        return self.lstm(x.flatten(1, 2))[0][:, -1]
 
 
 class Symmetric(nn.Module):
@@ -59,8 +75,17 @@ REWEIGHTED = {
 }
 
 
+RECURRENT = {
+    "LSTM, weight_norm": old(nn.utils.weight_norm),
+    "LSTM, pruned": lambda lstm, name: prune.l1_unstructured(lstm, name, 0.5),
+    "LSTM, new weight_norm": parametrizations.weight_norm,
+}
+
+
 def network(reweighted):
     torch.manual_seed(0)
+    if reweighted in RECURRENT:
+        return nn.Sequential(LastStep(RECURRENT[reweighted]), nn.Linear(4, 3)).eval()
     made = nn.Sequential(
         *(REWEIGHTED[reweighted](nn.Conv2d(2, 4, 3)), nn.BatchNorm2d(4), nn.ReLU()),
         *(nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
@@ -115,7 +140,7 @@ COPIES = {
 }
 
 
-@pytest.mark.parametrize("reweighted", REWEIGHTED)
+@pytest.mark.parametrize("reweighted", [*REWEIGHTED, *RECURRENT])
 def test_no_copy_changes_the_network_it_copies(reweighted):
     model = network(reweighted)
     before = all_of(model)
@@ -131,7 +156,7 @@ def test_no_copy_changes_the_network_it_copies(reweighted):
         assert not theirs & {value.data_ptr() for value in first.state_dict().values()}, name
 
 
-@pytest.mark.parametrize("reweighted", REWEIGHTED)
+@pytest.mark.parametrize("reweighted", [*REWEIGHTED, *RECURRENT])
 def test_computed_weights_are_in_the_format_when_they_are_used(reweighted):
     model = network(reweighted)
     changed, _ = with_weights(model, FORM, layer_macs(model, SIZE))
@@ -144,8 +169,24 @@ def test_computed_weights_are_in_the_format_when_they_are_used(reweighted):
     used = plain_copy(model)
     with torch.no_grad():
         assert torch.equal(used(IMAGES), model(IMAGES))
-    assert not any("weight_" in key or "parametrizations" in key for key in used.state_dict())
+    parts = ("_g", "_v", "_u", "_orig", "_mask")
+    assert not any(key.endswith(parts) or "parametrizations" in key for key in used.state_dict())
     assert all(layer.weight.requires_grad for layer in weight_layers(used).values())
+
+
+@pytest.mark.parametrize("reweighted", RECURRENT)
+def test_an_lstm_computes_with_its_parameters(reweighted):
+    model = network(reweighted)
+    model(IMAGES)  # leaves a list of weights behind that are no leaves
+    lstm = plain_copy(model)[0].lstm
+    assert [name for name, _ in lstm.named_parameters()] and type(lstm) is nn.LSTM
+    assert all(
+        used is lstm.get_parameter(name)
+        for used, name in zip(lstm._flat_weights, lstm._flat_weights_names, strict=True)
+    )
+    fresh, rows = nn.LSTM(8, 4, batch_first=True), torch.randn(2, 5, 8)
+    lstm.load_state_dict(fresh.state_dict())
+    assert torch.equal(lstm(rows)[0], fresh(rows)[0])
 
 
 def test_layers_that_share_a_computed_weight_share_it_still():
@@ -171,6 +212,18 @@ def test_a_weight_that_an_unknown_hook_computes_is_refused():
     layer.register_forward_pre_hook(lambda module, _: setattr(module, "weight", kept * 2))
     with pytest.raises(InputError, match="layer 0: something computes its weight"):
         plain_copy(nn.Sequential(layer))
+
+
+@pytest.mark.parametrize("lazy", [nn.LazyConv2d(4, 1), nn.LazyLinear(4), nn.LazyBatchNorm2d()], ids=repr)
+def test_a_lazy_layer_that_has_not_run_is_refused_by_name(lazy):
+    with pytest.raises(InputError, match="layer 1: it has no weights before its first call; run the network"):
+        plain_copy(nn.Sequential(nn.ReLU(), lazy))
+
+
+def test_a_lazy_layer_that_has_run_is_one_like_all():
+    model = nn.Sequential(nn.LazyConv2d(4, 1))
+    model(IMAGES)
+    assert torch.equal(plain_copy(model)(IMAGES), model(IMAGES))
 
 
 STANDARDISED = [StdConv2d, StdConv2dSame, ScaledStdConv2d, ScaledStdConv2dSame]
@@ -222,6 +275,75 @@ def test_a_class_of_its_own_that_computes_as_all_do_becomes_an_ordinary_one():
     assert list(weight_layers(made)) == ["0"]
 
 
+class Doubled(nn.Linear):
+    def forward(self, x):
+        return nn.functional.linear(x, self.weight * 2, self.bias)
+
+
+@pytest.mark.parametrize("holder", [lambda x: [x], lambda x: (x,), lambda x: {0: x}])
+def test_a_layer_that_is_held_elsewhere_too_becomes_ordinary_there_too(holder):
+    class Held(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = Doubled(4, 4)
+            self.held = holder(self.layer)
+
+        def forward(self, x):
+            return self.held[0](x)
+
+    model, inputs = Held(), torch.randn(8, 4)
+    made = plain_copy(model)
+    assert made.held[0] is made.layer and type(made.layer) is nn.Linear
+    changed, _ = with_weights(model, FORM, {"layer": 0})
+    with torch.no_grad():
+        torch.testing.assert_close(made(inputs), model(inputs))
+        expected = nn.functional.linear(inputs, encode_layers(made, FORM)["layer"].weight(), made.layer.bias)
+        torch.testing.assert_close(changed(inputs), expected)
+    assert type(model.layer) is Doubled and model.held[0] is model.layer
+
+
+def test_hooks_of_a_layer_that_becomes_ordinary_stay():
+    layer = Doubled(4, 4)
+    layer.register_forward_hook(lambda module, inputs, output: output + 1)
+    made, inputs = plain_copy(layer), torch.randn(8, 4)
+    assert type(made) is nn.Linear
+    torch.testing.assert_close(made(inputs), layer(inputs))
+
+
+@pytest.mark.parametrize("limit", [6.0, 1e-2])
+def test_a_layer_that_limits_its_inputs_stays(limit):
+    class Limited(nn.Linear):
+        def forward(self, x):
+            return nn.functional.linear(x.clamp(-limit, limit), self.weight, self.bias)
+
+    assert type(plain_copy(nn.Sequential(Limited(4, 4)))[0]) is Limited
+
+
+def test_a_layer_that_cuts_small_inputs_stays():
+    class Cutting(nn.Linear):
+        def forward(self, x):
+            return nn.functional.linear(nn.functional.hardshrink(x, 1e-3), self.weight, self.bias)
+
+    assert type(plain_copy(nn.Sequential(Cutting(4, 4, bias=False)))[0]) is Cutting
+
+
+class HalvesWide(nn.Conv2d):
+    """Does more than compute its weight, of inputs larger than those that layers are tried on."""
+
+    def forward(self, x):
+        x = x / 2 if x.shape[-1] > 20 else x
+        return nn.functional.conv2d(x, self.weight * 2, self.bias)
+
+
+def test_a_network_that_computes_something_else_with_ordinary_layers_is_refused():
+    model = nn.Sequential(nn.Conv2d(2, 4, 3), HalvesWide(4, 4, 3))
+    before = all_of(model)
+    assert [type(layer) for layer in plain_copy(model, SIZE)] == [nn.Conv2d, nn.Conv2d]
+    with pytest.raises(InputError, match="ordinary layers in place of 1 change what the network computes"):
+        plain_copy(model, (2, 32, 32))
+    assert all_of(model) == before
+
+
 @pytest.fixture(scope="module")
 def standardised():
     inputs = {
@@ -253,6 +375,19 @@ def test_a_packed_standardised_network_computes_the_same(standardised, tmp_path)
     images = torch.randn(2, *size)
     with torch.no_grad():
         assert torch.equal(found(images), expected(images))
+    changed(path, lambda header, _: header.update(version=4), sound_checksum=True)
+    with pytest.raises(InputError, match=r"packed\.safetensors: packed before .*; pack it again"):
+        load_packed(path)
+
+
+def test_a_network_is_packed_and_measured_only_if_ordinary_layers_compute_the_same(standardised, tmp_path):
+    model = nn.Sequential(HalvesWide(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    strange = replace(standardised, module=model)
+    with pytest.raises(InputError, match="in place of 0 change"):
+        save_packed(tmp_path / "packed.safetensors", strange, FORM)
+    with pytest.raises(InputError, match="in place of 0 change"):
+        _plain(strange)
+    assert [type(part) for part in _plain(standardised).module.modules()].count(StdConv2d) == 0
 
 
 @pytest.mark.parametrize("name", ["dm_nfnet_f0", "skresnet18"])
