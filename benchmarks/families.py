@@ -227,8 +227,13 @@ def check(name: str, depth: int | None) -> dict[str, Any]:
         results[kind] = logits(module, images)
         facts[f"{kind}_db"] = round(sqnr_db(unseen, logits(module, others)), 1)
         packed(kind, module, network, results[kind], images, ranges, encoded)
-    gained = sqnr_db(wanted, results["output_aware"]) - sqnr_db(wanted, results["stats"])
-    require(gained > -3, f"output_aware is {-gained:.1f} dB below stats on the images of calibration")
+    reached = sqnr_db(wanted, results["output_aware"])
+    gained = reached - sqnr_db(wanted, results["stats"])
+    # beyond 40 dB the logits of a random network hardly depend on its weights, and either kind is right
+    require(
+        gained > -3 or reached > 40,
+        f"output_aware is {-gained:.1f} dB below stats on the images of calibration",
+    )
     require(torch.equal(logits(network.module, images), wanted), "the network itself was changed")
     return facts
 

@@ -1,7 +1,10 @@
-"""Does every option that changes a row's numbers change its key? python -m benchmarks.keys
+"""Does every option that changes a row's numbers change its key?
 
-Every field of the configuration is changed, in several settings, to other valid values; where the key of a
-row stays, its numbers must. A new option is tried without being named here. Takes about an hour on two cores.
+    python -m benchmarks.keys [SETTING ...] [values=N]
+
+Every field of the configuration is changed, in several settings, to other valid values (at most N of each);
+where the key of a row stays, its numbers must. A new option is tried without being named here, and one for
+which there is nothing to try ends the run. Takes about an hour on two cores, and minutes with values=1.
 """
 
 from __future__ import annotations
@@ -26,12 +29,15 @@ from swis.progress import tqdm
 from swis.settings import ModelConfig
 
 # Where things are and how often they are made: the key is of what is found there.
+_SPLITS = ["train", "test"]
+_OF_SPLITS = ("data.split", "data.calibration_split", "retrain.split")
 PLACES = {
     *("results_dir", "out", "weights", "workload", "device", "force", "dry_run", "sweep", "sweep_started"),
     *("methods", "task", "retrained", "model.weights", "model.name", "model.kwargs", "model.label"),
-    *("data.name", "data.root", "data.download", "data.split", "data.class_order"),
+    *("data.name", "data.root", "data.download", "data.class_order"),
     *("recipe.output", "recipe.stages", "energy.banks"),
 }
+_NAMES_OF = ("accelerator.", "energy.")  # and of where their numbers are from
 _INPUTS = {"input_size": [1, 32, 32], "mean": [0.286], "std": [0.353]}
 _INPUTS |= {"interpolation": "bilinear", "crop_pct": 1.0, "crop_mode": "center"}
 _ARCHITECTURE = "test_efficientnet"  # timm's own smallest, with depthwise convolutions
@@ -82,18 +88,23 @@ def changes(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, list[Any]
             for key, part in value.items():
                 yield from changes(part, f"{name}.{key}.")
         else:
-            yield name, value, others(value, hints[known.name])
+            yield name, value, _SPLITS if name in _OF_SPLITS else others(value, hints[known.name])
 
 
 def others(value: Any, hint: Any) -> list[Any]:
     """Return other values of a field's type, of which some may be refused."""
     kinds = getattr(hint, "__args__", (hint,))
+    numbers = [kind for kind in kinds if kind in (list[int], list[float])]
+    if value is None and numbers:  # of an image's channels or of its sizes
+        return [[0.5], [0.4, 0.5, 0.6]] if numbers == [list[float]] else [[1, 40, 40], [3, 40, 40]]
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, Enum):
         return [other for other in type(value) if other is not value]
     if isinstance(value, int | float):
-        return [value + 1, max(1, value - 1), value * 0.5, value * 1.5, None]
+        none = [None] if type(None) in kinds else []
+        whole = isinstance(value, int) and float not in kinds
+        return [value + 1, max(1, value - 1), *([2 * value] if whole else [value * 0.5, value * 1.5]), *none]
     if isinstance(value, list):
         parts = [*kinds[0]] if isinstance(kinds[0], type) and issubclass(kinds[0], Enum) else []
         numbers = bool(value) and isinstance(value[0], int | float)
@@ -163,12 +174,14 @@ def harmless(config: Config, values: int | None = None) -> Iterator[tuple[str, A
     before = {form.method: prepared.key(form) for form in study.formats(config)}
     for name, value, candidates in changes(config):
         tried = 0
+        if not candidates and not (isinstance(value, str) and name.startswith(_NAMES_OF)):
+            raise ValueError(f"{name}={value}: nothing to try instead; add it to others() or to PLACES")
         for other in candidates:
             if other == value:
                 continue
             try:
                 after = keys(prepared, changed(copy.deepcopy(config), name, other), name)
-            except (InputError, TypeError, ValueError, AttributeError):
+            except InputError:
                 continue
             tried += 1
             if alike := {method for method in before if after.get(method) == before[method]}:
@@ -200,14 +213,16 @@ def together(config: Config, found: Sequence[tuple[str, Any, set[str]]]) -> list
     return wrong
 
 
-def main() -> int:
-    """Check all settings and print a line for each; return the exit status."""
+def main(arguments: Sequence[str]) -> int:
+    """Check settings, all by default, and print a line for each; return the exit status."""
+    values = next((int(text.removeprefix("values=")) for text in arguments if "=" in text), None)
+    chosen = [text for text in arguments if "=" not in text] or SETTINGS
     folder, wrong = Path(tempfile.mkdtemp()), 0
     try:
         weights = checkpoint(folder)
-        for setting in tqdm(SETTINGS, desc="settings"):
+        for setting in tqdm(chosen, desc="settings"):
             config = configuration(setting, weights, folder / "runs")
-            found = list(harmless(config))
+            found = list(harmless(config, values))
             broken = together(config, found)
             wrong += len(broken)
             said = f"without a key of their own: {', '.join(broken)}" if broken else "right"
@@ -218,4 +233,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

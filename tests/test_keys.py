@@ -4,15 +4,38 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.keys import checkpoint, configuration, numbers, same
+from benchmarks.keys import checkpoint, configuration, harmless, numbers, same, together
 from swis import study
 from swis.choices import Clip
 
 
 @pytest.fixture(scope="module")
-def scheduled(tmp_path_factory):
+def of(tmp_path_factory):
+    """A function that returns the configuration of a setting."""
     folder = tmp_path_factory.mktemp("keys")
-    return configuration("scheduled", checkpoint(folder), folder / "runs")
+    weights = checkpoint(folder)
+    return lambda setting: configuration(setting, weights, folder / "runs")
+
+
+@pytest.fixture(scope="module")
+def scheduled(of):
+    return of("scheduled")
+
+
+def test_what_leaves_keys_alone_changes_no_number(of):
+    config = of("plain")
+    found = list(harmless(config, values=1))
+    assert len(found) > 100
+    assert together(config, found) == []
+
+
+def test_an_option_that_is_left_out_of_keys_is_found(of, monkeypatch):
+    config = of("plain")
+    key = study.Study.key
+    monkeypatch.setattr(study.Study, "key", lambda self, form: key(replace(self, config=config), form))
+    found = [change for change in harmless(config, values=1) if change[0] in ("bits", "alpha")]
+    assert {name for name, *_ in found} == {"bits", "alpha"}
+    assert [name.partition("=")[0] for name in together(config, found)] == ["bits", "alpha"]
 
 
 def test_a_scheduled_uniform_row_has_a_key_for_every_base_format(scheduled):

@@ -33,7 +33,7 @@ _PACKED = {
 def make_targets(folder: Path, short: bool) -> list[Target]:
     """Make results of several kinds, and packed files, in a folder; return the files to damage.
 
-    If it is to be ``short``, the results are those of one sweep.
+    If it is to be ``short``, they are of one sweep, and one packed file.
     """
     folder.mkdir()
     runs = [
@@ -52,11 +52,12 @@ def make_targets(folder: Path, short: bool) -> list[Target]:
         ["--multirun", "task=simulate", "methods=[round]", "bits=2", "versus=[]", "out=tables/table.parquet"],
         *(["task=pack", f"out=packed/{name}", *chosen] for name, chosen in _PACKED.items()),
     ]
-    for number, arguments in enumerate([runs[0], *runs[-len(_PACKED) :]] if short else runs):
+    packs = len(_PACKED)
+    for number, arguments in enumerate([runs[0], runs[-packs]] if short else runs):
         copy = start(run_py([*arguments, *COMMON]), folder, folder / f"run{number}")
         if copy.wait_until() != 0:
             raise RuntimeError(f"run.py {' '.join(arguments)} failed undisturbed: {copy.err}")
-    packed = [folder / "packed" / name for name in _PACKED]
+    packed = sorted((folder / "packed").glob("*.safetensors"))
     return gather(folder / "runs", packed, sorted((folder / "tables").glob("*")), folder)
 
 

@@ -85,7 +85,7 @@ class Series:
                     seconds[number] = min(seconds[number], took)
             elif number is None:
                 copy.end(signal.SIGKILL, self.patience)
-                self.tally.count("kills: compaction")
+                self.tally.count("compactions: killed")
             else:
                 how = self.random.choices((signal.SIGKILL, signal.SIGTERM, signal.SIGINT), (8, 1, 1))[0]
                 ended += self.stopped(kind, how, copy.end(how, self.patience), copy)
