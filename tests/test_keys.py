@@ -31,8 +31,10 @@ def test_what_leaves_keys_alone_changes_no_number(of):
 
 def test_an_option_that_is_left_out_of_keys_is_found(of, monkeypatch):
     config = of("plain")
-    key = study.Study.key
-    monkeypatch.setattr(study.Study, "key", lambda self, form: key(replace(self, config=config), form))
+    key, forms = study.Study.key, {form.method: form for form in study.formats(config)}
+    monkeypatch.setattr(
+        study.Study, "key", lambda self, form: key(replace(self, config=config), forms[form.method])
+    )
     found = [change for change in harmless(config, values=1) if change[0] in ("bits", "alpha")]
     assert {name for name, *_ in found} == {"bits", "alpha"}
     assert [name.partition("=")[0] for name in together(config, found)] == ["bits", "alpha"]

@@ -9,12 +9,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from swis.activations import observe_ranges
-from swis.apply import WeightFormat
+from swis.apply import WeightFormat, encode
 from swis.config import load
 from swis.designs import design, energy_table
 from swis.errors import InputError
 from swis.layers import weight_layers
-from swis.operands import NetworkOperands, ShapeOperands
+from swis.operands import NetworkOperands, ShapeOperands, operands_of
+from swis.schedule import LayerPlan
 from swis.workload import Layer
 
 CONFIG = load(["accelerator=laconic"])
@@ -76,3 +77,16 @@ def test_inputs_of_shapes_are_of_so_many_bits(seed):
     """Even if all values that are drawn are negative."""
     [found] = ShapeOperands([Layer("fc", 1, 2, 1, 1, 1, 1, 1, 1)], seed).of(BASE, LACONIC)
     assert found.inputs.item() in (0, 255)
+
+
+def test_a_depthwise_filter_in_another_row_meets_its_own_channel():
+    layer = Layer("conv", 4, 4, 3, 3, 3, 3, 1, 1, groups=4)
+    form, order = WeightFormat("swis", shifts=2, group_size=3), np.array([2, 3, 0, 1])
+    weight = torch.randn(4, 1, 3, 3, generator=torch.Generator().manual_seed(0))
+    inputs = np.arange(4 * 9).reshape(4, 3, 3)
+    plans = [LayerPlan(np.full(4, 2), places) for places in (np.arange(4), order)]
+    plain, moved = (
+        operands_of(layer, form, encode(weight, form, plan=plan), codes=True, inputs=inputs) for plan in plans
+    )
+    assert np.array_equal(moved.codes, plain.codes[order])
+    assert np.array_equal(moved.inputs, inputs[order])
