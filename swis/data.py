@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from torchvision import datasets
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from swis.class_folders import ClassFolders, list_classes, numbered
+from swis.class_folders import ClassFolders, few, list_classes, numbered
 from swis.errors import InputError
 from swis.notices import warn_once
 from swis.pictures import shown
@@ -125,7 +125,9 @@ def _fashion_mnist(config: DataConfig, split: str) -> Split:
     places = [[folder / name for folder in folders for name in either] for either in names]
     for either, possible in zip(names, places, strict=True):
         if not any(path.is_file() for path in possible):
-            raise InputError(f"{either[1]} is not in data.root={config.root}; data.download=true fetches it")
+            raise InputError(
+                f"{either[1]} is not in data.root={_short(config.root)}; data.download=true fetches it"
+            )
     images, labels = (read_idx(next(path for path in possible if path.is_file())) for possible in places)
     # where a file is not yet, one may come that is found first
     return _arrays("fashion_mnist", images, labels, 10, Origin.of(folders[0], [*places[0], *places[1]]))
@@ -163,9 +165,9 @@ def _stored(config: DataConfig, make: Callable[[Path], Any]) -> Any:
     except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         if config.download:
-            raise InputError(f"{config.name} could not be downloaded to {root}: {reason}") from error
+            raise InputError(f"{config.name} could not be downloaded to {_short(root)}: {reason}") from error
         raise InputError(
-            f"{config.name} is not in data.root={root}; data.download=true fetches it"
+            f"{config.name} is not in data.root={_short(root)}; data.download=true fetches it"
         ) from error
 
 
@@ -191,10 +193,12 @@ def _image_folder(config: DataConfig, split: str) -> Split:
     found = list_classes(folder)
     numbers = numbered(folder, list(found.images), config.class_order)
     missing = sorted(set(range(max(numbers.values()) + 1)) - set(numbers.values()))
-    for empty in (*(name for name, images in found.images.items() if not images), *map(str, missing)):
-        warn_once(f"{shown(folder)} has no image of {shown(empty)}, which counts as a class all the same")
+    empty = [*(name for name, images in found.images.items() if not images), *map(str, missing)]
+    if empty:
+        without = f"no image of {few(empty)}; classes without one ({len(empty)}) count all the same"
+        warn_once(f"{shown(folder)}: {without}")
     split = _files("image_folder", folder, found, numbers, max(numbers.values()) + 1)
-    return replace(split, classes=tuple(sorted(numbers, key=numbers.get)))
+    return replace(split, classes={number: name for name, number in numbers.items()})
 
 
 def _files(name: str, folder: Path, found: ClassFolders, numbers: dict[str, int], num_classes: int) -> Split:
@@ -209,15 +213,37 @@ def _files(name: str, folder: Path, found: ClassFolders, numbers: dict[str, int]
 def _root(config: DataConfig, must_exist: bool = True) -> Path:
     if config.root is None:
         raise InputError(f"data={config.name} needs data.root, a folder")
-    root = Path(config.root).expanduser()
-    if must_exist and not root.is_dir():
-        raise InputError(f"data.root={shown(config.root)} is not a folder")
+    name = _short(config.root)
+    try:
+        root = Path(config.root).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"data.root={name} is not a folder: there is no such user") from error
+    if must_exist and not _is_folder(root):
+        raise InputError(f"data.root={name} is not a folder")
     return root
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:  # its name is too long, or a folder above may not be entered
+        raise InputError(f"{_short(path)} cannot be looked at: {error.strerror}") from error
+
+
+def _short(path: str | Path) -> str:
+    text = shown(path)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
 def _split_folder(config: DataConfig, split: str) -> Path:
+    parts = Path(split).parts
+    if not parts or ".." in parts or Path(split).is_absolute():
+        raise InputError(
+            f"{_short(split)!r} is no split: data.split, data.calibration_split and retrain.split "
+            "name folders in data.root"
+        )
     folder = _root(config) / split
-    if not folder.is_dir():
+    if not _is_folder(folder):
         raise InputError(
             f"{shown(folder)} is not a folder; data.root must hold one named {split!r} (data.split and "
             "data.calibration_split name the folders)"

@@ -13,7 +13,7 @@ from swis.choices import Calibrate, Optimizer
 from swis.config import Config
 from swis.data import Split
 from swis.decompose import GROUPED
-from swis.images import in_both
+from swis.images import apart, in_both
 from swis.latent import LatentTraining
 from swis.models import Network
 from swis.retrain import Retraining
@@ -30,7 +30,8 @@ _FORM_COLUMNS = (
 class Facts:
     """The facts of a study: its configuration, network and images.
 
-    ``split`` is measured on; images of ``calibration`` and ``training`` change what is measured.
+    ``split`` is measured on; images of ``calibration`` and ``training`` change what is measured. Those that
+    are measured on as well are left out of these, unless they are most of them or may be calibrated on.
     """
 
     config: Config
@@ -39,6 +40,14 @@ class Facts:
     calibration: Split | None
     training: Split | None
     skip: frozenset[str]
+
+    def __post_init__(self) -> None:
+        if self.split is None:
+            return
+        if self.calibration is not None and not self.config.allow_calibration_on_test:
+            object.__setattr__(self, "calibration", apart(self.calibration, self.split))
+        if self.training is not None:
+            object.__setattr__(self, "training", apart(self.training, self.split))
 
     @cached_property
     def sensitivity_images(self) -> Split | None:
@@ -66,6 +75,12 @@ class Facts:
             self.split is None or self.training is None or not in_both(self.split, self.training),
             "images to measure on are among those to train on; choose another retrain.split",
         )
+        if self.training is not None and self.training.shared:
+            batch, left = config.retrain.batch_size, len(self.training)
+            require(
+                left >= batch,
+                f"{left} images that are not measured on do not fill a batch of retrain.batch_size={batch}",
+            )
 
     @property
     def image_facts(self) -> dict[str, Any]:
@@ -185,12 +200,12 @@ class Facts:
 
     def _damaged(self, science: dict[str, Any]) -> int:
         """Count the images left out of those that a row is measured, calibrated and trained on."""
-        used = [
-            self.split,
-            self.calibration if self._calibrates(science) else None,
-            self.training if "retrain" in science else None,
-        ]
-        return sum(split.damaged for split in used if split is not None)
+        return sum(split.damaged for split in (self.split, *self._learned_from(science).values()))
+
+    def _learned_from(self, science: dict[str, Any]) -> dict[str, Split]:
+        """Return the images that a row is calibrated and trained on."""
+        used = {"calibration": self.calibration} if self._calibrates(science) else {}
+        return used | ({"training": self.training} if "retrain" in science else {})
 
     def _draws(self, science: dict[str, Any]) -> bool:
         """Say whether the seed has a part in a row."""
@@ -201,7 +216,10 @@ class Facts:
         kept = _of_the_row(asdict(self.config), science)
         if not self._draws(science):
             del kept["seed"]
-        return kept
+        shared = {
+            name: images.shared for name, images in self._learned_from(science).items() if images.shared
+        }
+        return kept | ({"images_left_out": shared} if shared else {})
 
     def _describe_schedule(self, science: dict[str, Any]) -> dict[str, Any]:
         if "schedule" not in science:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from swis.choices import Damaged
 from swis.data import Split, batched, can_be_kept, decoded, loader, open_split
 from swis.errors import DamagedImage
+from swis.notices import warn_once
 from swis.pictures import shown
 from swis.settings import DataConfig
 from swis.shared import in_memory, on_disk
@@ -41,15 +41,26 @@ def drawn(data: DataConfig, name: str, count: int | None, seed: int, decode: boo
 
 def in_both(first: Split, second: Split) -> int:
     """Count the images of the second split that the first holds as well, byte for byte."""
-    known = set(_identities(first))
-    return sum(identity in known for identity in _identities(second))
+    return len(_places_of_shared(first, second))
 
 
-def _identities(split: Split) -> Iterator[str]:
-    if isinstance(split.sources, np.ndarray):
-        return (hashlib.sha256(image.tobytes()).hexdigest() for image in split.sources)
-    contents = split.contents or split.looked_at(decode=False).contents
-    return (content.sha256 for content in contents)
+def _places_of_shared(first: Split, second: Split) -> list[int]:
+    known = set(first.identities)
+    return [place for place, identity in enumerate(second.identities) if identity in known]
+
+
+def apart(images: Split, measured: Split) -> Split:
+    """Leave out images that are measured on as well, with a line in the log; none if they are most of all."""
+    places = _places_of_shared(measured, images)
+    if not places or 2 * len(places) > len(images):
+        return images
+    first = images.sources[places[0]]
+    name = shown(first) if isinstance(first, Path) else f"number {places[0]} of them"
+    warn_once(
+        f"{len(places)} of {len(images)} images of {shown(images.origin.folder)} to calibrate or to train on "
+        f"are measured on as well, and left out; the first: {name}"
+    )
+    return replace(images.without(places), shared=images.shared + len(places))
 
 
 def shared_images(

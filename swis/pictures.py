@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,13 +20,18 @@ class _UnknownRange(ValueError):
     """The numbers of an image do not say which of them are black and white."""
 
 
-def shown(path: str | Path) -> str:
-    r"""Return a path that can be printed, whatever bytes its name is made of.
+# Characters that end a line, command a terminal or turn the direction of writing.
+_NOT_PRINTED = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
-    >>> shown(os.fsdecode(b"caf\xe9.png"))
-    'caf\\xe9.png'
+
+def shown(path: str | Path) -> str:
+    r"""Return a path that can be printed in one line, whatever bytes its name is made of.
+
+    >>> shown(os.fsdecode(b"caf\xe9\n.png"))
+    'caf\\xe9\\n.png'
     """
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return _NOT_PRINTED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def read_image(source: Path | np.ndarray, mode: str) -> Image.Image:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from swis.class_folders import same_class
 from swis.contents import Content, examine, identity
 from swis.errors import DamagedImage, InputError
 from swis.files import stamp
@@ -45,7 +46,8 @@ class Split(Dataset):
 
     ``labels`` [images] int64. Indexing gives (transform(image), label) with the image in PIL's
     ``mode`` ("L" or "RGB"). Of files there are ``contents`` once they were looked at, ``damaged`` of them
-    are left out. ``classes`` are the names of their folders, where these decide about the labels.
+    are left out; ``shared`` are left out because they are measured on. ``classes`` are the names of labels'
+    folders, where these decide about the labels.
     """
 
     name: str
@@ -57,7 +59,8 @@ class Split(Dataset):
     mode: str = "RGB"
     contents: list[Content] | None = None
     damaged: int = 0
-    classes: tuple[str, ...] = ()
+    shared: int = 0
+    classes: dict[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -79,6 +82,14 @@ class Split(Dataset):
             found.update(str(self.sources.shape).encode())
         return found.hexdigest()
 
+    @cached_property
+    def identities(self) -> list[str]:
+        """The SHA-256 of every image, of files of their bytes."""
+        if isinstance(self.sources, np.ndarray):
+            return [hashlib.sha256(image.tobytes()).hexdigest() for image in self.sources]
+        contents = self.contents or self.looked_at(decode=False).contents
+        return [content.sha256 for content in contents]
+
     def looked_at(self, decode: bool, skip: bool = False) -> Split:
         """Return the split with its files' contents; with ``decode`` all of them can be decoded.
 
@@ -97,7 +108,7 @@ class Split(Dataset):
                 raise DamagedImage(f"{first}{others}: no image is left")
             warn_once(f"{len(bad)} of {len(contents)} images left out: {first}{others}")
         found = replace(self, contents=contents, damaged=self.damaged + len(bad))
-        return found._at(np.setdiff1d(np.arange(len(contents)), bad)) if bad else found
+        return found.without(bad) if bad else found
 
     def prepared(self, transform: Callable[[Image.Image], Tensor], channels: int) -> Split:
         """Return the split with a transform, for a network of 1 or 3 input channels."""
@@ -109,6 +120,10 @@ class Split(Dataset):
             return self
         generator = torch.Generator().manual_seed(seed)
         return self._at(torch.randperm(len(self), generator=generator)[:count].sort().values.numpy())
+
+    def without(self, places: Sequence[int]) -> Split:
+        """Leave out the images at some places."""
+        return self._at(np.setdiff1d(np.arange(len(self)), places))
 
     def _at(self, keep: np.ndarray) -> Split:
         """Return the images at some places."""
@@ -122,9 +137,10 @@ class Split(Dataset):
 
 def check_classes(first: Split, second: Split) -> None:
     """Raise ``InputError`` if the same label is another class in two splits of one data set."""
-    for one, other in zip(first.classes, second.classes, strict=False):
-        if one != other:
+    for label in sorted(first.classes.keys() & second.classes.keys()):
+        one, other = first.classes[label], second.classes[label]
+        if not same_class(one, other):
             raise InputError(
                 f"{shown(first.origin.folder)} and {shown(second.origin.folder)} have other folders: "
-                f"class {first.classes.index(one)} is {shown(one)!r} in one and {shown(other)!r} in the other"
+                f"class {label} is {shown(one)!r} in one and {shown(other)!r} in the other"
             )

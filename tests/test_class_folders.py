@@ -35,7 +35,7 @@ def test_folders_that_cannot_be_classes_are_left_out_by_name(tmp_path, caplog):
     (val / "checkpoints" / "more").mkdir(parents=True)
     (val / "notes.txt").write_text("")
     split = opened(tmp_path)
-    assert (split.labels.tolist(), split.num_classes, split.classes) == ([0, 1, 1], 2, ("a", "b"))
+    assert (split.labels.tolist(), split.num_classes, split.classes) == ([0, 1, 1], 2, {0: "a", 1: "b"})
     assert [path.name for path in split.sources] == ["0.png", "1.PNG", "2.png"]
     (line,) = caplog.messages
     assert "._1.png, .hidden, .ipynb_checkpoints, __MACOSX, checkpoints" in line
@@ -45,7 +45,7 @@ def test_folders_that_cannot_be_classes_are_left_out_by_name(tmp_path, caplog):
 
 def test_a_folder_of_checkpoints_that_holds_images_is_a_class(tmp_path):
     save(tmp_path / "val" / "a" / "0.png", tmp_path / "val" / "checkpoints" / "1.png")
-    assert opened(tmp_path).classes == ("a", "checkpoints")
+    assert opened(tmp_path).classes == {0: "a", 1: "checkpoints"}
 
 
 def test_imagenet_leaves_out_the_same(tmp_path, caplog):
@@ -60,7 +60,7 @@ def test_a_class_without_images_counts_and_is_named(tmp_path, caplog):
     (tmp_path / "val" / "b").mkdir()
     split = opened(tmp_path)
     assert (split.labels.tolist(), split.num_classes) == ([0, 2], 3)
-    assert "has no image of b" in caplog.text
+    assert "no image of b; classes without one (1) count" in caplog.text
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path):
@@ -68,6 +68,24 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     (tmp_path / "val" / "a").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "val" / "b" / "again").symlink_to(tmp_path / "val" / "b")
     assert opened(tmp_path).labels.tolist() == [0, 1]
+
+
+def test_links_to_themselves_are_no_folders(tmp_path):
+    save(tmp_path / "val" / "a" / "0.png")
+    (tmp_path / "val" / "a" / "self").symlink_to("self")
+    (tmp_path / "val" / "b").symlink_to("b")
+    assert opened(tmp_path).classes == {0: "a"}
+
+
+@pytest.mark.parametrize("name", ["@eaDir", "$RECYCLE.BIN", "System Volume Information"])
+def test_folders_of_storage_are_no_classes_and_their_images_none(tmp_path, name):
+    save(
+        tmp_path / "val" / "a" / "0.png",
+        tmp_path / "val" / name / "1.png",
+        tmp_path / "val" / "a" / name / "2.png",
+    )
+    split = opened(tmp_path)
+    assert (split.classes, len(split)) == ({0: "a"}, 1)
 
 
 def numbers(tmp_path, *names):
@@ -82,7 +100,7 @@ def test_folders_that_are_numbers_are_read_as_the_user_says(tmp_path):
         InputError, match=r"'10' is class 10 by its number and 2 in alphabetical order; say data"
     ):
         opened(root)
-    by_name = dict(zip(opened(root, ClassOrder.alphabetical).classes, range(11), strict=True))
+    by_name = {name: label for label, name in opened(root, ClassOrder.alphabetical).classes.items()}
     assert (by_name["10"], by_name["2"]) == (2, 3)
     split = opened(root, ClassOrder.index)
     assert split.num_classes == 11
@@ -101,11 +119,22 @@ def test_indices_may_have_gaps_which_are_named(tmp_path, caplog):
         opened(root)
     split = opened(root, ClassOrder.index)
     assert (split.labels.tolist(), split.num_classes) == ([1, 3], 4)
-    assert "no image of 0" in caplog.text and "no image of 2" in caplog.text
+    assert "no image of 0, 2; classes without one (2) count" in caplog.text
+
+
+def test_many_classes_without_images_are_one_line(tmp_path, caplog):
+    assert opened(numbers(tmp_path, "0", "100000"), ClassOrder.index).num_classes == 100_001
+    (line,) = caplog.messages
+    assert "no image of 1, 2, 3, 4, 5 and 99994 more; classes without one (99999) count" in line
 
 
 @pytest.mark.parametrize(
-    ("names", "message"), [(["0", "cat"], "the folder 'cat'"), (["1", "01"], "have the same number")]
+    ("names", "message"),
+    [
+        (["0", "cat"], "the folder 'cat'"),
+        (["1", "01"], "have the same number"),
+        (["0", "100001"], "'100001' in .* would be a class above 100,000"),
+    ],
 )
 def test_what_is_no_index_is_refused(tmp_path, names, message):
     with pytest.raises(InputError, match=message):
@@ -124,3 +153,16 @@ def test_splits_whose_labels_are_other_classes_are_refused(tmp_path):
     check_classes(first, first)
     with pytest.raises(InputError, match="class 1 is 'c' in one and 'b' in the other"):
         check_classes(first, second)
+
+
+@pytest.mark.parametrize("one", ["1", "01"])
+def test_numbers_with_gaps_are_compared_label_by_label(tmp_path, one):
+    save(*(tmp_path / path / "0.png" for path in ("val/0", "val/2", "train/0", f"train/{one}", "train/2")))
+    data = DataConfig(
+        "image_folder", str(tmp_path), split="val", calibration_split="train", class_order=ClassOrder.index
+    )
+    first, second = (open_split(data, name) for name in ("train", "val"))
+    assert second.classes == {0: "0", 2: "2"}
+    check_classes(first, second)
+    save(tmp_path / "val" / "001" / "0.png")
+    check_classes(first, open_split(data, "val"))

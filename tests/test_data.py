@@ -1,6 +1,7 @@
 """Data sets: labels, splits, formats on disk, and what is said when something is missing."""
 
 import gzip
+import os
 
 import numpy as np
 import pytest
@@ -113,6 +114,9 @@ def test_the_digest_of_files_follows_their_content_s_size(tmp_path):
         (["data=imagenette", "data.root={}"], "val", "data.download=true"),
         (["data=imagenet", "data.root={}"], "val", "must hold one named 'val'"),
         (["data=image_folder", "data.root={}"], "empty", "a folder for each class"),
+        (["data=imagenet", "data.root='~nouser/x'"], "val", "data.root=~nouser/x is not a folder: .* user"),
+        (["data=imagenet", f"data.root={'x' * 5000}"], "val", "^x{200}... cannot be looked at: File name"),
+        (["data=imagenet", "data.root={}"], "x" * 5000, "cannot be looked at: File name"),
     ],
 )
 def test_what_is_missing_is_named(tmp_path, overrides, split, message):
@@ -120,6 +124,28 @@ def test_what_is_missing_is_named(tmp_path, overrides, split, message):
     config = data_config(*(override.format(tmp_path) for override in overrides))
     with pytest.raises(InputError, match=message):
         open_split(config, split)
+
+
+@pytest.mark.parametrize("name", ["imagenet", "image_folder"])
+@pytest.mark.parametrize("split", ["", ".", "./", "..", "val/..", "../val", "/tmp"])
+def test_a_split_is_a_folder_in_the_root(tmp_path, name, split):
+    save_images(tmp_path / "val" / "n01440764" / "n01440764")
+    config = data_config(f"data={name}", f"data.root={tmp_path / 'val'}")
+    with pytest.raises(InputError, match=r"is no split: data\.split, .* name folders in data\.root"):
+        open_split(config, split)
+    assert len(open_split(data_config(f"data={name}", f"data.root={tmp_path}"), "val/n01440764")) == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every folder")
+def test_a_folder_that_may_not_be_entered_is_one_line(tmp_path):
+    save_images(tmp_path / "closed" / "root" / "val" / "a")
+    (tmp_path / "closed").chmod(0)
+    config = data_config("data=image_folder", f"data.root={tmp_path / 'closed' / 'root'}")
+    try:
+        with pytest.raises(InputError, match="closed/root cannot be looked at: Permission denied"):
+            open_split(config, "val")
+    finally:
+        (tmp_path / "closed").chmod(0o700)
 
 
 def test_a_file_that_is_not_idx_is_refused(tmp_path):

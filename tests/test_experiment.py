@@ -348,7 +348,7 @@ def test_images_of_two_names_are_not_measured_and_learned_from(tiny, tmp_path):
     from tools.embed_fashion_mnist import write_idx
 
     images = np.random.default_rng(0).integers(0, 256, (40, 28, 28))
-    for split, some in (("train", images), ("t10k", images[::-1][:20])):
+    for split, some in (("train", images), ("t10k", images[::-1][:21])):
         write_idx(tmp_path / f"{split}-images-idx3-ubyte.gz", some)
         write_idx(tmp_path / f"{split}-labels-idx1-ubyte.gz", np.arange(len(some)) % 10)
     config = load([*tiny, f"data.root={tmp_path}", "methods=[swis]", "calibration.images=40"])
@@ -360,6 +360,27 @@ def test_images_of_two_names_are_not_measured_and_learned_from(tiny, tmp_path):
     retrains = load([*tiny, f"data.root={tmp_path}", "task=retrain", "activation_bits=null"])
     with pytest.raises(InputError, match="images to measure on are among those to train on"):
         study.prepare(replace(retrains, retrain=replace(retrains.retrain, batch_size=8)))
+
+
+def test_a_few_images_to_train_on_that_are_measured_on_are_left_out(tiny, tmp_path):
+    from tools.embed_fashion_mnist import write_idx
+
+    images = np.random.default_rng(0).integers(0, 256, (40, 28, 28))
+    for split, some in (("train", images), ("t10k", images[:20])):
+        write_idx(tmp_path / f"{split}-images-idx3-ubyte.gz", some)
+        write_idx(tmp_path / f"{split}-labels-idx1-ubyte.gz", np.arange(len(some)) % 10)
+    config = load(
+        [*tiny, f"data.root={tmp_path}", "task=retrain", "calibration.images=40", "retrain.batch_size=20"]
+    )
+    prepared = study.prepare(config)
+    for left in (prepared.training, prepared.calibration):
+        assert np.array_equal(left.sources, images[20:])
+        assert (left.shared, len(left.labels)) == (20, 20)
+    form = next(form for form in study.formats(config) if form.method == "swis")
+    left_out = json.loads(prepared.describe(form)["config"])["images_left_out"]
+    assert left_out == {"calibration": 20, "training": 20}
+    with pytest.raises(InputError, match="20 images that are not measured on do not fill a batch"):
+        study.prepare(replace(config, retrain=replace(config.retrain, batch_size=21)))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What a run makes of images in files: rows of their contents, and one line for what cannot be read."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +86,25 @@ def test_a_damaged_image_is_left_out_on_request(folders, command_line, tmp_path)
     assert set(again["key"]) == set(rows["key"])  # the same images
 
 
+def test_images_to_calibrate_on_that_are_measured_on_are_left_out(folders, tmp_path, caplog):
+    root = image_set(tmp_path / "set", 0)
+    before = evaluate_methods(load([*folders, f"data.root={root}"]))
+    assert not before["config"].str.contains("left_out").any()
+    shared = root / "train" / "a" / "9.bmp"
+    shared.write_bytes((root / "val" / "a" / "0.bmp").read_bytes())
+    after = evaluate_methods(load([*folders, f"data.root={root}"]))
+    assert after["key"].tolist() == before["key"].tolist()  # of the images that are used
+    (line,) = (message for message in caplog.messages if "measured on" in message)
+    assert line.startswith(f"1 of 7 images of {root / 'train'} to calibrate") and line.endswith(str(shared))
+    rows = evaluate_methods(load([*folders, f"data.root={root}", "force=true"])).set_index("method")
+    counted = rows["config"].map(lambda text: json.loads(text).get("images_left_out"))
+    assert counted.to_dict() == {"float": None, "base": {"calibration": 1}, "swis": {"calibration": 1}}
+    allowed = load([*folders, f"data.root={root}", "allow_calibration_on_test=true"])
+    rows = evaluate_methods(allowed).set_index("method")
+    assert rows.loc["swis", "calibration_on_test"]
+    assert rows.loc["swis", "key"] not in set(after["key"])
+
+
 def test_a_sweep_s_log_takes_names_that_are_not_utf_8(tmp_path):
     with _Log(tmp_path / "0.log") as log:
         log.write(os.fsdecode(b"data.root=caf\xe9"))
@@ -115,7 +135,7 @@ def test_an_image_that_is_damaged_later_is_no_failed_row(folders, command_line, 
     monkeypatch.setattr("swis.images.can_be_kept", lambda _: False)
     # as if whole a moment ago
     monkeypatch.setattr("swis.split.Split.looked_at", lambda split, *_, **__: split)
-    monkeypatch.setattr("swis.facts.in_both", lambda *_: 0)
+    monkeypatch.setattr("swis.split.Split.identities", [])
     monkeypatch.setattr("swis.split.Split.digest", "0")
     (root / "val" / "b" / "3.png").write_bytes(b"no image")
     done = command_line(*folders, f"data.root={root}", "data.workers=1")

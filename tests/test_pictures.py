@@ -12,7 +12,7 @@ from swis.choices import Damaged
 from swis.data import open_split
 from swis.errors import DamagedImage, InputError
 from swis.images import drawn
-from swis.pictures import read_image
+from swis.pictures import read_image, shown
 from swis.settings import DataConfig
 
 # 0 to white in 16 bits, with values in between that no 8-bit value is
@@ -211,3 +211,13 @@ def test_names_of_any_bytes_are_read_and_said(tmp_path):
         drawn(folder_of(tmp_path), "val", None, 0)
     assert r"caf\xe9/\xff.png is not" in str(raised.value)
     assert str(raised.value).encode()  # can be printed
+
+
+def test_names_are_said_in_one_line(tmp_path):
+    path = jpeg(tmp_path / "val" / "a" / "x\n\x1b[2J\u202e.png")
+    path.write_bytes(b"no image")
+    with pytest.raises(DamagedImage) as raised:
+        drawn(folder_of(tmp_path), "val", None, 0)
+    assert r"a/x\n\x1b[2J\u202e.png is not" in str(raised.value)
+    for name in ("été.png", "画像\u3000.png", "a\u200cb.png"):  # as they are
+        assert shown(name) == name

@@ -60,3 +60,35 @@ def test_what_one_table_is_compared_with_is_kept_and_what_differs_stays_apart():
     both = union([none, one])
     assert both["speedup_vs_loom"].tolist() == [2.0]
     assert union([none, one, other])["speedup_vs_loom"].tolist() == [2.0, 3.0]
+
+
+def test_lines_of_a_table_that_lacks_a_column_are_those_of_tables_that_have_it():
+    old = pd.DataFrame({"layer": ["conv", "conv", "head"], "macs": [100, 100, 7], "machine": "a"})
+    new = old.assign(unsimulated_macs=40, machine="b")
+    for tables in ([old, new], [new, old], [old, old, new]):
+        both = union(tables)
+        assert both["macs"].sum() == 207  # two layers of one name
+        assert (both["unsimulated_macs"] == 40).all()
+    newest = new.assign(idle=[1, 2, 3])
+    both = union([old, new, newest])
+    assert (both["idle"].tolist(), both["unsimulated_macs"].tolist()) == ([1, 2, 3], [40] * 3)
+    alone = union([old.assign(macs=1), new])  # nothing says what it lacks
+    assert (len(alone), alone["unsimulated_macs"].isna().sum()) == (6, 3)
+
+
+def test_what_is_null_in_a_table_that_has_the_column_is_another_line():
+    line = {"layer": "conv", "macs": 100}
+    shapes, network = (
+        pd.DataFrame([line | {"unsimulated_macs": None}]),
+        pd.DataFrame([line | {"unsimulated_macs": 40}]),
+    )
+    assert len(union([shapes, network])) == 2
+    sums = pd.DataFrame([{"macs": 100, "frames_per_s": 5.0}])  # of networks, and not of a layer
+    assert len(union([shapes, sums])) == 2
+
+
+def test_tables_older_than_shared_lanes_do_not_share_them():
+    old = pd.DataFrame({"layer": ["conv"], "macs": 100})
+    both = union([old, old.assign(groups_share_lanes=True, unsimulated_macs=1)])
+    assert both["groups_share_lanes"].tolist() == [False, True]
+    assert both["groups_share_lanes"].dtype == bool
