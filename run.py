@@ -4,6 +4,7 @@ import os
 import pickle
 import signal
 import sys
+from contextlib import suppress
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while all is loaded needs no traceback
@@ -11,13 +12,11 @@ if __name__ == "__main__":
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.swis_sweeper import StudySweeper
-from swis.command import command_line, explain
+from swis.command import command_line, explain, hydra_prints, is_of_options, message_of, show
 from swis.config import Config, register, resolve
 from swis.errors import CannotWrite, DamagedImage, InputError, RunFailed
 from swis.progress import note
@@ -57,7 +56,7 @@ def report(composed: DictConfig) -> str:
 
     keep_freed_memory()
     text = run(config, command)
-    print(text)
+    show(text)
     return text
 
 
@@ -72,10 +71,9 @@ def can_be_sent(error: Exception) -> bool:
 
 def end(error: Exception) -> None:
     if isinstance(error, RunFailed):
-        print(error.report)
-    # of an error in another process the last line says it, those before where
-    line = str(error).splitlines()[-1].removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")
-    print(f"error: {line}", file=sys.stderr)
+        with suppress(SystemExit, CannotWrite):  # what failed is the greater trouble
+            show(error.report)
+    print(f"error: {message_of(error)}", file=sys.stderr)
     sys.exit(STATUS[type(error)])
 
 
@@ -84,12 +82,15 @@ if __name__ == "__main__":
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.argv[1:] = command_line(sys.argv[1:], Config)
-        main()
+        with hydra_prints():
+            main()
     except tuple(STATUS) as error:  # of the command line, or of a sweep
         end(error)
-    except (HydraException, OmegaConfBaseException) as error:
-        print(f"error: {explain(error)}", file=sys.stderr)
-        sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; the rows already computed are kept", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if not is_of_options(error):
+            raise
+        print(f"error: {explain(error)}", file=sys.stderr)
+        sys.exit(2)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING as NO_DEFAULT
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any
 
@@ -28,7 +28,8 @@ from swis.command import check_options, explain
 from swis.errors import InputError
 from swis.hardware_settings import AcceleratorConfig, EnergyConfig
 from swis.names import require_known
-from swis.options import CONF
+from swis.options import CONF, choices
+from swis.ranges import above_zero, at_least
 from swis.settings import (
     ActivationConfig,
     CalibrationConfig,
@@ -41,7 +42,8 @@ from swis.settings import (
     require,
 )
 
-_ACCELERATORS = CONF / "accelerator"
+# Of a whole number, as of the seeds of numpy: nothing has more, and what is computed from more may overflow.
+_MOST = 2**32 - 1
 
 _OF_THE_FILE = (
     *("methods", "bits", "group_size", "alpha", "selection", "magnitude_bits", "granularity", "clip"),
@@ -105,10 +107,11 @@ class Config:
             require(getattr(self, name) != "", f"{name} is empty; it names a file or folder")
         for name in self.versus:
             require(name != "all" or len(self.versus) == 1, "versus=[all] has all designs already")
-            if name != "all":
-                require_known("accelerator", name, accelerator_names())
+            require_known("versus", name, [*accelerator_names(), "all"])
         if self.energy.units:
             require_known("accelerator.unit", self.accelerator.unit, self.energy.units)
+        for name, number in _whole_numbers("", vars(self)):
+            require(number <= _MOST, f"{name} must be at most {_MOST}, not {number}")
         b = self.magnitude_bits
         require(4 <= b <= 8, f"magnitude_bits must be in 4..8, not {b}")
         require(math.isfinite(self.bits), f"bits must be a number in 1..{b}, not {self.bits}")
@@ -116,8 +119,9 @@ class Config:
         for name in ("probe", "min", "max", "depthwise", "first"):
             value = getattr(self.schedule, name)
             require(value is None or value <= b, f"schedule.{name} must be in 1..{b}, not {value}")
-        require(self.group_size >= 1, f"group_size must be at least 1, not {self.group_size}")
-        require(0 <= self.alpha < math.inf, f"alpha must be at least 0, and finite, not {self.alpha:g}")
+        at_least(1, group_size=self.group_size, batch_size=self.batch_size, threads=self.threads)
+        at_least(0, alpha=self.alpha, seed=self.seed, sweep_started=self.sweep_started)
+        above_zero(minutes=self.minutes)
         require(
             self.selection is Selection.nearest or self.group_size <= 64,
             f"selection=joint is for group_size up to 64, not {self.group_size}",
@@ -185,26 +189,9 @@ class Config:
             "or allow_calibration_on_test=true",
         )
         require(
-            self.batch_size is None or self.batch_size >= 1,
-            f"batch_size must be at least 1, or null, not {self.batch_size}",
-        )
-        require(
-            self.minutes is None or 0 < self.minutes < math.inf,
-            f"minutes must be above 0, and finite, or null, not {self.minutes}",
-        )
-        require(
-            self.sweep_started is None or self.sweep_started >= 0,
-            f"sweep_started must be at least 0, or null, not {self.sweep_started}",
-        )
-        require(
-            self.threads is None or self.threads >= 1,
-            f"threads must be at least 1, or null, not {self.threads}",
-        )
-        require(
             not self.dry_run or self.has_rows or self.task in (Task.simulate, Task.storage),
             f"dry_run=true lists rows of results; task={self.task} makes none",
         )
-        require(0 <= self.seed < 2**32, f"seed must be in 0..2^32 - 1, not {self.seed}")
 
     @property
     def needs_calibration(self) -> bool:
@@ -246,6 +233,17 @@ class Config:
         return self.bits != int(self.bits) or self.schedule != ScheduleConfig()
 
 
+def _whole_numbers(name: str, value: Any) -> Iterator[tuple[str, int]]:
+    """Yield the dotted name of every whole number in a value."""
+    if type(value) is int:
+        yield name, value
+    if is_dataclass(value):
+        value = vars(value)
+    inner = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ()
+    for key, each in inner:
+        yield from _whole_numbers(f"{name}.{key}" if name else key, each)
+
+
 def register() -> None:
     """Make the schema known to Hydra, which then checks names and types as it composes."""
     schema = OmegaConf.structured(Config)
@@ -281,13 +279,13 @@ def load(overrides: Sequence[str] = ()) -> Config:
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             return resolve(compose("config", list(overrides)))
-    except HydraException as error:
+    except (HydraException, OmegaConfBaseException) as error:
         raise InputError(explain(error)) from error
 
 
 def accelerator_names() -> list[str]:
     """Return the designs in conf/accelerator."""
-    return sorted(path.stem for path in _ACCELERATORS.glob("*.yaml"))
+    return choices("accelerator")
 
 
 @cache
@@ -298,7 +296,7 @@ def accelerator_named(name: str) -> AcceleratorConfig:
     'swis'
     """
     require_known("accelerator", name, accelerator_names())
-    written = OmegaConf.load(_ACCELERATORS / f"{name}.yaml")
+    written = OmegaConf.load(CONF / "accelerator" / f"{name}.yaml")
     bases = [base for base in written.pop("defaults", []) if base != "_self_"]  # as Hydra composes it
     parts = [OmegaConf.structured(accelerator_named(base)) for base in bases]
     schema = OmegaConf.structured(AcceleratorConfig)

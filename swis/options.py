@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import is_dataclass
 from enum import Enum
 from functools import cache
@@ -19,7 +19,7 @@ from swis.names import did_you_mean, nearest
 CONF = Path(__file__).parents[1] / "conf"
 
 _NODES = {float: FloatNode, int: IntegerNode, bool: BooleanNode, str: StringNode}
-_WORDS = {float: "a number", int: "a whole number", bool: "true or false", str: "a text", NoneType: "null"}
+_WORDS = {float: "a number", int: "a whole number", bool: "true or false", str: "text", NoneType: "null"}
 # Options of the same name that a question names, at most.
 _NAMED = 4
 
@@ -52,10 +52,10 @@ def option_names(settings: type, before: str = "") -> Iterator[str]:
         yield from inner
 
 
-def option_type(name: str, settings: type) -> tuple[Any, bool]:
+def option_type(name: str, settings: type, value: str = "VALUE") -> tuple[Any, bool]:
     """Return the type of a dotted name, and whether it is in a mapping that takes any name.
 
-    Raises ``InputError`` if there is no such option.
+    Raises ``InputError`` if there is no such option, with how its ``value`` is given if that shows.
 
     >>> from swis.config import Config
     >>> option_type("retrain.epochs", Config)
@@ -64,14 +64,16 @@ def option_type(name: str, settings: type) -> tuple[Any, bool]:
     kind, free, parts = settings, False, name.split(".")
     for index, part in enumerate(parts):
         before, rest = ".".join(parts[:index]), ".".join(parts[index:])
-        inner = _kinds(kind)[0]
+        inner, is_null = _kinds(kind)[0], NoneType in _kinds(kind, null=True)
         if is_dataclass(inner):
             known = hints(inner)
             if part not in known:
                 _refuse_name(name, index, known, settings)
             kind = known[part]
         elif get_origin(inner) is list and not part.isdecimal():
-            raise InputError(f"{before} is a list; write {before}=[{rest}]")
+            _refuse_inside(before, rest, get_args(inner)[0], value)
+        elif get_origin(inner) is list and is_null:  # then there is no element that could be replaced
+            raise InputError(f"{before} is set as a whole; write {before}=[...]")
         elif get_origin(inner) in (list, dict):
             kind, free = get_args(inner)[-1], free or get_origin(inner) is dict
         elif inner is Any:
@@ -86,7 +88,7 @@ def check_value(name: str, kind: Any, value: Any) -> None:
 
     >>> check_value("bits", float, 2.5)
     """
-    if isinstance(value, str) and ("${" in value or value == "???"):  # the real value is not known yet
+    if _is_unknown(value):
         return
     kinds = _kinds(kind, null=True)
     several = len(_kinds(kind)) > 1  # of which a text would take any value
@@ -94,21 +96,45 @@ def check_value(name: str, kind: Any, value: Any) -> None:
         refuse_value(name, kind, value)
 
 
-def refuse_value(name: str, kind: Any, value: Any) -> NoReturn:
-    """Raise ``InputError`` for a value that is not of the type of its option."""
+def check_values(name: str, kind: Any, values: Sequence[Any]) -> None:
+    """Check each of a sweep's values as ``check_value`` does; several for a list may be its elements.
+
+    >>> check_values("bits", float, [2, 2.5])
+    """
     inner = _kinds(kind)[0]
+    single = not any(isinstance(value, list | dict | None) or _is_unknown(value) for value in values)
+    if len(values) > 1 and get_origin(inner) is list and single:
+        refuse_value(name, kind, *values)
+    for value in values:
+        check_value(name, kind, value)
+
+
+def refuse_value(name: str, kind: Any, *values: Any) -> NoReturn:
+    """Raise ``InputError`` for a value, or several with commas, that is not of the type of its option."""
+    inner = _kinds(kind)[0]
+    said = ",".join("null" if value is None else str(value) for value in values) or "empty"
     element = get_args(inner)[0] if get_origin(inner) is list else None
-    if element is not None and isinstance(value, str | int | float) and not is_dataclass(element):
-        raise InputError(f"{name} must be {wanted(kind)}; write {name}=[{value}]")
-    question = did_you_mean(str(value), inner.__members__) if _is_enum(inner) else ""
-    raise InputError(f"{name} must be {wanted(kind)}, not {'null' if value is None else value}{question}")
+    if element is not None and "" not in values and all(_is_plain(element, value) for value in values):
+        raise InputError(f"{name} must be {wanted(kind)}; write {name}=[{said}]")
+    question = did_you_mean(said, inner.__members__) if _is_enum(inner) else ""
+    raise InputError(f"{name} must be {wanted(kind)}, not {said}{question}")
+
+
+def _is_unknown(value: Any) -> bool:
+    """Say whether the real value is not known yet."""
+    return isinstance(value, str) and ("${" in value or value == "???")
+
+
+def _is_plain(kind: Any, value: Any) -> bool:
+    """Say whether a value is of a type, and no list or mapping."""
+    return isinstance(value, str | int | float) and not is_dataclass(kind) and _fits("", kind, value)
 
 
 def wanted(kind: Any) -> str:
     """Say what values an option of a type has.
 
-    >>> wanted(float), wanted(int | None), wanted(list[float])
-    ('a number', 'a whole number or null', 'a list of numbers')
+    >>> wanted(float), wanted(int | None), wanted(list[float]), wanted(list[str])
+    ('a number', 'a whole number or null', 'a list of numbers', 'a list of names')
     """
     return " or ".join(map(_words, _kinds(kind, null=True)))
 
@@ -117,7 +143,7 @@ def _words(kind: Any) -> str:
     if kind in _WORDS:
         return _WORDS[kind]
     if get_origin(kind) is list:
-        element = _words(get_args(kind)[0])
+        element = "a name" if get_args(kind)[0] is str else _words(get_args(kind)[0])
         return f"a list of {element[2:]}s" if element.startswith("a ") else f"a list, each {element}"
     if _is_enum(kind):
         return f"one of {', '.join(kind.__members__)}"
@@ -142,7 +168,7 @@ def _fits(name: str, kind: Any, value: Any) -> bool:
         if not isinstance(value, list):
             return False
         for index, element in enumerate(value):
-            check_value(f"{name}[{index}]", get_args(kind)[0], element)
+            check_value(f"{name}.{index}", get_args(kind)[0], element)
         return True
     if get_origin(kind) is dict or is_dataclass(kind):
         if not isinstance(value, dict):
@@ -163,6 +189,20 @@ def _fits(name: str, kind: Any, value: Any) -> bool:
     except ValidationError:
         return False
     return True
+
+
+def _refuse_inside(name: str, rest: str, element: Any, value: str) -> NoReturn:
+    """Raise ``InputError`` for the name of an element of a list, which has a number instead."""
+    if is_dataclass(element):
+        first, dot, others = rest.partition(".")
+        near = nearest(first, hints(element))
+        if near and near != first:
+            raise InputError(f"there is no option {name}.{rest}; did you mean {name}.0.{near}{dot}{others}?")
+        form = f"{name}.0.{rest}={value}" if near else f"{name}.0.NAME=VALUE"
+    else:
+        fitting = [each for each in (rest, value) if _fits("", element, each)]
+        form = f"{name}=[{fitting[0] if fitting else '...'}]"
+    raise InputError(f"{name} is a list; write {form}")
 
 
 def _refuse_name(name: str, index: int, known: Iterable[str], settings: type) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from swis.errors import InputError
 
@@ -12,32 +13,55 @@ def at_least(least: float, **values: float | None) -> None:
 
     >>> at_least(1, epochs=0)
     Traceback (most recent call last):
-    swis.errors.InputError: epochs must be at least 1, and finite, not 0
+    swis.errors.InputError: epochs must be at least 1, not 0
     """
     for name, value in values.items():
         if value is not None and not least <= value < math.inf:
-            raise InputError(f"{name} must be at least {least:g}, and finite, not {value:g}")
+            finite = ", and finite" if isinstance(value, float) else ""
+            raise InputError(f"{name} must be at least {least:g}{finite}, not {_shown(value)}")
 
 
-def above_zero(**values: float) -> None:
-    """Raise ``InputError`` if a value is zero or less, or no finite number.
+def above_zero(**values: float | None) -> None:
+    """Raise ``InputError`` if a value is zero or less, or no finite number; None is not looked at.
 
     >>> above_zero(damping=float("nan"))
     Traceback (most recent call last):
     swis.errors.InputError: damping must be above 0, and finite, not nan
     """
     for name, value in values.items():
-        if not 0 < value < math.inf:
-            raise InputError(f"{name} must be above 0, and finite, not {value:g}")
+        if value is not None and not 0 < value < math.inf:
+            raise InputError(f"{name} must be above 0, and finite, not {_shown(value)}")
 
 
-def within(low: float, high: float, **values: float) -> None:
-    """Raise ``InputError`` if a value is not in [low, high].
+def within(low: float, high: float, ends: str = "[]", /, **values: float | None) -> None:
+    """Raise ``InputError`` if a value is not in a range; its ``ends`` are as in mathematics. None is let be.
 
-    >>> within(0, 1, warmup=2)
+    >>> within(0, 1, "[)", momentum=1)
     Traceback (most recent call last):
-    swis.errors.InputError: warmup must be in [0, 1], not 2
+    swis.errors.InputError: momentum must be in [0, 1), not 1
+    """
+    opens, closes = ends
+    for name, value in values.items():
+        if value is None:
+            continue
+        above = low <= value if opens == "[" else low < value
+        below = value <= high if closes == "]" else value < high
+        if not (above and below):
+            raise InputError(f"{name} must be in {opens}{low:g}, {high:g}{closes}, not {_shown(value)}")
+
+
+def least_and_most(**values: Sequence[float]) -> None:
+    """Raise ``InputError`` if a value is no pair between 0 and 1, the greater one last.
+
+    >>> least_and_most(momentum=(0.95, 0.85))
+    Traceback (most recent call last):
+    swis.errors.InputError: momentum must be [least, most] between 0 and 1, not [0.95, 0.85]
     """
     for name, value in values.items():
-        if not low <= value <= high:
-            raise InputError(f"{name} must be in [{low:g}, {high:g}], not {value:g}")
+        if len(value) != 2 or not 0 < value[0] <= value[1] < 1:
+            raise InputError(f"{name} must be [least, most] between 0 and 1, not {[*value]}")
+
+
+def _shown(value: float) -> str:
+    """Write a number as short as it is exact."""
+    return f"{value:g}" if float(f"{value:g}") == value or value != value else str(value)

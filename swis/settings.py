@@ -22,11 +22,34 @@ from swis.choices import (
     Scope,
 )
 from swis.errors import InputError
+from swis.ranges import above_zero, at_least, least_and_most, within
 
 
 def require(holds: bool, message: str) -> None:
     if not holds:
         raise InputError(message)
+
+
+def _named(group: str, settings: Any, *names: str) -> dict[str, Any]:
+    """Return the values of some fields of a group, by their names on the command line."""
+    return {f"{group}.{name}": getattr(settings, name) for name in names}
+
+
+def _check_inputs(group: str, settings: ModelConfig | RecipeConfig) -> None:
+    """Raise ``InputError`` if the size, mean and standard deviation of images cannot be right."""
+    size, mean, std = settings.input_size, settings.mean, settings.std
+    require(
+        size is None or (len(size) == 3 and min(size) > 0),
+        f"{group}.input_size must be [channels, height, width], all positive, not {size}",
+    )
+    require(
+        mean is None or (len(mean) > 0 and all(map(math.isfinite, mean))),
+        f"{group}.mean must be finite numbers, one of each channel, not {mean}",
+    )
+    require(
+        std is None or (len(std) > 0 and all(0 < value < math.inf for value in std)),
+        f"{group}.std must be above 0, and finite, one of each channel, not {std}",
+    )
 
 
 @dataclass
@@ -45,22 +68,8 @@ class ModelConfig:
     crop_mode: CropMode | None = None
 
     def __post_init__(self) -> None:
-        require(
-            self.input_size is None or (len(self.input_size) == 3 and min(self.input_size) > 0),
-            f"model.input_size must be [channels, height, width], all positive, not {self.input_size}",
-        )
-        require(
-            self.mean is None or (len(self.mean) > 0 and all(map(math.isfinite, self.mean))),
-            f"model.mean must be finite numbers, one of each channel, not {self.mean}",
-        )
-        require(
-            self.std is None or (len(self.std) > 0 and all(0 < value < math.inf for value in self.std)),
-            f"model.std must be above 0, and finite, one of each channel, not {self.std}",
-        )
-        require(
-            self.crop_pct is None or 0 < self.crop_pct <= 1,
-            f"model.crop_pct must be in (0, 1], not {self.crop_pct}",
-        )
+        _check_inputs("model", self)
+        within(0, 1, "(]", **_named("model", self, "crop_pct"))
 
 
 @dataclass
@@ -78,14 +87,12 @@ class DataConfig:
     workers: int = 2
 
     def __post_init__(self) -> None:
-        require(
-            self.limit is None or self.limit >= 1, f"data.limit must be at least 1 image, not {self.limit}"
-        )
+        at_least(1, **_named("data", self, "limit"))
+        at_least(0, **_named("data", self, "workers"))
         require(
             self.class_order is None or self.name == "image_folder",
             f"data.class_order is for data=image_folder; {self.name} has an order of its own",
         )
-        require(self.workers >= 0, f"data.workers must be at least 0, not {self.workers}")
 
 
 @dataclass
@@ -96,10 +103,7 @@ class ActivationConfig:
     percentile: float = 99.9
 
     def __post_init__(self) -> None:
-        require(
-            50 < self.percentile <= 100,
-            f"activation.percentile must be in (50, 100] percent, not {self.percentile}",
-        )
+        within(50, 100, "(]", **_named("activation", self, "percentile"))
 
 
 @dataclass
@@ -115,16 +119,12 @@ class CalibrationConfig:
     scales: list[float] = field(default_factory=lambda: [0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5])
 
     def __post_init__(self) -> None:
-        require(self.images >= 1, f"calibration.images must be at least 1, not {self.images}")
-        require(
-            0 < self.damping < math.inf,
-            f"calibration.damping must be above 0, and finite, not {self.damping:g}",
-        )
-        require(self.positions >= 1, f"calibration.positions must be at least 1, not {self.positions}")
-        require(self.rounds >= 0, f"calibration.rounds must be at least 0, not {self.rounds}")
+        at_least(1, **_named("calibration", self, "images", "positions"))
+        at_least(0, **_named("calibration", self, "rounds"))
+        above_zero(**_named("calibration", self, "damping"))
         require(len(self.scales) > 0, "calibration.scales is empty; [1.0] keeps the scale of the quantizer")
         for scale in self.scales:
-            require(0 < scale < math.inf, f"calibration.scales must be above 0, and finite, not {scale:g}")
+            above_zero(**{"calibration.scales": scale})
 
 
 @dataclass
@@ -135,8 +135,8 @@ class ReconstructionConfig:
     rate: float = 0.003
 
     def __post_init__(self) -> None:
-        require(self.steps >= 1, f"reconstruction.steps must be at least 1, not {self.steps}")
-        require(0 < self.rate <= 1, f"reconstruction.rate must be in (0, 1], not {self.rate:g}")
+        at_least(1, **_named("reconstruction", self, "steps"))
+        within(0, 1, "(]", **_named("reconstruction", self, "rate"))
 
 
 @dataclass
@@ -168,30 +168,19 @@ class RetrainConfig:
     reestimate: bool = True
 
     def __post_init__(self) -> None:
-        for name, least in (("images", 2), ("epochs", 1), ("batch_size", 2)):
-            value = getattr(self, name)
-            require(value is None or value >= least, f"retrain.{name} must be at least {least}, not {value}")
+        at_least(1, **_named("retrain", self, "epochs"))
+        at_least(2, **_named("retrain", self, "images", "batch_size"))
         steps = self.refresh
         require(
             steps in ("epoch", None) or (isinstance(steps, int) and steps >= 1),
             f"retrain.refresh must be at least 1 step, or epoch, or null, not {steps}",
         )
-        for name in ("learning_rate", "temperature"):
-            value = getattr(self, name)
-            require(0 < value < math.inf, f"retrain.{name} must be above 0, and finite, not {value:g}")
-        for name in ("scale_rate", "weight_decay", "dampening"):
-            value = getattr(self, name)
-            require(0 <= value < math.inf, f"retrain.{name} must be at least 0, and finite, not {value:g}")
-        for name in ("warmup", "label_smoothing", "distillation", "erase"):
-            value = getattr(self, name)
-            require(0 <= value <= 1, f"retrain.{name} must be in [0, 1], not {value:g}")
-        require(0 <= self.momentum < 1, f"retrain.momentum must be in [0, 1), not {self.momentum:g}")
-        require(0 <= self.shift < 0.5, f"retrain.shift must be in [0, 0.5), not {self.shift:g}")
-        require(0 < self.averaging <= 1, f"retrain.averaging must be in (0, 1], not {self.averaging:g}")
-        require(
-            self.threshold is None or 0 <= self.threshold < 1,
-            f"retrain.threshold must be in [0, 1), or null, not {self.threshold}",
-        )
+        above_zero(**_named("retrain", self, "learning_rate", "temperature"))
+        at_least(0, **_named("retrain", self, "scale_rate", "weight_decay", "dampening"))
+        within(0, 1, **_named("retrain", self, "warmup", "label_smoothing", "distillation", "erase"))
+        within(0, 1, "[)", **_named("retrain", self, "momentum", "threshold"))
+        within(0, 0.5, "[)", **_named("retrain", self, "shift"))
+        within(0, 1, "(]", **_named("retrain", self, "averaging"))
 
 
 @dataclass
@@ -204,19 +193,16 @@ class StageConfig:
     erase: float = 0.0
 
     def __post_init__(self) -> None:
-        require(self.epochs >= 1, f"recipe.stages: epochs must be at least 1, not {self.epochs}")
-        require(
-            0 < self.learning_rate < math.inf,
-            f"recipe.stages: learning_rate must be above 0, and finite, not {self.learning_rate:g}",
-        )
-        require(0 <= self.erase <= 1, f"recipe.stages: erase must be in [0, 1], not {self.erase:g}")
+        at_least(1, **_named("recipe.stages", self, "epochs"))
+        above_zero(**_named("recipe.stages", self, "learning_rate"))
+        within(0, 1, **_named("recipe.stages", self, "erase"))
         require(
             len(self.image_sizes) > 0 and min(self.image_sizes) > 0,
-            f"recipe.stages: image_sizes must be positive side lengths, not {self.image_sizes}",
+            f"recipe.stages.image_sizes must be positive side lengths, not {self.image_sizes}",
         )
         require(
             len(self.image_sizes) <= self.epochs,
-            f"recipe.stages: {self.epochs} epochs are too few for {len(self.image_sizes)} image_sizes",
+            f"recipe.stages.epochs={self.epochs} is too few for {len(self.image_sizes)} image_sizes",
         )
 
 
@@ -239,32 +225,12 @@ class RecipeConfig:
     precision: Precision = Precision.float32
 
     def __post_init__(self) -> None:
-        require(
-            len(self.input_size) == 3 and min(self.input_size) > 0,
-            f"recipe.input_size must be [channels, height, width], all positive, not {self.input_size}",
-        )
-        require(
-            len(self.mean) > 0 and all(map(math.isfinite, self.mean)),
-            f"recipe.mean must be finite numbers, one of each channel, not {self.mean}",
-        )
-        require(
-            len(self.std) > 0 and all(0 < value < math.inf for value in self.std),
-            f"recipe.std must be above 0, and finite, one of each channel, not {self.std}",
-        )
-        require(self.batch_size >= 2, f"recipe.batch_size must be at least 2, not {self.batch_size}")
-        require(
-            len(self.momentum) == 2 and 0 < self.momentum[0] <= self.momentum[1] < 1,
-            f"recipe.momentum must be [least, most] between 0 and 1, not {self.momentum}",
-        )
-        require(
-            0 <= self.weight_decay < math.inf,
-            f"recipe.weight_decay must be at least 0, and finite, not {self.weight_decay:g}",
-        )
-        require(
-            0 <= self.label_smoothing <= 1,
-            f"recipe.label_smoothing must be in [0, 1], not {self.label_smoothing:g}",
-        )
-        require(0 <= self.shift < 0.5, f"recipe.shift must be in [0, 0.5), not {self.shift:g}")
+        _check_inputs("recipe", self)
+        at_least(2, **_named("recipe", self, "batch_size"))
+        least_and_most(**_named("recipe", self, "momentum"))
+        at_least(0, **_named("recipe", self, "weight_decay"))
+        within(0, 1, **_named("recipe", self, "label_smoothing"))
+        within(0, 0.5, "[)", **_named("recipe", self, "shift"))
         require(len(self.stages) > 0, "recipe.stages is empty; a training has at least one")
         require(
             1 <= self.average <= len(self.stages),
@@ -291,9 +257,8 @@ class ScheduleConfig:
     first: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("images", "probe", "multiple", "filters_per_tile", "min", "max", "depthwise", "first"):
-            value = getattr(self, name)
-            require(value is None or value >= 1, f"schedule.{name} must be at least 1, not {value}")
+        at_least(1, **_named("schedule", self, "images", "probe", "multiple", "filters_per_tile"))
+        at_least(1, **_named("schedule", self, "min", "max", "depthwise", "first"))
         require(
             self.max is None or self.min <= self.max,
             f"schedule.min={self.min} is more than schedule.max={self.max}",

@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from swis.choices import Task
-from swis.command import check_options, explain
+from swis.command import check_options, explain, message_of, show
 from swis.config import Config, resolve
 from swis.errors import CannotWrite, InputError, RunFailed
 from swis.files import stamp
@@ -74,7 +74,7 @@ class StudySweeper(Sweeper):
         wrong = each_once((point, point.error) for point in points if point.error)
         if self.config.dry_run:
             if any(not point.error for point in points):
-                print(dry_run(points, self.config.minutes))
+                show(dry_run(points, self.config.minutes))
         else:
             launched = self._launch([point for point in points if point.to_do])
             reports, problems = outcome(points, launched, self.config.hydra.sweep.dir)
@@ -84,7 +84,7 @@ class StudySweeper(Sweeper):
             if problems:
                 raise RunFailed("; ".join([problems, *wrong]), reports)
             if reports:
-                print(reports)
+                show(reports)
         if wrong:
             raise InputError("; ".join(wrong))
 
@@ -130,7 +130,7 @@ class StudySweeper(Sweeper):
                 else:
                     point.has_table = has_table(point.config)
             except InputError as error:
-                point.error = str(error).splitlines()[-1]
+                point.error = message_of(error)
             except (HydraException, OmegaConfBaseException) as error:
                 point.error = explain(error)
             except CannotWrite:
@@ -217,7 +217,6 @@ class _Watch:
         self.stop = Event()
 
     def __enter__(self) -> None:
-
         self.bar = tqdm(total=len(self.before), desc=self.kind, disable=not self.before)
         self.thread = Thread(target=self._look, daemon=True)
         self.thread.start()

@@ -18,7 +18,7 @@ from swis.errors import InputError
 from swis.files import write_atomically
 from swis.names import require_known
 from swis.progress import tqdm
-from swis.ranges import above_zero, at_least, within
+from swis.ranges import above_zero, at_least, least_and_most, within
 
 log = logging.getLogger("swis")
 
@@ -54,7 +54,9 @@ class Recipe:
             at_least(1, image_sizes=size)
         above_zero(learning_rate=self.learning_rate)
         at_least(0, weight_decay=self.weight_decay)
-        within(0, 1, label_smoothing=self.label_smoothing, erase=self.erase, shift=self.shift)
+        within(0, 1, label_smoothing=self.label_smoothing, erase=self.erase)
+        within(0, 0.5, "[)", shift=self.shift)
+        least_and_most(momentum=self.momentum)
 
 
 def augment(

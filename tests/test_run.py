@@ -69,7 +69,10 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["model.std=[0]"], "model.std must be above 0"),
         (["recipe.momentum=[0,0.9]"], "recipe.momentum must be [least, most] between 0 and 1"),
         (["recipe.momentum=[0.9,0.8]"], "recipe.momentum must be [least, most] between 0 and 1"),
-        (["recipe.stages=[{epochs:1,image_sizes:[32,64]}]"], "1 epochs are too few for 2 image_sizes"),
+        (
+            ["recipe.stages=[{epochs:1,image_sizes:[32,64]}]"],
+            "recipe.stages.epochs=1 is too few for 2 image_sizes",
+        ),
         (["recipe.average=4"], "recipe.average must be in 1..3"),
         (["group_size=0"], "group_size must be at least 1, not 0"),
         (["alpha=-1"], "alpha must be at least 0, and finite, not -1"),
@@ -101,9 +104,15 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["schedule=gredy"], "there is no schedule=gredy; did you mean greedy?"),
         (["experiment=[first_table,storag]"], "there is no experiment=storag; did you mean storage?"),
         (["versus=[strips]"], "not 'strips'; did you mean stripes?"),
+        (["experiment=null"], "experiment must be one of bandwidth"),
+        (["bits='3"], "write bits=3"),
+        (["group_size=99999999999999999999"], "group_size must be at most 4294967295"),
+        (["--config-name", "foo"], "--config-name must be config, not foo"),
+        (["hydra.sweep=3", "--multirun"], "hydra.sweep must be {dir, subdir}"),
+        (["hydra.job.env_set=3"], "hydra.job.env_set"),
         (["accelerator.unit=swis_s"], "not 'swis_s'; did you mean swis_ss?"),
         (["bits=2,3"], "bits=2,3 are several values: --multirun tries each"),
-        (["bits=${group_sise}"], "bits: Interpolation key 'group_sise' not found"),
+        (["bits=${group_sise}"], "bits: there is no option group_sise"),
         (["model=timm"], "model.name has no value; write model.name=VALUE"),
         (["model.kwargs.dorp_rate=0.1"], "do not fit mobilenetv2_100"),
         (["model.mean=[nan]"], "model.mean must be finite numbers, one of each channel, not [nan]"),
@@ -111,7 +120,7 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["device=meta"], "device=meta is not supported"),
         (["data.name=foo"], "data.name=foo is not known; there are cifar10"),
         (["model.kwargs.pretrained=true"], "model.kwargs.pretrained is not for here"),
-        (["seed=99999999999999999999"], "seed must be in 0..2^32 - 1"),
+        (["seed=99999999999999999999"], "seed must be at most 4294967295"),
         (["results_dir=/proc"], "results_dir=/proc cannot be written to"),
         (["task=storage", "skip=[*]", "out=FILE"], "skip leaves no layer to measure"),
         (["calibrate=magic"], "magic"),
@@ -193,6 +202,52 @@ def test_an_interrupt_says_that_rows_are_kept(command_line, tiny, monkeypatch):
     done = command_line(*tiny)
     assert done.status == 130
     assert "rows already computed are kept" in done.err
+
+
+@pytest.mark.parametrize(
+    ("open_it", "status", "said"),
+    [
+        (lambda: open_without_reader(), 141, ""),
+        (
+            lambda: os.open("/dev/full", os.O_WRONLY),
+            1,
+            "error: the table cannot be printed: No space left on device; the rows are kept\n",
+        ),
+    ],
+)
+def test_what_cannot_be_printed_ends_in_a_line_or_quietly(tmp_path, open_it, status, said):
+    stdout = open_it()
+    try:
+        done = subprocess.run(
+            [sys.executable, ROOT / "run.py", "--help"],
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+        )
+    finally:
+        os.close(stdout)
+    assert (done.returncode, done.stderr) == (status, said)
+
+
+def open_without_reader() -> int:
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+@pytest.mark.parametrize("arguments", [[], ["--multirun", "bits=2"]])
+def test_a_table_goes_out_at_once(command_line, tiny, monkeypatch, arguments):
+    def full(*_, flush=False, **__):
+        assert flush
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("swis.command.print", full, raising=False)
+    monkeypatch.setattr("os.dup2", lambda *_: None)
+    done = command_line(*arguments, *tiny, "dry_run=true")
+    assert done.status == 1
+    assert done.err == "error: the table cannot be printed: No space left on device; the rows are kept\n"
 
 
 def test_the_configuration_loads_without_torch():

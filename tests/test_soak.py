@@ -15,8 +15,9 @@ from tools.soak.corruption import _tried
 from tools.soak.damage import DAMAGES
 from tools.soak.disk import Disk
 from tools.soak.kills import Series
-from tools.soak.lines import misspelt, of_wrong_type, out_of_range, wrong_lines
-from tools.soak.lines import options as every_option
+from tools.soak.lines import wrong_lines
+from tools.soak.mistakes import misspelt, of_wrong_type, out_of_range
+from tools.soak.mistakes import options as every_option
 from tools.soak.reference import JOBS, Reference, numbers
 from tools.soak.tally import Tally
 from tools.soak.targets import NOTHING, Target, of_rows
@@ -134,16 +135,16 @@ def test_reading_damage_is_right_refused_wrong_or_unclear(tmp_path):
 
 
 def test_every_option_gets_values_that_are_wrong():
-    every = [*every_option()]
-    names = {option.name for option in every}
-    assert {known.name for known in fields(Config)} <= names
-    assert {"retrain.momentum", "accelerator.lanes", "energy.dram_pj_per_bit", "model.mean"} <= names
-    untyped = [option.name for option in every if not of_wrong_type(option)]
+    every = dict(every_option())
+    assert {known.name for known in fields(Config)} <= {*every}
+    assert {"retrain.momentum", "accelerator.lanes", "energy.dram_pj_per_bit", "model.mean"} <= {*every}
+    assert {"recipe.stages.0.epochs", "energy.units.swis_ss.lanes", "energy.banks.0.read_pj"} <= {*every}
+    untyped = [name for name, kind in every.items() if not of_wrong_type(kind)]
     assert not untyped
-    assert out_of_range(next(option for option in every if option.name == "bits"))
+    assert out_of_range("bits", every["bits"])
     draws = random.Random(0)
-    for option in every:
-        assert misspelt(option.name, names, draws) not in names
+    for name in every:
+        assert misspelt(name, every, draws) not in every
 
 
 def test_the_same_seed_gives_the_same_lines():

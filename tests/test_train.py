@@ -103,6 +103,24 @@ def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
         train(fresh(), bad, RECIPE, seed=0, plan="a", device=CPU, state_path=tmp_path / "s")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("momentum", (0.95, 0.85), "momentum must be [least, most] between 0 and 1, not [0.95, 0.85]"),
+        ("momentum", (0.9,), "momentum must be [least, most] between 0 and 1, not [0.9]"),
+        ("momentum", (0.9, 1.0), "momentum must be [least, most] between 0 and 1, not [0.9, 1.0]"),
+        ("shift", 0.5, "shift must be in [0, 0.5), not 0.5"),
+    ],
+)
+def test_a_recipe_has_the_ranges_of_its_options(name, value, message):
+    with pytest.raises(InputError) as refused:
+        replace(RECIPE, **{name: value})
+    assert str(refused.value) == message
+    with pytest.raises(InputError) as refused:
+        RecipeConfig(**{name: [*value] if name == "momentum" else value})
+    assert str(refused.value) == f"recipe.{message}"
+
+
 def test_fewer_images_than_a_batch_are_refused(tmp_path):
     few = TensorDataset(torch.zeros(8, 1, 24, 24), torch.zeros(8, dtype=torch.long))
     with pytest.raises(InputError, match="do not fill a batch of 16"):

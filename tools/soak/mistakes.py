@@ -1,0 +1,134 @@
+"""Wrong values and names of options, made from the configuration's own types."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from random import Random
+from types import NoneType
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+
+from swis.config import Config
+
+# Numbers of which less than zero is right.
+_SIGNED = ("model.mean", "recipe.mean")
+# What is in them is free: timm and the names of swept options judge it.
+_FREE = ("model.kwargs", "sweep")
+# Elements that conf/ has in lists and mappings, whose own options are tried as well.
+_ELEMENTS = {"recipe.stages": "0", "energy.banks": "0", "energy.units": "swis_ss", "energy.nodes": "nm45"}
+
+_NO_NUMBER = ("many", "1e", "12px", "[]", "[1]", "{a: 1}", "true", "")
+_TOO_LARGE = "99999999999999999999"
+SLIP, NAME, TYPE, RANGE = "a slip of the finger", "a misspelt name", "a wrong type", "out of range"
+
+
+class Mistake(NamedTuple):
+    """What is wrong with a NAME=VALUE that was meant for an option."""
+
+    kind: str
+    option: str
+    text: str
+
+
+def mistakes(random: Random) -> Iterator[Mistake]:
+    """Yield every kind of mistake in every option; what fingers slip on is drawn anew at each call."""
+    every = dict(options())
+    for name, kind in every.items():
+        slip = misspelt(name, every, random)
+        yield Mistake(SLIP, name, f"{random.choice(['', '+', '++', '--'])}{slip}=2")
+        for wrong in wrong_names(name, kind):
+            yield Mistake(NAME, name, f"{wrong}=3")
+        for value in of_wrong_type(kind):
+            yield Mistake(TYPE, name, f"{name}={value}")
+        for value in out_of_range(name, kind):
+            yield Mistake(RANGE, name, f"{name}={value}")
+
+
+def options(settings: type = Config, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (name, type) of every option, groups, lists and mappings before what is in them.
+
+    >>> [name for name, _ in options() if name.startswith("activation.")]
+    ['activation.range', 'activation.percentile']
+    """
+    hints = get_type_hints(settings)
+    for each in fields(settings):
+        name, kind = f"{before}{each.name}", hints[each.name]
+        yield name, kind
+        if is_dataclass(kind):
+            yield from options(kind, f"{name}.")
+        if name in _ELEMENTS:
+            yield from options(get_args(kind)[-1], f"{name}.{_ELEMENTS[name]}.")
+
+
+def wrong_names(name: str, kind: Any) -> list[str]:
+    """Return names that are near an option's, and none."""
+    inside = [] if name in _FREE else [f"{name}.x"]
+    elements = [f"{name}.99", f"{name}[99]"] if get_origin(_kinds(kind)[0]) is list else []
+    return [f"{name}_", f"+{name}_", f"++{name}_", *inside, *elements]
+
+
+def misspelt(name: str, known: Collection[str], random: Random) -> str:
+    """Return a name with a slip of the finger in its last part, which is none of those that are known."""
+    head, dot, last = name.rpartition(".")
+    while True:
+        place = random.randrange(len(last))
+        slips = [
+            last[:place] + last[place + 1 :],
+            last[:place] + last[place] + last[place:],
+            last[:place] + random.choice("abcdefghijklmnopqrstuvwxyz") + last[place + 1 :],
+            last[:place] + last[place : place + 2][::-1] + last[place + 2 :],
+        ]
+        slip = f"{head}{dot}{random.choice(slips)}"
+        if slip not in known and not slip.endswith(".") and slip:
+            return slip
+
+
+def of_wrong_type(kind: Any) -> list[str]:
+    """Return values that are not of an option's type, as the command line has them.
+
+    >>> of_wrong_type(str)
+    ['null', '[1]', '{a: 1}']
+    """
+    kinds = _kinds(kind)
+    wrong = ["null"] if kinds == [kind] or NoneType not in get_args(kind) else []
+    if len(kinds) > 1:  # such as retrain.refresh
+        return [*wrong, "[1]", "1.5", "nan", "nonsense"]
+    (only,) = kinds
+    inside = get_args(only)
+    if is_dataclass(only):
+        return [*wrong, "3", "[3]", "{nothing: 3}"]
+    if get_origin(only) is list:
+        return [*wrong, "3", "", "{a: 1}", *(f"[{value}]" for value in of_wrong_type(inside[0]) if value)]
+    if get_origin(only) is dict:
+        return [*wrong, "3", "[1]", "text", *(["{nothing: 3}"] if is_dataclass(inside[-1]) else [])]
+    if issubclass(only, Enum):
+        choice = next(iter(only.__members__))
+        return [*wrong, f"{choice}_", choice[:-1], "nothing_such", "3", "3.5", "[1]", "{a: 1}", "nan", ""]
+    if only is bool:
+        return [*wrong, "2", "perhaps", "yess", "nan", "-1", "[true]", "{a: 1}", ""]
+    if only is int:
+        return [*wrong, *_NO_NUMBER, "2.5", "nan", "inf"]
+    return [*wrong, *_NO_NUMBER] if only is float else [*wrong, "[1]", "{a: 1}"]
+
+
+def out_of_range(name: str, kind: Any) -> list[str]:
+    """Return numbers of an option's type that it does not take.
+
+    >>> out_of_range("recipe.std", list[float])
+    ['[nan]', '[inf]', '[-inf]', '[-1]', '[-0.5]']
+    """
+    kinds = _kinds(kind)
+    if get_origin(kinds[0]) is list:
+        return [f"[{value}]" for value in out_of_range(name, get_args(kinds[0])[0])]
+    if int in kinds:
+        return ["-1", "-7", "-1000000", _TOO_LARGE]
+    if float not in kinds:
+        return []
+    return ["nan", "inf", "-inf", *([] if name in _SIGNED else ["-1", "-0.5"])]
+
+
+def _kinds(kind: Any) -> list[Any]:
+    """Return the types of a union without that of null."""
+    parts = (kind,) if get_origin(kind) in (list, dict) else get_args(kind) or (kind,)
+    return [each for each in parts if each is not NoneType]
