@@ -16,9 +16,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from hydra_plugins.swis_sweeper import StudySweeper
-from swis.command import command_line, explain, hydra_prints, is_of_options, message_of, show
+from swis.command import command_line, explain, hydra_prints, is_of_options, show
 from swis.config import Config, register, resolve
-from swis.errors import CannotWrite, DamagedImage, InputError, RunFailed
+from swis.errors import CannotWrite, DamagedImage, InputError, RunFailed, message_of
 from swis.progress import note
 from swis.sweeper import log_file
 
@@ -69,7 +69,22 @@ def can_be_sent(error: Exception) -> bool:
     return True
 
 
+pressed: list[int] = []  # of Ctrl-C, whose exception may be lost where a library reads configurations
+
+
+def interrupt(number: int, _: object) -> None:
+    pressed.append(number)
+    raise KeyboardInterrupt
+
+
+def interrupted() -> None:
+    print("interrupted; the rows already computed are kept", file=sys.stderr)
+    sys.exit(130)
+
+
 def end(error: Exception) -> None:
+    if pressed:
+        interrupted()
     if isinstance(error, RunFailed):
         with suppress(SystemExit, CannotWrite):  # what failed is the greater trouble
             show(error.report)
@@ -80,16 +95,17 @@ def end(error: Exception) -> None:
 if __name__ == "__main__":
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands exceptions on, so that they become one line here
     try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, interrupt)
         sys.argv[1:] = command_line(sys.argv[1:], Config)
         with hydra_prints():
             main()
     except tuple(STATUS) as error:  # of the command line, or of a sweep
         end(error)
     except KeyboardInterrupt:
-        print("interrupted; the rows already computed are kept", file=sys.stderr)
-        sys.exit(130)
+        interrupted()
     except Exception as error:
+        if pressed:
+            interrupted()
         if not is_of_options(error):
             raise
         print(f"error: {explain(error)}", file=sys.stderr)

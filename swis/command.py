@@ -158,17 +158,6 @@ def is_of_options(error: Exception) -> bool:
     return isinstance(error, HydraException | OmegaConfBaseException) or "compose_config" in _called(error)
 
 
-def message_of(error: Exception) -> str:
-    """Return the message of an exception in one line, without what another process put around it.
-
-    >>> message_of(InputError("Caught it there.\\nTraceback:\\nswis.errors.InputError: no image"))
-    'no image'
-    """
-    kind = type(error)
-    said = str(error).rpartition(f"\n{kind.__module__}.{kind.__name__}: ")[2]
-    return said.strip().replace("\n", "\\n")
-
-
 def show(*texts: str) -> None:
     """Print texts at once; end quietly if nobody reads on, raise ``CannotWrite`` if there is no room."""
     try:

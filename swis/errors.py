@@ -25,3 +25,14 @@ class RunFailed(RuntimeError):
 
 class CannotWrite(RuntimeError):
     """The file system does not take a result; the message says which, and why. Exit status 1."""
+
+
+def message_of(error: Exception) -> str:
+    """Return the message of an exception in one line, without what another process put around it.
+
+    >>> message_of(InputError("Caught it there.\\nTraceback:\\nswis.errors.InputError: no image"))
+    'no image'
+    """
+    kind = type(error)
+    said = str(error).rpartition(f"\n{kind.__module__}.{kind.__name__}: ")[2]
+    return said.strip().replace("\n", "\\n")

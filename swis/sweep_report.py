@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from swis.errors import CannotWrite, InputError, RunFailed
+from swis.errors import CannotWrite, InputError, RunFailed, message_of
 from swis.plan import Point, is_old, listed
 from swis.rows import all_rows
 
@@ -100,7 +100,7 @@ def _errors_and_texts(launched: Launched, failed: set[str]) -> tuple[list[str], 
         if told or isinstance(made, CannotWrite):  # which is said once for all points
             continue
         if isinstance(made, InputError | RunFailed):
-            errors.append((point, str(made).splitlines()[-1]))
+            errors.append((point, message_of(made)))
         elif isinstance(made, Exception):
             errors.append((point, f"{type(made).__name__}: {made}".splitlines()[0]))
         elif not point.rows:

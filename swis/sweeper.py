@@ -25,9 +25,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from swis.choices import Task
-from swis.command import check_options, explain, message_of, show
+from swis.command import check_options, explain, show
 from swis.config import Config, resolve
-from swis.errors import CannotWrite, InputError, RunFailed
+from swis.errors import CannotWrite, InputError, RunFailed, message_of
 from swis.files import stamp
 from swis.options import CONF
 from swis.progress import no_bars, note, tqdm

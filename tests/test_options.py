@@ -17,9 +17,9 @@ from torch import nn
 from swis.accelerator import Accelerator
 from swis.apply import WeightFormat
 from swis.codec import Layout
-from swis.command import check_options, command_line, explain, message_of
+from swis.command import check_options, command_line, explain
 from swis.config import Config, load, register, resolve
-from swis.errors import DamagedImage, InputError
+from swis.errors import DamagedImage, InputError, message_of
 from swis.options import option_names
 from swis.output_aware import OutputAware
 from swis.reconstruct import Reconstruction

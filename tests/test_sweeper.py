@@ -1,14 +1,18 @@
 """Sweeps: what is to do is done, by whatever launcher, and nothing twice; what failed is said."""
 
 import pickle
+import signal
 import time
 
 import pandas as pd
+import pytest
 from conftest import computed_methods, numbers_of
 
 import swis
 import swis.plan
-from swis.errors import RunFailed
+from swis.errors import DamagedImage, InputError, RunFailed
+from swis.plan import Point
+from swis.sweep_report import Launched, outcome
 
 SWEEP = ["--multirun", "methods=[round]", "bits=2,3"]
 
@@ -257,3 +261,22 @@ def test_points_go_to_a_launcher_in_batches(command_line, tiny, monkeypatch, tmp
     assert "3 points" in done.out
     assert "5 computed, 0 there before, 0 failed" in done.out
     assert sorted(path.name for path in tmp_path.rglob("*.log")) == ["0.log", "1.log", "2.log"]
+
+
+def test_an_error_of_a_worker_s_process_is_said_without_its_traceback():
+    error = DamagedImage("Caught it in worker 0.\nTraceback:\nswis.errors.DamagedImage: x.png is damaged")
+    _, problems = outcome([], Launched([Point([], "bits=2")], [error], None), "logs")
+    assert problems == "bits=2: x.png is damaged"
+
+
+def test_ctrl_c_is_no_wrong_option_where_its_exception_is_lost(command_line, tiny, monkeypatch):
+    """As it can be where a library reads a configuration, which lacks something then."""
+
+    def press(*_):
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise InputError("there is no option banks")
+
+    monkeypatch.setattr("swis.sweeper.StudySweeper._check", press)
+    done = command_line(*SWEEP, *tiny)
+    assert (done.status, done.err) == (130, "interrupted; the rows already computed are kept\n")
