@@ -13,13 +13,11 @@ from conftest import ROOT
 from swis import scoreboard
 from swis.config import accelerator_names, load
 from swis.evidence import Evidence, Span, evidence
+from swis.plan import _OF_THE_RUN
 
 RESULTS = ROOT / "results"
 # How and where a table is made, and paths of files.
-RUN = {
-    *("device", "dry_run", "force", "minutes", "out", "results_dir", "sweep", "sweep_started", "threads"),
-    *("versus", "methods"),
-}
+RUN = _OF_THE_RUN | {"versus", "methods"}
 FILES = {"model.weights", "data.root"}
 
 
