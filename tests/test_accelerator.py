@@ -140,7 +140,7 @@ def test_lanes_are_never_more_than_busy_and_rooflines_hold(name):
 
 @pytest.mark.parametrize("name", DESIGNS)
 def test_more_bandwidth_never_stalls_more_and_unlimited_never(name):
-    wide = None if name != "bitfusion" else 2**40
+    wide = None if name != "bitfusion" else 2**31
     stalls = []
     for bits in (16, 64, 512, wide):
         value = "null" if bits is None else bits

@@ -1,5 +1,6 @@
 """Networks and shapes on hardware: what reaches it is what evaluation counts, in the schedule's order."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -226,7 +227,7 @@ def test_weights_only_has_no_hardware_and_what_does_not_fit_stops_before_any_wor
         "accelerator.lanes=0": "accelerator.lanes must be at least 1, not 0",
         "accelerator=stripes accelerator.groups_share_lanes=true": "groups_share_lanes is for datapath=swis",
         "accelerator.unit=gate": "accelerator.unit is one of stripes",
-        "versus=[abacus]": "accelerator is one of bitfusion",
+        "versus=[abacus]": "versus is one of bitfusion",
         "energy.banks=[]": "energy.banks is empty",
         "energy.units.swis_ss.node=nm3": "energy.units.swis_ss.node=nm3 is none of energy.nodes",
         "energy.dram_pj_per_bit=-1": "energy.dram_pj_per_bit must be at least 0",
@@ -371,10 +372,11 @@ def test_a_line_of_hardware_keeps_what_it_was_compared_with(tiny, tmp_path, monk
 
 
 def test_a_design_of_the_user_s_builds_on_another(tmp_path, monkeypatch):
-    for path in (ROOT / "conf" / "accelerator").glob("*.yaml"):
-        (tmp_path / path.name).write_text(path.read_text())
-    (tmp_path / "wide.yaml").write_text("defaults: [swis_ds, _self_]\nname: wide\ncolumns: 16\n")
-    monkeypatch.setattr("swis.config._ACCELERATORS", tmp_path)
+    folder = tmp_path / "accelerator"
+    shutil.copytree(ROOT / "conf" / "accelerator", folder)
+    (folder / "wide.yaml").write_text("defaults: [swis_ds, _self_]\nname: wide\ncolumns: 16\n")
+    for module in ("config", "options"):
+        monkeypatch.setattr(f"swis.{module}.CONF", tmp_path)
     accelerator_named.cache_clear()
     found = accelerator_named("wide")
     assert (found.name, found.columns, found.shifts_per_cycle) == ("wide", 16, 2)
