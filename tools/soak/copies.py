@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import resource
@@ -120,6 +121,7 @@ def _be(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # until run.py is there to say something
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.chdir(folder)
+    logging.getLogger().handlers.clear()  # they write to what the warmed process had for its output
     tqdm.set_lock(threading.RLock())  # for copies share the other one, and a killed one would keep it
     with _quiet(output, errors):
         if largest is not None:

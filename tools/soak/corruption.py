@@ -124,7 +124,8 @@ def _damaged(target: Target, random: Random) -> tuple[str, bytes]:
         name = random.choice([*DAMAGES, "swapped"])
         if name != "swapped":
             content = DAMAGES[name](right, random)
-        elif random.random() < 0.5 and target.others:
+        # a packed network under another's name is no damage: users name these files
+        elif random.random() < 0.5 and target.others and target.kind != "packed files":
             content = random.choice(target.others)
         else:
             content = mixed(target, random)
