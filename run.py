@@ -85,11 +85,14 @@ def interrupted() -> None:
 def end(error: Exception) -> None:
     if pressed:
         interrupted()
+    ours = type(error) in STATUS
+    if not ours and not is_of_options(error):
+        raise error
     if isinstance(error, RunFailed):
         with suppress(SystemExit, CannotWrite):  # what failed is the greater trouble
             show(error.report)
-    print(f"error: {message_of(error)}", file=sys.stderr)
-    sys.exit(STATUS[type(error)])
+    print(f"error: {message_of(error) if ours else explain(error)}", file=sys.stderr)
+    sys.exit(STATUS[type(error)] if ours else 2)
 
 
 if __name__ == "__main__":
@@ -99,14 +102,7 @@ if __name__ == "__main__":
         sys.argv[1:] = command_line(sys.argv[1:], Config)
         with hydra_prints():
             main()
-    except tuple(STATUS) as error:  # of the command line, or of a sweep
-        end(error)
     except KeyboardInterrupt:
         interrupted()
-    except Exception as error:
-        if pressed:
-            interrupted()
-        if not is_of_options(error):
-            raise
-        print(f"error: {explain(error)}", file=sys.stderr)
-        sys.exit(2)
+    except Exception as error:  # of the command line, or of a sweep
+        end(error)
