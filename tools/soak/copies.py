@@ -147,7 +147,8 @@ def _quiet(output: Path, errors: int | None = None):
         os.dup2(file, number)
         os.close(file)
     streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", buffering=1) for number in (1, 2))
+    # on a process's own descriptors, which run.py points elsewhere if there is no room to print
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
     try:
         yield
     finally:
