@@ -33,7 +33,7 @@ class Disk:
         used = sum(
             -(-path.stat().st_size // 4096) * 4096 for path in self.folder.rglob("*") if path.is_file()
         )
-        self._mount("-o", f"remount,size={used + free}")
+        self._mount("-o", f"remount,size={max(used + free, 4096)}")  # 0 would be no limit, and for ever
 
     def protect(self) -> bool:
         """Refuse all writing from now on; say whether that could be, for files may just be written."""
@@ -46,7 +46,8 @@ class Disk:
     def release(self) -> None:
         """Give room and leave to write again."""
         if self.mounted:
-            self._mount("-o", f"remount,rw,size={_PLENTY}")
+            if not self._mount("-o", f"remount,rw,size={_PLENTY}"):
+                raise RuntimeError(f"{self.folder} cannot be made writable again")
         else:
             for folder in self._folders():
                 folder.chmod(0o755)
