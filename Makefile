@@ -28,7 +28,7 @@ lint: $(STAMP) ## check style and formatting
 	$(BIN)/ruff format --check .
 
 claims: $(STAMP) ## judge the paper's claims by the rows in results/
-	$(BIN)/python -m swis.scoreboard
+	$(BIN)/python -m swis.analysis
 
 figures: $(STAMP) ## draw all figures from the rows in results/
 	$(BIN)/python -m swis.gallery

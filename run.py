@@ -16,11 +16,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from hydra_plugins.swis_sweeper import StudySweeper
-from swis.command import command_line, explain, hydra_prints, is_of_options, show
-from swis.config import Config, register, resolve
 from swis.errors import CannotWrite, DamagedImage, InputError, RunFailed, message_of
-from swis.progress import note
-from swis.sweeper import log_file
+from swis.experiments.command import command_line, explain, hydra_prints, is_of_options, show
+from swis.experiments.config import Config, register, resolve
+from swis.runtime.progress import note
+from swis.sweeps.sweeper import log_file
 
 STATUS = {InputError: 2, DamagedImage: 2, RunFailed: 1, CannotWrite: 1}
 
@@ -51,8 +51,8 @@ def report(composed: DictConfig) -> str:
     command = f"python run.py {' '.join(HydraConfig.get().overrides.task)}"
     note("loading PyTorch and timm")
     # here and not above, which keeps --help and tab completion quick
-    from swis.experiment import run
-    from swis.memory import keep_freed_memory
+    from swis.experiments.tasks import run
+    from swis.runtime.malloc import keep_freed_memory
 
     keep_freed_memory()
     text = run(config, command)

@@ -10,12 +10,12 @@ import sys
 import time
 from dataclasses import replace
 
-from swis.choices import Calibrate
-from swis.config import load
-from swis.data import loader
-from swis.evaluate import predict
-from swis.memory import keep_freed_memory
-from swis.study import formats, prepare
+from swis.data.image_sets import loader
+from swis.evaluation.predict import predict
+from swis.experiments.config import load
+from swis.experiments.study import formats, prepare
+from swis.options.choices import Calibrate
+from swis.runtime.malloc import keep_freed_memory
 
 DEFAULT = ["model=resnet18", "model.input_size=[1,224,224]"]
 

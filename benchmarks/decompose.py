@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from swis import simd
-from swis.codec import CODINGS, Layout, pack, unpack
-from swis.decompose import (
+from swis.formats.decompose import (
     Decomposition,
     _nearest_in_torch,
     candidate_sets,
     decompose,
     nearest_levels,
 )
-from swis.quantizer import quantize
+from swis.formats.quantizer import quantize
+from swis.formats.search import simd
+from swis.packing.bitstream import CODINGS, Layout, pack, unpack
 
 ROUNDS = 3
 FILTER_WEIGHTS = 4608

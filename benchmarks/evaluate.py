@@ -9,13 +9,13 @@ Overrides are those of run.py, such as model=resnet18.
 import statistics
 import sys
 
-from swis.apply import WeightFormat
-from swis.config import load
-from swis.data import loader
-from swis.evaluate import predict
-from swis.fold import fused
-from swis.memory import keep_freed_memory
-from swis.study import prepare
+from swis.data.image_sets import loader
+from swis.evaluation.predict import predict
+from swis.experiments.config import load
+from swis.experiments.study import prepare
+from swis.formats.weight_format import WeightFormat
+from swis.networks.batch_norm import fused
+from swis.runtime.malloc import keep_freed_memory
 
 ROUNDS = 5
 

@@ -9,8 +9,8 @@ import time
 
 import pandas as pd
 
-from swis.decompose import METHODS
-from swis.explore import MODELS, designs, layer_figure, layers_of, panel
+from swis.explore.explorer import MODELS, designs, layer_figure, layers_of, panel
+from swis.formats.decompose import METHODS
 
 VALUES = {
     "method": METHODS,

@@ -34,24 +34,25 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from swis.activations import observe_ranges, quantize_activations
-from swis.apply import Encoded, WeightFormat, encode_layers, with_weights
-from swis.calibrate import calibrate
-from swis.config import load
-from swis.designs import design, energy_table
+from swis.calibration.layerwise import calibrate
+from swis.calibration.output_aware import OutputAware
 from swis.errors import InputError
-from swis.fold import fold_batch_norm, fused
-from swis.layers import is_transposed, weight_layers
-from swis.macs import network_macs
-from swis.metrics import sqnr_db
-from swis.models import Network, new_network
-from swis.operands import operands_of
-from swis.output_aware import OutputAware
-from swis.packed import load_packed, save_packed
-from swis.plain import plain_copy
-from swis.settings import ModelConfig
-from swis.simulate import simulate
-from swis.workload import Layer, workload
+from swis.experiments.config import load
+from swis.experiments.designs import design, energy_table
+from swis.formats.metrics import sqnr_db
+from swis.formats.weight_format import Encoded, WeightFormat
+from swis.hardware.layer_shapes import Layer, workload
+from swis.hardware.operands import operands_of
+from swis.hardware.simulate import simulate
+from swis.networks.activations import observe_ranges, quantize_activations
+from swis.networks.apply import encode_layers, with_weights
+from swis.networks.batch_norm import fold_batch_norm, fused
+from swis.networks.computed_weights import plain_copy
+from swis.networks.layers import is_transposed, weight_layers
+from swis.networks.macs import network_macs
+from swis.networks.models import Network, new_network
+from swis.options.groups import ModelConfig
+from swis.packing.file import load_packed, save_packed
 
 # Of timm 1.0.31; found with find=true.
 SMALLEST = {

@@ -21,12 +21,12 @@ from typing import Any, get_type_hints
 
 import torch
 
-from swis import shared, study
-from swis.config import Config, load
 from swis.errors import InputError
-from swis.models import new_network, save_checkpoint
-from swis.progress import tqdm
-from swis.settings import ModelConfig
+from swis.experiments import shared, study
+from swis.experiments.config import Config, load
+from swis.networks.models import new_network, save_checkpoint
+from swis.options.groups import ModelConfig
+from swis.runtime.progress import tqdm
 
 # Where things are and how often they are made: the key is of what is found there.
 _SPLITS = ["train", "test"]

@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from swis import hardware_lines, records, rows
-from swis.files import write_atomically
-from swis.line_files import ONE_LINE, write_lines
-from swis.store import Store, in_order
+from swis.results import hardware_results, records, rows
+from swis.results.line_files import ONE_LINE, write_lines
+from swis.results.store import Store, in_order
+from swis.runtime.files import write_atomically
 
 RESULTS = Path(__file__).parents[1] / "results"
 RANDOM = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def main(count: int) -> None:
         folder = Path(name)
         _write(table, rows.store(folder))
         _report("load_table, rows", _load(folder))
-        _write(_lines(table["key"]), hardware_lines.store(folder))
+        _write(_lines(table["key"]), hardware_results.store(folder))
         _report("load_table, rows and lines of hardware", _load(folder))
         keys = RANDOM.choice(table["key"], 101)
         _report("read_row, the first", _time(lambda: records.read_row(keys[0], folder)))

@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from swis.activations import observe_ranges, quantize_activations
-from swis.apply import WeightFormat, encode_layers, weight_layers
-from swis.latent import LatentTraining, add_latents, latents
+from swis.formats.weight_format import WeightFormat
+from swis.networks.activations import observe_ranges, quantize_activations
+from swis.networks.apply import encode_layers, weight_layers
+from swis.training.parametrization import LatentTraining, add_latents, latents
 
 STEPS = 7
 NETWORKS = {

@@ -14,11 +14,12 @@ import timm
 import torch
 from torch import nn
 
-from swis.apply import WeightFormat, weight_layers
-from swis.config import load
-from swis.losses import filter_losses
-from swis.models import load_network
-from swis.schedule import LayerTable, Schedule, plan
+from swis.experiments.config import load
+from swis.formats.weight_format import WeightFormat
+from swis.networks.apply import weight_layers
+from swis.networks.models import load_network
+from swis.scheduling.allocation import LayerTable, Schedule, plan
+from swis.scheduling.sensitivity import filter_losses
 
 CASES = {
     "uniform": Schedule("uniform"),

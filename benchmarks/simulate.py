@@ -13,14 +13,14 @@ from itertools import product
 import numpy as np
 import timm
 
-from swis.accelerator import Accelerator, Operands
-from swis.config import load
-from swis.designs import energy_table
-from swis.energy import Chip
-from swis.offchip import _best
-from swis.simulate import simulate
-from swis.tiling import Memory
-from swis.workload import Layer, workload
+from swis.experiments.config import load
+from swis.experiments.designs import energy_table
+from swis.hardware.accelerator import Accelerator, Operands
+from swis.hardware.dram import _best
+from swis.hardware.energy import Chip
+from swis.hardware.layer_shapes import Layer, workload
+from swis.hardware.simulate import simulate
+from swis.hardware.tiling import Memory
 
 NETWORKS = ("mobilenetv2_100", "resnet18", "vgg16_bn", "tf_efficientnet_lite0")
 ARRAY = Accelerator("swis_ss", "", "swis")

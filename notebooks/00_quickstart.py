@@ -9,9 +9,9 @@
 import os
 
 import swis
-from swis.config import load
-from swis.experiment import evaluate_methods
-from swis.explore import layer_figure
+from swis.experiments.config import load
+from swis.experiments.tasks import evaluate_methods
+from swis.explore.explorer import layer_figure
 
 # %% [markdown]
 # ## One group of weights

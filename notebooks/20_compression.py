@@ -8,7 +8,7 @@
 # %%
 # %matplotlib inline
 from swis import gallery
-from swis.records import load_storage
+from swis.results.records import load_storage
 
 gallery.compression()
 

@@ -14,7 +14,7 @@
 # %matplotlib inline
 import swis
 from swis import gallery
-from swis.ablation import fully_calibrated, gains
+from swis.analysis.ablation import fully_calibrated, gains
 
 gallery.accuracy()
 

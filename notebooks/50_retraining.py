@@ -10,7 +10,7 @@
 # %matplotlib inline
 import swis
 from swis import gallery
-from swis.seeds import gap, over_seeds
+from swis.evaluation.seeds import gap, over_seeds
 
 gallery.retraining()
 

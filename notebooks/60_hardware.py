@@ -13,9 +13,9 @@
 # %matplotlib inline
 import swis
 from swis import gallery
-from swis.ablation import fully_calibrated
-from swis.records import load_simulated
-from swis.tradeoff import advantage, by_design, fair_gains, with_accuracy, within_loss
+from swis.analysis.ablation import fully_calibrated
+from swis.analysis.trade_offs import advantage, by_design, fair_gains, with_accuracy, within_loss
+from swis.results.records import load_simulated
 
 published, area = (load_simulated(f"../results/hardware/{name}") for name in ("as_published", "equal_area"))
 accuracy = fully_calibrated(swis.load_table("../results/calibration").query("data == 'imagenet'"))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from swis.scoreboard import scoreboard
+from swis.analysis.claims_table import scoreboard
 
 board = scoreboard(Path("../results")).set_index("claim")
 board[["paper", "most", "fair", "fair_low", "fair_high", "against", "verdict"]].round(2)

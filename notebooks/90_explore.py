@@ -8,6 +8,6 @@
 
 # %%
 # %matplotlib inline
-from swis.explore import panel
+from swis.explore.explorer import panel
 
 panel()

@@ -9,14 +9,18 @@ __version__ = "0.1.0"
 __all__ = ["load_packed", "load_table", "save_packed"]
 
 if TYPE_CHECKING:
-    from swis.packed import load_packed, save_packed
-    from swis.records import load_table
+    from swis.packing.file import load_packed, save_packed
+    from swis.results.records import load_table
 
-_HOMES = {"load_packed": "swis.packed", "load_table": "swis.records", "save_packed": "swis.packed"}
+_HOMES = {
+    "load_packed": "swis.packing.file",
+    "load_table": "swis.results.records",
+    "save_packed": "swis.packing.file",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # loaded on first use: ``import swis.config`` must not import torch and pandas
+    # loaded on first use: ``import swis.experiments.config`` must not import torch and pandas
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'swis' has no attribute {name!r}")

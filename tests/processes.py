@@ -3,4 +3,4 @@
 from multiprocessing import get_context
 
 PROCESSES = get_context("forkserver")
-PROCESSES.set_forkserver_preload(["swis.records", "pytest", "hypothesis"])
+PROCESSES.set_forkserver_preload(["swis.results.records", "pytest", "hypothesis"])

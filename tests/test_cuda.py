@@ -8,16 +8,17 @@ import torch
 from torch.utils.data import TensorDataset
 
 import swis
-from swis.activations import observe_ranges, quantize_activations
-from swis.apply import WeightFormat, encode_layers, weight_layers
-from swis.calibrate import calibrate
-from swis.checks import pick_device
-from swis.decompose import METHODS, decompose
-from swis.evaluate import predict
-from swis.fold import fused
-from swis.latent import LatentTraining, add_latents
-from swis.output_aware import OutputAware
-from swis.retrain import Retraining, retrain
+from swis.calibration.layerwise import calibrate
+from swis.calibration.output_aware import OutputAware
+from swis.evaluation.predict import predict
+from swis.experiments.preflight import pick_device
+from swis.formats.decompose import METHODS, decompose
+from swis.formats.weight_format import WeightFormat
+from swis.networks.activations import observe_ranges, quantize_activations
+from swis.networks.apply import encode_layers, weight_layers
+from swis.networks.batch_norm import fused
+from swis.training.parametrization import LatentTraining, add_latents
+from swis.training.qat import Retraining, retrain
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 

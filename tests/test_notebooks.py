@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from conftest import ROOT
 
-from swis.scoreboard import scoreboard
+from swis.analysis.claims_table import scoreboard
 
 SOURCES = sorted((ROOT / "notebooks").glob("*.py"))
 _LOGIC = (ast.FunctionDef, ast.ClassDef, ast.For, ast.While, ast.If, ast.Try)

@@ -7,8 +7,8 @@ import pytest
 from conftest import ROOT
 
 import swis
-from swis.config import load
-from swis.gallery import FIGURES
+from swis.experiments.config import load
+from swis.gallery.figures import FIGURES
 
 README = (ROOT / "README.md").read_text()
 

@@ -9,13 +9,8 @@ import pytest
 from conftest import ROOT
 
 import swis
-from swis.ablation import by_ingredient, fully_calibrated, ingredient, recipe_changes
-from swis.compare import compare, holm
-from swis.config import load
-from swis.records import load_simulated
-from swis.report import hardware, schedules, summary
-from swis.seeds import gap, over_seeds, table
-from swis.tradeoff import (
+from swis.analysis.ablation import by_ingredient, fully_calibrated, ingredient, recipe_changes
+from swis.analysis.trade_offs import (
     advantage,
     at_dram_cost,
     by_design,
@@ -24,6 +19,11 @@ from swis.tradeoff import (
     with_accuracy,
     within_loss,
 )
+from swis.evaluation.paired_tests import compare, holm
+from swis.evaluation.seeds import gap, over_seeds, table
+from swis.experiments.config import load
+from swis.experiments.report import hardware, schedules, summary
+from swis.results.records import load_simulated
 
 README = (ROOT / "README.md").read_text()
 

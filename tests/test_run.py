@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 import swis
-from swis.config import load
+from swis.experiments.config import load
 
 
 def test_help_fits_on_a_screen_and_names_the_groups(command_line):
@@ -187,7 +187,7 @@ def test_a_bad_point_of_a_sweep_does_not_stop_the_others(command_line, tiny, tmp
 
 
 def test_a_failed_run_exits_with_one(command_line, tiny, monkeypatch):
-    monkeypatch.setattr("swis.study.Study.measure", lambda *_: 1 / 0)
+    monkeypatch.setattr("swis.experiments.study.Study.measure", lambda *_: 1 / 0)
     done = command_line(*tiny)
     assert done.status == 1
     assert "7 of 7 rows failed" in done.err
@@ -198,7 +198,7 @@ def test_an_interrupt_says_that_rows_are_kept(command_line, tiny, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("swis.study.Study.measure", interrupt)
+    monkeypatch.setattr("swis.experiments.study.Study.measure", interrupt)
     done = command_line(*tiny)
     assert done.status == 130
     assert "rows already computed are kept" in done.err
@@ -244,7 +244,7 @@ def test_a_table_goes_out_at_once(command_line, tiny, monkeypatch, arguments):
         if texts:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("swis.command.print", full, raising=False)
+    monkeypatch.setattr("swis.experiments.command.print", full, raising=False)
     monkeypatch.setattr("os.dup2", lambda *_: None)
     done = command_line(*arguments, *tiny, "dry_run=true")
     assert done.status == 1
@@ -253,7 +253,7 @@ def test_a_table_goes_out_at_once(command_line, tiny, monkeypatch, arguments):
 
 def test_the_configuration_loads_without_torch():
     # tab completion and --help must not wait for it
-    code = "import sys, swis.config, swis; sys.exit('torch' in sys.modules)"
+    code = "import sys, swis.experiments.config, swis; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from swis.data import read_idx
+from swis.data.image_sets import read_idx
 
 PER_CLASS = 1000
 TARGET = Path(__file__).parents[1] / "swis" / "assets" / "fashion_mnist"

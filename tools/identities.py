@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import swis
-from swis.contents import identity
-from swis.data import open_split
-from swis.settings import DataConfig
-from swis.split import Split
+from swis.data.contents import identity
+from swis.data.image_sets import open_split
+from swis.data.split import Split
+from swis.options.groups import DataConfig
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "swis" / "assets" / "identities.json"

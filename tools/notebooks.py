@@ -7,7 +7,7 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 
-from swis.progress import tqdm
+from swis.runtime.progress import tqdm
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}

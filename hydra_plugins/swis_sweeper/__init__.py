@@ -1,7 +1,7 @@
 """Where Hydra looks for plugins: the sweeper of this project, chosen by ``hydra/sweeper: study``."""
 
-from swis import sweeper
+from swis.sweeps import sweeper
 
 
 class StudySweeper(sweeper.StudySweeper):
-    """See ``swis.sweeper``."""
+    """See ``swis.sweeps.sweeper``."""

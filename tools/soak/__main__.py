@@ -17,7 +17,7 @@ from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch loads: copies of a process have none of its threads
 
-from swis.files import write_atomically
+from swis.runtime.files import write_atomically
 from tools.soak import corruption, kills, lines
 from tools.soak.copies import warm_up
 from tools.soak.reference import JOBS, Reference

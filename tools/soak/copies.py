@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from swis import upkeep
+from swis.results import compaction
 
 ROOT = Path(__file__).parents[2]
 _FORK = multiprocessing.get_context("fork")
@@ -90,7 +90,7 @@ def run_py(arguments: Sequence[str]) -> Callable[[], None]:
 def keep_compacting() -> None:
     """Compact the results in runs/ until killed."""
     while True:
-        upkeep.compact(Path("runs"))
+        compaction.compact(Path("runs"))
 
 
 def warm_up(runs: Sequence[Sequence[str]], folder: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from swis import upkeep
+from swis.results import compaction
 from tools.soak.copies import ROOT, Copy, keep_compacting, run_py, start
 from tools.soak.disk import Disk
 from tools.soak.reference import Reference, Warned, numbers
@@ -215,4 +215,4 @@ def kill(
 
 def compact_early() -> None:
     """Let every sweep compact its few files, as one does that has thousands."""
-    upkeep._MANY = 2
+    compaction._MANY = 2

@@ -9,7 +9,7 @@ from random import Random
 from types import NoneType
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
-from swis.config import Config
+from swis.experiments.config import Config
 
 # Numbers of which less than zero is right.
 _SIGNED = ("model.mean", "recipe.mean")

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from swis import hardware_lines, rows
+from swis.results import hardware_results, rows
 from tools.soak.copies import run_py, start
 
 # What a row says of when and how fast it was made.
@@ -71,7 +71,7 @@ def numbers(folder: Path) -> tuple[dict[str, str], list[str]]:
     results = folder / "runs"
     if results.is_dir():
         table, of_rows = rows.all_rows(results)
-        lines, of_lines = hardware_lines.all_hardware(results)
+        lines, of_lines = hardware_results.all_hardware(results)
         problems += [f"{path.name} {reason}" for path, reason in (of_rows.damaged | of_lines.damaged).items()]
         if not table["key"].is_unique:
             problems.append("a row is there twice")

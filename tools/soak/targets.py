@@ -16,11 +16,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from swis import hardware_lines, records, upkeep
-from swis.checksums import of_tensors
-from swis.kept import STATE, TENSORS
-from swis.packed import load_packed
-from swis.train import load_state
+from swis.packing.file import load_packed
+from swis.results import compaction, hardware_results, records
+from swis.results.artifacts import STATE, TENSORS
+from swis.runtime.checksums import of_tensors
+from swis.training.float_training import load_state
 
 # Of a reader that gives nothing: the caller computes anew.
 NOTHING = "nothing"
@@ -56,8 +56,8 @@ def of_rows(key: str, folder: Path) -> str:
 
 def of_hardware(key: str, facts: dict[str, Any], versus: Sequence[str], folder: Path) -> str:
     """Say what a line of hardware is, as a run reads it and as a table has it."""
-    lines, _ = hardware_lines.all_hardware(folder)
-    listed = None if lines is None else hardware_lines.texts(lines[lines["key"] == key])
+    lines, _ = hardware_results.all_hardware(folder)
+    listed = None if lines is None else hardware_results.texts(lines[lines["key"] == key])
     line = records.read_hardware(key, facts, folder, versus)
     if line is None:
         return NOTHING if listed is None or listed.empty else f"listed, though damaged: {listed.to_dict()}"
@@ -103,7 +103,7 @@ def gather(results: Path, packed: Sequence[Path], tables: Sequence[Path], folder
     singles, compacted = folder / "singles", folder / "compacted"
     for copy in (singles, compacted):
         shutil.copytree(results, copy)
-    upkeep.compact(compacted)
+    compaction.compact(compacted)
     targets = []
     row_files = sorted(singles.glob("*.parquet"))
     row_bytes = [path.read_bytes() for path in row_files]

@@ -1,0 +1,231 @@
+"""Block-wise reconstruction: rounding within the shift sets learned against what blocks of a network put out.
+
+As AdaRound (Nagel et al. 2020) and BRECQ (Li et al. 2021) do on uniform grids, every weight may move to the
+neighbouring level of its set, on the side of the float weight. How far it has gone there, between 0 and 1, is
+learned, all layers of a block together, on the images of calibration; a block's input comes from the network
+of few bits. After a third of the steps those that hesitate least are fixed to one of the two levels, more of
+them with every step, and the others make up for it. One image in eight is held out: what serves these no
+better is not kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from swis.formats.decompose import GROUPED, from_filters, to_filters
+from swis.formats.weight_format import Encoded
+from swis.networks.layers import filters_of, is_layer, put_filters, weight_layers, weight_of
+from swis.options.ranges import above_zero, at_least
+from swis.runtime.progress import tqdm
+
+_BATCH = 32
+_HELD_OUT = 8  # one of so many images
+_SETTLED = 1e-3  # so near to a level a weight does not hesitate
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """How long and how fast to learn; the defaults are those of the configuration.
+
+    ``steps`` of Adam, 32 images each, with a learning ``rate`` in parts of the way from level to level.
+    """
+
+    steps: int = 200
+    rate: float = 0.003
+
+    def __post_init__(self) -> None:
+        at_least(1, steps=self.steps)
+        above_zero(rate=self.rate)
+
+
+def reconstruct(
+    reference: nn.Module,
+    network: nn.Module,
+    encoded: dict[str, Encoded],
+    images: Tensor,
+    settings: Reconstruction,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> dict[str, Encoded]:
+    """Learn on from a calibrated ``network`` and its ``encoded`` weights; return them anew.
+
+    The network changes in place. ``images`` [N, C, H, W] without labels. Layers of the base format, and those
+    that share a weight, stay. Statistics that were matched before may move. Fewer than two images leave all
+    as it is.
+    """
+    layers, originals = weight_layers(network), weight_layers(reference)
+    uses = Counter(id(weights) for weights in encoded.values())
+    learned = {
+        name: _Rounding(weights, filters_of(originals[name]).detach(), device)
+        for name, weights in encoded.items()
+        if uses[id(weights)] == 1 and weights.form.method != "base"
+    }
+    judged = torch.arange(len(images)) % _HELD_OUT == min(len(images), _HELD_OUT) - 1
+    taught, held_out = images[~judged], images[judged]
+    if len(taught) == 0 or not learned:
+        return encoded
+    blocks = _Blocks(reference.to(device), network.to(device))
+    optimizer = torch.optim.Adam([part.latent for part in learned.values()], settings.rate, (0.9, 0.99))
+    generator = torch.Generator().manual_seed(seed)
+
+    def weights(hard: bool) -> dict[str, Tensor]:
+        filters = {name: part.filters(hard) for name, part in learned.items()}
+        return {f"{name}.weight": weight_of(layers[name], found) for name, found in filters.items()}
+
+    @torch.no_grad()
+    def divergence() -> float:
+        found = weights(hard=True)
+        batches = held_out.to(device).split(_BATCH)
+        return sum(blocks.divergence(batch, found) for batch in batches) / len(held_out)
+
+    try:
+        before = divergence()
+        for step in tqdm(range(settings.steps), "reconstructing", leave=False):
+            chosen = torch.randint(len(taught), (_BATCH,), generator=generator)
+            mirrored = torch.rand(len(chosen), 1, 1, 1, generator=generator) < 0.5
+            batch = torch.where(mirrored, taught[chosen].flip(3), taught[chosen])
+            optimizer.zero_grad()
+            blocks.error(batch.to(device), weights(hard=False)).backward()
+            optimizer.step()
+            for part in learned.values():
+                part.stay_between()
+                if 3 * step >= settings.steps:
+                    part.fix(settings.steps - step)
+        better = divergence() < before
+    finally:
+        blocks.close()
+        reference.cpu()
+        network.cpu()
+    if not better:
+        return encoded
+    encoded = encoded | {name: part.result() for name, part in learned.items()}
+    for name in learned:
+        put_filters(layers[name], encoded[name].weight())
+    return encoded
+
+
+class _Rounding:
+    """A layer's codes, the neighbouring levels they may move to, and how far they have gone there."""
+
+    def __init__(self, encoded: Encoded, filters: Tensor, device: torch.device | str) -> None:
+        self.encoded = encoded
+        wished = to_filters(filters) / encoded.scale.reshape(-1, 1)
+        codes, bits = encoded.codes.int(), _fields(encoded)
+        sign = torch.where(codes == 0, wished.sign(), codes.sign())
+        magnitude = codes.abs()
+        # the levels of a set are the numbers whose bits are among its own
+        above = torch.where(magnitude == bits, magnitude, (magnitude - bits) & bits)
+        below = torch.where(magnitude == 0, magnitude, (magnitude - 1) & bits)
+        neighbour = torch.where(wished * sign > magnitude, above, below)
+        neighbour = torch.where(wished * sign == magnitude, magnitude, neighbour)
+        self.codes = encoded.codes.float().to(device)
+        self.gap = ((neighbour - magnitude) * sign).float().to(device)
+        self.scale = encoded.scale.clone().to(device)  # calibration's own may not take part in gradients
+        self.latent = nn.Parameter(torch.zeros_like(self.gap))
+        self.fixed = self.gap == 0
+        self.latent.register_hook(lambda gradient: gradient.masked_fill(self.fixed, 0.0))
+
+    def filters(self, hard: bool) -> Tensor:
+        latent = self.latent.round() if hard else self.latent
+        return from_filters(self.codes + self.gap * latent, self.encoded.shape) * self.scale
+
+    @torch.no_grad()
+    def stay_between(self) -> None:
+        self.latent.clamp_(0, 1)
+        # momentum moves on what is fixed
+        self.latent.copy_(torch.where(self.fixed, self.latent.round(), self.latent))
+
+    @torch.no_grad()
+    def fix(self, steps_left: int) -> None:
+        """Fix one in ``steps_left`` of the weights between two levels to the nearer one, nearest first."""
+        hesitation = (0.5 - (self.latent - 0.5).abs()).masked_fill(self.fixed, 0.0).flatten()
+        between = int((hesitation > _SETTLED).sum())
+        hesitation[hesitation <= _SETTLED] = torch.inf
+        self.fixed.view(-1)[hesitation.argsort(stable=True)[: -(-between // steps_left)]] = True
+        self.stay_between()
+
+    def result(self) -> Encoded:
+        codes = (self.codes + self.gap * self.latent.detach().round()).cpu()
+        # what the codes cost was measured before
+        return replace(self.encoded, codes=codes.to(self.encoded.codes.dtype), metrics=None)
+
+
+def _fields(encoded: Encoded) -> Tensor:
+    """Return the shift set of every weight as a bit field, int32 [filters, K], whatever the method."""
+    form, (filters, width) = encoded.form, encoded.codes.shape
+    if form.method in GROUPED:
+        return encoded.shift_sets.int().repeat_interleave(min(form.group_size, width), 1)[:, :width]
+    shifts = np.full(filters, form.shifts) if encoded.plan is None else encoded.plan.shifts
+    ones = torch.from_numpy(2 ** shifts.astype(np.int64) - 1)
+    if form.method != "uniform":  # the top exponents
+        ones = ones << (form.magnitude_bits - torch.from_numpy(shifts.astype(np.int64)))
+    return ones.int().reshape(-1, 1).expand(filters, width)
+
+
+class _Blocks:
+    """Compares two networks block by block; the second one's blocks see their inputs without gradients."""
+
+    def __init__(self, reference: nn.Module, network: nn.Module) -> None:
+        self.reference, self.network = reference, network
+        self.outputs: tuple[list[Tensor], list[Tensor]] = ([], [])
+        self.handles = []
+        for name in blocks_of(network):
+            for model, outputs in zip((reference, network), self.outputs, strict=True):
+                hook = partial(_record, outputs)
+                self.handles.append(model.get_submodule(name).register_forward_hook(hook))
+            block = network.get_submodule(name)
+            self.handles.append(block.register_forward_pre_hook(_without_gradient, prepend=True))
+
+    def error(self, images: Tensor, weights: dict[str, Tensor]) -> Tensor:
+        """Return the mean over blocks of the squared error of their outputs, relative to their variance."""
+        self._run(images, weights)
+        pairs = list(zip(*self.outputs, strict=True))
+        errors = [F.mse_loss(y, x) / x.var().clamp_min(1e-12) for x, y in pairs]
+        return sum(errors) / len(errors)
+
+    def divergence(self, images: Tensor, weights: dict[str, Tensor]) -> float:
+        """Return the Kullback-Leibler divergence of the logits, summed over the images."""
+        wanted, logits = (values.log_softmax(1) for values in self._run(images, weights))
+        return float(F.kl_div(logits, wanted, reduction="sum", log_target=True))
+
+    def close(self) -> None:
+        for handle in self.handles:
+            handle.remove()
+
+    def _run(self, images: Tensor, weights: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        for outputs in self.outputs:
+            outputs.clear()
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            wanted = self.reference(images)
+        return wanted, functional_call(self.network, weights, (images,))
+
+
+def _record(outputs: list[Tensor], _: nn.Module, __: tuple, output: Tensor) -> None:
+    outputs.append(output.clone())  # what follows may change it in place
+
+
+def _without_gradient(_: nn.Module, inputs: tuple) -> tuple:
+    return (inputs[0].detach(), *inputs[1:])
+
+
+def blocks_of(model: nn.Module, prefix: str = "") -> Iterator[str]:
+    """Yield the names of a network's blocks: outermost modules with layers that are not plain sequences.
+
+    >>> list(blocks_of(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Sequential(nn.Linear(2, 2)))))
+    ['0', '2.0']
+    """
+    for name, module in model.named_children():
+        if isinstance(module, nn.Sequential | nn.ModuleList):
+            yield from blocks_of(module, f"{prefix}{name}.")
+        elif any(is_layer(part) for part in module.modules()):
+            yield f"{prefix}{name}"

@@ -1,0 +1,148 @@
+"""Calibration on images without labels: weights chosen for each layer's output, its statistics set right.
+
+The float network and the one of few bits run side by side over the calibration images, from layer to layer.
+When a layer's turn comes, its inputs in both networks are known, and everything in front of it is calibrated
+already: its weights are chosen, the mean and the variance of its output's channels brought to those of the
+float network by a gain in its scale and a shift in its bias, and only then the networks go on. One pass over
+the images does it, whatever the network's graph, and inference costs nothing more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from swis.calibration.layer_stepper import Lockstep
+from swis.calibration.output_aware import OutputAware, output_aware
+from swis.formats.layer_plan import LayerPlan
+from swis.formats.weight_format import Encoded, WeightFormat
+from swis.networks.apply import encode_layers
+from swis.networks.layers import axes_of, put_filters, weight_layers
+from swis.options.names import require_known
+from swis.runtime.progress import tqdm
+
+_CHUNK = 8  # images that a network works on at a time
+# A channel that varies less than this part of the layer's most varying one is taken as constant.
+_CONSTANT = 1e-10
+# A channel's gain stays within this factor: beyond it statistics match only by amplifying noise.
+_LARGEST_GAIN = 4.0
+
+KINDS = ("bias", "stats", "output_aware")
+
+
+def calibrate(
+    reference: nn.Module,
+    network: nn.Module,
+    form: WeightFormat,
+    images: Tensor,
+    kind: str,
+    settings: OutputAware | None = None,
+    skip: set[str] = frozenset(),
+    plans: dict[str, LayerPlan] | None = None,
+    device: torch.device | str = "cpu",
+) -> dict[str, Encoded]:
+    """Calibrate ``network`` in place to compute what ``reference`` does; return its layers' weights.
+
+    ``kind`` is "bias" (the mean of every output channel is matched), "stats" (and the variance) or
+    "output_aware" (and weights are chosen by the Hessian walk, as ``settings`` say). Both networks start as
+    the same float one; ``network`` may round its activations. ``images`` [N, C, H, W]. Layers in ``skip`` get
+    the base format and matched statistics; layers that share a weight, and those that are not called, get
+    ``form`` without calibration; those that are called again are calibrated at their first call. The networks
+    run on ``device`` and end on the CPU. Raises ``ValueError`` for another kind, and ``RuntimeError`` if the
+    images decide which layers are called.
+    """
+    require_known("kind", kind, KINDS)
+    layers, originals, settings = weight_layers(network), weight_layers(reference), settings or OutputAware()
+    encoded = encode_layers(network, form, skip, plans)
+    uses = Counter(id(weights) for weights in encoded.values())
+    waiting = {name for name, weights in encoded.items() if uses[id(weights)] == 1}
+    for name, layer in layers.items():
+        put_filters(layer, encoded[name].weight())
+    network.to(device)
+    reference.to(device)
+    chunks = images.to(device).split(min(_CHUNK, -(-len(images) // 2)))
+    ours, theirs = Lockstep(network, chunks, copies=True), Lockstep(reference, chunks)
+    with torch.no_grad(), tqdm(total=len(layers), desc=f"{form.method}: calibrating", leave=False) as bar:
+        try:
+            while (name := ours.enter()) is not None:
+                if (other := theirs.enter()) != name:
+                    raise RuntimeError(f"the networks are not alike: one is at {name}, the other at {other}")
+                if name not in waiting:
+                    ours.leave()
+                    theirs.leave()
+                    continue
+                waiting.remove(name)
+                layer, plain = layers[name], encoded[name]
+                if kind == "output_aware" and plain.form.method != "base":
+                    inputs = [_by_image(layer, *pair) for pair in zip(ours.inputs, chunks, strict=True)]
+                    wished = [_by_image(layer, *pair) for pair in zip(theirs.inputs, chunks, strict=True)]
+                    original = originals[name]
+                    encoded[name] = output_aware(original, plain.form, plain.plan, inputs, wished, settings)
+                    put_filters(layer, encoded[name].weight().to(device))
+                ours.leave()
+                theirs.leave()
+                axes = axes_of(layer)
+                gain, shift = matching(ours.outputs, theirs.outputs, -1 - axes, scale=kind != "bias")
+                encoded[name] = _correct(layer, encoded[name], gain, shift)
+                along = (-1, *[1] * axes)
+                for output in ours.outputs:
+                    output.mul_(gain.reshape(along)).add_(shift.reshape(along))
+                bar.update()
+        finally:
+            ours.close()
+            theirs.close()
+            network.cpu()
+            reference.cpu()
+    return encoded
+
+
+def matching(
+    outputs: Sequence[Tensor], wanted: Sequence[Tensor], axis: int, scale: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Return the gain and shift [channels] that bring outputs' mean and variance to the wanted ones.
+
+    Outputs have their channels along ``axis``, and are of any number of images each. A channel that is
+    constant in either keeps its gain; without ``scale`` all do, and only means are matched.
+
+    >>> x = torch.tensor([[0.0, 1.0], [2.0, 1.0]])
+    >>> [values.tolist() for values in matching(x.split(1), [3 * x + 1], axis=-1)]
+    [[3.0, 1.0], [1.0, 3.0]]
+    """
+    (variance, mean), (wanted_variance, wanted_mean) = _statistics(outputs, axis), _statistics(wanted, axis)
+    varies = (variance > _CONSTANT * variance.max()) & (wanted_variance > _CONSTANT * wanted_variance.max())
+    gain = torch.where(varies, (wanted_variance / variance).sqrt(), torch.ones_like(variance))
+    gain = gain.clamp(1 / _LARGEST_GAIN, _LARGEST_GAIN) if scale else torch.ones_like(gain)
+    return gain.float(), (wanted_mean - gain * mean).float()
+
+
+def _statistics(outputs: Sequence[Tensor], axis: int) -> tuple[Tensor, Tensor]:
+    """Return the variance and mean of every channel, float64."""
+    around = [other for other in range(outputs[0].ndim) if other != axis % outputs[0].ndim]
+    parts = [torch.var_mean(output, around, correction=0) for output in outputs]
+    variances, means = (torch.stack(values).double() for values in zip(*parts, strict=True))
+    shares = torch.tensor([output.numel() for output in outputs], device=means.device).double()
+    shares = (shares / shares.sum())[:, None]
+    mean = (shares * means).sum(0)
+    return (shares * (variances + (means - mean).square())).sum(0), mean
+
+
+def _by_image(layer: nn.Module, inputs: Tensor, images: Tensor) -> Tensor:
+    """Return inputs with the images as first axis: some networks cut these into windows before a layer."""
+    if isinstance(layer, nn.Linear) and len(inputs) % len(images) == 0:
+        return inputs.reshape(len(images), -1, inputs.shape[-1])
+    return inputs
+
+
+def _correct(layer: nn.Module, encoded: Encoded, gain: Tensor, shift: Tensor) -> Encoded:
+    """Fold gain and shift into a layer's bias and its scale, of which every channel has its own then."""
+    if torch.any(gain != 1):
+        of_filters = gain.cpu().reshape(-1, *[1] * (len(encoded.shape) - 1))
+        encoded = replace(encoded, scale=encoded.scale * of_filters)
+        put_filters(layer, encoded.weight().to(gain.device))
+    bias = shift if layer.bias is None else layer.bias * gain + shift
+    layer.bias = nn.Parameter(bias.clone(), requires_grad=False)
+    return encoded

@@ -1,0 +1,162 @@
+"""A layer's weights chosen for its output: its shift sets and masks, and every filter's scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from swis.calibration.gptq import Candidates, candidates, factors, walk
+from swis.calibration.input_moments import input_moments
+from swis.calibration.ridge import damped, refit
+from swis.formats.decompose import GROUPED, from_filters, to_filters
+from swis.formats.layer_plan import LayerPlan
+from swis.formats.quantizer import quantize
+from swis.formats.weight_format import Encoded, WeightFormat
+from swis.networks.layers import filters_of
+from swis.options.names import require_known
+from swis.options.ranges import above_zero, at_least
+
+ORDERS = ("filter", "variance")
+
+
+@dataclass(frozen=True)
+class OutputAware:
+    """How to choose weights for their layer's output; the defaults are those of the configuration.
+
+    ``damping`` times a filter's weights per image is added to H, relative to its mean diagonal; H sums
+    ``positions`` output positions of all images, at most; ``rounds`` of coordinate descent follow the walk.
+    The walk takes groups in the order of the filter, or those whose inputs vary most first. ``asymmetric``
+    aims at what the float layer makes of its own inputs, and so makes up for errors in front of it, not at
+    what it would make of those at hand. Every filter takes the scale of least error among ``scales`` times
+    that of the quantizer; where a tensor has one scale, it is the quantizer's.
+    """
+
+    damping: float = 0.1
+    positions: int = 1 << 16
+    rounds: int = 3
+    order: str = "filter"
+    asymmetric: bool = True
+    scales: Sequence[float] = (0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5)
+
+    def __post_init__(self) -> None:
+        require_known("order", self.order, ORDERS)
+        above_zero(damping=self.damping)
+        at_least(1, positions=self.positions, scales=len(self.scales))
+        at_least(0, rounds=self.rounds)
+        for scale in self.scales:
+            above_zero(scales=scale)
+
+
+def output_aware(
+    layer: nn.Module,
+    form: WeightFormat,
+    plan: LayerPlan | None,
+    inputs: Sequence[Tensor],
+    float_inputs: Sequence[Tensor],
+    settings: OutputAware,
+) -> Encoded:
+    """Return a layer's weights in ``form``, chosen for the inputs it gets.
+
+    ``layer`` is that of the float network, which gets ``float_inputs``; both inputs are chunks with images
+    along the first axis. What is returned is on the CPU, where the walk runs, wherever these are.
+
+    >>> layer, images = nn.Linear(8, 2), torch.eye(8).split(2)
+    >>> output_aware(layer, WeightFormat("swis", 2), None, images, images, OutputAware()).shift_sets.shape
+    torch.Size([2, 2])
+    """
+    weight = filters_of(layer).detach()
+    one, other = halves = input_moments(layer, inputs, float_inputs, settings.positions)
+    covariance, _ = (one if other is None else one + other).covariances()
+    rows = to_filters(weight).double()
+    # the fewer the images for a filter's weights, the less their covariance is to be believed
+    hessian = damped(covariance, settings.damping * rows.shape[1] / sum(map(len, inputs)))
+    if settings.asymmetric:
+        rows = refit(rows, halves)
+    group_size = min(form.group_size if form.method in GROUPED else 1, rows.shape[1])
+    walks = _Walks(rows, hessian, group_size, settings.order)
+    fitted = from_filters(rows.float(), weight.shape).cpu()
+    shifts = np.full(len(rows), form.shifts) if plan is None else plan.shifts
+    # one scale for a whole tensor is not searched
+    scales = settings.scales if form.granularity == "channel" else (1.0,)
+    codes = torch.empty(rows.shape, dtype=torch.int16)
+    fields = torch.empty(len(rows), -(-rows.shape[1] // group_size), dtype=torch.uint8)
+    scale = torch.empty(len(rows), 1)
+    for n in np.unique(shifts).tolist():
+        mine = torch.from_numpy(shifts == n)
+        bits, clip = (n, "mse") if form.method == "uniform" else (form.magnitude_bits, form.clip)
+        start = quantize(fitted, bits, form.granularity, clip).scale.reshape(-1, 1).expand(scale.shape)[mine]
+        choices = candidates(form.method, n, form.magnitude_bits)
+        codes[mine], fields[mine], scale[mine] = walks.best(mine, choices, start, scales, settings.rounds)
+    codes = codes.to(torch.int8 if form.magnitude_bits <= 7 else torch.int16)
+    fields = None if form.method == "uniform" else fields
+    scale = scale.reshape(-1, *[1] * (weight.ndim - 1))
+    return Encoded(form, codes, fields, scale, weight.shape, plan=plan)
+
+
+class _Walks:
+    """The filters of a layer, quantized by walks over groups in one order.
+
+    ``rows`` [filters, K] and ``hessian`` [inputs, K, K], float64; as many filters share one H as another.
+    """
+
+    def __init__(self, rows: Tensor, hessian: Tensor, group_size: int, order: str) -> None:
+        self.owner = np.arange(len(rows)) // (len(rows) // len(hessian))
+        self.width, self.groups, self.columns = rows.shape[1], None, None
+        if order == "variance":
+            # whole groups, so that they can change places: what is added is zero and stays so
+            missing = -rows.shape[1] % group_size
+            rows, hessian = pad(rows, (0, missing)), pad(hessian, (0, missing, 0, missing))
+            variance = hessian.diagonal(dim1=1, dim2=2)
+            groups = (
+                variance.unflatten(1, (-1, group_size)).sum(2).argsort(dim=1, descending=True, stable=True)
+            )
+            variance[:, self.width :] = 1.0
+            within = torch.arange(group_size, device=groups.device)
+            columns = (group_size * groups[:, :, None] + within).flatten(1)
+            hessian = hessian.gather(1, columns[:, :, None].expand(hessian.shape))
+            hessian = hessian.gather(2, columns[:, None].expand(hessian.shape))
+            rows = rows.gather(1, columns[self.owner])
+            self.groups, self.columns = groups[self.owner].cpu(), columns[self.owner].cpu()
+        self.rows, self.hessian, self.factors = rows.cpu(), hessian, factors(hessian, group_size)
+
+    def best(
+        self, mine: Tensor, choices: Candidates, start: Tensor, scales: Sequence[float], rounds: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return codes, fields and scales of the filters ``mine``, scales those of least error.
+
+        Tried are all of ``scales`` times ``start`` [filters, 1].
+        """
+        rows, owner = self.rows[mine], self.owner[mine.numpy()]
+        least, best = torch.full((len(rows),), torch.inf, dtype=torch.float64), None
+        for factor in scales:
+            step = start * factor
+            walked = walk(rows / step, self.factors, owner, choices, rounds, torch.get_num_threads())
+            found = (*walked, step)
+            errors = torch.zeros_like(self.rows)
+            errors[mine] = walked[0] * step - rows
+            error = output_error(errors.to(self.hessian.device), self.hessian).cpu()[mine]
+            best = best or [torch.empty_like(values) for values in found]
+            less = error < least
+            least[less] = error[less]
+            for kept, new in zip(best, found, strict=True):
+                kept[less] = new[less]
+        codes, fields, step = best
+        if self.columns is not None:
+            codes = torch.empty_like(codes).scatter_(1, self.columns[mine], codes)[:, : self.width]
+            fields = torch.empty_like(fields).scatter_(1, self.groups[mine], fields)
+        return codes, fields, step
+
+
+def output_error(errors: Tensor, hessian: Tensor) -> Tensor:
+    """Return e^T H e of each filter's errors [filters, K], H [inputs, K, K]; as many filters share one H.
+
+    >>> output_error(torch.tensor([[1.0, 2.0]]).double(), torch.eye(2).double()[None])
+    tensor([5.], dtype=torch.float64)
+    """
+    errors = errors.unflatten(0, (len(hessian), -1))
+    return (errors @ hessian * errors).sum(2).flatten()

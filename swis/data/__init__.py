@@ -1,0 +1,1 @@
+"""Sets of images: class folders, splits, decoding, identities by content."""

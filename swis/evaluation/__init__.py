@@ -1,0 +1,1 @@
+"""What a network's outputs are worth: accuracy, intervals, paired tests, seeds."""

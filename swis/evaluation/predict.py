@@ -1,0 +1,114 @@
+"""Running a network over images, and what its logits are worth."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from swis.evaluation.paired_tests import pack_correct
+from swis.formats.metrics import sqnr_db
+from swis.results.intervals import wilson_interval
+from swis.runtime.progress import tqdm
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Logits [images, classes] float32 and labels [images] on the CPU; seconds it took."""
+
+    logits: Tensor
+    labels: Tensor
+    seconds: float
+
+
+def predict(
+    model: nn.Module,
+    batches: Collection[tuple[Tensor, Tensor]],
+    device: torch.device,
+    description: str = "",
+) -> Prediction:
+    """Run ``model`` over batches of (images [N, C, H, W], labels [N]) with a progress bar.
+
+    Raises ``FloatingPointError`` if a logit is not finite: its accuracy would mean nothing.
+    """
+    model.to(device=device, memory_format=torch.channels_last).eval()
+    logits, labels = [], []
+    start = time.perf_counter()
+    for outputs, targets in _in_turn(model, tqdm(batches, desc=description, leave=False), device):
+        logits.append(outputs)
+        labels.append(targets)
+    seconds = time.perf_counter() - start
+    whole = torch.cat(logits)
+    broken = int((~whole.isfinite()).any(1).sum())
+    if broken:
+        raise FloatingPointError(f"the logits of {broken} of {len(whole)} images are not finite")
+    return Prediction(whole, torch.cat(labels), seconds)
+
+
+def _in_turn(
+    model: nn.Module, batches: Collection[tuple[Tensor, Tensor]], device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (logits on the CPU, labels) of the batches in their order.
+
+    On the CPU a batch belongs to one thread: the threads then never wait for each other, and the work between
+    convolutions, such as rounding activations, is shared out as well.
+    """
+
+    @torch.inference_mode()
+    def outputs(images: Tensor) -> Tensor:
+        images = images.to(device)
+        if images.ndim == 4:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return model(images).float().cpu()
+
+    threads = torch.get_num_threads()
+    workers = min(threads, len(batches)) if device.type == "cpu" else 1
+    share = (threads // workers,)
+    running: deque[tuple[Future[Tensor], Tensor]] = deque()
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=share) as pool:
+            for images, targets in batches:
+                running.append((pool.submit(outputs, images), targets))
+                if len(running) > workers:
+                    future, targets = running.popleft()
+                    yield future.result(), targets
+            for future, targets in running:
+                yield future.result(), targets
+    finally:
+        torch.set_num_threads(threads)
+
+
+def score(prediction: Prediction, reference: Tensor) -> dict[str, float | str]:
+    """Return the accuracy columns of a row; ``reference`` holds the float network's logits.
+
+    top1, top5, agreement (same top-1 class as the float network), top1_low and top1_high (Wilson's 95 %
+    interval) in percent; logit_sqnr_db; images; correct, for ``swis.evaluation.paired_tests``;
+    images_per_second.
+
+    >>> p = Prediction(torch.eye(4), torch.tensor([0, 1, 2, 0]), seconds=2.0)
+    >>> s = score(p, torch.eye(4))
+    >>> s["top1"], s["agreement"], s["images_per_second"]
+    (75.0, 100.0, 2.0)
+    """
+    logits, labels = prediction.logits, prediction.labels
+    images, classes = logits.shape
+    correct = logits.argmax(1) == labels
+    top1 = int(correct.sum())
+    top5 = int((logits.topk(min(5, classes), 1).indices == labels[:, None]).any(1).sum())
+    low, high = wilson_interval(top1, images)
+    return {
+        "top1": 100 * top1 / images,
+        "top1_low": float(low),
+        "top1_high": float(high),
+        "top5": 100 * top5 / images,
+        "agreement": 100 * int((logits.argmax(1) == reference.argmax(1)).sum()) / images,
+        "logit_sqnr_db": sqnr_db(reference, logits),
+        "images": images,
+        "correct": pack_correct(correct.numpy()),
+        "images_per_second": images / prediction.seconds,
+    }

@@ -1,0 +1,350 @@
+"""A command line: form and options, checked before Hydra sees them, and Hydra's errors in plain words."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import is_dataclass
+from functools import cache
+from signal import SIGPIPE
+from traceback import walk_tb
+from typing import Any, NoReturn, get_args
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, Sweep
+from hydra.errors import HydraException
+from omegaconf import ListConfig
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    InterpolationResolutionError,
+    InterpolationToMissingValueError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    ValidationError,
+)
+
+from swis.errors import CannotWrite, InputError
+from swis.experiments.known_options import (
+    check_values,
+    choices,
+    groups,
+    hints,
+    option_names,
+    option_type,
+    refuse_value,
+)
+from swis.options.names import did_you_mean
+
+# Groups of which a run takes several choices, or none.
+_SEVERAL = ("experiment",)
+_OR_NONE = ("experiment", "recipe")
+
+_OVERRIDE = re.compile(r"(\+\+|\+)?[^=\s]+=|~")
+# Functions in which Hydra prints what a flag asks for.
+_PRINTERS = {"app_help", "hydra_help", "show_cfg", "show_info"}
+# What Hydra adds to its messages, and what is not for its users.
+_NOISE = ("full_key:", "object_type=", "reference_type=", "See https:", "To append to your")
+
+
+def command_line(arguments: Sequence[str], settings: type) -> list[str]:
+    """Return the arguments of a command line, flags first; raise ``InputError`` if one is wrong.
+
+    Hydra's parser takes NAME=VALUE on one side of a flag alone. ``settings`` is the dataclass of all options.
+
+    >>> from swis.config import Config
+    >>> command_line(["bits=3", "--multirun", "seed=0,1"], Config)
+    ['--multirun', 'bits=3', 'seed=0,1']
+    """
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise InputError(f"{message.removeprefix('argument ')}; see python run.py --help")
+
+    parser.error = refuse
+    known, others = parser.parse_known_args([*arguments])
+    for text in others:
+        if text.startswith("-"):
+            _refuse_flag(text, arguments, [*parser._option_string_actions], settings)
+    texts = [*known.overrides, *others]
+    if not (known.help or known.hydra_help or known.shell_completion):
+        check_options(texts, settings)
+    left, flags = [*texts], []
+    for argument in arguments:
+        if argument in left:
+            left.remove(argument)
+        else:
+            flags.append(argument)
+    return [*flags, *texts]
+
+
+def check_options(texts: Sequence[str], settings: type) -> None:
+    """Raise ``InputError`` if a NAME=VALUE cannot be read, names no option, or has a value of another type.
+
+    >>> from swis.config import Config
+    >>> check_options(["bit=3"], Config)
+    Traceback (most recent call last):
+    swis.errors.InputError: there is no option bit; did you mean bits?
+    """
+    for index, text in enumerate(texts):
+        override = _parsed(text)
+        after = texts[index + 1 : index + 2]
+        if override is None or (text.endswith("=") and after and "=" not in after[0]):
+            _refuse_form(texts[index:], settings)
+        name = override.key_or_group
+        if name == "hydra":
+            raise InputError(f"{text}: hydra has options of its own; write hydra.NAME=VALUE")
+        if name.partition(".")[0].partition("/")[0] == "hydra":
+            continue
+        if override.package is not None:
+            raise InputError(f"{text}: an option is written NAME=VALUE, without @")
+        values = _values(override)
+        if name in groups():
+            kind, free = Any, False
+            if override.is_delete():
+                _check_without(name, text)
+            else:
+                _check_choice(name, values)
+        else:
+            kind, free = option_type(name, settings, text.partition("=")[2])
+            if override.is_delete():
+                raise InputError(f"{text}: an option cannot be taken away; without it, it has its default")
+        added = override.is_add() or (override.is_force_add() and name in groups())
+        if added and not free:
+            raise InputError(f"{name} is there already; write {text.lstrip('+')}")
+        check_values(name, kind, values)
+
+
+def explain(error: Exception) -> str:
+    """Say in one line what an exception while Hydra composes means for whoever wrote the option."""
+    if (file := getattr(error, "missing_cfg_file", None)) is not None:
+        group, _, name = str(file).rpartition("/")
+        known = getattr(error, "options", None) or choices(group)
+        if not group:
+            return f"--config-name must be {' or '.join(known)}, not {name}"
+        question = did_you_mean(name, known) or ";"
+        return f"there is no {group}={name}{question} there are {', '.join(known)}"
+    if match := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.*)'", str(error)):
+        return f"{match[1]} are several values: --multirun tries each"
+    if match := re.match(r"Could not append to config.*\n.*prefix: '(([^=]+)=.*)'\n", str(error)):
+        return f"{match[2]} is there already; write {match[1]}"
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    name = re.sub(r"\[(\d+)\]", r".\1", getattr(cause, "full_key", None) or "")
+    if isinstance(cause, InterpolationToMissingValueError | MissingMandatoryValue):
+        missing = name if isinstance(cause, MissingMandatoryValue) else None
+        missing = missing or str(cause).splitlines()[0].rpartition(" ")[2]
+        return f"{missing} has no value; write {missing}=VALUE"
+    if not name:
+        return _one_line(error)
+    elements = cause.parent_node
+    if isinstance(elements, ListConfig) and isinstance(cause.key, int) and cause.key >= len(elements):
+        before = name.rpartition(".")[0]
+        last = f"the last is {before}.{len(elements) - 1}" if elements else f"{before} is empty"
+        return f"there is no {before}.{cause.key}; {last}"
+    if isinstance(cause, InterpolationResolutionError):
+        first = str(cause).splitlines()[0]
+        if match := re.match(r"Interpolation key '(.*)' not found", first):
+            return f"{name}: there is no option {match[1]}"
+        return f"{name}: ${{...}} must stand for a value: {first}"
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError):
+        return f"there is no option {name}{did_you_mean(str(cause.key), _beside(cause))}"
+    if isinstance(cause, ValidationError) and (kind := _type_of(cause)) is not Any:
+        try:
+            refuse_value(name, kind, cause.value)
+        except InputError as refused:
+            return str(refused)
+    return _one_line(error)
+
+
+def is_of_options(error: Exception) -> bool:
+    """Say whether an exception came up while Hydra put the options together."""
+    return isinstance(error, HydraException | OmegaConfBaseException) or "compose_config" in _called(error)
+
+
+def show(*texts: str) -> None:
+    """Print texts at once; end quietly if nobody reads on, raise ``CannotWrite`` if there is no room."""
+    try:
+        print(*texts, sep="\n", end="\n" if texts else "", flush=True)
+    except OSError as error:
+        _stop_printing(error)
+
+
+@contextmanager
+def hydra_prints() -> Iterator[None]:
+    """Treat what Hydra prints, such as --help, as ``show`` does."""
+    try:
+        yield
+        show()
+    except SystemExit:  # as Hydra ends after --help
+        show()
+        raise
+    except OSError as error:
+        if _called(error) & _PRINTERS:
+            _stop_printing(error)
+        raise
+
+
+def _stop_printing(error: OSError) -> NoReturn:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)  # for what Python flushes at exit
+    if isinstance(error, BrokenPipeError):
+        sys.exit(128 + SIGPIPE)
+    raise CannotWrite(f"the table cannot be printed: {error.strerror}; the rows are kept") from error
+
+
+def _called(error: Exception) -> set[str]:
+    """Return the names of the functions that an exception came through."""
+    return {frame.f_code.co_name for frame, _ in walk_tb(error.__traceback__)}
+
+
+def _one_line(error: Exception) -> str:
+    """Squeeze an exception, and what caused it, into one line."""
+    text = f"{error}\n{error.__cause__ or ''}"
+    lines = [line.strip() for line in text.splitlines()]
+    said = "; ".join(line for line in lines if line and not line.startswith(_NOISE))
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return said
+    return f"the options cannot be put together: {type(error).__name__}: {said}"
+
+
+def _type_of(error: ValidationError) -> Any:
+    """Return the type of the option that a value does not fit, as far as OmegaConf says."""
+    if is_dataclass(error.object_type):
+        return hints(error.object_type).get(error.key, Any)
+    inner = [each for each in (error.ref_type, *get_args(error.ref_type)) if get_args(each)]
+    return get_args(inner[-1])[-1] if inner else Any
+
+
+def _beside(error: OmegaConfBaseException) -> list[str]:
+    """Return the names that are known where one is not."""
+    if is_dataclass(error.object_type):
+        return [*hints(error.object_type)]
+    return [str(key) for key in error.parent_node or ()]
+
+
+@cache
+def _parser() -> OverridesParser:
+    return OverridesParser.create()
+
+
+def _parsed(text: str) -> Override | None:
+    try:
+        return _parser().parse_overrides([text])[0] if _OVERRIDE.match(text) else None
+    except (HydraException, ValueError, RecursionError):  # such as a number of thousands of digits
+        return None
+
+
+def _values(override: Override) -> list[Any]:
+    """Return the values of an override, all of a sweep's that are written out."""
+    value = override.value()
+    if isinstance(value, ChoiceSweep):
+        return [Override._convert_value(each) for each in value.list]
+    return [] if isinstance(value, Sweep) or override.is_sweep_override() else [value]
+
+
+def _check_choice(group: str, values: Sequence[Any]) -> None:
+    for value in values:
+        if value in (None, ""):
+            without = f"; without one: ~{group}" if group in _OR_NONE else ""
+            raise InputError(f"{group} must be one of {', '.join(choices(group))}{without}")
+        if isinstance(value, list) and group not in _SEVERAL:
+            raise InputError(f"{group} must be one choice, not a list; a sweep: --multirun {group}=A,B")
+        for name in value if isinstance(value, list) else [value]:
+            if not isinstance(name, str):
+                said = "null" if name is None else name
+                raise InputError(f"{group} must be one of {', '.join(choices(group))}, not {said}")
+
+
+def _check_without(group: str, text: str) -> None:
+    if group not in _OR_NONE:
+        raise InputError(f"{text}: {group} must be one of {', '.join(choices(group))}")
+    if text != f"~{group}":
+        raise InputError(f"{text}: what is left out has no value; write ~{group}")
+
+
+def _refuse_flag(text: str, arguments: Sequence[str], flags: Sequence[str], settings: type) -> NoReturn:
+    """Raise ``InputError`` for a flag that is none, such as an option with dashes."""
+    name, equals, value = text.lstrip("-").partition("=")
+    after = arguments[arguments.index(text) + 1 :][:1]
+    if not equals and after and not after[0].startswith("-") and "=" not in after[0]:
+        value = after[0]
+    name, names = name.replace("-", "_"), [*option_names(settings), *groups()]
+    if name in names:
+        raise InputError(f"{text}: options have no dashes; write {name}={value or 'VALUE'}")
+    question = did_you_mean(f"--{name}", flags) or did_you_mean(name, names)
+    raise InputError(f"there is no flag {text}{question}")
+
+
+def _refuse_form(texts: Sequence[str], settings: type) -> NoReturn:
+    """Raise ``InputError`` for words that are no NAME=VALUE, with how they are written if that shows."""
+    words = [texts[0]]
+    for text in texts[1:]:
+        if _OVERRIDE.match(text) and words[-1][-1:] not in ("=", ","):
+            break
+        words.append(text)
+    said = " ".join(words)
+    chosen = [f"{group}={said}" for group in sorted(groups()) if said in choices(group)]
+    for form in (*chosen, _apart(said), _squeezed(said), _dotted(said), _closed(said), _quoted(said)):
+        if form and _is_right(form, settings):
+            raise InputError(f"{said!r} is not NAME=VALUE; write {form}")
+    if _parsed(_dotted(said)) is not None:
+        check_options([_dotted(said)], settings)
+    name, equals, value = said.partition("=")
+    quotes = [quote for quote in "'\"" if equals and value.count(quote) % 2]
+    why = f", for a {quotes[0]} is without its second; write {name}=VALUE" if quotes else ""
+    raise InputError(f"{said!r} is not NAME=VALUE{why}")
+
+
+def _apart(said: str) -> str:
+    """Return several NAME=VALUE that came as one word, or with commas; nothing if it is something else."""
+    words = [word.rstrip(",") for word in said.split()]
+    return " ".join(words) if all(map(_OVERRIDE.match, words)) else ""
+
+
+def _squeezed(said: str) -> str:
+    """Put words together as one NAME=VALUE.
+
+    >>> _squeezed("methods = [swis, truncate]"), _squeezed("bits 3")
+    ('methods=[swis,truncate]', 'bits=3')
+    """
+    text = re.sub(r"\s*[=:]+\s*", "=", said, count=1)
+    text = text if "=" in text else re.sub(r"\s+", "=", text, count=1)
+    text = re.sub(r"\s*([\[\],])\s*", r"\1", text)
+    return re.sub(r"[,\s]+", ",", text) if "[" in text else text
+
+
+def _dotted(said: str) -> str:
+    """Put dots instead of brackets around the numbers of elements.
+
+    >>> _dotted("recipe.stages[0].epochs=3")
+    'recipe.stages.0.epochs=3'
+    """
+    name, equals, value = said.partition("=")
+    return re.sub(r"\[(\d+)\]", r".\1", name) + equals + value
+
+
+def _closed(said: str) -> str:
+    """Take away a quote at one end of a value that has none at the other."""
+    name, equals, value = said.partition("=")
+    return name + equals + value.strip("'\"") if equals else ""
+
+
+def _quoted(said: str) -> str:
+    """Put quotes around a value that Hydra's grammar cannot take without, and around all for the shell."""
+    name, equals, value = said.partition("=")
+    return f"'{name}=\"{value}\"'" if equals and not set(value) & set("\"'$\\") else ""
+
+
+def _is_right(form: str, settings: type) -> bool:
+    """Say whether what someone is told to write, as a shell has it, is right."""
+    try:
+        texts = shlex.split(form)
+        readable = texts and all(_parsed(text) is not None for text in texts)
+        return bool(readable) and check_options(texts, settings) is None
+    except ValueError:  # of an option, or of a quote that is not closed
+        return False

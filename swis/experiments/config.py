@@ -1,0 +1,303 @@
+"""The typed configuration of a run, and its composition from conf/ by Hydra."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import MISSING as NO_DEFAULT
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from swis.errors import InputError
+from swis.experiments.command import check_options, explain
+from swis.experiments.known_options import CONF, choices
+from swis.options.choices import (
+    Calibrate,
+    Clip,
+    Coding,
+    Granularity,
+    Method,
+    Rewrite,
+    Selection,
+    Task,
+)
+from swis.options.groups import (
+    ActivationConfig,
+    CalibrationConfig,
+    DataConfig,
+    ModelConfig,
+    RecipeConfig,
+    ReconstructionConfig,
+    RetrainConfig,
+    ScheduleConfig,
+    require,
+)
+from swis.options.hardware import AcceleratorConfig, EnergyConfig
+from swis.options.names import require_known
+from swis.options.ranges import above_zero, at_least
+
+# Of a whole number, as of the seeds of numpy: nothing has more, and what is computed from more may overflow.
+_MOST = 2**32 - 1
+
+_OF_THE_FILE = (
+    *("methods", "bits", "group_size", "alpha", "selection", "magnitude_bits", "granularity", "clip"),
+    *("skip", "fold_bn", "rewrites", "activation_bits", "schedule", "calibrate", "activation", "coding"),
+)
+
+
+@dataclass
+class Config:
+    """Everything one run needs; conf/config.yaml holds the defaults with a line on each."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    recipe: RecipeConfig = field(default_factory=RecipeConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    accelerator: AcceleratorConfig = field(default_factory=AcceleratorConfig)
+    energy: EnergyConfig = field(default_factory=EnergyConfig)
+    task: Task = Task.evaluate
+    methods: list[Method] = field(default_factory=lambda: list(Method))
+    bits: float = 2
+    group_size: int = 4
+    alpha: float = 1.0
+    selection: Selection = Selection.nearest
+    magnitude_bits: int = 7
+    granularity: Granularity = Granularity.channel
+    clip: Clip = Clip.absmax
+    skip: list[str] = field(default_factory=list)
+    fold_bn: bool = False
+    rewrites: list[Rewrite] = field(default_factory=list)
+    activation_bits: int | None = 8
+    calibrate: Calibrate = Calibrate.none
+    activation: ActivationConfig = field(default_factory=ActivationConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    reconstruction: ReconstructionConfig = field(default_factory=ReconstructionConfig)
+    retrain: RetrainConfig = field(default_factory=RetrainConfig)
+    allow_calibration_on_test: bool = False
+    retrained: bool = False
+    seed: int = 0
+    batch_size: int | None = None
+    device: str = "auto"
+    results_dir: str = "results/runs"
+    force: bool = False
+    sweep_started: int | None = None  # [s since 1970], by a sweep: what force makes anew is older
+    dry_run: bool = False
+    sweep: dict[str, Any] = field(default_factory=dict)
+    minutes: float | None = None
+    threads: int | None = None
+    weights: str | None = None
+    out: str | None = None
+    workload: str | None = None
+    versus: list[str] = field(
+        default_factory=lambda: ["systolic_os", "stripes", "pragmatic", "bitwave", "bitfusion"]
+    )
+    per_layer: bool = True
+    coding: Coding = Coding.plain
+
+    def __post_init__(self) -> None:
+        for name in ("methods", "versus", "rewrites", "skip"):  # what is named twice counts once
+            setattr(self, name, list(dict.fromkeys(getattr(self, name))))
+        for name in ("results_dir", "out", "weights", "workload"):
+            require(getattr(self, name) != "", f"{name} is empty; it names a file or folder")
+        for name in self.versus:
+            require(name != "all" or len(self.versus) == 1, "versus=[all] has all designs already")
+            require_known("versus", name, [*accelerator_names(), "all"])
+        if self.energy.units:
+            require_known("accelerator.unit", self.accelerator.unit, self.energy.units)
+        for name, number in _whole_numbers("", vars(self)):
+            require(number <= _MOST, f"{name} must be at most {_MOST}, not {number}")
+        b = self.magnitude_bits
+        require(4 <= b <= 8, f"magnitude_bits must be in 4..8, not {b}")
+        require(math.isfinite(self.bits), f"bits must be a number in 1..{b}, not {self.bits}")
+        require(1 <= self.bits <= b, f"bits (shifts) must be in 1..{b} (magnitude_bits), not {self.bits:g}")
+        for name in ("probe", "min", "max", "depthwise", "first"):
+            value = getattr(self.schedule, name)
+            require(value is None or value <= b, f"schedule.{name} must be in 1..{b}, not {value}")
+        at_least(1, group_size=self.group_size, batch_size=self.batch_size, threads=self.threads)
+        at_least(0, alpha=self.alpha, seed=self.seed, sweep_started=self.sweep_started)
+        above_zero(minutes=self.minutes)
+        require(
+            self.selection is Selection.nearest or self.group_size <= 64,
+            f"selection=joint is for group_size up to 64, not {self.group_size}",
+        )
+        require(
+            self.selection is Selection.nearest
+            or self.calibrate not in (Calibrate.output_aware, Calibrate.reconstruct),
+            f"selection=joint does nothing beside calibrate={self.calibrate}, which selects for outputs",
+        )
+        require(
+            self.selection is Selection.nearest or not self.retrains,
+            "selection=joint is for weights that are decomposed once; retraining takes nearest levels",
+        )
+        require(len(self.methods) > 0, f"methods is empty; name at least one of {', '.join(Method)}")
+        require(
+            not self.rewrites or self.fold_bn,
+            f"rewrites={[*map(str, self.rewrites)]} needs folded batch normalisation: add fold_bn=true",
+        )
+        require(
+            self.activation_bits is None or 2 <= self.activation_bits <= 16,
+            f"activation_bits must be in 2..16, or null for weights only, not {self.activation_bits}",
+        )
+        require(
+            self.task not in (Task.pack, Task.storage) or self.out is not None,
+            f"task={self.task} needs out=FILE, the file to write",
+        )
+        require(
+            not self.retrained or self.task is Task.pack,
+            "retrained=true goes with task=pack; task=retrain trains and measures",
+        )
+        require(
+            self.workload is None or self.task is Task.simulate,
+            "workload=FILE, the shapes of layers, goes with task=simulate",
+        )
+        require(
+            self.workload is None or not (self.scheduled or self.skip),
+            "workload=FILE has shapes alone: leave out schedule and skip, and let bits be a whole number",
+        )
+        if self.task is Task.simulate:
+            require(self.calibrate is Calibrate.none, "calibrate does not change what task=simulate computes")
+            require(self.activation_bits is not None, "activation_bits must be a number for task=simulate")
+        require(
+            self.weights is None or self.task is Task.evaluate,
+            "weights=FILE, a packed network, goes with task=evaluate",
+        )
+        if self.weights is not None:
+            for known in fields(self):
+                default = known.default if known.default_factory is NO_DEFAULT else known.default_factory()
+                require(
+                    known.name not in _OF_THE_FILE or getattr(self, known.name) == default,
+                    f"a packed file has its own {known.name}; leave it out beside weights=FILE",
+                )
+        taught = self.retrain.split or self.data.calibration_split
+        require(
+            not self.retrains or taught != self.data.split,
+            f"data.split={self.data.split} is to measure on; choose another retrain.split",
+        )
+        measured = (self.has_rows and self.weights is None) or self.task is Task.pack
+        allowed = self.allow_calibration_on_test and self.task is not Task.pack  # whose file would not say so
+        require(
+            allowed
+            or not (measured and self.needs_calibration)
+            or self.data.calibration_split != self.data.split,
+            f"data.split={self.data.split} is to measure on; choose another data.calibration_split, "
+            "or allow_calibration_on_test=true",
+        )
+        require(
+            not self.dry_run or self.has_rows or self.task in (Task.simulate, Task.storage),
+            f"dry_run=true lists rows of results; task={self.task} makes none",
+        )
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether unlabelled images are needed beside those to measure on."""
+        if self.task is Task.storage:
+            return False
+        if self.task is Task.simulate:
+            designs = [self.accelerator, *map(accelerator_named, self.rivals)]
+            looked_at = self.workload is None and any(design.needs_inputs for design in designs)
+            return self.schedule.sensitivity or looked_at
+        calibrated = self.activation_bits is not None or self.calibrate is not Calibrate.none
+        return self.schedule.sensitivity or calibrated
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the task makes rows of results."""
+        return self.task in (Task.evaluate, Task.retrain)
+
+    @property
+    def retrains(self) -> bool:
+        """Whether methods are retrained."""
+        return self.task is Task.retrain or self.retrained
+
+    @property
+    def rivals(self) -> list[str]:
+        """The designs to compare with, "all" spelled out."""
+        if "all" not in self.versus:
+            return self.versus
+        return [name for name in accelerator_names() if name != self.accelerator.name]
+
+    @property
+    def shifts(self) -> int | float:
+        """The shifts N of every group (the command line's ``bits``), a fraction if they are an average."""
+        return int(self.bits) if self.bits == int(self.bits) else self.bits
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether a schedule says how many shifts each filter has, and not ``bits`` alone."""
+        return self.bits != int(self.bits) or self.schedule != ScheduleConfig()
+
+
+def _whole_numbers(name: str, value: Any) -> Iterator[tuple[str, int]]:
+    """Yield the dotted name of every whole number in a value."""
+    if type(value) is int:
+        yield name, value
+    if is_dataclass(value):
+        value = vars(value)
+    inner = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ()
+    for key, each in inner:
+        yield from _whole_numbers(f"{name}.{key}" if name else key, each)
+
+
+def register() -> None:
+    """Make the schema known to Hydra, which then checks names and types as it composes."""
+    schema = OmegaConf.structured(Config)
+    for names in (schema.model.kwargs, schema.sweep):
+        OmegaConf.set_struct(names, False)  # model.kwargs.KEY=VALUE needs no leading +
+    # ${short:${bits}} in names of files: 2 and not 2.0
+    OmegaConf.register_new_resolver("short", "{:g}".format, replace=True)
+    store = ConfigStore.instance()
+    store.store(name="schema", node=schema)
+    store.store("study", {"_target_": "hydra_plugins.swis_sweeper.StudySweeper"}, group="hydra/sweeper")
+
+
+def resolve(composed: Any) -> Config:
+    """Turn what Hydra composed into a checked ``Config``; raise ``InputError`` with one line."""
+    try:
+        return OmegaConf.to_object(composed)
+    except OmegaConfBaseException as error:
+        raise InputError(explain(error)) from error
+
+
+def load(overrides: Sequence[str] = ()) -> Config:
+    """Compose conf/ with command-line style overrides, for use from Python and notebooks.
+
+    >>> load(["bits=3", "model=resnet18"]).shifts
+    3
+    """
+    from hydra import compose, initialize_config_dir
+
+    register()
+    if not CONF.is_dir():
+        raise InputError(f"there is no {CONF}; work in a clone, set up by make or pip install -e .")
+    check_options(overrides, Config)
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return resolve(compose("config", list(overrides)))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(explain(error)) from error
+
+
+def accelerator_names() -> list[str]:
+    """Return the designs in conf/accelerator."""
+    return choices("accelerator")
+
+
+@cache
+def accelerator_named(name: str) -> AcceleratorConfig:
+    """Return a design as its file in conf/accelerator says; raise ``InputError`` if there is none.
+
+    >>> str(accelerator_named("swis_ds").datapath)
+    'swis'
+    """
+    require_known("accelerator", name, accelerator_names())
+    written = OmegaConf.load(CONF / "accelerator" / f"{name}.yaml")
+    bases = [base for base in written.pop("defaults", []) if base != "_self_"]  # as Hydra composes it
+    parts = [OmegaConf.structured(accelerator_named(base)) for base in bases]
+    schema = OmegaConf.structured(AcceleratorConfig)
+    return OmegaConf.to_object(OmegaConf.merge(schema, *parts, written))

@@ -1,0 +1,89 @@
+"""Accelerators and chips from the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields, replace
+
+from swis.errors import InputError
+from swis.experiments.config import accelerator_named, accelerator_names
+from swis.hardware.accelerator import Accelerator
+from swis.hardware.energy import Bank, Chip, EnergyTable, Unit
+from swis.hardware.tiling import Memory
+from swis.options.hardware import GROUP_SIZE, AcceleratorConfig, EnergyConfig
+
+_MEMORY = tuple(known.name for known in fields(Memory))
+
+
+def design(settings: AcceleratorConfig, table: EnergyTable, group_size: int) -> tuple[Accelerator, Chip]:
+    """Return the configured accelerator, and the chip that it is in terms of an energy table.
+
+    With ``array_um2`` it has as many columns as fit that area. Raises ``InputError`` for a unit that the
+    table does not have and for an area that no column fits.
+
+    >>> from swis.config import load
+    >>> config = load(["accelerator=systolic_os", "accelerator.array_um2=81712"])
+    >>> design(config.accelerator, energy_table(config.energy), config.group_size)[0].columns
+    20
+    """
+    values = {key: getattr(value, "value", value) for key, value in asdict(settings).items()}
+    if values["lanes"] == GROUP_SIZE:
+        values["lanes"] = group_size
+    memory = Memory(**{name: values.pop(name) for name in _MEMORY})
+    area = values.pop("array_um2")
+    accelerator = Accelerator(**values, memory=memory)
+    if area is not None:
+        row = accelerator.rows * table.unit(accelerator.unit, accelerator.lanes).area_um2
+        if area < row:
+            raise InputError(f"accelerator.array_um2={area:g} is less than a column of units, {row:.0f} um2")
+        accelerator = replace(accelerator, columns=int(area / row + 1e-6))  # of its own area, its own columns
+    return accelerator, Chip.of(accelerator, table)
+
+
+def rival(
+    name: str, mine: AcceleratorConfig, table: EnergyTable, group_size: int
+) -> tuple[Accelerator, Chip]:
+    """Return a design to compare with, with the clock, the SRAMs, the DRAM and any ``array_um2`` of ``mine``.
+
+    Where ``mine`` has other rows or columns than its file says, the rival's change alike; its lanes stay its
+    own. Channels lie side by side, and filters on columns, where those of ``mine`` do and the rival can.
+    Another "swis" array fills and drains if ``mine`` does. Raises ``InputError`` if it does not exist like
+    that.
+    """
+    theirs, known = accelerator_named(name), AcceleratorConfig()
+    if mine.name in accelerator_names():
+        known = accelerator_named(mine.name)
+    same = {key: getattr(mine, key) for key in ("frequency_mhz", "array_um2", *_MEMORY)}
+    if theirs.datapath == "swis":
+        same |= {"systolic": mine.systolic}
+    if theirs.datapath in ("swis", "serial", "skipping"):
+        same |= {"spread_fc": mine.spread_fc}
+        if not theirs.needs_inputs:
+            same |= {"side_by_side": mine.side_by_side}
+    if theirs.datapath == "fusion":
+        same |= {"weight_bus_bits": None, "input_bus_bits": None}
+    for side in ("rows", "columns"):
+        same[side] = max(1, getattr(theirs, side) * getattr(mine, side) // getattr(known, side))
+    return design(replace(theirs, **same), table, group_size)
+
+
+def energy_table(settings: EnergyConfig) -> EnergyTable:
+    """Return the configured energies, all at one node; raise ``InputError`` for a table without SRAMs.
+
+    >>> from swis.config import load
+    >>> round(energy_table(load().energy).units["stripes"].pj_per_cycle, 3)
+    0.786
+    """
+    if not settings.banks:
+        raise InputError("energy.banks is empty; name at least one SRAM")
+    units = {}
+    for name, unit in settings.units.items():
+        node = settings.nodes[unit.node]
+        scaled = (node.energy * unit.pj_per_cycle, node.area * unit.area_um2)
+        units[name] = Unit(*scaled, unit.lanes, unit.shared, unit.with_registers)
+    bits = settings.port_bits
+    banks = [
+        Bank(bank.size_bytes, bank.read_pj / bits, bank.write_pj / bits, bank.leak_mw, bank.area_mm2)
+        for bank in settings.banks
+    ]
+    numbers = {known.name: getattr(settings, known.name) for known in fields(EnergyTable)[3:]}
+    return EnergyTable(settings.name, units, banks, **numbers)

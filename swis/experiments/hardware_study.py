@@ -1,0 +1,124 @@
+"""Rows' lines of hardware, and tables of a network, or the shapes of one, on accelerators."""
+
+from __future__ import annotations
+
+import json
+import logging
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+
+from swis.errors import InputError
+from swis.experiments.config import Config
+from swis.experiments.designs import design, energy_table
+from swis.experiments.network_hardware import Hardware, describe
+from swis.experiments.network_operands import NetworkOperands
+from swis.experiments.preflight import table_settings
+from swis.experiments.study import Study, formats, prepare
+from swis.formats.weight_format import WeightFormat
+from swis.hardware.accelerator import Accelerator
+from swis.hardware.layer_shapes import read_workload
+from swis.hardware.operands import ShapeOperands
+from swis.hardware.simulate import totals
+from swis.results import records
+from swis.results.hardware_results import REASON
+from swis.runtime.files import check_output
+from swis.runtime.progress import tqdm
+
+log = logging.getLogger("swis")
+
+
+def simulated_lines(config: Config, study: Study) -> dict[str, pd.DataFrame]:
+    """Return the line of hardware of every method's row, computed or read; none if activations are float.
+
+    Of a network that does not fit the accelerator it says so in the column ``REASON``, and so does a warning.
+    Raises ``InputError`` for hardware that no network fits.
+    """
+    if config.activation_bits is None:
+        return {}
+    hardware = Hardware(config, NetworkOperands(study))
+    _ = hardware.mine, hardware.rivals
+    forms = [form for form in formats(config) if form.method != "float"]
+    lines = {form.method: hardware.row(form, study.key(form), study.folder) for form in forms}
+    reasons = [line[REASON].item() for line in lines.values() if REASON in line]
+    for reason in dict.fromkeys(reason for reason in reasons if pd.notna(reason)):
+        log.warning("no numbers of hardware: %s: %s", hardware.mine[0].name, reason)
+    return lines
+
+
+def has_lines(config: Config, study: Study) -> set[WeightFormat]:
+    """Return the formats whose rows lack no line of hardware: it is there, or there is none to have.
+
+    Raises ``InputError`` for hardware that no network fits.
+    """
+    forms = set(formats(config))
+    if config.activation_bits is None:
+        return forms
+    hardware = Hardware(config, NetworkOperands(study))
+    return {
+        form for form in forms if form.method == "float" or hardware.has_row(study.key(form), study.folder)
+    }
+
+
+def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
+    """Simulate the base format and every configured method on the configured accelerator.
+
+    Return a line per method, their lines per layer, and, if there is an ``out`` file for it, its table: of
+    these and of all methods on all designs in ``versus``, a line per layer, or per network. Layers and
+    weights are those of the configured model, before any calibration; ``workload`` names a file of shapes
+    instead. Layers in ``skip`` have the base format. ``unsimulated_macs`` are the network's
+    multiply-accumulates that are of no layer. Of a method that the accelerator cannot run there is one line
+    without numbers, which says why in ``REASON``, and a warning. Raises ``InputError`` for hardware and files
+    that do not fit, and, if there is no ``out`` file to say so, if no method can be run.
+    """
+    if config.out is not None:
+        check_output(Path(config.out), config.force)
+    design(config.accelerator, energy_table(config.energy), config.group_size)
+    if config.workload is None:
+        study = prepare(config)
+        facts = {"network": config.model.label, "weights": study.network.weights}
+        operands = NetworkOperands(study)
+    else:
+        facts = {"network": Path(config.workload).stem, "weights": "shapes"}
+        operands = ShapeOperands(read_workload(config.workload), config.seed, config.activation_bits)
+    hardware = Hardware(config, operands)
+    forms = [form for form in formats(config) if form.method != "float"]
+
+    def labelled(table: pd.DataFrame, form: WeightFormat, accelerator: Accelerator) -> pd.DataFrame:
+        bits = float(form.magnitude_bits if form.method == "base" else config.bits)
+        names = facts | describe(accelerator, config)
+        if accelerator.name == hardware.mine[0].name and accelerator != hardware.mine[0]:
+            names["accelerator"] += ", as in its file"
+        return table.assign(**names, method=form.method, bits=bits, group_size=config.group_size)
+
+    mine, lines, layers = hardware.mine, [], []
+    beside = {"unsimulated_macs": operands.unsimulated_macs}
+    refused: dict[WeightFormat, InputError] = {}
+    for form in tqdm(forms, desc=mine[0].name, leave=False, delay=2):
+        try:
+            line = pd.DataFrame([hardware.totals(form) | hardware.columns(form) | beside])
+        except InputError as error:
+            refused[form] = error
+            continue
+        lines.append(labelled(line, form, mine[0]))
+        layers.append(labelled(hardware.layers(form), form, mine[0]))
+    if not lines and config.out is None:
+        raise next(iter(refused.values()))
+    for form, error in refused.items():
+        log.warning("%s left out: %s: %s", form.method, mine[0].name, error)
+        reason = labelled(pd.DataFrame([{REASON: str(error)}]), form, mine[0])
+        lines.append(reason)
+        layers.append(reason)
+    lines, layers = pd.concat(lines, ignore_index=True), pd.concat(layers, ignore_index=True)
+    if config.out is None:
+        return lines, layers, None
+    whole = [layers if config.per_layer else lines]
+    for form, name in tqdm([*product(forms, hardware.rivals)], desc="other designs", leave=False):
+        table, other = hardware.on_rival(form, name), hardware.rivals[name]
+        if table is not None and other != mine:  # whose lines are there already
+            table = table if config.per_layer else pd.DataFrame([totals(table, *other) | beside])
+            whole.append(labelled(table, form, other[0]))
+    whole = pd.concat(whole, ignore_index=True)
+    records.write_table(whole.assign(config=json.dumps(table_settings(config))), Path(config.out))
+    return lines, layers, whole

@@ -1,0 +1,164 @@
+"""The layers of a network on a run's accelerator, and on those to compare with."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from swis.errors import InputError
+from swis.experiments.config import Config, accelerator_names
+from swis.experiments.designs import design, energy_table, rival
+from swis.experiments.network_operands import NetworkOperands
+from swis.experiments.study import formats
+from swis.formats.weight_format import WeightFormat
+from swis.hardware.accelerator import Accelerator
+from swis.hardware.energy import Chip, EnergyTable
+from swis.hardware.operands import ShapeOperands
+from swis.hardware.simulate import simulate, totals
+from swis.results import records
+from swis.results.hardware_results import REASON
+from swis.runtime.notices import warn_once
+
+# Of a network's totals, what a row of results has; with ``speedup_vs_*`` and ``energy_gain_vs_*``.
+COLUMNS = (
+    *("latency_cycles", "stall_cycles", "latency_ms", "frames_per_s", "utilization"),
+    *("dram_bytes", "weight_dram_bytes", "energy_pj", "frames_per_j"),
+    *("datapath_energy_pj", "register_energy_pj", "weight_sram_energy_pj", "input_sram_energy_pj"),
+    *("output_sram_energy_pj", "unpack_energy_pj", "dram_energy_pj", "leakage_energy_pj"),
+    *("array_mm2", "area_mm2"),
+)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The configured accelerator under a network's layers; what has been simulated is kept."""
+
+    config: Config
+    operands: NetworkOperands | ShapeOperands
+    _tables: dict[tuple[Accelerator, WeightFormat], pd.DataFrame] = field(default_factory=dict)
+
+    @cached_property
+    def table(self) -> EnergyTable:
+        return energy_table(self.config.energy)
+
+    @cached_property
+    def mine(self) -> tuple[Accelerator, Chip]:
+        return design(self.config.accelerator, self.table, self.config.group_size)
+
+    @cached_property
+    def rivals(self) -> dict[str, tuple[Accelerator, Chip] | None]:
+        """The designs in ``versus``; None, and a warning says why, for those that do not exist like that."""
+        config, found = self.config, {}
+        for name in config.rivals:
+            try:
+                found[name] = rival(name, config.accelerator, self.table, config.group_size)
+            except InputError as error:
+                found[name] = None
+                warn_once(f"no comparison with {name}: {error}")
+        return found
+
+    def layers(self, form: WeightFormat, on: tuple[Accelerator, Chip] | None = None) -> pd.DataFrame:
+        """Return a line per layer of a format on the configured accelerator, or on another."""
+        accelerator, chip = on or self.mine
+        if (accelerator, form) not in self._tables:
+            operands, bits = self.operands.of(form, accelerator), self.config.activation_bits
+            table = simulate(accelerator, self.operands.layers, operands, chip, bits)
+            self._tables[accelerator, form] = table
+        return self._tables[accelerator, form]
+
+    def totals(self, form: WeightFormat) -> dict[str, Any]:
+        """Return what a format takes for one image on the configured accelerator."""
+        return totals(self.layers(form), *self.mine)
+
+    def columns(self, form: WeightFormat) -> dict[str, Any]:
+        """Return a row's columns of hardware; none for "float".
+
+        ``speedup_vs_NAME`` and ``energy_gain_vs_NAME`` compare with the base format on another design; None
+        where that cannot run it.
+        """
+        if form.method == "float":
+            return {}
+        mine = self.totals(form)
+        found = {name: mine[name] for name in COLUMNS}
+        base = next(form for form in formats(self.config) if form.method == "base")
+        for name, other in self.rivals.items():
+            layers = self.on_rival(base, name)
+            theirs = None if layers is None else totals(layers, *other)
+            for column, quantity in (("speedup", "latency_ms"), ("energy_gain", "energy_pj")):
+                found[f"{column}_vs_{name}"] = theirs[quantity] / mine[quantity] if theirs else None
+        return found
+
+    def on_rival(self, form: WeightFormat, name: str) -> pd.DataFrame | None:
+        """Return a line per layer of a format on a design in ``versus``.
+
+        None, and a warning says why, if that cannot run it.
+        """
+        try:
+            return self.layers(form, self.rivals[name]) if self.rivals[name] else None
+        except InputError as error:  # such as weights of more bits than its units take
+            warn_once(f"no comparison with {form.method} on {name}: {error}")
+            return None
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What simulated numbers depend on beside the row that they belong to."""
+        return {"version": records.HARDWARE_VERSION, **_facts(*self.mine)}
+
+    def row(self, form: WeightFormat, key: str, folder: Path) -> pd.DataFrame:
+        """Return, computed or read, the line of hardware that belongs to the row of results ``key``.
+
+        Of a network that does not fit the accelerator it has no numbers, and says why in ``REASON``. Designs
+        that it was compared with before stay in it on disk.
+        """
+        there, versus = self.has_row(key, folder) and not self.config.force, list(self.rivals)
+        row = records.read_hardware(key, self.facts, folder, versus) if there else None
+        if row is None:
+            with records.claimed(f"{key}-hardware", folder):
+                before = records.compared(key, self.facts, folder) or {}
+                others = [name for name in accelerator_names() if name in before and name not in versus]
+                # simulated anew as well, so that all of a line is of one code and one table of energies
+                whole = Hardware(replace(self.config, versus=versus + others), self.operands, self._tables)
+                columns = describe(self.mine[0], self.config) | whole._columns_or_reason(form)
+                records.write_hardware(columns, self.facts, whole._versus, key, folder)
+                row = records.read_hardware(key, self.facts, folder, versus)
+        return row
+
+    def _columns_or_reason(self, form: WeightFormat) -> dict[str, Any]:
+        try:
+            return self.columns(form)
+        except InputError as error:  # accuracies do not depend on it
+            return {REASON: str(error)}
+
+    def has_row(self, key: str, folder: Path) -> bool:
+        """Say whether the line of a row is there, and compares with these designs."""
+        kept = records.compared(key, self.facts, folder)
+        return kept is not None and self._versus.items() <= kept.items()
+
+    @cached_property
+    def _versus(self) -> dict[str, Any]:
+        return {name: pair and _facts(*pair) for name, pair in self.rivals.items()}
+
+
+def describe(accelerator: Accelerator, config: Config) -> dict[str, Any]:
+    """Return what lines say of a design, and of the energy table that prices it."""
+    names = ("rows", "columns", "lanes", "groups_share_lanes", "systolic", "side_by_side", "spread_fc")
+    names += ("frequency_mhz",)
+    memory = ("dram_bits_per_cycle", "weight_sram_bytes", "input_sram_bytes", "output_sram_bytes")
+    return (
+        {"accelerator": accelerator.name, "energy_table": config.energy.name}
+        | {"dram_pj_per_bit": config.energy.dram_pj_per_bit}
+        | {name: getattr(accelerator, name) for name in names}
+        | {name: getattr(accelerator.memory, name) for name in memory}
+    )
+
+
+def _facts(accelerator: Accelerator, chip: Chip) -> dict[str, Any]:
+    """Return a design and its prices, not those of other designs: a unit can be added to a table."""
+    prices = asdict(chip)
+    table = prices.pop("table")
+    del table["units"], table["banks"]
+    return {"accelerator": asdict(accelerator), "energy": table | prices}

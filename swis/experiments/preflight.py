@@ -1,0 +1,78 @@
+"""What every task checks before any work starts: its folder, its device, weights that fit the images."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from swis.data.decoding import shown
+from swis.errors import InputError
+from swis.experiments.config import Config
+from swis.networks.models import Network
+
+
+def results_folder(config: Config) -> Path:
+    """Return the folder of the rows, made if need be; a dry run only looks into it."""
+    folder = Path(config.results_dir)
+    if shown(folder) != str(folder):
+        raise InputError(f"results_dir={shown(folder)} must be a name in UTF-8; those of images need not be")
+    if config.dry_run:
+        return folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"results_dir={folder} cannot be made: {error.strerror}") from error
+    try:  # asking for permission would not tell of file systems that take no files
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"results_dir={folder} cannot be written to: {error.strerror}") from error
+    return folder
+
+
+def table_settings(config: Config) -> dict[str, Any]:
+    """Return what a table says of how it was made: every option, and the SHA-256 of the files they name."""
+    named = {"workload": config.workload, "model.weights": config.model.weights}
+    files = {name: Path(path).expanduser() for name, path in named.items() if path is not None}
+    digests = {
+        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items() if path.is_file()
+    }
+    return json.loads(json.dumps(asdict(config))) | {"files": digests}
+
+
+def check_fit(label: str, network: Network, data: str, num_classes: int) -> None:
+    """Raise ``InputError`` if the weights are not for this data set."""
+    if num_classes != network.num_classes:
+        raise InputError(
+            f"{label} with weights {network.weights} tells {network.num_classes} classes apart, "
+            f"data={data} has {num_classes}; choose model.weights made for this data"
+        )
+    trained_on = network.metadata.get("data", data)
+    if trained_on != data:
+        raise InputError(f"the weights were trained on {trained_on}, not on data={data}")
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the named device; "auto" is CUDA where there is one, else the CPU.
+
+    CUDA's convolutions are told to keep float32 as it is and to sum in the same order every time.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"device={name} is not a device; use auto, cpu or cuda") from error
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"device={name} is not supported; use auto, cpu or cuda")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device={name}: torch finds no CUDA device; use device=auto or device=cpu")
+    return device

@@ -1,0 +1,182 @@
+"""Rows as the table a run prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from swis.errors import InputError
+from swis.formats.cost import BASELINE_BITS, FLOAT_BITS
+from swis.packing.file import PackedNetwork
+from swis.results.hardware_results import REASON
+from swis.results.records import CURVE, SCHEDULE, beside, read_table
+
+
+def summary(rows: pd.DataFrame) -> str:
+    """Format rows for the terminal: accuracy with its interval, cycles and storage.
+
+    ideal cycles are lane-cycles per image: MACs x cycles per weight, at full utilisation.
+    """
+    table = pd.DataFrame(
+        {
+            "method": [_label(row) for row in rows.itertuples()],
+            "top-1 % (95 % interval)": [
+                f"{row.top1:6.2f} ({row.top1_low:.2f}-{row.top1_high:.2f})" for row in rows.itertuples()
+            ],
+            "agreement %": _optional(rows["agreement"], "{:.2f}"),
+            "cycles/weight": _optional(rows["cycles_per_weight"], "{:.2f}"),
+            "bits/weight": rows["weight_bits"].map("{:.2f}".format).to_list(),
+            "compression": rows["compression"].map("{:.2f}x".format).to_list(),
+            "ideal Mcycles": _optional(rows["ideal_cycles"] / 1e6, "{:.1f}"),
+        }
+    )
+    first = rows.iloc[0]
+    title = f"{first.model} ({first.weights} weights) on {first.data}/{first.split}, {first.images} images"
+    damaged = rows["damaged_images"].max()
+    if pd.notna(damaged) and damaged > 0:
+        title += f" ({damaged} damaged ones are left out)"
+    return f"{title}\n{table.to_string(index=False)}"
+
+
+def schedules(rows: pd.DataFrame, bits: float, folder: str) -> str:
+    """Format, a line per scheduled method, what the asked average of ``bits`` shifts became."""
+    lines = [
+        f"{row.method}, {row.schedule} schedule of {bits:g}: {row.shifts_per_weight:.3f} shifts and "
+        f"{row.cycles_per_weight:.3f} cycles per weight ({row.cycles_per_weight_unordered:.3f} without "
+        f"reordering), {row.cycles_per_mac:.3f} cycles per MAC, {row.weight_bits:.3f} bits per weight"
+        f"\n  filters in {beside(row.key, Path(folder), SCHEDULE)}"
+        for row in rows.dropna(subset="schedule_spent").itertuples()
+    ]
+    return "\n".join(lines)
+
+
+def trainings(rows: pd.DataFrame, folder: str) -> str:
+    """Format, a line per retrained method, what its training did to the loss and to its weights."""
+    lines = []
+    for row in rows.dropna(subset="training").itertuples():
+        path = beside(row.training, Path(folder), CURVE)
+        try:
+            curve = read_table(path)
+        except FileNotFoundError:  # rows may have been copied without what belongs to them
+            continue
+        except InputError as error:
+            lines.append(f"{row.method}, retrained; of its curve: {error}")
+            continue
+        losses = f"mean loss {curve['loss'].iloc[0]:.4f} in epoch 1"
+        if len(curve) > 1:
+            losses += f", {curve['loss'].iloc[-1]:.4f} in epoch {len(curve)}"
+        changed = f"{100 * curve['changed'].iloc[-1]:.1f} % of codes changed in the last"
+        lines.append(f"{row.method}, retrained: {losses}; {changed}\n  curve in {path}")
+    return "\n".join(lines)
+
+
+def hardware(rows: pd.DataFrame, versus: list[str]) -> str:
+    """Format what an accelerator takes for one image of rows of results, a line per method.
+
+    Of rows without numbers it says why.
+    """
+    first = rows.iloc[0]
+    known, reasons = _with_numbers(rows, [_label(row) for row in rows.itertuples()])
+    lines = [f"one image on {first.accelerator}, energies of {first.energy_table}", *reasons]
+    if len(known):
+        lines.append(_hardware_table([_label(row) for row in known.itertuples()], known, versus))
+    return "\n".join(lines)
+
+
+def simulation(rows: pd.DataFrame, source: str, versus: list[str]) -> str:
+    """Format what an accelerator takes for one image of shapes or a network, a line per method."""
+    rows, reasons = _with_numbers(rows, [row.method for row in rows.itertuples()])
+    if rows.empty:
+        return "\n".join(reasons)
+    first = rows.iloc[0]
+    title = (
+        f"{first.network} on {first.accelerator} ({source}), one image of {first.macs / 1e6:.1f} MMACs, "
+        f"{first['rows']} x {first['columns']} units, with SRAMs {first.area_mm2:.2f} mm2"
+    )
+    if left := first.unsimulated_macs:
+        title += f"; {left / 1e6:.1f} MMACs of float weights and between activations are not simulated"
+    if first.weights == "shapes":
+        title += "; values of weights and inputs, where hardware looks at them, are drawn"
+    labels = [f"{row.method} N={row.bits:g}" for row in rows.itertuples()]
+    return "\n".join([title, *reasons, _hardware_table(labels, rows, versus)])
+
+
+def _with_numbers(rows: pd.DataFrame, labels: list[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Return the rows that have numbers of hardware, and lines that say why others have none."""
+    if REASON not in rows:
+        return rows, []
+    refused = rows[REASON].notna()
+    names = pd.Series(labels, rows.index)[refused]
+    reasons = names.groupby(rows.loc[refused, REASON], sort=False)
+    return rows[~refused], [f"none of {', '.join(some)}: {reason}" for reason, some in reasons]
+
+
+def _hardware_table(labels: list[str], rows: pd.DataFrame, versus: list[str]) -> str:
+    columns = {
+        "method": labels,
+        "Mcycles": (rows["latency_cycles"] / 1e6).map("{:.3f}".format),
+        "stalled": (rows["stall_cycles"] / rows["latency_cycles"]).map("{:.1%}".format),
+        "lanes": rows["lanes"].map("{:.0f}".format),
+        "array mm2": rows["array_mm2"].map("{:.3f}".format),
+        "lanes used": rows["utilization"].map("{:.1%}".format),
+        "ms": rows["latency_ms"].map("{:.3f}".format),
+        "frames/s": rows["frames_per_s"].map("{:.1f}".format),
+        "uJ": (rows["energy_pj"] / 1e6).map("{:.1f}".format),
+        "frames/J": rows["frames_per_j"].map("{:.0f}".format),
+        "DRAM MB": (rows["dram_bytes"] / 1e6).map("{:.2f}".format),
+    }
+    for name in versus:
+        columns[f"vs {name}"] = _optional(rows[f"speedup_vs_{name}"], "{:.2f}x")
+    table = pd.DataFrame({name: list(values) for name, values in columns.items()}).to_string(index=False)
+    return f"{table}\nvs: speedup over the base format on that design" if versus else table
+
+
+def kinds(layers: pd.DataFrame) -> str:
+    """Format where one method's cycles, traffic and energy go, a line per kind of layer."""
+    sums = layers.groupby("kind", sort=False).sum(numeric_only=True)
+    table = pd.DataFrame(
+        {
+            "layers": sums.index,
+            "MMACs": (sums["macs"] / 1e6).map("{:.1f}".format),
+            "Mcycles": (sums["latency_cycles"] / 1e6).map("{:.3f}".format),
+            "stalled": (sums["stall_cycles"] / sums["latency_cycles"]).map("{:.1%}".format),
+            "lanes used": (sums["busy_lane_cycles"] / sums["lane_cycles"]).map("{:.1%}".format),
+            "DRAM MB": (sums["dram_bytes"] / 1e6).map("{:.2f}".format),
+            "uJ": (sums["energy_pj"] / 1e6).map("{:.1f}".format),
+        }
+    )
+    first = layers.iloc[0]
+    return f"{first.method} N={first.bits:g}, by kind of layer\n{table.to_string(index=False)}"
+
+
+def storage(packed: PackedNetwork) -> str:
+    """Format where a packed network's bits go."""
+    parts = packed.bits_per_weight()
+    total = sum(parts.values())
+    shares = ", ".join(f"{part} {bits:.3f}" for part, bits in parts.items())
+    form = packed.form
+    return (
+        f"{packed.label}, {form.method} N={form.shifts} M={form.group_size}, {packed.coding}: "
+        f"{total:.3f} bits per weight ({shares}), {BASELINE_BITS / total:.2f}x of 8 bits, "
+        f"{FLOAT_BITS / total:.2f}x of float32"
+    )
+
+
+def storage_summary(table: pd.DataFrame) -> str:
+    """Format measured bits per weight, a line per method, coding and shifts, a column per group size."""
+    packed = table.dropna(subset="weight_bits")
+    bits = packed.pivot(index=["method", "coding", "bits"], columns="group_size", values="weight_bits")
+    return f"bits per weight of {table['model'][0]}, by group size\n{bits.round(3).to_string()}"
+
+
+def _label(row: object) -> str:
+    if row.method == "base":
+        return f"{row.magnitude_bits + 1}-bit"
+    if row.method == "uniform":
+        return f"uniform ({row.bits + 1:g}-bit)"
+    return row.method
+
+
+def _optional(column: pd.Series, template: str) -> list[str]:
+    return ["-" if pd.isna(value) else template.format(value) for value in column]

@@ -1,0 +1,380 @@
+"""One network on one set of images: how its rows are measured."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, astuple, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from swis.calibration.block_reconstruction import Reconstruction, reconstruct
+from swis.calibration.layerwise import calibrate
+from swis.calibration.output_aware import OutputAware
+from swis.data.image_sets import Split, loader
+from swis.data.split import check_classes
+from swis.evaluation.predict import predict, score
+from swis.experiments.config import Config
+from swis.experiments.identity import Facts, rewrite_facts
+from swis.experiments.preflight import check_fit, pick_device, results_folder
+from swis.experiments.retrain_study import retrained
+from swis.experiments.shared import in_memory, on_disk
+from swis.experiments.shared_images import drawn, shared_batches, shared_images
+from swis.formats.cost import LayerCost, network_cost
+from swis.formats.weight_format import Encoded, WeightFormat
+from swis.networks.activations import ActivationRange, keep_activations, observe_ranges, quantize_activations
+from swis.networks.apply import encode_layers, layer_costs, skipped_layers, with_weights
+from swis.networks.batch_norm import fold_batch_norm, fused, normalises
+from swis.networks.channel_rewrite import rewritten
+from swis.networks.computed_weights import plain_copy
+from swis.networks.layers import count_float_weights, float_weights, weight_layers
+from swis.networks.macs import Macs, network_macs
+from swis.networks.models import Network, load_network
+from swis.networks.unfold import unfolded
+from swis.options.choices import Calibrate, Task
+from swis.options.groups import require
+from swis.results import records
+from swis.runtime.files import stamp
+from swis.runtime.notices import warn_once
+from swis.scheduling.allocation import Plan
+from swis.scheduling.planner import Planner
+
+log = logging.getLogger("swis")
+
+# Percentiles are averaged over batches, so their size must not be the user's to change.
+_CALIBRATION_BATCH = 32
+
+# No bit-serial cycles, and no noise against itself.
+_NOT_OF_FLOAT = (
+    *("shifts_per_weight", "cycles_per_weight", "cycles_per_mac", "ideal_cycles"),
+    *("logit_sqnr_db", "float_weights", "float_macs"),
+)
+
+
+@dataclass(frozen=True)
+class Study(Facts):
+    """One network on one split of images, measured in several weight formats.
+
+    Everything that several rows share is computed once, and only if a row needs it.
+    """
+
+    device: torch.device
+    folder: Path | None
+
+    @property
+    def live(self) -> bool:
+        """Whether retraining keeps normalisation in place: unless that does nothing or is to be folded."""
+        return normalises(self.network.module) and not self.config.fold_bn
+
+    @cached_property
+    def macs(self) -> dict[str, int]:
+        return self._all_macs.layers
+
+    @cached_property
+    def _all_macs(self) -> Macs:
+        facts = [self.network.digest, self.network.inputs]
+        return in_memory("macs", facts, self._count_macs)
+
+    def _count_macs(self) -> Macs:
+        macs = network_macs(self.network.module, self.network.inputs["input_size"])
+        if idle := [name for name, count in macs.layers.items() if count == 0]:
+            log.warning("layers that do not run, so without MACs: %s", ", ".join(idle))
+        if macs.uncalled:
+            # such as an attention that uses a layer's weight without calling the layer
+            log.warning("layers that are not called, so with float activations: %s", ", ".join(macs.uncalled))
+        return macs
+
+    @property
+    def unsimulated_macs(self) -> int:
+        """The multiply-accumulates per image that are of no layer."""
+        return self._all_macs.float_weights + self._all_macs.between_activations
+
+    @cached_property
+    def float_weights(self) -> int:
+        """How many weights no format applies to."""
+        return count_float_weights(self.network.module)
+
+    def warn_of_float_weights(self) -> None:
+        """Log which modules hold weights that stay float, and their share of weights and MACs."""
+        if not self.float_weights:
+            return
+        layers = weight_layers(self.network.module).values()
+        held = self.float_weights + sum({id(each.weight): each.weight.numel() for each in layers}.values())
+        floats, macs = self._all_macs.float_weights, sum(self.macs.values())
+        owners = dict.fromkeys(name.rpartition(".")[0] or name for name in float_weights(self.network.module))
+        names = [*owners][:8] + ([f"{len(owners) - 8} more"] if len(owners) > 8 else [])
+        shares = 100 * self.float_weights / held, 100 * floats / max(1, floats + macs)
+        warn_once(
+            f"{self.config.model.label}: {shares[0]:.1f} % of the weights and {shares[1]:.1f} % of the MACs "
+            f"stay float, at 32 bits a weight: {', '.join(names)}"
+        )
+
+    @cached_property
+    def base_module(self) -> nn.Module:
+        """The network whose weights are approximated: normalisation folded, channels rewritten if asked."""
+        return in_memory("base_module", self._base_facts, self._make_base_module)
+
+    @property
+    def _base_facts(self) -> list[Any]:
+        config, network = self.config, self.network
+        return [network.digest, network.inputs, config.fold_bn, config.rewrites]
+
+    def _make_base_module(self) -> nn.Module:
+        module, size = self.network.module.cpu(), self.network.inputs["input_size"]
+        if self.config.fold_bn:
+            module = fold_batch_norm(module, size)
+        return rewritten(module, size, self.config.rewrites)
+
+    @cached_property
+    def calibration_images(self) -> Tensor:
+        """The images to calibrate on, [N, C, H, W]."""
+        inputs, workers = self.network.inputs, self.config.data.workers
+        return shared_images(self.calibration, inputs, self.folder, workers)["images"]
+
+    @cached_property
+    def ranges(self) -> dict[str, ActivationRange]:
+        """Input ranges of the weight layers of the float network on the calibration images."""
+        percentile = (
+            self.config.activation.percentile if self.config.activation.range == "percentile" else None
+        )
+        facts = [*self._base_facts, self.calibration.digest, percentile]
+        kept = on_disk("ranges", facts, self.folder, lambda: self._observe(percentile))
+        return {name: ActivationRange(*bounds.tolist()) for name, bounds in kept.items()}
+
+    def _observe(self, percentile: float | None) -> dict[str, Tensor]:
+        module = self.base_module.to(self.device)
+        images = (batch.to(self.device) for batch in self.calibration_images.split(_CALIBRATION_BATCH))
+        found = observe_ranges(module, weight_layers(module), images, percentile)
+        return {name: torch.tensor(astuple(range_), dtype=torch.float64) for name, range_ in found.items()}
+
+    @cached_property
+    def batches(self) -> Collection[tuple[Tensor, Tensor]]:
+        """The images to measure on with their labels."""
+        config = self.config
+        return shared_batches(self.split, self.network.inputs, self.folder, config.data, config.batch_size)
+
+    @cached_property
+    def planner(self) -> Planner:
+        """What gives every filter its shifts, where the configuration has a schedule."""
+        config, settings = self.config, self.config.schedule
+        images = self.sensitivity_images
+        return Planner(
+            module=self.base_module,
+            macs=self.macs,
+            skip=self.skip,
+            settings=settings,
+            facts={"network": self.network.digest, "fold_bn": config.fold_bn} | rewrite_facts(config),
+            image_facts=self.image_facts,
+            images=lambda: [batch for batch, _ in loader(images, _CALIBRATION_BATCH, config.data.workers)],
+            device=self.device,
+            folder=self.folder,
+        )
+
+    def plan(self, form: WeightFormat) -> Plan | None:
+        """Return the schedule of a method's shifts; None if all filters have the configured number."""
+        if not self.config.scheduled or form.method in ("float", "base"):
+            return None
+        return self.planner.plan(form, self.config.bits)
+
+    def emulate(self, form: WeightFormat, activation_bits: int | None) -> tuple[nn.Module, dict[str, float]]:
+        """Return a network that computes as the format does, and the format's cost columns."""
+        plan = self.plan(form)
+        retrains = self.config.retrains
+        if form.method in ("float", "base") or (self.config.calibrate is Calibrate.none and not retrains):
+            source = self.network.module if form.method == "float" else self.base_module
+            plans = plan.layers if plan else None
+            module, costs = with_weights(source.cpu(), form, self.macs, self.skip, plans)
+            if form.method != "float":
+                module = self._run(module, activation_bits)
+        else:
+            trained = self.retrained if retrains else self.calibrated
+            module, encoded = trained(form, plan, activation_bits)
+            costs = layer_costs(weight_layers(module), encoded, form, self.macs)
+            if retrains:
+                module = self._run(module, activation_bits)
+        columns = network_cost(costs, self.float_weights, self._all_macs.float_weights)
+        columns["shifts_per_weight"] = columns["cycles_per_weight"]
+        if plan is not None:
+            filters = self.planner.filter_table(plan)
+            if self.folder is not None:
+                path = records.beside(self.key(form), self.folder, records.SCHEDULE)
+                records.write_table(filters, path)
+            columns |= _schedule_columns(plan, filters, columns["cycles_per_weight"], costs)
+        return module, columns
+
+    def _run(self, module: nn.Module, activation_bits: int | None) -> nn.Module:
+        """Return a network of few bits as it runs; folding pays for rounding activations."""
+        module = fused(module, self.network.inputs["input_size"])
+        if activation_bits is not None:
+            quantize_activations(weight_layers(module), self.ranges, activation_bits)
+        return module
+
+    def calibrated(
+        self, form: WeightFormat, plan: Plan | None, activation_bits: int | None
+    ) -> tuple[nn.Module, dict[str, Encoded]]:
+        """Return a network calibrated in a format, its normalisation folded, and its layers' weights."""
+        reference = fused(self.base_module.cpu(), self.network.inputs["input_size"])
+        module = plain_copy(reference)
+        if activation_bits is not None:
+            quantize_activations(weight_layers(module), self.ranges, activation_bits)
+            self.base_module.cpu()
+        chosen = {key: value for key, value in asdict(self.config.calibration).items() if key != "images"}
+        kind, plans = str(self.config.calibrate), plan.layers if plan else None
+        learns, images = kind == "reconstruct", self.calibration_images
+        settings = ("output_aware" if learns else kind, OutputAware(**chosen))
+        encoded = calibrate(reference, module, form, images, *settings, self.skip, plans, self.device)
+        if learns:
+            further = Reconstruction(**asdict(self.config.reconstruction))
+            encoded = reconstruct(reference, module, encoded, images, further, self.config.seed, self.device)
+        return module, encoded
+
+    def retrained(
+        self, form: WeightFormat, plan: Plan | None, activation_bits: int | None
+    ) -> tuple[nn.Module, dict[str, Encoded]]:
+        """Return a network retrained in a format from its post-training result, and its layers' weights.
+
+        Its activations are not rounded any more.
+        """
+        plans, size = plan.layers if plan else None, self.network.inputs["input_size"]
+        if self.config.calibrate is Calibrate.none:
+            base = self.base_module.cpu()
+            module = plain_copy(base) if self.live else fused(base, size)
+            encoded = encode_layers(module, form, self.skip, plans)
+        else:
+            module, encoded = self.calibrated(form, plan, activation_bits)
+            keep_activations(weight_layers(module))
+            if self.live:
+                module, encoded = unfolded(self.network.module.cpu(), module, encoded, size)
+        if activation_bits is not None:
+            quantize_activations(weight_layers(module), self.ranges, activation_bits)
+        return retrained(
+            self.network.module.cpu(),
+            module,
+            encoded,
+            self.training,
+            self.config.retrain,
+            seed=self.config.seed,
+            key=self.training_key(form),
+            folder=self.folder,
+            device=self.device,
+            workers=self.config.data.workers,
+            newer_than=self._since if self.config.task is Task.retrain else None,
+        )
+
+    @property
+    def _since(self) -> float | None:
+        """When what is used must have been made: with ``force`` in this sweep, or never."""
+        started = self.config.sweep_started
+        return None if not self.config.force else math.inf if started is None else started
+
+    def measure(self, form: WeightFormat, reference: Tensor | None) -> tuple[dict[str, Any], Tensor]:
+        """Compute a row's measured columns and the logits; the float format is its own reference."""
+        batches = self.batches  # decoded before the clocks start
+        start = time.perf_counter()
+        module, costs = self.emulate(form, self.config.activation_bits)
+        prediction = predict(module, batches, self.device, form.method)
+        columns = score(prediction, prediction.logits if reference is None else reference) | costs
+        if form.method == "float":
+            columns |= dict.fromkeys(_NOT_OF_FLOAT)
+        return columns | {"seconds": time.perf_counter() - start, "status": "ok"}, prediction.logits
+
+
+def prepare(config: Config) -> Study:
+    """Load and check everything a study needs; raise ``InputError`` before any work starts.
+
+    Only task=evaluate and task=retrain have a split to measure on; only these, and what packs a retrained
+    network, have a folder of results. Images to calibrate on are needed for calibration, for activations of
+    few bits and for a schedule by sensitivity, and not for task=storage.
+    """
+    device = pick_device(config.device)
+    facts = [asdict(config.model), stamp(config.model.weights)]
+    network = in_memory("network", facts, lambda: _plain(load_network(config.model)))
+
+    def images_of(name: str, count: int | None) -> Split:
+        images = drawn(config.data, name, count, config.seed, decode=not config.dry_run)
+        check_fit(config.model.label, network, images.name, images.num_classes)
+        return images.prepared(network.transform(), network.channels)
+
+    split = calibration = training = None
+    if config.has_rows:
+        split = images_of(config.data.split, config.data.limit)
+    if config.needs_calibration:
+        calibration = images_of(config.data.calibration_split, config.calibration.images)
+    if config.retrains:
+        settings = config.retrain
+        training = images_of(settings.split or config.data.calibration_split, settings.images)
+        require(
+            len(training) >= settings.batch_size,
+            f"{len(training)} images do not fill a batch of retrain.batch_size={settings.batch_size}",
+        )
+        if split is not None:
+            check_classes(training, split)
+    skip = skipped_layers(list(weight_layers(network.module)), config.skip)
+    folder = results_folder(config) if config.has_rows or config.retrains else None
+    study = Study(config, network, split, calibration, training, frozenset(skip), device, folder)
+    study.check_apart()
+    if not config.dry_run:
+        study.warn_of_float_weights()
+    _ = study.base_module  # folding can be refused: now rather than later
+    if config.scheduled and config.task is not Task.storage:
+        for form in formats(config):
+            if form.method in config.methods:
+                study.planner.check(form, config.bits)
+    return study
+
+
+def _plain(network: Network) -> Network:
+    """Return a network whose layers hold the weights they use.
+
+    Rows of older code, which saw only layers of two kinds and took these as they were, are right for networks
+    of nothing else: others have another digest since then, and so other rows.
+    """
+    module = plain_copy(network.module, network.inputs["input_size"])
+    seen = {
+        name: type(part)
+        for name, part in network.module.named_modules()
+        if isinstance(part, nn.Conv2d | nn.Linear)
+    }
+    layers = {name: type(layer) for name, layer in weight_layers(module).items()}
+    if seen == layers and not float_weights(module):
+        return replace(network, module=module)
+    digest = hashlib.sha256(f"{network.digest} all weights".encode()).hexdigest()
+    return replace(network, module=module, digest=digest)
+
+
+def _schedule_columns(
+    plan: Plan, filters: pd.DataFrame, cycles_per_weight: float, costs: list[LayerCost]
+) -> dict[str, float]:
+    weights = sum(cost.weights for cost in costs)
+    waiting = ((filters["cycles"] - filters["shifts"]) * filters["weights"]).sum() / weights
+    longer = ((filters["cycles_unordered"] - filters["cycles"]) * filters["weights"]).sum() / weights
+    return {
+        "shifts_per_weight": cycles_per_weight - waiting,
+        "cycles_per_weight_unordered": cycles_per_weight + longer,
+        "schedule_spent": plan.spent,
+        "schedule_loss": plan.loss,
+        "schedule_bound": plan.bound,
+    }
+
+
+def formats(config: Config) -> Iterator[WeightFormat]:
+    """The formats of a run: the two references, then the configured methods."""
+    for method in ("float", "base", *config.methods):
+        yield WeightFormat(
+            str(method),
+            config.shifts,
+            config.group_size,
+            config.alpha,
+            config.magnitude_bits,
+            str(config.granularity),
+            str(config.clip),
+            str(config.selection),
+        )

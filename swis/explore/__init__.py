@@ -1,0 +1,1 @@
+"""Panels for JupyterLab: look into a network, a layer, a group of weights."""

@@ -1,0 +1,1 @@
+"""Simulated accelerators: layer shapes, tiling, DRAM, SRAM, energy, operands."""

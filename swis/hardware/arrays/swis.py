@@ -1,0 +1,171 @@
+"""One fold of the SWIS array, in closed form and cycle by cycle with real operands (reconstructed).
+
+The array is output stationary: a row of processing elements computes one filter, a column one output pixel.
+An element has a number of lanes. It holds as many activations and, of a filter's group, signs, masks and the
+shift set. Every cycle it adds, for one shift (single-shift) or two (double-shift), the activations that the
+masks let through, shifts that sum and accumulates it. A group of more weights than lanes passes in several
+portions with one set; one of fewer leaves lanes idle, unless every lane has a shifter of its own. Portions of
+activations move down the columns, portions of weights along the rows, one element a cycle, so all rows keep
+the pace of the filter with the most shifts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import lcm
+
+import numpy as np
+
+from swis.hardware.layer_shapes import Layer
+from swis.hardware.tiling import Work, filter_folds
+
+
+def portions(weights: int, lanes: int, group_size: int | None = None) -> int:
+    """Return how many portions of up to ``lanes`` weights a filter is cut into.
+
+    No portion has weights of two groups; with ``group_size`` None a filter is one group.
+
+    >>> [portions(12, 4, group_size) for group_size in (None, 2, 3, 4, 6, 8)]
+    [3, 6, 4, 3, 4, 3]
+    """
+    whole, rest = divmod(weights, group_size or weights)
+    return whole * -(-(group_size or weights) // lanes) + -(-rest // lanes)
+
+
+def fold_cycles(portions: int, shifts: np.ndarray, rows: int, columns: int, shifts_per_cycle: int) -> int:
+    """Return the cycles from the first operand to the last sum of a fold.
+
+    ``portions`` of every filter; ``shifts`` [filters], at most ``rows`` of them: a portion takes as long as
+    the most shifts in the fold, an odd one of a double-shift element half in vain. The last element starts
+    rows + columns - 2 cycles after the first, used or not.
+
+    >>> fold_cycles(portions=9, shifts=np.array([2, 3]), rows=8, columns=8, shifts_per_cycle=2)
+    32
+    """
+    return portions * int(-(-shifts.max() // shifts_per_cycle)) + rows + columns - 2
+
+
+def layer_work(
+    layer: Layer,
+    shifts: np.ndarray,
+    lanes: int,
+    rows: int,
+    columns: int,
+    shifts_per_cycle: int,
+    side_by_side: bool = False,
+    group_size: int | None = None,
+    groups_share_lanes: bool = False,
+) -> Work:
+    """Return the work of a layer, one fold after another.
+
+    ``shifts`` [out_channels] are those of the filters in the order they occupy the rows; a fold has ``rows``
+    of one convolution group and ``columns`` output pixels. ``group_size`` weights share a shift set, None:
+    all of a filter; with ``groups_share_lanes`` lanes take weights of different groups at once. With one lane
+    and one shift it is the output-stationary ``swis.hardware.arrays.systolic.systolic_work``. With
+    ``side_by_side`` the rows hold filters of as many whole groups of a convolution as fit, such as ``rows``
+    channels of a depthwise layer, each fed with activations of its own. Raises ``ValueError`` for another
+    number of filters.
+
+    >>> layer = Layer("dw", 64, 64, 3, 3, 56, 56, 56, 56, groups=64)
+    >>> [layer_work(layer, np.full(64, 2), 4, 8, 8, 1, side).cycles(layer) for side in (False, True)]
+    [501760, 62720]
+    """
+    if shifts.shape != (layer.out_channels,):
+        raise ValueError(f"layer {layer.name} has {layer.out_channels} filters, shifts are {shifts.shape}")
+    apart = None if groups_share_lanes else group_size
+    starts, bundle = filter_folds(layer, rows, side_by_side)
+    paces = -(-shifts // shifts_per_cycle)
+    steps = portions(layer.filter_weights, lanes, apart) * int(np.maximum.reduceat(paces, starts).sum())
+    busy = layer.pixels * layer.filter_weights * int(paces.sum())
+    restart = rows + columns - 2
+    grain = lcm(lanes, group_size or lanes) if groups_share_lanes else group_size or lanes
+    return Work(rows, columns, lanes, steps, len(starts), busy, restart, bundle=bundle, grain=grain)
+
+
+@dataclass
+class _Element:
+    """A processing element: what it works on, for how long already, and its sum."""
+
+    activations: np.ndarray | None = None
+    weights: tuple[np.ndarray, list[list[int]]] | None = None
+    cycle: int = 0
+    total: int = 0
+    arriving: list = field(default_factory=lambda: [None, None])
+
+
+def simulate_fold(
+    activations: np.ndarray,
+    codes: np.ndarray,
+    sets: np.ndarray,
+    group_size: int,
+    rows: int,
+    columns: int,
+    shifts_per_cycle: int,
+    lanes: int | None = None,
+    groups_share_lanes: bool = False,
+) -> tuple[np.ndarray, int]:
+    """Run a fold cycle by cycle; return the sums int64 [filters, pixels] and the cycles it took.
+
+    ``activations`` int [pixels, K], at most ``columns`` pixels; ``codes`` int [filters, K], at most ``rows``;
+    ``sets`` uint8 [filters, ceil(K / M)], bit fields that hold all bits of their groups' codes. As many
+    ``lanes`` as weights in a group if they are None. Raises ``ValueError`` if a code has a bit outside its
+    set.
+    """
+    lanes, width = lanes or group_size, codes.shape[1]
+    codes, activations = codes.astype(np.int64), activations.astype(np.int64)
+    fields = np.repeat(sets, group_size, axis=1)[:, :width].astype(np.int64)
+    if np.any(np.abs(codes) & ~fields):
+        raise ValueError("a code has a bit outside its group's shift set")
+    chosen = [[[s for s in range(8) if bits >> s & 1] for bits in row] for row in fields.tolist()]
+    pace = max(1, *(-(-len(shifts) // shifts_per_cycle) for row in chosen for shifts in row))
+    apart = width if groups_share_lanes else group_size
+    cuts = [
+        slice(first, min(first + lanes, start + apart, width))
+        for start in range(0, width, apart)
+        for first in range(start, min(start + apart, width), lanes)
+    ]
+    array = [[_Element() for _ in range(columns)] for _ in range(rows)]
+    cycle = last = 0
+    while cycle <= last:
+        # a new portion enters each column and row in its turn: the array is fed askew
+        for column in range(columns):
+            at, wait = divmod(cycle - column, pace)
+            if wait == 0 and 0 <= at < len(cuts):
+                pixel = activations[column, cuts[at]] if column < len(activations) else None
+                array[0][column].arriving[0] = (at, pixel)
+        for row in range(rows):
+            at, wait = divmod(cycle - row, pace)
+            if wait == 0 and 0 <= at < len(cuts):
+                weights = (codes[row, cuts[at]], chosen[row][cuts[at]]) if row < len(codes) else None
+                array[row][0].arriving[1] = (at, weights)
+        moves = []
+        for row, line in enumerate(array):
+            for column, element in enumerate(line):
+                operands = element.arriving
+                if operands[0] is not None or operands[1] is not None:
+                    assert operands[0][0] == operands[1][0], "operands of different portions meet"
+                    element.activations, element.weights = operands[0][1], operands[1][1]
+                    element.cycle, element.arriving = 0, [None, None]
+                    moves += [(row + 1, column, 0, operands[0]), (row, column + 1, 1, operands[1])]
+                    last = max(last, cycle + pace - 1)
+                _work(element, shifts_per_cycle, groups_share_lanes)
+        for row, column, side, operand in moves:
+            if row < rows and column < columns:
+                array[row][column].arriving[side] = operand
+                last = max(last, cycle + 1)
+        cycle += 1
+    sums = [[element.total for element in line[: len(activations)]] for line in array[: len(codes)]]
+    return np.array(sums, np.int64), cycle
+
+
+def _work(element: _Element, shifts_per_cycle: int, shifter_per_lane: bool) -> None:
+    """Do one cycle: masks, adders, shifters, accumulator."""
+    if element.activations is None or element.weights is None:
+        return
+    codes, sets = element.weights
+    assert shifter_per_lane or all(shifts == sets[0] for shifts in sets), "lanes share a shifter"
+    first = element.cycle * shifts_per_cycle
+    for code, shifts, activation in zip(codes.tolist(), sets, element.activations.tolist(), strict=True):
+        for shift in shifts[first : first + shifts_per_cycle]:
+            element.total += (1 if code > 0 else -1) * (abs(code) >> shift & 1) * activation << shift
+    element.cycle += 1

@@ -1,0 +1,116 @@
+"""What layers give hardware: shifts, stored bits and, where it looks at them, the values of operands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from swis.formats.decompose import GROUPED, consecutive, from_filters
+from swis.formats.layer_plan import LayerPlan
+from swis.formats.weight_format import Encoded, WeightFormat, cost_of, encode
+from swis.hardware.accelerator import Accelerator, Operands
+from swis.hardware.layer_shapes import Layer
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ShapeOperands:
+    """Operands of layers that are shapes alone; values that hardware looks at are drawn from Gaussians.
+
+    Inputs are rectified, half of them zero, with ``activation_bits`` up to the largest.
+    """
+
+    layers: Sequence[Layer]
+    seed: int = 0
+    activation_bits: int = 8
+    _kept: dict[WeightFormat, list[Encoded]] = field(default_factory=dict)
+
+    unsimulated_macs = None  # shapes do not tell
+
+    @cached_property
+    def _inputs(self) -> list[np.ndarray]:
+        generator, top = torch.Generator().manual_seed(self.seed), 2**self.activation_bits - 1
+        sizes = [(layer.in_channels, layer.maps * layer.in_h, layer.in_w) for layer in self.layers]
+        values = [torch.randn(size, generator=generator).relu() for size in sizes]
+        least = torch.finfo(torch.float32).tiny  # values may be drawn that are all 0
+        return [(value / value.max().clamp_min(least) * top).round().int().numpy() for value in values]
+
+    def _encode(self, form: WeightFormat) -> list[Encoded]:
+        generator = torch.Generator().manual_seed(self.seed)
+        shapes = [(x.out_channels, x.group_channels, x.kernel_h, x.kernel_w) for x in self.layers]
+        return [encode(torch.randn(shape, generator=generator), form) for shape in shapes]
+
+    def of(self, form: WeightFormat, accelerator: Accelerator) -> list[Operands]:
+        """Return the operands of every layer in a format."""
+        codes, nothing = accelerator.needs_codes, [None] * len(self.layers)
+        encoded = last_encoded(self._kept, form, lambda: self._encode(form)) if codes else nothing
+        inputs = self._inputs if accelerator.needs_inputs else nothing
+        return [
+            operands_of(layer, form, known, codes, values)
+            for layer, known, values in zip(self.layers, encoded, inputs, strict=True)
+        ]
+
+
+def last_encoded(kept: dict[WeightFormat, T], form: WeightFormat, encoded: Callable[[], T]) -> T:
+    """Return a format's codes, kept until another is asked for: they are as large as the network."""
+    if form not in kept:
+        kept.clear()
+        kept[form] = encoded()
+    return kept[form]
+
+
+def operands_of(
+    layer: Layer,
+    form: WeightFormat,
+    encoded: Encoded | None,
+    codes: bool,
+    inputs: np.ndarray | None = None,
+) -> Operands:
+    """Return a layer's operands, filters in the order that they occupy an array's rows, with codes or not.
+
+    Where the filters of a convolution's groups change places, the groups' ``inputs`` do.
+
+    >>> layer = Layer("fc", 8, 2, 1, 1, 1, 1, 1, 1)
+    >>> operands_of(layer, WeightFormat("swis", shifts=2), None, codes=False).stored_bits
+    72
+    """
+    filters, plan = layer.out_channels, encoded.plan if encoded else None
+    shifts = np.full(filters, form.magnitude_bits if form.method == "base" else form.shifts)
+    order, values = np.arange(filters), None
+    if plan is not None:
+        shifts, order = plan.shifts, rows_of(layer, plan)
+    cut = form.method in ("truncate", "round", "uniform")
+    widths = shifts if cut else np.full(filters, form.magnitude_bits)
+    cost = cost_of(form, plan, filters, layer.filter_weights, layer.macs)
+    if codes:
+        values = from_filters(encoded.codes, encoded.shape).cpu().numpy()[order]
+        values = values.reshape(filters, -1, layer.kernel_h, layer.kernel_w)
+    if inputs is not None:
+        groups = order[:: layer.group_filters] // layer.group_filters
+        inputs = inputs.reshape(layer.groups, layer.group_channels, *inputs.shape[1:])[groups]
+        inputs = inputs.reshape(layer.in_channels, *inputs.shape[2:])
+    operands = Operands(shifts[order], cost.stored_bits, widths[order], values, inputs)
+    if form.method not in GROUPED:
+        return operands
+    numbers = np.unique(shifts).tolist()
+    alike = all(consecutive(form.method, n, form.magnitude_bits) for n in numbers)
+    return replace(operands, group_size=form.group_size, consecutive=alike)
+
+
+def rows_of(layer: Layer, plan: LayerPlan) -> np.ndarray:
+    """Return the filters [out_channels] in the order that they occupy an array's rows.
+
+    It is the plan's, but filters stay in their group of the convolution, whose rows share activations.
+
+    >>> layer = Layer("conv", 4, 4, 1, 1, 1, 1, 1, 1, groups=2)
+    >>> rows_of(layer, LayerPlan(np.array([1, 2, 1, 1]), np.array([2, 3, 0, 1]))).tolist()
+    [0, 1, 2, 3]
+    """
+    each = layer.group_filters
+    return plan.order if each == 1 else plan.order[np.argsort(plan.order // each, kind="stable")]

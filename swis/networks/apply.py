@@ -1,0 +1,102 @@
+"""Approximate the weights of any torch network: which layers, with what, at what cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from swis.errors import InputError
+from swis.formats.cost import LayerCost
+from swis.formats.layer_plan import LayerPlan
+from swis.formats.weight_format import Encoded, WeightFormat, cost_of, encode
+from swis.networks.computed_weights import plain_copy
+from swis.networks.layers import filter_shape, filters_of, is_transposed, put_filters, weight_layers
+
+
+def skipped_layers(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
+    """Return the names that match a pattern with wildcards; a pattern must match something.
+
+    >>> sorted(skipped_layers(["stem", "blocks.0.pw", "head"], ["stem", "blocks.*"]))
+    ['blocks.0.pw', 'stem']
+    """
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise InputError(
+                f"skip: {pattern!r} matches no layer; the first layers are {', '.join(names[:5])}"
+            )
+    return {name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)}
+
+
+def encode_layers(
+    model: nn.Module,
+    form: WeightFormat,
+    skip: set[str] = frozenset(),
+    plans: dict[str, LayerPlan] | None = None,
+) -> dict[str, Encoded]:
+    """Bring every weight layer into a format, layers in ``skip`` into the base format.
+
+    Layers that share a parameter share the result, and the plan of the first. ``form`` is not "float". Raises
+    ``InputError`` if a convolution and a transposed one share it, whose filters are others.
+    """
+    encoded: dict[str, Encoded] = {}
+    first: dict[int, str] = {}
+    layers = weight_layers(model)
+    for name, layer in layers.items():
+        other = first.setdefault(id(layer.weight), name)
+        if other == name:
+            form_here = replace(form, method="base") if name in skip else form
+            encoded[name] = encode(filters_of(layer), form_here, (plans or {}).get(name))
+        elif is_transposed(layer) != is_transposed(layers[other]):
+            raise InputError(f"layers {other} and {name} share a weight, but not its filters")
+        else:
+            encoded[name] = encoded[other]
+    return encoded
+
+
+def with_weights(
+    model: nn.Module,
+    form: WeightFormat,
+    macs: dict[str, int],
+    skip: set[str] = frozenset(),
+    plans: dict[str, LayerPlan] | None = None,
+) -> tuple[nn.Module, list[LayerCost]]:
+    """Copy a network with every weight layer in ``form``; layers in ``skip`` stay in the base format.
+
+    ``plans`` gives filters shifts of their own. Returns the copy and each layer's cost. Only weights change:
+    biases, normalisation and the layers' classes stay, so the copy runs as fast as the original.
+    """
+    changed = plain_copy(model)
+    layers = weight_layers(changed)
+    if form.method == "float":
+        return changed, layer_costs(layers, {}, form, macs)
+    encoded = encode_layers(changed, form, skip, plans)
+    costs = layer_costs(layers, encoded, form, macs)
+    for name, layer in layers.items():
+        put_filters(layer, encoded[name].weight())
+    return changed, costs
+
+
+def layer_costs(
+    layers: dict[str, nn.Module], encoded: dict[str, Encoded], form: WeightFormat, macs: dict[str, int]
+) -> list[LayerCost]:
+    """Return what each layer costs; those that are not encoded are float, as ``form`` says.
+
+    A weight that several layers share is stored once.
+    """
+    costs = []
+    stored: set[int] = set()
+    for name, layer in layers.items():
+        shape = (filter_shape(layer)[0], filter_shape(layer)[1:].numel())
+        if name in encoded:
+            found = encoded[name]
+            cost = replace(cost_of(found.form, found.plan, *shape, macs[name]), metric=found.metric)
+        else:
+            cost = cost_of(form, None, *shape, macs[name])
+        if id(layer.weight) in stored:
+            cost = replace(cost, weights=0, stored_bits=0, weight_cycles=0, metric=None)
+        stored.add(id(layer.weight))
+        costs.append(cost)
+    return costs

@@ -1,0 +1,259 @@
+"""A network whose layers hold the weights they use: what computes weights is baked in."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from timm.layers import Conv2dSame
+from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import (
+    SpectralNorm,
+    SpectralNormLoadStateDictPreHook,
+    SpectralNormStateDictHook,
+)
+from torch.nn.utils.weight_norm import WeightNorm
+from torch.overrides import TorchFunctionMode
+
+from swis.errors import InputError
+from swis.networks.layers import LAYER_KINDS, axes_of, inputs_of, is_layer, outputs_of
+
+_REWEIGHTING = (WeightNorm, SpectralNorm, BasePruningMethod)
+_OPERATIONS = {F.linear, F.conv1d, F.conv2d, F.conv_transpose2d}
+# An ordinary layer computes what it replaces up to this part of the largest output.
+_TOLERANCE = 1e-5
+# The same of whole networks, in float32: rounding grows from layer to layer, to 6e-6 in timm's.
+_NETWORK_TOLERANCE = 1e-3
+
+
+def plain_copy(model: nn.Module, input_size: Sequence[int] | None = None) -> nn.Module:
+    """Copy a network; weights that are computed from others become ordinary parameters.
+
+    These are those of parametrizations, of ``weight_norm``, ``spectral_norm`` and pruning, as they are in
+    evaluation, and those that a layer of a class of its own derives at every call, such as a
+    weight-standardised convolution: it becomes an ordinary layer, if one computes the same. With an
+    ``input_size`` [C, H, W], networks in which layers became ordinary are compared on noise. Raises
+    ``InputError`` if they differ, for a layer whose weight another hook computes, and for a lazy layer that
+    has not run.
+
+    >>> from timm.layers import StdConv2d
+    >>> [type(layer).__name__ for layer in plain_copy(nn.Sequential(StdConv2d(3, 8, 3)))]
+    ['Conv2d']
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
+            raise InputError(f"layer {name}: it has no weights before its first call; run the network once")
+    copied = _copied(model)
+    shared = _Shared()
+    for name, module in copied.named_modules():
+        _bake_hooks(module, shared)
+        _bake_parametrizations(module, shared)
+        if isinstance(module, LAYER_KINDS) and "weight" not in module._parameters:
+            raise InputError(
+                f"layer {name}: something computes its weight at every call; make the weight a parameter"
+            )
+    replaced = []
+    for name, layer in list(copied.named_modules()):
+        if isinstance(layer, LAYER_KINDS) and not is_layer(layer):
+            made = _ordinary(layer, shared)
+            if made is not None:
+                # in place, for modules may hold their layers in lists too
+                layer.__class__, layer.__dict__ = type(made), vars(made)
+                replaced.append(name)
+    if replaced and input_size is not None:
+        _check(copied, model, input_size, replaced)
+    return copied
+
+
+def _check(plain: nn.Module, model: nn.Module, input_size: Sequence[int], replaced: list[str]) -> None:
+    """Raise ``InputError`` if a network with ``replaced`` layers does not compute what the original does."""
+    first = next(model.parameters())
+    probe = torch.randn(2, *input_size, generator=torch.Generator().manual_seed(0)).to(first)
+    with torch.no_grad():
+        # copies, for a network may keep what it saw
+        expected, got = (_copied(network).eval()(probe) for network in (model, plain))
+    size = float(expected.abs().max())
+    if not torch.allclose(got, expected, rtol=0, atol=_NETWORK_TOLERANCE * size, equal_nan=True):
+        raise InputError(
+            f"ordinary layers in place of {', '.join(replaced)} change what the network computes: "
+            "one of them does more than compute its weight"
+        )
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    # hooks leave results of autograd behind, which copy.deepcopy refuses
+    results = [value for value in _held_tensors(model) if not value.is_leaf]
+    return copy.deepcopy(model, {id(value): value.detach().clone() for value in results})
+
+
+def _held_tensors(model: nn.Module) -> Iterator[Tensor]:
+    """Yield the tensors that a network's modules hold, in lists, tuples and dicts too."""
+    left, seen = [vars(module) for module in model.modules()], set()
+    while left:
+        value = left.pop()
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, dict | list | tuple) and id(value) not in seen:
+            seen.add(id(value))
+            left += value.values() if isinstance(value, dict) else value
+
+
+class _Shared:
+    """Keeps the parameters that were computed from others, so that layers that shared one still do."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, ...], tuple[list[Tensor], nn.Parameter]] = {}
+
+    def parameter(self, sources: Sequence[Tensor], value: Tensor) -> nn.Parameter:
+        """Return a parameter of this value, computed from ``sources``: the one before, if both are equal."""
+        key = tuple(map(id, sources))
+        if key in self._made and _equal(self._made[key][1], value):
+            return self._made[key][1]
+        made = nn.Parameter(value.detach().clone(), any(source.requires_grad for source in sources))
+        self._made[key] = list(sources), made  # sources stay alive, so that no id is given out twice
+        return made
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and (one.is_meta or torch.equal(one, other))
+
+
+def _bake_hooks(module: nn.Module, shared: _Shared) -> None:
+    """Apply the hooks that compute tensors of a module from others for the last time, in place."""
+    found = {key: hook for key, hook in module._forward_pre_hooks.items() if isinstance(hook, _REWEIGHTING)}
+    for key, hook in found.items():
+        name = getattr(hook, "_tensor_name", None) or hook.name
+        parts = [f"{name}_{part}" for part in ("g", "v", "orig")]
+        sources = [value for other, value in module._parameters.items() if other in parts]
+        hook.remove(module)
+        del module._forward_pre_hooks[key]
+        made = shared.parameter(sources, getattr(module, name))
+        delattr(module, name)
+        setattr(module, name, made)  # not register_parameter: an LSTM keeps a list of its weights
+    for hooks in (module._state_dict_hooks, module._load_state_dict_pre_hooks):
+        for key, hook in list(hooks.items()):
+            inner = getattr(hook, "hook", hook)  # torch wraps some
+            if isinstance(inner, SpectralNormStateDictHook | SpectralNormLoadStateDictPreHook):
+                del hooks[key]
+
+
+def _bake_parametrizations(module: nn.Module, shared: _Shared) -> None:
+    """Make the tensors that parametrizations compute ordinary ones, in place.
+
+    torch's own way would take the tensors from the class, which the original has too.
+    """
+    if not is_parametrized(module):
+        return
+    parametrizations = module.parametrizations.eval()
+    with torch.no_grad():
+        values = {name: getattr(module, name) for name in parametrizations}
+    del module._modules["parametrizations"]
+    module.__class__ = type(module).__bases__[0]
+    for name, value in values.items():
+        sources = list(parametrizations[name].parameters(recurse=False))
+        if sources:
+            setattr(module, name, shared.parameter(sources, value))
+        else:
+            module.register_buffer(name, value.detach().clone())
+
+
+def _ordinary(layer: nn.Module, shared: _Shared) -> nn.Module | None:
+    """Return the layer of a known class that computes what ``layer`` does; None if there is none."""
+    runs = []
+    try:
+        for probe in _probes(layer):
+            twin = _twin(layer)  # anew: some keep what they saw
+            with _Watch() as watch, torch.no_grad():
+                output = twin.forward(probe)
+            (call,) = watch.calls
+            runs.append((probe, output, call["weight"], call.get("bias")))
+    except Exception:  # whatever a forward of its own raises on one input alone, or calls instead
+        return None
+    weight, bias = runs[0][2:]
+    if weight.shape != layer.weight.shape or any(not torch.equal(weight, run[2]) for run in runs):
+        return None
+    for made in _candidates(layer):
+        made.weight = nn.Parameter(weight)
+        made.bias = None if bias is None else nn.Parameter(bias)
+        if all(_same(made, probe, output) for probe, output, *_ in runs):
+            break
+    else:
+        return None
+    for name, used in (("weight", weight), ("bias", bias)):
+        own = getattr(twin, name)
+        if used is None or (own is not None and own.shape == used.shape and torch.equal(own, used)):
+            setattr(made, name, None if used is None else getattr(layer, name))
+        else:
+            sources = list(layer.parameters(recurse=False))
+            setattr(made, name, shared.parameter(sources, used.to(layer.weight)))
+    vars(made).update({key: value for key, value in vars(layer).items() if "hook" in key})
+    return made.train(layer.training)
+
+
+def _twin(layer: nn.Module) -> nn.Module:
+    """Return a copy of a layer in float64, in evaluation; of one without values, with some."""
+    twin = copy.deepcopy(layer).double().eval()
+    if layer.weight.is_meta:
+        twin, generator = twin.to_empty(device="cpu"), torch.Generator().manual_seed(0)
+        for value in (*twin.parameters(), *twin.buffers()):
+            value.data.normal_(generator=generator)
+    return twin
+
+
+def _probes(layer: nn.Module) -> Iterator[Tensor]:
+    """Yield inputs of several sides, for paddings that depend on them, and of several sizes of numbers."""
+    generator = torch.Generator().manual_seed(0)
+    axes = axes_of(layer)
+    device = "cpu" if layer.weight.is_meta else layer.weight.device
+    for more, scale in ((1, 1.0), (2, 1e3), (2, 1e-3), (5, 1.0)):
+        sizes = [
+            dilation * (kernel - 1) + stride + more + axis
+            for axis, (kernel, dilation, stride) in enumerate(
+                zip(layer.kernel_size, layer.dilation, layer.stride, strict=True) if axes else ()
+            )
+        ]
+        inputs = torch.randn(2, inputs_of(layer), *sizes, generator=generator, dtype=torch.float64)
+        yield (scale * inputs).to(device)
+
+
+def _candidates(layer: nn.Module) -> Iterator[nn.Module]:
+    """Yield layers of known classes without weights that may compute what ``layer`` does."""
+    if isinstance(layer, nn.Linear):
+        yield nn.Linear(inputs_of(layer), outputs_of(layer), device="meta")
+        return
+    settings = {name: getattr(layer, name) for name in ("stride", "padding", "dilation", "groups")}
+    if isinstance(layer, nn.ConvTranspose2d):
+        settings["output_padding"] = layer.output_padding
+    kind = next(kind for kind in LAYER_KINDS if isinstance(layer, kind))
+    sizes = (inputs_of(layer), outputs_of(layer), layer.kernel_size)
+    # meta: no random numbers are drawn
+    yield kind(*sizes, **settings, padding_mode=layer.padding_mode, device="meta")
+    if kind is nn.Conv2d:
+        yield Conv2dSame(*sizes, **settings, device="meta")
+
+
+def _same(made: nn.Module, probe: Tensor, expected: Tensor) -> bool:
+    with torch.no_grad():
+        got = made(probe)
+    size = float(expected.abs().max())
+    return got.shape == expected.shape and torch.allclose(got, expected, rtol=0, atol=_TOLERANCE * size)
+
+
+class _Watch(TorchFunctionMode):
+    """Keeps what is handed to convolutions and linear functions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[dict[str, Any]] = []
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if function in _OPERATIONS:
+            self.calls.append(dict(zip(("input", "weight", "bias"), args, strict=False)) | kwargs)
+        return function(*args, **kwargs)

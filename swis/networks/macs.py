@@ -1,0 +1,177 @@
+"""The multiply-accumulates of a network: of its weight layers, of weights that stay float, of activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from swis.errors import InputError
+from swis.networks.computed_weights import plain_copy
+from swis.networks.layers import weight_layers
+
+_CONVOLUTION = torch.ops.aten.convolution
+
+
+@dataclass
+class Macs:
+    """Multiply-accumulates of ``layers`` by name, of ``float_weights`` and ``between_activations``.
+
+    Float weights are those of no layer, and weights that the network computes, such as a mixture of kernels.
+    ``uncalled`` names the layers whose weights are used without a call of the layer.
+    """
+
+    layers: dict[str, int]
+    float_weights: int = 0
+    between_activations: int = 0
+    uncalled: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        return sum(self.layers.values()) + self.float_weights + self.between_activations
+
+
+def network_macs(model: nn.Module, input_size: Sequence[int]) -> Macs:
+    """Count the multiply-accumulates of a network for one image of ``input_size`` [C, H, W].
+
+    >>> network_macs(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3)), (1, 4, 4)).layers
+    {'0': 72, '2': 24}
+    """
+    plain = plain_copy(model)
+    with counted(plain) as macs:
+        run(plain, input_size)
+    return macs
+
+
+def layer_macs(model: nn.Module, input_size: Sequence[int]) -> dict[str, int]:
+    """Count the multiply-accumulates of each weight layer for one image of ``input_size`` [C, H, W].
+
+    Those of a layer whose weight is used without a call of the layer count as well.
+    """
+    return network_macs(model, input_size).layers
+
+
+def run(model: nn.Module, input_size: Sequence[int]) -> None:
+    """Run a network once, on an image of zeros."""
+    first = next(model.parameters())
+    with torch.inference_mode():
+        model(torch.zeros(1, *input_size, device=first.device, dtype=first.dtype))
+
+
+@contextmanager
+def counted(model: nn.Module, used: Callable[[str, int], None] = lambda *_: None) -> Iterator[Macs]:
+    """Count what a network multiplies meanwhile; ``used`` is told of layers' weights used without a call.
+
+    It gets the layer's name and the multiply-accumulates.
+    """
+    layers = weight_layers(model)
+    macs = Macs(dict.fromkeys(layers, 0))
+    called: list[str] = []
+    owners: dict[int, str] = {}
+    for name, layer in layers.items():
+        owners.setdefault(_memory(layer.weight), name)
+    weights = {_memory(parameter): parameter for parameter in model.parameters()}
+
+    def derive(operands: set[int], output: Any) -> None:
+        if operands and operands <= weights.keys() and isinstance(output, Tensor):
+            weights.setdefault(_memory(output), output)  # and stays, so that nothing else gets its memory
+
+    def record(operation: Any, operands: set[int], count: int) -> None:
+        name = called[-1] if called else next((owners[at] for at in operands if at in owners), None)
+        if name is not None:
+            macs.layers[name] += count
+            if not called:
+                if name not in macs.uncalled:
+                    macs.uncalled.append(name)
+                used(name, count)
+        elif operation is _CONVOLUTION or operands & weights.keys():
+            macs.float_weights += count
+        else:
+            macs.between_activations += count
+
+    def leave(*_: Any) -> None:
+        called.pop()
+
+    def enter(name: str, inputs: tuple) -> None:
+        if not inputs:
+            raise InputError(f"layer {name} is called with its input by name; hand it over by place")
+        called.append(name)
+
+    handles = []
+    for name, layer in layers.items():
+        handles.append(layer.register_forward_pre_hook(lambda _, inputs, name=name: enter(name, inputs)))
+        handles.append(layer.register_forward_hook(leave))
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # one operation that torch has no formula for
+    try:
+        with _Counting(record, derive):
+            yield macs
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        for handle in handles:
+            handle.remove()
+
+
+class _Counting(TorchDispatchMode):
+    """Tells ``record`` of every operation that multiplies: which, the memory of its operands, how much.
+
+    ``derive`` is told of every other one: the memory of its operands, and its output.
+    """
+
+    def __init__(
+        self, record: Callable[[Any, set[int], int], None], derive: Callable[[set[int], Any], None]
+    ) -> None:
+        super().__init__()
+        self.record, self.derive = record, derive
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        operation = getattr(func, "_overloadpacket", func)
+        if operation not in _FLOPS:
+            with self:  # what it consists of may multiply
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        output = func(*args, **kwargs)
+        operands = {_memory(value) for value in args if isinstance(value, Tensor)}
+        if operation not in _FLOPS:
+            self.derive(operands, output)
+        else:
+            self.record(operation, operands, _FLOPS[operation](*args, **kwargs, out_val=output) // 2)
+        return output
+
+
+def _lstm_flops(inputs: Tensor, of_inputs: Tensor, of_state: Tensor, *_: Any, **__: Any) -> int:
+    steps = inputs.shape[0] * inputs.shape[1]
+    return 2 * steps * (of_inputs.numel() + of_state.numel())
+
+
+def _trilinear_flops(one: Tensor, two: Tensor, three: Tensor, *expanded: Any, **__: Any) -> int:
+    shapes = []
+    for tensor, axes in zip((one, two, three), expanded, strict=False):
+        for axis in axes:
+            tensor = tensor.unsqueeze(axis)
+        shapes.append(tensor.shape)
+    return 2 * torch.broadcast_shapes(*shapes).numel()
+
+
+# torch has no formulas for these; the first is what a CPU runs an LSTM with, the second nn.Bilinear
+_FLOPS = {
+    **flop_registry,
+    torch.ops.aten.mkldnn_rnn_layer: _lstm_flops,
+    torch.ops.aten._trilinear: _trilinear_flops,
+    torch.ops.aten.mv: lambda matrix, *_, **__: 2 * matrix.numel(),
+    torch.ops.aten.addmv: lambda _, matrix, *__, **___: 2 * matrix.numel(),
+    torch.ops.aten.dot: lambda one, *_, **__: 2 * one.numel(),
+}
+
+
+def _memory(tensor: Tensor) -> int:
+    """Return what tells whether two tensors share their memory, on a meta device too."""
+    return tensor.untyped_storage()._cdata

@@ -1,0 +1,61 @@
+"""Calibrated weights put back in front of the normalisation that was folded into them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from swis.formats.decompose import GROUPED
+from swis.formats.weight_format import Encoded, encode
+from swis.networks.batch_norm import folds, gain_of, norms_of
+from swis.networks.computed_weights import plain_copy
+from swis.networks.layers import filters_of, put_filters, weight_layers
+
+
+def unfolded(
+    network: nn.Module, calibrated: nn.Module, encoded: Mapping[str, Encoded], input_size: Sequence[int]
+) -> tuple[nn.Module, dict[str, Encoded]]:
+    """Return ``network`` with the weights that its folded copy ``calibrated`` has, and these ``encoded``.
+
+    A folded weight is gain x weight, and a format of its codes is one of the weight as well, with scales
+    divided by the gain. A channel whose gain is zero is encoded as it is. Where a normalisation follows,
+    biases stay the network's own: with statistics of its new input it does what calibration did to them.
+    Where nothing could be folded, ``calibrated`` is returned as it is. Raises ``ValueError`` if layers in
+    front of different normalisations share a weight.
+    """
+    module, norms = plain_copy(network), norms_of(network, input_size)
+    if any(folds(calibrated.get_submodule(norm)) for norm in norms.values()):
+        return calibrated, dict(encoded)
+    uses = Counter(id(found) for found in encoded.values())
+    restored = dict(encoded)
+    for name, layer in weight_layers(module).items():
+        found = encoded[name]
+        if name in norms:
+            if uses[id(found)] > 1:
+                raise ValueError(f"{name} shares its weight; it cannot be put back before {norms[name]}")
+            gain = gain_of(module.get_submodule(norms[name])).detach()
+            restored[name] = _divided(found, gain, filters_of(layer).detach())
+        elif (bias := calibrated.get_submodule(name).bias) is not None:
+            layer.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+        put_filters(layer, restored[name].weight())
+    return module, restored
+
+
+def _divided(found: Encoded, gain: Tensor, weight: Tensor) -> Encoded:
+    """Undo a multiplication of weights by ``gain`` [filters]; where it is zero, encode ``weight`` itself."""
+    dead = gain.abs() <= torch.finfo(gain.dtype).eps * gain.abs().max()
+    along = (-1, *[1] * (len(found.shape) - 1))
+    sign = torch.where(gain < 0, -1, 1).to(found.codes.dtype)
+    codes, sets = found.codes * sign[:, None], found.shift_sets
+    scale = found.scale / torch.where(dead, 1, gain.abs()).reshape(along)
+    if dead.any():
+        plain = encode(weight, found.form, found.plan)
+        codes = torch.where(dead[:, None], plain.codes, codes)
+        scale = torch.where(dead.reshape(along), plain.scale, scale)
+        if found.form.method in GROUPED:  # all others have one set for all
+            sets = torch.where(dead[:, None], plain.shift_sets, sets)
+    return replace(found, codes=codes, scale=scale, shift_sets=sets, metrics=None)

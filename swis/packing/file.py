@@ -1,0 +1,278 @@
+"""A network with packed weights as one file, which needs no other checkpoint.
+
+The file is safetensors. For every weight layer it holds ``LAYER.weight.packed``, the bits that
+``swis.packing.bitstream`` describes, ``LAYER.weight.scale`` and, where filters have shifts of their own,
+``LAYER.weight.schedule`` (``swis.packing.layer``). All other tensors of the network's ``plain_copy`` are
+there as they are. The metadata have one entry, ``swis``, JSON: ``version``, ``sha256`` (of everything else),
+``network`` (architecture, arguments, input, what the weights were), ``form`` (of all layers but those that
+match ``skip``), ``schedule`` (the policy's name), ``layers`` (each one's format, shape, bits and tiles),
+``aliases`` (tensors that are a packed weight again), ``coding``, ``fold_bn``, ``folded`` (whether the
+normalisation is), ``rewrites``, ``limited`` (names of the activations with a limit for every channel),
+``calibrate`` and ``retrain`` (how, or null) and ``activations`` (bits and ranges, if they were calibrated).
+The same network gives the same file, byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from swis.errors import InputError
+from swis.formats.cost import FLOAT_BITS
+from swis.formats.layer_plan import LayerPlan
+from swis.formats.weight_format import Encoded, WeightFormat
+from swis.networks.activations import ActivationRange
+from swis.networks.apply import encode_layers, skipped_layers
+from swis.networks.batch_norm import fold_batch_norm, fused
+from swis.networks.channel_rewrite import LimitedReLU, rewritten
+from swis.networks.computed_weights import plain_copy
+from swis.networks.layers import count_float_weights, weight_layers, weight_of
+from swis.networks.models import REACHING_OUT, Network, new_network
+from swis.options.groups import ModelConfig
+from swis.options.names import require_known
+from swis.packing.bitstream import CODINGS
+from swis.packing.layer import pack_layer, packed_parts, unpack_layer
+from swis.runtime.checksums import of_tensors
+from swis.runtime.files import write_atomically
+
+_VERSION = 5
+# Files of version 4 may hold what layers compute their weights from, in place of the weights.
+_READ = (4, 5)
+
+
+@dataclass(frozen=True)
+class PackedLayer:
+    """A layer's format, how many weights it has, and the bits of its parts.
+
+    The parts are sign, mask, shift and metadata; a layer that shares another one's weight has none.
+    """
+
+    form: WeightFormat
+    filters: int
+    filter_weights: int
+    bits: dict[str, int]
+    plan: LayerPlan | None = None
+
+
+@dataclass(frozen=True)
+class PackedNetwork:
+    """What a packed file holds: the network with its decoded weights, and how they were packed."""
+
+    network: Network
+    label: str
+    form: WeightFormat
+    coding: str
+    skip: list[str]
+    fold_bn: bool
+    layers: dict[str, PackedLayer]
+    activation_bits: int | None
+    activation_range: str | None
+    ranges: dict[str, ActivationRange]
+    schedule: str | None = None
+    calibrate: str = "none"
+    retrain: dict[str, Any] | None = None
+    rewrites: list[str] = field(default_factory=list)
+
+    def bits_per_weight(self) -> dict[str, float]:
+        """Return the bits of each part, divided by the number of weights; "float" is of those not packed."""
+        stored = [layer for layer in self.layers.values() if layer.bits]
+        left = count_float_weights(self.network.module)
+        weights = left + sum(layer.filters * layer.filter_weights for layer in stored)
+        parts = {part: sum(layer.bits[part] for layer in stored) / weights for part in stored[0].bits}
+        return parts | ({"float": FLOAT_BITS * left / weights} if left else {})
+
+
+def save_packed(
+    path: str | Path,
+    network: Network,
+    form: WeightFormat,
+    *,
+    coding: str = "plain",
+    skip: Iterable[str] = (),
+    fold_bn: bool = False,
+    rewrites: Sequence[str] = (),
+    label: str = "",
+    activation_bits: int | None = None,
+    activation_range: str | None = None,
+    ranges: dict[str, ActivationRange] | None = None,
+    plans: dict[str, LayerPlan] | None = None,
+    schedule: str | None = None,
+    calibrate: str = "none",
+    retrain: dict[str, Any] | None = None,
+    live: bool = False,
+    encoded: dict[str, Encoded] | None = None,
+) -> None:
+    """Write a float32 network with its weights in ``form`` as a packed file.
+
+    Layers whose names match a pattern in ``skip`` are packed in the base format. ``ranges`` are those of the
+    layers' inputs, for ``activation_bits``; ``plans`` give the filters of layers shifts of their own, by a
+    ``schedule`` of that name. A network that was calibrated, and so folded by
+    ``swis.networks.batch_norm.fused``, or trained in the format comes with its ``encoded`` weights and with
+    what ``calibrate`` and ``retrain`` were; ``live`` if training left its normalisation in place. Raises
+    ``ValueError`` for an unknown coding, the format "float" and networks that are not float32, ``InputError``
+    for a pattern without a match.
+    """
+    require_known("coding", coding, CODINGS)
+    if form.method == "float":
+        raise ValueError("the format float has no bits to pack; use base or a decomposition")
+    module = plain_copy(network.module, network.inputs["input_size"]).cpu()
+    if any(
+        value.is_floating_point() and value.dtype != torch.float32 for value in module.state_dict().values()
+    ):
+        raise ValueError("packed files hold float32 networks; call network.module.float() first")
+    if fold_bn and encoded is None:
+        module = fold_batch_norm(module, network.inputs["input_size"])
+        module = rewritten(module, network.inputs["input_size"], rewrites)
+    tensors, layers, first_name = {}, {}, {}
+    skip = sorted(skip)
+    if encoded is None:
+        encoded = encode_layers(module, form, skipped_layers(list(weight_layers(module)), skip), plans)
+    for name, layer in encoded.items():
+        if id(layer) in first_name:
+            layers[name] = {"same_as": first_name[id(layer)]}
+            continue
+        first_name[id(layer)] = name
+        packed, layers[name] = pack_layer(layer, coding)
+        tensors |= {f"{name}.weight.{part}": torch.from_numpy(bits) for part, bits in packed.items()}
+        tensors[f"{name}.weight.scale"] = layer.scale
+    first = {id(module.get_parameter(f"{name}.weight")): name for name in first_name.values()}
+    aliases = {}
+    for key, value in module.state_dict(keep_vars=True).items():
+        if id(value) in first:
+            aliases[key] = f"{first[id(value)]}.weight"
+        else:
+            tensors[key] = value
+    tensors = {key: value.detach().clone().contiguous() for key, value in tensors.items()}
+    about = {
+        "label": label,
+        "architecture": network.architecture,
+        "kwargs": {key: value for key, value in network.kwargs.items() if key not in REACHING_OUT},
+        "num_classes": network.num_classes,
+        "inputs": network.inputs,
+        "weights": network.weights,
+        "digest": network.digest,
+        "data": network.metadata.get("data"),
+    }
+    limits = {name: [interval.low, interval.high] for name, interval in (ranges or {}).items()}
+    header = {
+        "version": _VERSION,
+        "network": about,
+        "form": asdict(form),
+        "schedule": schedule,
+        "coding": coding,
+        "skip": skip,
+        "fold_bn": fold_bn,
+        "folded": fold_bn or (not live and (calibrate != "none" or retrain is not None)),
+        "rewrites": list(rewrites),
+        "limited": [name for name, part in module.named_modules() if isinstance(part, LimitedReLU)],
+        "calibrate": calibrate,
+        "retrain": retrain,
+        "layers": layers,
+        "aliases": aliases,
+        "activations": {"bits": activation_bits, "range": activation_range, "ranges": limits},
+    }
+    header["sha256"] = _checksum(tensors, header)
+    # one entry: safetensors writes several in an order that changes
+    text = {"swis": json.dumps(header, sort_keys=True)}
+    write_atomically(Path(path), lambda partial: save_file(tensors, partial, text))
+
+
+def load_packed(path: str | Path) -> PackedNetwork:
+    """Read a packed file and decode its weights; raise ``InputError`` for any other or damaged file."""
+    tensors, header = _read(Path(path))
+    try:
+        return _decode(tensors, header)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else ""
+        raise InputError(f"{path} is not a sound packed file: {type(error).__name__} {reason}") from error
+
+
+def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork:
+    about, coding = header["network"], header["coding"]
+    if coding not in CODINGS:
+        raise ValueError(f"its coding is {coding}")
+    if reaching := REACHING_OUT & set(about["kwargs"]):
+        raise ValueError(f"it asks for {', '.join(sorted(reaching))}")
+    label = about["label"] or about["architecture"]
+    config = ModelConfig(label=label, name=about["architecture"], kwargs=about["kwargs"])
+    network = new_network(config, about["num_classes"], about["inputs"], seed=0)
+    module = plain_copy(network.module)
+    if header["version"] < _VERSION and weight_layers(module).keys() != weight_layers(network.module).keys():
+        raise InputError("packed before layers that compute their weights were replaced; pack it again")
+    size, calibrate = about["inputs"]["input_size"], header["calibrate"]
+    if header.get("folded", calibrate != "none" or header["fold_bn"]):  # younger than the format
+        module = fused(module, size)
+    state, packed_layers = dict(tensors), {}
+    for name in header["limited"]:
+        module.set_submodule(name, LimitedReLU(state[f"{name}.limit"]))
+    for name, entry in header["layers"].items():
+        if "same_as" in entry:
+            packed_layers[name] = replace(packed_layers[entry["same_as"]], bits={})
+            continue
+        parts = {part: state.pop(f"{name}.weight.{part}").numpy() for part in packed_parts(entry)}
+        layer = unpack_layer(parts, entry, state.pop(f"{name}.weight.scale"), coding)
+        state[f"{name}.weight"] = weight_of(module.get_submodule(name), layer.weight())
+        packed_layers[name] = PackedLayer(layer.form, *layer.codes.shape, entry["bits"], layer.plan)
+    state |= {key: state[source] for key, source in header["aliases"].items()}
+    for name, layer in weight_layers(module).items():
+        if calibrate != "none" and layer.bias is None and f"{name}.bias" in state:
+            layer.bias = nn.Parameter(state[f"{name}.bias"])  # calibration gave it one
+    module.load_state_dict(state)
+    activations = header["activations"]
+    ranges = {name: ActivationRange(*limits) for name, limits in activations["ranges"].items()}
+    if unknown := set(ranges) - set(weight_layers(module)):
+        raise ValueError(f"it has activation ranges for {sorted(unknown)[0]}, which is no layer")
+    metadata = {} if about["data"] is None else {"data": about["data"]}
+    origin = {"weights": about["weights"], "digest": header["sha256"], "metadata": metadata}
+    return PackedNetwork(
+        replace(network, module=module.eval(), **origin),
+        label,
+        WeightFormat(**header["form"]),
+        coding,
+        header["skip"],
+        header["fold_bn"],
+        packed_layers,
+        activations["bits"],
+        activations["range"],
+        ranges,
+        header["schedule"],
+        calibrate,
+        header.get("retrain"),  # younger than the format
+        header["rewrites"],
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not a readable packed file: {error}") from error
+    if "swis" not in metadata:
+        raise InputError(f"{path} is not a packed file; task=pack writes them")
+    try:
+        header = json.loads(metadata["swis"])
+        version, claimed = header["version"], header.pop("sha256")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is damaged: its header cannot be read") from error
+    if version not in _READ:
+        known = " and ".join(map(str, _READ))
+        raise InputError(f"{path} has version {version} of the format, this code reads {known}")
+    if claimed != _checksum(tensors, header):
+        raise InputError(f"{path} is damaged: its checksum is not that of its contents")
+    return tensors, header | {"sha256": claimed}
+
+
+def _checksum(tensors: dict[str, Tensor], header: dict[str, Any]) -> str:
+    return of_tensors(tensors, json.dumps(header, sort_keys=True).encode())

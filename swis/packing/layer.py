@@ -1,0 +1,128 @@
+"""One layer's weights, with shifts for all filters or for each, as packed bits and a description.
+
+Where filters have shifts of their own, those with the same number are packed together, the fewest shifts
+first, each kind in the order of the tiles and from a whole byte on. The schedule has a field for every
+filter, tile by tile: its shifts less one, ceil(log2 B) bits, and, if filters changed places, which one it
+is, ceil(log2 filters) bits; lowest bits first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from swis.errors import InputError
+from swis.formats.decompose import GROUPED
+from swis.formats.layer_plan import LayerPlan
+from swis.formats.weight_format import Encoded, WeightFormat
+from swis.packing.bitstream import Layout, pack, unpack
+
+
+def pack_layer(layer: Encoded, coding: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the parts of a packed layer, uint8 arrays by name, and what a decoder must know of it.
+
+    The description holds the format, the shape, the bits of the parts sign, mask, shift and metadata
+    (together those of the arrays) and, for a schedule, how its tiles and kinds of filters are laid out.
+    """
+    about = {"form": asdict(layer.form), "shape": list(layer.shape)}
+    if layer.plan is None:
+        payload, bits = _pack(layer, layer.form, np.arange(len(layer.codes)), coding)
+        return {"packed": payload}, about | {"bits": bits}
+    plan, payloads, total = layer.plan, {}, {}
+    for shifts, filters in _kinds(plan):
+        payloads[shifts], bits = _pack(layer, replace(layer.form, shifts=shifts), filters, coding)
+        total = {part: total.get(part, 0) + count for part, count in bits.items()}
+    schedule = _pack_schedule(plan, layer.form.magnitude_bits)
+    total["metadata"] += 8 * len(schedule)
+    about["tiles"] = {
+        "filters_per_tile": plan.filters_per_tile,
+        "multiple": plan.multiple,
+        "reordered": plan.reordered,
+        "bytes": [len(payload) for payload in payloads.values()],
+    }
+    return {"packed": np.concatenate([*payloads.values()]), "schedule": schedule}, about | {"bits": total}
+
+
+def packed_parts(about: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of the arrays of a packed layer."""
+    return ("packed", "schedule") if "tiles" in about else ("packed",)
+
+
+def unpack_layer(parts: dict[str, np.ndarray], about: dict[str, Any], scale: Tensor, coding: str) -> Encoded:
+    """Undo ``pack_layer``, but for the shift sets; raise ``InputError`` for bits that are not a layer's."""
+    form, shape = WeightFormat(**about["form"]), torch.Size(about["shape"])
+    filters = shape[0]
+    if "tiles" not in about:
+        codes, _ = unpack(parts["packed"], _layout(form, filters, shape[1:].numel(), coding))
+        return Encoded(form, torch.from_numpy(codes), None, scale, shape)
+    plan = _unpack_schedule(parts["schedule"], filters, form.magnitude_bits, about["tiles"])
+    kinds, lengths = _kinds(plan), about["tiles"]["bytes"]
+    if len(kinds) != len(lengths) or sum(lengths) != len(parts["packed"]):
+        raise InputError("a packed layer is not whole: its schedule has other filters than its bits")
+    payloads = np.split(parts["packed"], np.cumsum(lengths)[:-1])
+    codes = np.empty((filters, shape[1:].numel()), np.int8 if form.magnitude_bits <= 7 else np.int16)
+    for (shifts, members), payload in zip(kinds, payloads, strict=True):
+        layout = _layout(replace(form, shifts=shifts), len(members), codes.shape[1], coding)
+        codes[members], _ = unpack(payload, layout)
+    return Encoded(form, torch.from_numpy(codes), None, scale, shape, plan=plan)
+
+
+def _kinds(plan: LayerPlan) -> list[tuple[int, np.ndarray]]:
+    """Return (shifts, filters that have so many, in the order of the tiles)."""
+    ordered = plan.shifts[plan.order]
+    return [(shifts, plan.order[ordered == shifts]) for shifts in np.unique(ordered).tolist()]
+
+
+def _pack(
+    layer: Encoded, form: WeightFormat, filters: np.ndarray, coding: str
+) -> tuple[np.ndarray, dict[str, int]]:
+    layout = _layout(form, len(filters), layer.codes.shape[1], coding)
+    fields = None
+    if form.method in GROUPED:  # the others have one set for all
+        fields = layer.shift_sets.numpy()[filters]
+    return pack(layer.codes.numpy()[filters], fields, layout)
+
+
+def _layout(form: WeightFormat, filters: int, weights: int, coding: str) -> Layout:
+    if form.method == "uniform":  # its codes have as many bits as it has shifts
+        return Layout("base", filters, weights, form.shifts, 1, form.shifts, coding)
+    return Layout(form.method, filters, weights, form.shifts, form.group_size, form.magnitude_bits, coding)
+
+
+def _pack_schedule(plan: LayerPlan, magnitude_bits: int) -> np.ndarray:
+    fields = [_bits(plan.shifts[plan.order] - 1, (magnitude_bits - 1).bit_length())]
+    if plan.reordered:
+        fields.append(_bits(plan.order, (len(plan.order) - 1).bit_length()))
+    return np.packbits(np.concatenate(fields, axis=1), bitorder="little")
+
+
+def _unpack_schedule(
+    payload: np.ndarray, filters: int, magnitude_bits: int, tiles: dict[str, Any]
+) -> LayerPlan:
+    width = (magnitude_bits - 1).bit_length()
+    place = (filters - 1).bit_length() if tiles["reordered"] else 0
+    if len(payload) != -(-filters * (width + place) // 8):
+        raise InputError("a packed layer is not whole: its schedule does not end where its filters do")
+    bits = np.unpackbits(payload, count=filters * (width + place), bitorder="little").reshape(filters, -1)
+    order = _number(bits[:, width:]) if place else np.arange(filters)
+    if not np.array_equal(np.sort(order), np.arange(filters)):
+        raise InputError("a packed layer is not sound: its schedule does not name every filter once")
+    shifts = np.empty(filters, np.int64)
+    shifts[order] = _number(bits[:, :width]) + 1
+    if shifts.max() > magnitude_bits:
+        raise InputError(
+            "a packed layer is not sound: its schedule has more shifts than a magnitude has bits"
+        )
+    return LayerPlan(shifts, order, tiles["filters_per_tile"], tiles["multiple"])
+
+
+def _bits(values: np.ndarray, width: int) -> np.ndarray:
+    return (values[:, None] >> np.arange(width) & 1).astype(np.uint8)
+
+
+def _number(bits: np.ndarray) -> np.ndarray:
+    return bits.astype(np.int64) @ (1 << np.arange(bits.shape[1]))

@@ -1,0 +1,149 @@
+"""How many bits weights take: formula beside measured, and how much is represented without loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from swis.formats.cost import BASELINE_BITS, FLOAT_BITS, layer_cost
+from swis.formats.decompose import decompose
+from swis.formats.metrics import sqnr_db
+from swis.packing.bitstream import CODINGS, Layout, pack
+from swis.runtime.progress import tqdm
+
+GROUP_SIZES = (1, 2, 4, 8, 16, 32, 64)
+SHIFTS = (1, 2, 3, 4, 5, 6)
+
+
+def storage_table(
+    layers: dict[str, Tensor],
+    magnitude_bits: int = 7,
+    group_sizes: Sequence[int] = GROUP_SIZES,
+    shifts: Sequence[int] = SHIFTS,
+    *,
+    float_weights: int = 0,
+) -> pd.DataFrame:
+    """Measure the storage of layers' codes [filters, weights] for every method, group size and shifts.
+
+    A row per method ("swis", "swis_c", "layer", "dpred"), group_size, bits (shifts up to the magnitude's;
+    null for "dpred") and coding. ``formula_bits`` and ``weight_bits`` are bits per weight by the formula
+    and as packed, ``sign_bits``, ``mask_bits``, ``shift_bits`` and ``metadata_bits`` its parts;
+    ``compression`` is against 8 bits, ``compression_of_float`` against 32; ``float_weights`` more weights of
+    the network, which no layer holds, count 32 bits each in these, and are the column ``float_bits``;
+    ``sqnr_db`` is that of the decomposed codes (alpha = 1); ``lossless`` is the fraction of groups that keep
+    every code:
+
+    * swis: the bits that a group's magnitudes use are at most N; swis_c: they lie within N places;
+    * layer: they lie within one set of N for the whole layer, the set that suits most groups (only
+      this fraction is given);
+    * dpred: a group stores its magnitudes with as many bits as the largest needs, and their number: all
+      groups are lossless, without masks (formula only; after DPRed).
+    """
+    rows: list[dict[str, Any]] = []
+    for group_size in tqdm(group_sizes, desc="storage", leave=False):
+        unions = {name: group_unions(codes, group_size) for name, codes in layers.items()}
+        bits = _dpred_bits(layers, unions, group_size, magnitude_bits)
+        rows.append({"method": "dpred", "group_size": group_size, "lossless": 1.0, **bits})
+        for count in (n for n in shifts if n <= magnitude_bits):
+            point = {"group_size": group_size, "bits": count}
+            for method in ("swis", "swis_c"):
+                lossless = _fraction(_fits(method, used, count) for used in unions.values())
+                for coding, bits in _packed_bits(layers, method, count, group_size, magnitude_bits):
+                    rows.append({"method": method, "coding": coding, "lossless": lossless, **point, **bits})
+            common = _fraction(_best_common_set(used, count, magnitude_bits) for used in unions.values())
+            rows.append({"method": "layer", "lossless": common, **point})
+    table = pd.DataFrame(rows)
+    if not float_weights:
+        return table
+    share = float_weights / (float_weights + sum(codes.numel() for codes in layers.values()))
+    return _with_floats(table, share)
+
+
+def _with_floats(table: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Return a table of bits per weight of a network, of which a ``share`` of the weights stays float."""
+    sums = ["formula_bits", "weight_bits"]
+    parts = [name for name in table if name.endswith("_bits")]
+    table[parts] *= 1 - share
+    table["float_bits"] = FLOAT_BITS * share
+    table[sums] += FLOAT_BITS * share
+    bits = table["weight_bits"].fillna(table["formula_bits"])
+    return table.assign(**_compression(bits))
+
+
+def group_unions(codes: Tensor, group_size: int) -> np.ndarray:
+    """Return, for every group of codes [filters, weights], the bits that its magnitudes use.
+
+    >>> group_unions(torch.tensor([[1, -4, 2]]), 2).tolist()
+    [5, 2]
+    """
+    padded = torch.nn.functional.pad(codes, (0, -codes.shape[1] % group_size)).numpy()
+    return np.bitwise_or.reduce(np.abs(padded.astype(np.int16)).reshape(-1, group_size), axis=1)
+
+
+def _fits(method: str, used: np.ndarray, shifts: int) -> np.ndarray:
+    if method == "swis":
+        return np.bitwise_count(used) <= shifts
+    lowest = used & -used
+    return used < (lowest.astype(np.int64) << shifts) + (used == 0)
+
+
+def _best_common_set(used: np.ndarray, shifts: int, magnitude_bits: int) -> np.ndarray:
+    sets = [s for s in range(1 << magnitude_bits) if s.bit_count() == shifts]
+    return max((used & ~s == 0 for s in sets), key=np.count_nonzero)
+
+
+def _fraction(flags: Iterable[np.ndarray]) -> float:
+    return float(np.concatenate(list(flags)).mean())
+
+
+def _packed_bits(
+    layers: dict[str, Tensor], method: str, shifts: int, group_size: int, magnitude_bits: int
+) -> Iterator[tuple[str, dict[str, float]]]:
+    found = {
+        name: decompose(codes, method, shifts, group_size, magnitude_bits=magnitude_bits)
+        for name, codes in layers.items()
+    }
+    whole = torch.cat([codes.flatten() for codes in layers.values()])
+    error = sqnr_db(whole, torch.cat([result.codes.flatten() for result in found.values()]))
+    for coding in CODINGS:
+        totals = {"sign": 0, "mask": 0, "shift": 0, "metadata": 0}
+        formula = weights = 0
+        for result in found.values():
+            filters, filter_weights = result.codes.shape
+            layout = Layout(method, filters, filter_weights, shifts, group_size, magnitude_bits, coding)
+            _, bits = pack(result.codes.numpy(), result.shift_sets.numpy(), layout)
+            totals = {part: totals[part] + bits[part] for part in totals}
+            settings = (0, shifts, group_size, magnitude_bits)
+            formula += layer_cost(method, filters, filter_weights, *settings).stored_bits
+            weights += result.codes.numel()
+        parts = {f"{part}_bits": count / weights for part, count in totals.items()}
+        measured = sum(parts.values())
+        yield (
+            coding,
+            {
+                "formula_bits": formula / weights,
+                "weight_bits": measured,
+                "sqnr_db": error,
+                **parts,
+                **_compression(measured),
+            },
+        )
+
+
+def _dpred_bits(
+    layers: dict[str, Tensor], unions: dict[str, np.ndarray], group_size: int, magnitude_bits: int
+) -> dict[str, float]:
+    width = magnitude_bits.bit_length()  # of the number of bits, 0 to B
+    needed = np.concatenate([np.ceil(np.log2(used + 1.0)) for used in unions.values()])
+    total = (group_size * (1 + needed) * (needed > 0) + width).sum()  # all zeros: the number alone
+    bits = total / sum(codes.numel() for codes in layers.values())
+    return {"formula_bits": bits, **_compression(bits)}
+
+
+def _compression(bits: float) -> dict[str, float]:
+    return {"compression": BASELINE_BITS / bits, "compression_of_float": FLOAT_BITS / bits}

@@ -1,0 +1,1 @@
+"""Pictures of tables: DataFrame in, Axes out."""

@@ -1,0 +1,1 @@
+"""Tables of results on disk: schema, rows, compaction, artifacts, provenance."""

@@ -1,0 +1,88 @@
+"""Files beside the rows of results: what several of them are computed from, and what belongs to one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from swis.runtime.checksums import of_tensors
+from swis.runtime.files import write_atomically
+
+# Endings of files that belong to rows: of what can be made again, and of what a row has beside it.
+TENSORS, _LOCK = "safetensors", "lock"
+SCHEDULE, CURVE, STATE = "schedule.parquet", "curve.parquet", "state"
+
+
+def write_tensors(tensors: dict[str, Tensor], key: str, folder: Path) -> None:
+    """Keep what several rows are computed from (the float logits, tables of losses) beside the rows."""
+    contiguous = {name: value.contiguous() for name, value in tensors.items()}
+    about = {"sha256": of_tensors(contiguous, key.encode())}
+    write_atomically(beside(key, folder, TENSORS), lambda path: save_file(contiguous, path, about))
+
+
+def read_tensors(key: str, folder: Path) -> dict[str, Tensor] | None:
+    """Return tensors that were kept before; None if there are none, or others than were kept by this key."""
+    path = beside(key, folder, TENSORS)
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError):  # none, or damaged: computed again, and replaced
+        return None
+    return tensors if about.get("sha256") == of_tensors(tensors, key.encode()) else None
+
+
+def kept_tensors(key: str, folder: Path | None, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Return tensors that were kept before, or make and keep them; without a folder only make them.
+
+    What one process makes others wait for, and all of them map the same file into memory.
+    """
+    if folder is None:
+        return make()
+    kept = read_tensors(key, folder)
+    if kept is None:
+        with claimed(key, folder):
+            kept = read_tensors(key, folder)  # another process may have made it meanwhile
+            if kept is None:
+                made = make()
+                write_tensors(made, key, folder)
+                kept = read_tensors(key, folder) or made
+    return kept
+
+
+@contextmanager
+def claimed(key: str, folder: Path) -> Iterator[None]:
+    """Wait until no other process works on what has this key, and keep others waiting meanwhile.
+
+    The claim of a process that is killed ends with it. Where files cannot be locked nobody waits: work may
+    then be done twice, and is still done right.
+    """
+    path = beside(key, folder, _LOCK)
+    lock = FileLock(path, mode=0o644)
+    with suppress(OSError):  # what cannot be written is said by who writes results there
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        if lock.is_locked:
+            path.unlink(missing_ok=True)  # before the release: who waits sees that, and makes another one
+            lock.release()
+
+
+def beside(key: str, folder: Path, ending: str) -> Path:
+    """Return the path of a file that belongs to rows and is none itself.
+
+    >>> beside("k", Path("results"), TENSORS).as_posix()
+    'results/_references/k.safetensors'
+    >>> beside("k", Path("results"), CURVE).as_posix()
+    'results/_details/k.curve.parquet'
+    """
+    # the underscore hides the folder from readers that take results_dir as one parquet data set
+    return folder / ("_references" if ending in (TENSORS, _LOCK) else "_details") / f"{key}.{ending}"

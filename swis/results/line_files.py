@@ -1,0 +1,138 @@
+"""Parquet files of named lines: read whole or one line of many, and told apart from damaged ones."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from swis.errors import CannotWrite, InputError
+from swis.runtime.checksums import SEALED, is_sealed, seal, seal_place
+
+log = logging.getLogger("swis")
+
+# Lines of a row group, all of which are read to have one of them, and lines that are read at a time.
+_GROUP, _PIECE = 1000, 10_000
+
+
+class Damaged(ValueError):
+    """A file has no lines that can be used; the message says why, to be read after the file's name."""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn errors about what is in a file into ``Damaged``, the system's refusals into ``InputError``.
+
+    That there is no such file, or no memory for it, says nothing about it: these errors stay as they are.
+
+    >>> with reading(Path("k.parquet")):
+    ...     raise pa.ArrowInvalid("no magic bytes")
+    Traceback (most recent call last):
+    swis.results.line_files.Damaged: cannot be read (ArrowInvalid: no magic bytes)
+    """
+    try:
+        yield
+    except (FileNotFoundError, MemoryError):
+        raise
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        if isinstance(error, OSError) and error.errno == errno.ESTALE:  # a network's word for a deleted file
+            raise FileNotFoundError(error.errno, os.strerror(error.errno), path) from error
+        if isinstance(error, OSError) and error.errno is not None:
+            raise InputError(f"{path} cannot be read: {os.strerror(error.errno)}") from error
+        said = str(error).partition("\n")[0]
+        plain = type(error) is ValueError  # raised by this package, in words that go after the file's name
+        raise Damaged(said if plain else f"cannot be read ({type(error).__name__}: {said})") from error
+
+
+def read_lines(path: Path, repeated: Sequence[str] = ()) -> pa.Table:
+    """Return all lines of a file, the columns ``repeated`` as dictionaries of their texts."""
+    with _open(path, repeated) as file:
+        # a column in one piece would be copied over and over while it grows, which took twice the time
+        return pa.Table.from_batches(file.iter_batches(_PIECE, use_threads=False), file.schema_arrow)
+
+
+def read_line(path: Path, column: str, name: str, repeated: Sequence[str] = ()) -> pa.Table | None:
+    """Return the line with a name in a column of a file of many, or None; what is where is kept in mind."""
+    status = path.stat()
+    metadata, places = _index(path, status.st_mtime_ns, status.st_size, column)
+    if name not in places:
+        return None
+    group, line = divmod(places[name], metadata.row_group(0).num_rows)  # all but the last are as long
+    with _open(path, repeated, metadata) as file:
+        return file.read_row_group(group).slice(line, 1)
+
+
+def write_table(table: pd.DataFrame, path: str) -> None:
+    """Write a table with checksums, so that what is read later is what was written."""
+    # of a small file statistics and pandas' schema would be most, of one of one line dictionaries as well
+    lines = pa.Table.from_pandas(table, preserve_index=False)
+    _write(lines, path, len(lines), use_dictionary=len(lines) > 1, write_statistics=False)
+
+
+def write_lines(lines: pa.Table, path: str) -> None:
+    """Write lines with checksums, so that what is read later is what was checked before."""
+    _write(lines, path, _GROUP, compression="zstd")
+
+
+def _write(lines: pa.Table, path: str, group: int, **settings: Any) -> None:
+    schema = lines.schema.remove_metadata()
+    settings |= {"store_schema": False, "write_page_checksum": True}
+    with pa.OSFile(path, "wb") as file, pq.ParquetWriter(file, schema, **settings) as writer:
+        writer.write_table(lines.replace_schema_metadata(None), group)
+        writer.add_key_value_metadata({SEALED: str(file.tell())})
+    seal(Path(path))
+
+
+def move(path: Path, target: Path) -> bool:
+    """Rename a file, into a folder that is made if need be; say whether it was still there.
+
+    Raises ``CannotWrite``.
+    """
+    try:
+        target.parent.mkdir(exist_ok=True)
+        path.rename(target)
+    except FileNotFoundError:  # another process moved it, or deleted the empty folder
+        return False
+    except OSError as error:
+        raise CannotWrite(f"{path} cannot be moved to {target.parent}: {error.strerror}") from error
+    return True
+
+
+def set_aside(path: Path, folder: Path, reason: str) -> None:
+    """Move a damaged file to where nobody in ``folder`` looks for lines, with a warning."""
+    target = folder / "_set_aside" / path.name
+    if move(path, target):
+        log.warning("%s %s; it is now %s", path, reason, target)
+
+
+@lru_cache(maxsize=4)
+def _index(path: Path, mtime_ns: int, size: int, column: str) -> tuple[pq.FileMetaData, dict[str, int]]:
+    """Say in which place of a file each line is; time and size are those of the file."""
+    with _open(path) as file:
+        names = file.read([column])[column].to_pylist()
+        return file.metadata, {name: place for place, name in enumerate(names)}
+
+
+@contextmanager
+def _open(
+    path: Path, repeated: Sequence[str] = (), metadata: pq.FileMetaData | None = None
+) -> Iterator[pq.ParquetFile]:
+    """Open a file; its checksum was compared before if its ``metadata`` are known."""
+    with pa.OSFile(str(path)) as source:
+        sealed = metadata is not None or is_sealed(source)
+        source.seek(0)
+        settings = {"read_dictionary": list(repeated), "page_checksum_verification": True}
+        with pq.ParquetFile(source, metadata=metadata, **settings) as file:
+            place = (file.metadata.metadata or {}).get(SEALED.encode(), b"").decode()
+            if not sealed and place == str(seal_place(source)):
+                raise ValueError("is damaged: its checksum is not there")
+            yield file

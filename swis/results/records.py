@@ -1,0 +1,185 @@
+"""Results on disk: rows and what belongs to them; python -m swis.results summary|compact|check DIR."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from swis.errors import CannotWrite, InputError
+from swis.results import line_files
+from swis.results.artifacts import (
+    CURVE,
+    SCHEDULE,
+    STATE,
+    TENSORS,
+    beside,
+    claimed,
+    kept_tensors,
+    read_tensors,
+    write_tensors,
+)
+from swis.results.compaction import check, compact, summary
+from swis.results.hardware_results import (
+    HARDWARE_VERSION,
+    all_hardware,
+    compared,
+    read_hardware,
+    texts,
+    write_hardware,
+)
+from swis.results.provenance import provenance
+from swis.results.rows import all_rows, read_row, write_row
+from swis.results.schema import SCHEMA, SCHEMA_VERSION, digest, row_key
+from swis.results.tables import union
+from swis.runtime.files import write_atomically
+
+__all__ = [
+    "CURVE",
+    "HARDWARE_VERSION",
+    "SCHEDULE",
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "STATE",
+    "TENSORS",
+    "beside",
+    "claimed",
+    "compact",
+    "compared",
+    "config_of_table",
+    "digest",
+    "finished",
+    "kept_tensors",
+    "load_simulated",
+    "load_storage",
+    "load_table",
+    "provenance",
+    "read_hardware",
+    "read_row",
+    "read_table",
+    "read_tensors",
+    "row_key",
+    "write_hardware",
+    "write_row",
+    "write_table",
+    "write_tensors",
+]
+
+log = logging.getLogger("swis")
+
+
+def load_table(results_dir: str | Path = "results/runs") -> pd.DataFrame:
+    """Read every row of a results folder into one table, in a reproducible order.
+
+    A row is there once for every accelerator that was simulated for it. Files that are damaged or of another
+    schema version are left out, with a warning. Raises ``InputError`` if the folder is not there.
+    """
+    folder = _folder(results_dir)
+    table, found = all_rows(folder)
+    hardware, more = all_hardware(folder)
+    _warn(folder, found.damaged | more.damaged)
+    if hardware is None:
+        return table
+    return texts(table.merge(hardware, on="key", how="left"))
+
+
+def load_simulated(folder: str | Path) -> pd.DataFrame:
+    """Read the tables that ``task=simulate`` wrote to a folder into one, a line that several have once.
+
+    Lines are the same if they differ in nothing but provenance (``swis.results.tables.union``). Raises
+    ``InputError`` if there are none.
+    """
+    return union(_tables(folder, "simulated networks; task=simulate out=FILE writes one"))
+
+
+def load_storage(folder: str | Path) -> pd.DataFrame:
+    """Read the tables that ``task=storage`` wrote to a folder into one; raise ``InputError`` for none."""
+    return pd.concat(_tables(folder, "storage; task=storage out=FILE writes one"), ignore_index=True)
+
+
+def _tables(folder: str | Path, what: str) -> list[pd.DataFrame]:
+    paths = sorted(Path(folder).glob("*.parquet"))
+    if not paths:
+        raise InputError(f"{folder} has no tables of {what}")
+    return [read_table(path) for path in paths]
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table that is not of rows of results; raise ``InputError`` for a damaged file."""
+    try:
+        with line_files.reading(path):
+            return line_files.read_lines(path).to_pandas()
+    except line_files.Damaged as error:
+        raise InputError(f"{path} {error}") from error
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table that is not of rows of results, with provenance in every line, by rename.
+
+    Raises ``CannotWrite``.
+    """
+    whole = table.assign(**provenance())
+    write_atomically(path, lambda partial: line_files.write_table(whole, partial))
+
+
+def config_of_table(path: Path) -> dict[str, Any] | None:
+    """Return the configuration in the lines of a table, or None if there is no table that has one."""
+    try:
+        return json.loads(read_table(path)["config"][0])
+    except (FileNotFoundError, InputError, KeyError, TypeError, ValueError):
+        return None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Look after a results folder as the command line says; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m swis.results", description="Look after results.")
+    commands = {
+        "summary": "count the rows by model, data and method",
+        "compact": "merge files of one row each into one file; others may go on writing",
+        "check": "read everything and name damaged files; status 1 if there are any",
+    }
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    for name, said in commands.items():
+        subparsers.add_parser(name, help=said, description=said).add_argument("folder", metavar="DIR")
+    chosen = parser.parse_args(arguments)
+    try:
+        folder = _folder(chosen.folder)
+        if chosen.command == "check":
+            text, whole = check(folder)
+            print(text)
+            return 0 if whole else 1
+        print(compact(folder) if chosen.command == "compact" else summary(load_table(folder)))
+        return 0
+    except (InputError, CannotWrite) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
+
+
+def finished(folder: Path) -> set[str]:
+    """Return the keys of all rows in a folder that did not fail; none if it is not there."""
+    if not folder.is_dir():
+        return set()
+    table, found = all_rows(folder)
+    _warn(folder, found.damaged)
+    return set(table.loc[table["status"] == "ok", "key"])
+
+
+def _warn(folder: Path, damaged: dict[Path, str]) -> None:
+    if damaged:
+        path, reason = next(iter(damaged.items()))
+        log.warning(
+            "%d of the files in %s left out, the first: %s %s; python -m swis.results check %s tells more",
+            *(len(damaged), folder, path, reason, folder),
+        )
+
+
+def _folder(path: str | Path) -> Path:
+    folder = Path(path)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; run.py writes one (results_dir=...)")
+    return folder

@@ -1,0 +1,58 @@
+"""Rows of results on disk, named by what was computed, checked, never half written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.compute as pc
+
+from swis.results import schema
+from swis.results.line_files import write_table
+from swis.results.provenance import provenance
+from swis.results.store import Found, Store
+from swis.runtime.files import write_atomically
+
+# A table of rows is in the order of these columns, and of the hardware of a row.
+_ORDER = ("model", "weights", "data", "method", "bits", "group_size", "key")
+
+
+def store(folder: Path) -> Store:
+    """Return the rows of a results folder; "ok" comes after "failed", and so counts."""
+    better = ("status", "place", "created")
+    return Store(folder, "key", schema.conform, schema.faults, better, _ORDER)
+
+
+def write_row(row: dict[str, Any], folder: Path) -> pd.DataFrame:
+    """Add provenance to a row, check it, write FOLDER/KEY.parquet by rename; return it as a table.
+
+    A failure never replaces a row that was computed before. Raises ``CannotWrite``.
+    """
+    row = {column: row.get(column) for column in schema.SCHEMA.columns}
+    created = pd.Timestamp.now("UTC").isoformat(timespec="seconds")
+    row |= provenance() | {"schema_version": schema.SCHEMA_VERSION, "created": created}
+    table = schema.SCHEMA.validate(pd.DataFrame([row]))
+    if row["status"] == "ok" or read_row(row["key"], folder) is None:
+        path = store(folder).path(row["key"])
+        write_atomically(path, lambda partial: write_table(table, partial))
+    return table
+
+
+def read_row(key: str, folder: Path) -> pd.DataFrame | None:
+    """Return a row that was computed successfully before as a table of one, or None.
+
+    A file that is no row of this schema version is set aside, so that the row is computed anew.
+    """
+    for rows in store(folder).find(key):
+        done = rows.filter(pc.equal(rows["status"], "ok"))
+        if done.num_rows:
+            return schema.to_frame(done.sort_by("created").slice(done.num_rows - 1))
+    return None
+
+
+def all_rows(folder: Path) -> tuple[pd.DataFrame, Found]:
+    """Return the rows of a folder in order, and what of its files was read."""
+    found = store(folder).scan()
+    rows = schema.ARROW_SCHEMA.empty_table() if found.lines is None else found.lines
+    return schema.to_frame(rows), found

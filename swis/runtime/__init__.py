@@ -1,0 +1,1 @@
+"""Around every run: progress bars, notices, atomic files, checksums, memory."""

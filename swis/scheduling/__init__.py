@@ -1,0 +1,1 @@
+"""How many shifts every filter gets: sensitivities, budgets, allocation."""

@@ -1,0 +1,207 @@
+"""How many shifts every filter gets: a budget on the average, spent where it saves most.
+
+Filters of a tile occupy the array's columns together and run in lockstep: they take as many shifts' time as
+the one with the most. So a tile is given one number of shifts to pay for, and each of its filters has the
+number up to that which approximates it best.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from swis.errors import InputError
+from swis.formats.layer_plan import LayerPlan
+from swis.options.names import require_known
+from swis.options.ranges import at_least
+from swis.scheduling.knapsack import Solution, check_budget, greedy, optimal, solution_of
+
+POLICIES = ("uniform", "greedy", "optimal")
+SCOPES = ("layer", "network")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What a schedule may do.
+
+    ``policy`` "uniform" spreads the shifts evenly over the filters, "greedy" spends them step by step
+    (reconstructed), "optimal" has the least total loss of these tiles. ``scope``: every "layer" keeps the
+    budget, or the "network". Tiles of ``filters_per_tile`` pay for multiples of ``multiple`` shifts (2: a
+    double-shift PE) in ``low``..``high``. ``reorder``: filters may change places to share a tile.
+    """
+
+    policy: str = "uniform"
+    scope: str = "layer"
+    multiple: int = 1
+    filters_per_tile: int = 1
+    reorder: bool = True
+    low: int = 1
+    high: int = 8
+
+    def __post_init__(self) -> None:
+        require_known("policy", self.policy, POLICIES)
+        require_known("scope", self.scope, SCOPES)
+        at_least(1, multiple=self.multiple, filters_per_tile=self.filters_per_tile, low=self.low)
+        at_least(self.low, high=self.high)
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """What a layer's filters lose and cost.
+
+    ``losses`` [filters, B]: the loss with 1..B shifts; ``price``: what one shift of one filter costs of
+    the budget (its weights, its MACs, or its bits); ``least``: the fewest shifts that a filter of this
+    layer is to have.
+    """
+
+    losses: np.ndarray
+    price: int
+    least: int = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plans of all layers; what they spend, of what was asked; what they lose.
+
+    ``spent``: the average of the filters' ``cycles``, weighed by price. ``loss``: the sum over the filters,
+    ``bound``: no schedule of these tiles in these orders goes below.
+    """
+
+    layers: dict[str, LayerPlan]
+    spent: float
+    loss: float
+    bound: float
+
+
+def plan(tables: dict[str, LayerTable], bits: float, schedule: Schedule) -> Plan:
+    """Spend ``bits`` shifts per unit of price on average; the average is never above it.
+
+    Layers whose ``least`` is more get that, and all others less. Raises ``InputError`` if no
+    number of shifts is allowed, or if the fewest allowed cost more than the budget.
+
+    >>> table = LayerTable(np.array([[9.0, 1.0, 0.0], [4.0, 3.0, 0.0]]), price=4)
+    >>> plan({"conv": table}, 1.5, Schedule("optimal")).layers["conv"].shifts.tolist()
+    [2, 1]
+    """
+    options = _options(schedule, next(iter(tables.values())).losses.shape[1])
+    layers: dict[str, LayerPlan] = {}
+    loss = bound = 0.0
+    for names, budget in _shares(tables, Fraction(str(bits)), schedule, options):
+        found, solution = _solve({name: tables[name] for name in names}, budget, schedule, options)
+        layers |= found
+        loss += solution.loss
+        bound += solution.bound
+    paid = sum(table.price * int(layers[name].cycles.sum()) for name, table in tables.items())
+    total = sum(table.price * len(table.losses) for table in tables.values())
+    return Plan({name: layers[name] for name in tables}, paid / total, loss, bound)
+
+
+def _options(schedule: Schedule, magnitude_bits: int) -> np.ndarray:
+    high = min(schedule.high, magnitude_bits)
+    options = np.arange(schedule.low, high + 1)
+    options = options[options % schedule.multiple == 0]
+    if len(options) == 0:
+        raise InputError(
+            f"no multiple of schedule.multiple={schedule.multiple} lies in {schedule.low}..{high} shifts"
+        )
+    return options
+
+
+def _shares(
+    tables: dict[str, LayerTable], bits: Fraction, schedule: Schedule, options: np.ndarray
+) -> list[tuple[list[str], int]]:
+    """Split the budget: the layers that share a part of it, and how much that is."""
+    prices = {name: table.price * len(table.losses) for name, table in tables.items()}
+    total = sum(prices.values())
+    if schedule.scope == "network":
+        return [(list(tables), int(bits * total))]
+    least = {name: _first_of(options, table.least) for name, table in tables.items()}
+    favoured: set[str] = set()
+    share, rest, spent = bits, total, 0
+    while more := {name for name in tables if name not in favoured and least[name] > share}:
+        favoured |= more  # what they take leaves less for the others, of which more may fall short
+        spent = sum(least[name] * prices[name] for name in favoured)
+        rest = total - sum(prices[name] for name in favoured)
+        share = (bits * total - spent) / rest if rest else bits
+    if share < options[0] or (not rest and spent > bits * total):
+        raise InputError(
+            f"a budget of {float(bits):g} shifts leaves {float(share):.3g} for the other layers, and the "
+            f"fewest allowed are {options[0]}; raise bits, or lower schedule.min, .depthwise or .first"
+        )
+    return [([name], int((least[name] if name in favoured else share) * prices[name])) for name in tables]
+
+
+def _solve(
+    tables: dict[str, LayerTable], budget: int, schedule: Schedule, options: np.ndarray
+) -> tuple[dict[str, LayerPlan], Solution]:
+    """Schedule the layers that share a budget, with their filters in the order that turns out best.
+
+    Beside their own order, filters are sorted by what they lose with each number of shifts: orders that do
+    not depend on the budget, so that a larger one never loses more.
+    """
+    orders = [{name: np.arange(len(table.losses)) for name, table in tables.items()}]
+    if schedule.reorder and schedule.filters_per_tile > 1 and schedule.policy != "uniform":
+        orders += [
+            {name: np.argsort(-table.losses[:, n - 1], kind="stable") for name, table in tables.items()}
+            for n in options[:-1]
+        ]
+    solved = [_assign(tables, budget, schedule, options, order) for order in orders]
+    return min(solved, key=lambda pair: pair[1].loss)
+
+
+def _assign(
+    tables: dict[str, LayerTable],
+    budget: int,
+    schedule: Schedule,
+    options: np.ndarray,
+    orders: dict[str, np.ndarray],
+) -> tuple[dict[str, LayerPlan], Solution]:
+    """Choose the shifts that every tile pays for, the filters being in these orders."""
+    solve = {"uniform": _spread, "greedy": greedy, "optimal": optimal}[schedule.policy]
+    losses, prices, allowed, sizes = [], [], {}, {}
+    for name, table in tables.items():
+        starts = np.arange(0, len(table.losses), schedule.filters_per_tile)
+        sizes[name] = np.diff([*starts, len(table.losses)])
+        # a choice below the least is that least
+        allowed[name] = np.maximum(options, _first_of(options, table.least))
+        fewest = max(schedule.low, table.least)
+        best = np.minimum.accumulate(table.losses[:, fewest - 1 :], 1)[:, allowed[name] - fewest]
+        losses.append(np.add.reduceat(best[orders[name]], starts, 0))
+        prices.append(table.price * sizes[name][:, None] * allowed[name])
+    solution = solve(np.concatenate(losses), np.concatenate(prices), budget)
+    layers, at = {}, 0
+    for name, table in tables.items():
+        paid = allowed[name][solution.choices[at : at + len(sizes[name])]]
+        at += len(sizes[name])
+        most = np.empty(len(table.losses), np.int64)
+        most[orders[name]] = np.repeat(paid, sizes[name])
+        numbers = np.arange(1, table.losses.shape[1] + 1)
+        affordable = (numbers >= max(schedule.low, table.least)) & (numbers <= most[:, None])
+        shifts = np.where(affordable, table.losses, np.inf).argmin(1) + 1  # of equals the fewest
+        layers[name] = LayerPlan(shifts, orders[name], schedule.filters_per_tile, schedule.multiple)
+    return layers, solution
+
+
+def _first_of(options: np.ndarray, least: int) -> int:
+    enough = options[options >= least]
+    if len(enough) == 0:
+        raise InputError(f"some layers are to have {least} shifts, the most allowed are {options[-1]}")
+    return int(enough[0])
+
+
+def _spread(losses: np.ndarray, prices: np.ndarray, budget: int) -> Solution:
+    """Give every item the largest choice that all can have, and the next one to as many as fit, evenly."""
+    check_budget(prices, budget)
+    low = int(np.flatnonzero(prices.sum(0) <= budget)[-1])
+    high = min(low + 1, prices.shape[1] - 1)
+    steps = prices[:, high] - prices[:, low]
+    left, total = budget - int(prices[:, low].sum()), int(steps.sum())
+    choices, due, spent = np.full(len(prices), low), 0, 0
+    for item, step in enumerate(steps.tolist()):
+        due += step
+        if step and (spent + step) * total <= left * due:
+            choices[item] = high
+            spent += step
+    return solution_of(losses, prices, choices)

@@ -1,0 +1,166 @@
+"""From a network and a budget to the shifts of its filters: what they lose, what they cost, the schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from swis.formats.cost import layer_cost
+from swis.formats.weight_format import WeightFormat
+from swis.networks.layers import filter_shape, filters_of, is_depthwise, weight_layers
+from swis.options.choices import Price
+from swis.options.groups import ScheduleConfig
+from swis.results import records
+from swis.runtime.progress import tqdm
+from swis.scheduling.allocation import LayerTable, Plan, Schedule, plan
+from swis.scheduling.sensitivity import filter_losses, layer_sensitivities
+
+# Sensitivities are kept to so many digits: what kernels and devices differ by rarely changes a schedule.
+_DIGITS = 3
+
+
+@dataclass(frozen=True)
+class Planner:
+    """A network whose filters get shifts of their own, and what the schedule needs to know of it.
+
+    ``facts`` name what the losses depend on beside the format: they are kept in ``folder`` (None: nowhere)
+    and read again. ``images`` returns batches to measure sensitivities on, ``image_facts`` name them.
+    """
+
+    module: nn.Module
+    macs: dict[str, int]
+    skip: frozenset[str]
+    settings: ScheduleConfig
+    facts: dict[str, Any]
+    image_facts: dict[str, Any]
+    images: Callable[[], list[Tensor]]
+    device: torch.device
+    folder: Path | None
+
+    @cached_property
+    def layers(self) -> dict[str, nn.Module]:
+        """The layers to schedule, one for every parameter."""
+        distinct: dict[int, str] = {}
+        layers = weight_layers(self.module)
+        for name, layer in layers.items():
+            if name not in self.skip:
+                distinct.setdefault(id(layer.weight), name)
+        return {name: layers[name] for name in distinct.values()}
+
+    def plan(self, form: WeightFormat, bits: float) -> Plan:
+        """Spend ``bits`` shifts on average; raise ``InputError`` if a budget or constraint cannot be met."""
+        losses = self._losses(form)
+        if self.settings.sensitivity:
+            losses = self._weigh(form, losses)
+        return self._solve(form, bits, losses)
+
+    def check(self, form: WeightFormat, bits: float) -> None:
+        """Raise as ``plan`` does, at once: whether a budget can be met does not depend on losses."""
+        sizes = {name: (filter_shape(layer)[0], form.magnitude_bits) for name, layer in self.layers.items()}
+        self._solve(form, bits, {name: np.zeros(size) for name, size in sizes.items()})
+
+    def _solve(self, form: WeightFormat, bits: float, losses: dict[str, np.ndarray]) -> Plan:
+        chosen = self.settings
+        first = next(iter(weight_layers(self.module)))
+        tables = {}
+        for name, layer in self.layers.items():
+            least = (
+                chosen.first if name == first else None,
+                chosen.depthwise if is_depthwise(layer) else None,
+            )
+            price = self._price(name, layer, form)
+            tables[name] = LayerTable(losses[name], price, max(filter(None, least), default=1))
+        schedule = Schedule(
+            str(chosen.policy),
+            str(chosen.scope),
+            chosen.multiple,
+            chosen.filters_per_tile,
+            chosen.reorder,
+            chosen.min,
+            chosen.max or form.magnitude_bits,
+        )
+        return plan(tables, bits, schedule)
+
+    def _price(self, name: str, layer: nn.Module, form: WeightFormat) -> int:
+        """Return what one more shift of one filter costs of the budget."""
+        filters, filter_weights = filter_shape(layer)[0], filter_shape(layer)[1:].numel()
+        if self.settings.price is Price.weights:
+            return filter_weights
+        if self.settings.price is Price.storage:
+            one, two = (
+                layer_cost(form.method, 1, filter_weights, 0, n, form.group_size, form.magnitude_bits)
+                for n in (1, 2)
+            )
+            return two.stored_bits - one.stored_bits
+        sharing = [
+            other for other, module in weight_layers(self.module).items() if module.weight is layer.weight
+        ]
+        return max(1, sum(self.macs[other] for other in sharing) // filters)
+
+    def _losses(self, form: WeightFormat) -> dict[str, np.ndarray]:
+        def compute() -> dict[str, Tensor]:
+            bar = tqdm(self.layers.items(), desc=f"{form.method}: losses of filters", leave=False)
+            return {
+                name: torch.from_numpy(filter_losses(filters_of(layer).detach().cpu(), form))
+                for name, layer in bar
+            }
+
+        kept = self._kept(self.facts | {"table": "losses", "layers": list(self.layers)}, form, compute)
+        return {name: kept[name].numpy() for name in self.layers}
+
+    def _weigh(self, form: WeightFormat, losses: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Scale each layer's losses so that they add up to the divergence of the logits that was measured."""
+        probe = self.settings.probe
+        facts = self.facts | self.image_facts
+        facts |= {"table": "sensitivities", "probe": probe, "skip": sorted(self.skip)}
+
+        def compute() -> dict[str, Tensor]:
+            images, at_probe = self.images(), replace(form, shifts=probe)
+            found = layer_sensitivities(self.module, at_probe, self.skip, images, self.device)
+            self.module.cpu()
+            return {name: torch.tensor(value, dtype=torch.float64) for name, value in found.items()}
+
+        divergence = self._kept(facts, form, compute)
+        factors = {}
+        for name, loss in losses.items():
+            total = loss[:, probe - 1].sum()
+            factors[name] = float(divergence[name]) / total if total > 0 else np.nan
+        # a layer without loss at the probe tells nothing: as sensitive as the most sensitive one
+        most = np.nanmax([*factors.values(), 0.0])
+        exact = {name: most if np.isnan(factor) else factor for name, factor in factors.items()}
+        return {name: loss * float(f"{exact[name]:.{_DIGITS - 1}e}") for name, loss in losses.items()}
+
+    def _kept(
+        self, facts: dict[str, Any], form: WeightFormat, compute: Callable[[], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Read what was computed from these facts in this format, whatever its shifts, or compute it."""
+        key = records.row_key(facts | asdict(form) | {"shifts": None})
+        return records.kept_tensors(key, self.folder, compute)
+
+    def filter_table(self, found: Plan) -> pd.DataFrame:
+        """Return a line per filter: its layer, place, tile, shifts, cycles, weights and MACs."""
+        parts = []
+        for name, layer in found.layers.items():
+            filters = len(layer.order)
+            position = np.argsort(layer.order)
+            columns = {
+                "layer": name,
+                "filter": np.arange(filters),
+                "position": position,
+                "tile": position // layer.filters_per_tile,
+                "shifts": layer.shifts,
+                "cycles": layer.cycles,
+                "cycles_unordered": layer.cycles_unordered,
+                "weights": filter_shape(self.layers[name])[1:].numel(),
+                "macs": self.macs[name] // filters,
+            }
+            parts.append(pd.DataFrame(columns))
+        return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,75 @@
+"""What fewer shifts cost: the error of every filter for every N, what a layer's error does to the logits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import kl_div
+
+from swis.formats.weight_format import Encoded, WeightFormat, approximate, encode
+from swis.networks.layers import filters_of, put_filters, weight_layers
+from swis.runtime.progress import tqdm
+
+
+def filter_losses(weight: Tensor, form: WeightFormat) -> np.ndarray:
+    """Return each filter's error with 1..B shifts, float64 [filters, B], over its sum of squared weights.
+
+    The error is MSE++ summed over the groups, "uniform" has the squared error. Relative errors compare
+    filters whose outputs normalisation brings to one size, whatever their scale.
+
+    >>> filter_losses(torch.tensor([[127.0, 64.0]]), WeightFormat("truncate")).round(3)[0, :2].tolist()
+    [0.392, 0.095]
+    """
+    base = encode(weight, replace(form, method="base"))
+    signal = base.codes.double().square().sum(1).clamp(min=1)
+    columns = [
+        _errors(encode(weight, replace(form, shifts=n)), base) for n in range(1, form.magnitude_bits + 1)
+    ]
+    return np.stack(columns, 1) / signal.numpy()[:, None]
+
+
+def _errors(encoded: Encoded, base: Encoded) -> np.ndarray:
+    if encoded.metrics is not None:
+        return encoded.metrics
+    steps = encoded.codes.double() * _per_filter(encoded) / _per_filter(base)
+    return (steps - base.codes.double()).square().sum(1).numpy()
+
+
+def _per_filter(encoded: Encoded) -> Tensor:
+    return encoded.scale.double().reshape(-1, 1)
+
+
+def layer_sensitivities(
+    model: nn.Module, form: WeightFormat, skip: set[str], images: list[Tensor], device: torch.device
+) -> dict[str, float]:
+    """Measure what decomposing one layer at a time does to the logits: KL(float || decomposed) [nats].
+
+    ``images``: batches [n, C, H, W], without labels. All filters of the layer have ``form.shifts`` shifts;
+    every other layer is float. Layers in ``skip`` are left out. The model is restored.
+    """
+    layers = {name: layer for name, layer in weight_layers(model).items() if name not in skip}
+    model = model.to(device).eval()
+    reference = [_log_probabilities(model, batch.to(device)) for batch in images]
+    found: dict[str, float] = {}
+    for name, layer in tqdm(layers.items(), desc=f"{form.method}: sensitivity of layers", leave=False):
+        original = layer.weight.data
+        put_filters(layer, approximate(filters_of(layer).data.cpu(), form).to(original))
+        try:
+            divergence = [
+                kl_div(
+                    _log_probabilities(model, batch.to(device)), expected, log_target=True, reduction="sum"
+                )
+                for batch, expected in zip(images, reference, strict=True)
+            ]
+        finally:
+            layer.weight.data = original
+        found[name] = max(0.0, float(sum(divergence))) / sum(len(batch) for batch in images)
+    return found
+
+
+@torch.inference_mode()
+def _log_probabilities(model: nn.Module, images: Tensor) -> Tensor:
+    return model(images).double().log_softmax(1)

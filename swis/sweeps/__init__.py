@@ -1,0 +1,1 @@
+"""Many runs: Hydra's sweeper and what is said of a sweep."""

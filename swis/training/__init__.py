@@ -1,0 +1,1 @@
+"""Training on labelled images: float networks, and quantization-aware retraining."""

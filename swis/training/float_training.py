@@ -1,0 +1,218 @@
+"""Training a float network from scratch: the recipe behind the embedded checkpoints."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from swis.errors import InputError
+from swis.options.names import require_known
+from swis.options.ranges import above_zero, at_least, least_and_most, within
+from swis.runtime.checksums import check_parts
+from swis.runtime.files import write_atomically
+from swis.runtime.progress import tqdm
+
+log = logging.getLogger("swis")
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One learning-rate cycle of training: SGD with Nesterov momentum under a one-cycle schedule.
+
+    ``momentum`` is the least and the most: it falls from the most while the learning rate rises to
+    ``learning_rate``, and rises again while that falls (L. N. Smith, 2018).
+    ``image_sizes`` splits the epochs into equal parts, each trained at its own side length in
+    pixels (progressive resizing: small images first, the evaluation size last). ``shift`` is the
+    largest translation as a fraction of the side, ``erase`` the probability of erasing a patch.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    momentum: tuple[float, float]
+    weight_decay: float
+    label_smoothing: float
+    image_sizes: tuple[int, ...]
+    shift: float
+    erase: float
+    precision: str
+
+    def __post_init__(self) -> None:
+        require_known("precision", self.precision, PRECISIONS)
+        at_least(1, epochs=self.epochs, batch_size=self.batch_size, image_sizes=len(self.image_sizes))
+        for size in self.image_sizes:
+            at_least(1, image_sizes=size)
+        above_zero(learning_rate=self.learning_rate)
+        at_least(0, weight_decay=self.weight_decay)
+        within(0, 1, label_smoothing=self.label_smoothing, erase=self.erase)
+        within(0, 0.5, "[)", shift=self.shift)
+        least_and_most(momentum=self.momentum)
+
+
+def augment(
+    images: Tensor, shift: float, erase: float, generator: torch.Generator, mirror: bool = True
+) -> Tensor:
+    """Flip, unless not to ``mirror``, translate and erase each image of a batch at random.
+
+    Shapes: ``images`` [N, C, H, W] -> [N, C, H, W]. Pixels moved in or erased take the value 0,
+    the mean of a normalised image.
+
+    >>> g = torch.Generator().manual_seed(0)
+    >>> augment(torch.ones(2, 1, 4, 4), shift=0.25, erase=0.0, generator=g).shape
+    torch.Size([2, 1, 4, 4])
+    """
+    n, _, h, w = images.shape
+
+    def draw(low: int, high: int) -> Tensor:
+        return torch.randint(low, high + 1, (n, 1), generator=generator).to(images.device)
+
+    flip = draw(0, 1).bool() & mirror  # drawn all the same: what follows does not depend on it
+    rows, columns = torch.arange(h, device=images.device), torch.arange(w, device=images.device)
+    reach = round(shift * h)
+    y = rows + draw(-reach, reach)
+    x = torch.where(flip, w - 1 - columns, columns) + draw(-reach, reach)
+    inside = ((y >= 0) & (y < h))[:, :, None] & ((x >= 0) & (x < w))[:, None, :]
+
+    side, top, left = draw(h // 8, h // 3), draw(0, h - 1), draw(0, w - 1)
+    chosen = torch.rand(n, 1, 1, generator=generator).to(images.device) < erase
+    patch_rows = (rows >= top) & (rows < top + side)
+    patch_columns = (columns >= left) & (columns < left + side)
+    inside &= ~(chosen & patch_rows[:, :, None] & patch_columns[:, None, :])
+
+    index = torch.arange(n, device=images.device)[:, None, None]
+    moved = images.permute(0, 2, 3, 1)[index, y.clamp(0, h - 1)[:, :, None], x.clamp(0, w - 1)[:, None, :]]
+    return (moved * inside[..., None]).permute(0, 3, 1, 2)
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Split parameters: decay for matrices and kernels, none for biases and normalisation."""
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+
+
+def epoch_generator(seed: int, epoch: int) -> torch.Generator:
+    """Return what draws an epoch's order and augmentation, so that it is the same after an interruption."""
+    return torch.Generator().manual_seed(seed * 10_007 + epoch)
+
+
+def shuffled(dataset: Dataset, batch_size: int, generator: torch.Generator, workers: int = 1) -> DataLoader:
+    """Whole batches of a data set in an order that the generator draws."""
+    return DataLoader(
+        dataset, batch_size, shuffle=True, drop_last=True, generator=generator, num_workers=workers
+    )
+
+
+def load_state(path: Path, plan: str) -> dict | None:
+    """Return the state of an interrupted training, on the CPU; None if there is none.
+
+    A damaged one is set aside with a warning. Raises ``InputError`` if it is of another plan.
+    """
+    if not path.exists():
+        return None
+    try:
+        check_parts(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        found = state["plan"]
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except Exception as error:  # of as many kinds as there are damages
+        aside = path.with_name(f"{path.name}.damaged")
+        path.replace(aside)
+        log.warning(
+            "%s is damaged (%s); it is now %s, and training starts anew", path, type(error).__name__, aside
+        )
+        return None
+    if found != plan:
+        raise InputError(f"{path} is of another training; remove it to start anew")
+    return state
+
+
+def train(
+    model: nn.Module,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    seed: int,
+    plan: str,
+    device: torch.device,
+    state_path: Path,
+    on_epoch: Callable[[int, float], None] | None = None,
+) -> nn.Module:
+    """Train ``model`` in place on ``dataset`` of (image [C, H, W], label) and return it.
+
+    The state after every epoch goes to ``state_path``, with ``plan``: a text that identifies the
+    whole training. A later call with the same plan goes on from there and ends with the weights of
+    an uninterrupted run, because every epoch draws its order and augmentation from a generator
+    seeded by (seed, epoch). (Networks with dropout draw from the global generator: theirs differ.)
+    Raises ``InputError`` if the state is of another plan or the data set smaller than a batch,
+    ``FloatingPointError`` when the loss stops being finite.
+    """
+    model.to(device=device, memory_format=torch.channels_last).train()
+    least, most = recipe.momentum
+    optimizer = torch.optim.SGD(
+        parameter_groups(model, recipe.weight_decay), recipe.learning_rate, most, nesterov=True
+    )
+    steps = len(dataset) // recipe.batch_size
+    if steps == 0:
+        raise InputError(f"{len(dataset)} training images do not fill a batch of {recipe.batch_size}")
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=recipe.learning_rate,
+        epochs=recipe.epochs,
+        steps_per_epoch=steps,
+        pct_start=0.2,
+        base_momentum=least,
+        max_momentum=most,
+    )
+    first_epoch = 0
+    state = load_state(state_path, plan)
+    if state is not None:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        first_epoch = state["epoch"] + 1
+
+    for epoch in range(first_epoch, recipe.epochs):
+        size = recipe.image_sizes[epoch * len(recipe.image_sizes) // recipe.epochs]
+        generator = epoch_generator(seed, epoch)
+        loader = shuffled(dataset, recipe.batch_size, generator)
+        bar = tqdm(loader, desc=f"epoch {epoch + 1}/{recipe.epochs} at {size}px", mininterval=5, leave=False)
+        total = 0.0
+        for images, labels in bar:
+            images = F.interpolate(images.to(device), size=(size, size), mode="bilinear", antialias=True)
+            images = augment(images, recipe.shift, recipe.erase, generator)
+            images = images.contiguous(memory_format=torch.channels_last)
+            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+                logits = model(images).float()
+            loss = F.cross_entropy(logits, labels.to(device), label_smoothing=recipe.label_smoothing)
+            if not torch.isfinite(loss):
+                raise FloatingPointError(f"the training loss became {loss.item()} in epoch {epoch + 1}")
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            value = loss.item()
+            total += value
+            bar.set_postfix(loss=f"{value:.3f}", refresh=False)
+        state = {
+            "plan": plan,
+            "epoch": epoch,
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+        }
+        write_atomically(state_path, partial(torch.save, state))
+        if on_epoch is not None:
+            on_epoch(epoch, total / steps)
+    return model.eval()

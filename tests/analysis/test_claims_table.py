@@ -1,0 +1,146 @@
+"""The scoreboard is what committed rows say, and its commands make these rows."""
+
+import json
+import shlex
+import shutil
+from dataclasses import asdict, replace
+from itertools import product
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from swis.analysis import claims_table
+from swis.analysis.claims import Evidence, Span, evidence
+from swis.experiments.config import accelerator_names, load
+from swis.experiments.pending import _OF_THE_RUN
+
+RESULTS = ROOT / "results"
+# How and where a table is made, and paths of files.
+RUN = _OF_THE_RUN | {"versus", "methods"}
+FILES = {"model.weights", "data.root"}
+
+
+@pytest.fixture(scope="module")
+def found() -> list[Evidence]:
+    return evidence(RESULTS)
+
+
+def test_the_scoreboard_is_that_of_the_committed_rows():
+    board = claims_table.scoreboard(RESULTS)
+    text = board.to_csv(index=False, float_format="%.4g")
+    assert text == (RESULTS / "claims.csv").read_text()
+    assert claims_table.markdown(board) in (ROOT / "README.md").read_text()
+    assert board["paper"].tolist() == [54.3, 19.8, 6.0, 1.9, 3.7]
+
+
+def test_the_scoreboard_without_rows_is_one_line(tmp_path, capsys):
+    assert claims_table.main([str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_missing_rows_are_one_line_and_no_verdict(tmp_path, capsys):
+    shutil.copytree(RESULTS, tmp_path / "results", ignore=shutil.ignore_patterns("figures", "bandwidth"))
+    area = tmp_path / "results" / "hardware" / "equal_area"
+    for path in area.glob("*.parquet"):
+        table = pd.read_parquet(path)
+        table[table["accelerator"] != "truncation"].to_parquet(path)
+    assert claims_table.main([str(tmp_path / "results")]) == 2
+    assert "speedup over bit-serial accelerators rests on are missing" in capsys.readouterr().err
+    for path in area.glob("mobilenet_v2*.parquet"):
+        path.unlink()
+    assert claims_table.main([str(tmp_path / "results")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def points_of(commands: str) -> list[dict]:
+    """The configurations that commands run, sweeps in full, flat."""
+    flats = []
+    for command in commands.split("; "):
+        python, script, *overrides = shlex.split(command)
+        assert (python, script) == ("python", "run.py")
+        pairs = [text.split("=", 1) for text in overrides if text != "--multirun"]
+        many = {name: text for name, text in pairs if "," in text and not text.startswith("[")}
+        fixed = [f"{name}={text}" for name, text in pairs if name not in many]
+        swept = dict(load(fixed).sweep) | many if "--multirun" not in overrides else many
+        swept = {
+            name: str(values).split(",")
+            for name, values in swept.items()
+            if name not in dict(pairs) or name in many
+        }
+        for values in product(*swept.values()):
+            point = [f"{name}={value}" for name, value in zip(swept, values, strict=True)]
+            flats.append(flat(asdict(load([*fixed, *point]))))
+    return flats
+
+
+def flat(config: dict, start: str = "") -> dict:
+    lines = {}
+    for name, value in json.loads(json.dumps(config)).items():
+        lines |= flat(value, f"{start}{name}.") if isinstance(value, dict) else {f"{start}{name}": value}
+    return lines
+
+
+def designs_of(point: dict) -> list[str]:
+    """The designs that a point simulates beside its own."""
+    return accelerator_names() if point["versus"] == ["all"] else point["versus"]
+
+
+@pytest.mark.parametrize("side", ["most", "fair"])
+@pytest.mark.parametrize("claim", range(5))
+def test_the_commands_make_the_rows(found, claim, side):
+    rows, points = getattr(found[claim], f"{side}_rows"), points_of(getattr(found[claim], f"{side}_command"))
+    assert len(rows) > 0
+    for row in rows.to_dict("records"):
+        wanted = flat(json.loads(row["config"]))
+        if "accelerator.lanes" in wanted and wanted["accelerator.lanes"] is None:  # once: those of a group
+            wanted["accelerator.lanes"] = wanted["group_size"]
+        left_out = RUN | FILES | {name for name in wanted if name.startswith("recipe.")}
+        if wanted.get("workload"):  # whose layers are those of a file, not the model's
+            left_out = left_out | {name for name in wanted if name.startswith(("model.", "data."))}
+        differ = [
+            {
+                name: (value, point[name])
+                for name, value in wanted.items()
+                if name in point.keys() - left_out and value != point[name]
+            }
+            for point in points
+            if row["method"] in [*point["methods"], "base"]
+            and row.get("accelerator") in [None, point["accelerator.name"], *designs_of(point)]
+        ]
+        assert {} in differ, min(differ, key=len, default="no such method")
+
+
+PLAIN = Evidence(
+    claim="c",
+    unit="x",
+    paper=3.0,
+    most=3.0,
+    most_setting="",
+    most_command="",
+    most_rows=None,
+    fair=Span(2.0, 1.5, 2.5),
+    fair_setting="",
+    fair_command="",
+    fair_rows=None,
+    against="r",
+    plain="uniform",
+    over_plain=Span(1.2, 1.1, 1.3),
+)
+
+
+@pytest.mark.parametrize(
+    ("unit", "fair", "over_plain", "said"),
+    [
+        ("x", (2.0, 1.5, 2.5), (1.2, 1.1, 1.3), "in direction, not in size; ahead of uniform"),
+        ("x", (3.2, 3.0, 3.5), (1.0, 0.9, 1.1), "holds; level with uniform"),
+        ("x", (3.2, 2.9, 3.5), (0.8, 0.7, 0.9), "in direction, not in size; behind uniform"),
+        ("x", (1.1, 0.9, 1.2), (0.8, 0.7, 1.0), "level; level with uniform"),
+        ("x", (0.8, 0.7, 0.9), (1.2, 1.0, 1.3), "no; level with uniform"),
+        ("points", (0.5, 0.1, 0.9), (-0.5, -0.9, -0.1), "in direction, not in size; behind uniform"),
+        ("points", (-0.5, -0.9, -0.1), (0.5, 0.1, 0.9), "no; ahead of uniform"),
+    ],
+)
+def test_verdicts_are_by_the_ends_of_the_spans(unit, fair, over_plain, said):
+    judged = replace(PLAIN, unit=unit, fair=Span(*fair), over_plain=Span(*over_plain))
+    assert claims_table.verdict(judged) == said

@@ -1,0 +1,332 @@
+"""Calibration: statistics match, outputs come nearer, and odd layers and images do no harm."""
+
+import copy
+from dataclasses import asdict
+
+import pytest
+import torch
+from torch import nn
+
+from swis.calibration.block_reconstruction import Reconstruction
+from swis.calibration.layerwise import _by_image, calibrate, matching
+from swis.calibration.output_aware import ORDERS, OutputAware, output_aware
+from swis.experiments.config import load
+from swis.formats.layer_plan import LayerPlan
+from swis.formats.metrics import sqnr_db
+from swis.formats.weight_format import WeightFormat, approximate
+from swis.networks.activations import observe_ranges, quantize_activations
+from swis.networks.apply import encode_layers, weight_layers
+from swis.networks.batch_norm import fused
+
+STATS, AWARE = ("stats",), ("output_aware", OutputAware(positions=4096))
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.rand(24, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def reference(model):
+    return fused(model, (1, 32, 32))
+
+
+def calibrated(reference, images, settings, form=None, **more):
+    network = copy.deepcopy(reference)
+    form = form or WeightFormat("swis", 2)
+    return network, calibrate(reference, network, form, images, *settings, **more)
+
+
+@torch.inference_mode()
+def outputs(network, images):
+    """Return the output of every weight layer."""
+    seen, handles = {}, []
+    for name, layer in weight_layers(network).items():
+        handles.append(layer.register_forward_hook(lambda m, x, y, n=name: seen.update({n: y.clone()})))
+    network(images)
+    for handle in handles:
+        handle.remove()
+    return seen
+
+
+@pytest.mark.parametrize("settings", [STATS, AWARE], ids=["stats", "output_aware"])
+def test_every_layer_has_the_float_network_s_statistics(reference, images, settings):
+    network, _ = calibrated(reference, images, settings)
+    ours, wanted = outputs(network, images), outputs(reference, images)
+    for name, output in wanted.items():
+        around = (0, 2, 3) if output.ndim == 4 else (0,)
+        size = output.std()
+        assert torch.allclose(ours[name].mean(around), output.mean(around), atol=1e-3 * size), name
+        spread, aim = ours[name].std(around), output.std(around)
+        within = (aim / spread > 0.99) & (aim / spread < 1.01) | (aim < 1e-3 * size)
+        assert within.float().mean() > 0.9, name  # the others' gain would have been beyond its limit
+
+
+def test_bias_correction_matches_means_alone(reference, images):
+    network, encoded = calibrated(reference, images, ("bias",))
+    ours, wanted = outputs(network, images), outputs(reference, images)
+    plain = encode_layers(reference, WeightFormat("swis", 2))
+    for name, output in wanted.items():
+        around = (0, 2, 3) if output.ndim == 4 else (0,)
+        assert torch.allclose(ours[name].mean(around), output.mean(around), atol=1e-3 * output.std()), name
+        assert torch.equal(encoded[name].weight(), plain[name].weight()), name
+
+
+@pytest.mark.parametrize("group_size", [1, 4, 5])
+def test_groups_are_walked_in_either_order(group_size):
+    torch.manual_seed(0)
+    images = torch.randn(64, 30) * torch.rand(30) ** 2
+    images = images @ (torch.eye(30) + 0.3 * torch.randn(30, 30))
+    layer, form = nn.Linear(30, 40), WeightFormat("swis", 2, group_size)
+    settings = [OutputAware(order=order, rounds=0, asymmetric=False, scales=(1.0,)) for order in ORDERS]
+    chunks = images.split(8)
+    found = [output_aware(layer, form, None, chunks, chunks, how) for how in settings]
+    errors = [float((images @ (f.weight() - layer.weight.detach()).T).square().mean()) for f in found]
+    plain = encode_layers(nn.Sequential(layer), form)["0"].weight() - layer.weight.detach()
+    assert max(errors) < 0.8 * float((images @ plain.T).square().mean())
+    assert not torch.equal(found[0].codes, found[1].codes)
+    for f in found:
+        sets = f.shift_sets.repeat_interleave(group_size, 1)[:, :30].short()
+        assert torch.all(f.codes.short().abs() & ~sets == 0)
+
+
+@pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round", "uniform"])
+def test_each_step_brings_the_logits_nearer(reference, images, method):
+    form = WeightFormat(method, 3)
+    plain = copy.deepcopy(reference)
+    for layer in weight_layers(plain).values():
+        layer.weight.data = approximate(layer.weight, form)
+    others = torch.rand(64, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        wanted = reference(others)
+        networks = (plain, *(calibrated(reference, images, how, form)[0] for how in (STATS, AWARE)))
+        none, stats, aware = (sqnr_db(wanted, network(others)) for network in networks)
+    assert none < stats < aware
+
+
+def test_weights_are_what_is_encoded_and_their_sets_hold_them(reference, images):
+    network, encoded = calibrated(reference, images, AWARE)
+    for name, layer in weight_layers(network).items():
+        found = encoded[name]
+        assert torch.equal(layer.weight, found.weight())
+        sets = found.shift_sets.repeat_interleave(4, 1)[:, : found.codes.shape[1]].short()
+        assert torch.all(found.codes.short().abs() & ~sets == 0), name
+
+
+def test_every_filter_takes_the_scale_of_least_error():
+    torch.manual_seed(0)
+    layer = nn.Sequential(nn.Linear(16, 8))
+    images = torch.randn(400, 16)
+
+    def errors(*scales):
+        settings = OutputAware(asymmetric=False, damping=1e-6, scales=scales)
+        network, _ = calibrated(layer, images, ("output_aware", settings), WeightFormat("swis", 1))
+        difference = network(images) - layer(images)
+        return difference.var(0)
+
+    with torch.inference_mode():
+        one, other, best = errors(1.2), errors(1.5), errors(1.5, 1.2)
+    assert torch.allclose(best, torch.minimum(one, other), rtol=0.02)
+    assert (one < other).any() and (other < one).any()
+
+
+def test_codes_of_one_scale_per_tensor_are_not_searched_but_their_gains_differ(reference, images):
+    _, encoded = calibrated(reference, images, AWARE, WeightFormat("swis", 2, granularity="tensor"))
+    settings = ("output_aware", OutputAware(positions=4096, scales=(1.0,)))
+    _, plain = calibrated(reference, images, settings, WeightFormat("swis", 2, granularity="tensor"))
+    assert all(torch.equal(encoded[name].codes, plain[name].codes) for name in plain)
+    gains = encoded["conv_head"].scale / encoded["conv_head"].scale.min()
+    assert gains.numel() == len(reference.conv_head.weight)
+    assert gains.max() < 16.0001  # the largest gain over the smallest
+    _, shifted = calibrated(reference, images, ("bias",), WeightFormat("swis", 2, granularity="tensor"))
+    assert all(found.scale.numel() == 1 for found in shifted.values())
+
+
+def test_the_same_images_give_the_same_weights(reference, images):
+    first, second = (calibrated(reference, images, AWARE)[0].state_dict() for _ in range(2))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_the_float_network_is_left_as_it_was(reference, images):
+    before = copy.deepcopy(reference.state_dict())
+    calibrated(reference, images, AWARE)
+    assert all(torch.equal(value, before[key]) for key, value in reference.state_dict().items())
+    assert all(not layer._forward_hooks for layer in weight_layers(reference).values())
+
+
+def test_skipped_layers_keep_eight_bits(reference, images):
+    _, encoded = calibrated(reference, images, AWARE, skip={"conv_stem"})
+    assert encoded["conv_stem"].form.method == "base"
+    assert encoded["conv_head"].form.method == "swis"
+
+
+@pytest.mark.parametrize("method", ["swis", "uniform"])
+def test_filters_keep_the_shifts_of_their_plan(reference, images, method):
+    filters = len(reference.conv_head.weight)
+    shifts = torch.arange(filters).numpy() % 3 + 1
+    plans = {"conv_head": LayerPlan(shifts, torch.arange(filters).numpy())}
+    _, encoded = calibrated(reference, images, AWARE, WeightFormat(method, 2), plans=plans)
+    found = encoded["conv_head"]
+    if method == "uniform":
+        assert torch.all(found.codes.abs().amax(1) <= torch.from_numpy(2**shifts - 1))
+    else:
+        assert all(
+            int(s).bit_count() == n for row, n in zip(found.shift_sets, shifts, strict=True) for s in row
+        )
+
+
+def test_activations_may_be_rounded(reference, images):
+    layers = weight_layers(reference)
+    ranges = observe_ranges(reference, layers, [images])
+    network = copy.deepcopy(reference)
+    quantize_activations(weight_layers(network), ranges, 8)
+    calibrate(reference, network, WeightFormat("swis", 4), images, *AWARE)
+    with torch.inference_mode():
+        assert sqnr_db(reference(images), network(images)) > 10
+
+
+class Odd(nn.Module):
+    """Layers without bias, used twice, sharing a weight, never called; inputs that are dead or constant."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Conv2d(1, 8, 3, stride=2, padding="valid", bias=False)
+        self.b = nn.Conv2d(8, 8, 3, padding=1, padding_mode="circular", groups=4)
+        self.c, self.d = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.d.weight = self.c.weight
+        self.twice, self.idle = nn.Linear(8, 8), nn.Linear(4, 4)
+
+    def forward(self, x):
+        x = self.b(torch.relu_(self.a(x))).mean((2, 3))
+        x = torch.cat([x[:, :4], torch.zeros_like(x[:, :2]), torch.ones_like(x[:, :2])], 1)
+        return self.twice(torch.relu_(self.twice(self.d(torch.relu_(self.c(x))))))
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_odd_layers_and_fewer_images_than_weights(images, count):
+    torch.manual_seed(0)
+    odd = Odd().eval()
+    network, encoded = calibrated(odd, images[:count], AWARE)
+    assert set(encoded) == set(weight_layers(odd))
+    assert network.c.weight is network.d.weight or torch.equal(network.c.weight, network.d.weight)
+    assert torch.equal(network.idle.weight, approximate(odd.idle.weight, WeightFormat("swis", 2)))
+    assert network.a.bias is not None
+    assert torch.equal(network.c.weight, encoded["c"].weight())
+    assert torch.equal(network.c.weight, approximate(odd.c.weight, WeightFormat("swis", 2)))
+    with torch.inference_mode():
+        assert network(images).isfinite().all()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5])
+def test_constant_images_do_no_harm(reference, images, value):
+    constant = torch.full((4, 1, 32, 32), value)
+    network, _ = calibrated(reference, constant, AWARE)
+    plain = copy.deepcopy(reference)
+    for layer in weight_layers(plain).values():
+        layer.weight.data = approximate(layer.weight, WeightFormat("swis", 2))
+    with torch.inference_mode():
+        wanted = reference(images)
+        assert sqnr_db(wanted, network(images)) > sqnr_db(wanted, plain(images))
+
+
+class ChannelsLast(nn.Module):
+    """Linear layers on [N, H, W, C], as in ConvNeXt."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.expand, self.reduce = nn.Linear(channels, 2 * channels), nn.Linear(2 * channels, channels)
+
+    def forward(self, x):
+        return self.reduce(self.expand(x.permute(0, 2, 3, 1)).relu())
+
+
+@pytest.mark.parametrize("side", [5, 6], ids=["other sizes", "as high as channels"])
+@pytest.mark.parametrize("settings", [STATS, AWARE], ids=["stats", "output_aware"])
+def test_linear_layers_on_images_match_their_channels(side, settings):
+    torch.manual_seed(0)
+    float_network, images = ChannelsLast(6), torch.randn(16, 6, side, 12)
+    network, _ = calibrated(float_network, images, settings)
+    with torch.inference_mode():
+        ours, wanted = network(images).flatten(0, 2), float_network(images).flatten(0, 2)
+    assert torch.allclose(ours.mean(0), wanted.mean(0), atol=1e-4)
+    assert torch.allclose(ours.std(0), wanted.std(0), rtol=1e-3)
+
+
+def test_a_layer_aims_at_the_float_network_s_output_on_its_own_inputs():
+    """What layers in front have got wrong, a layer makes up for, where it is told to."""
+    torch.manual_seed(0)
+    float_network = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8))
+    images, others = torch.randn(3000, 8).split((2000, 1000))
+    found = []
+    for asymmetric in (False, True):
+        settings = OutputAware(asymmetric=asymmetric, scales=(1.0,))
+        network, _ = calibrated(float_network, images, ("output_aware", settings))
+        with torch.inference_mode():
+            found.append(sqnr_db(float_network(others), network(others)))
+    assert found[1] > found[0] + 3
+
+
+def test_layers_called_again_are_calibrated_at_their_first_call():
+    torch.manual_seed(0)
+    layer = nn.Linear(8, 8)
+    twice, once = nn.Sequential(layer, nn.ReLU(), layer), nn.Sequential(layer)
+    images = torch.randn(32, 8)
+    again, first = (calibrated(model, images, STATS)[1]["0"].weight() for model in (twice, once))
+    assert torch.equal(again, first)
+
+
+def test_unknown_kinds_and_orders_are_refused(reference, images):
+    with pytest.raises(ValueError, match=r"kind is one of .* not 'reconstruct'"):
+        calibrated(reference, images, ("reconstruct",))
+    with pytest.raises(ValueError, match=r"order is one of .* not 'size'"):
+        OutputAware(order="size")
+
+
+def test_defaults_are_those_of_the_configuration():
+    config = load()
+    chosen = {key: value for key, value in asdict(config.calibration).items() if key != "images"}
+    assert chosen == asdict(OutputAware()) | {"scales": list(OutputAware().scales)}
+    assert asdict(config.reconstruction) == asdict(Reconstruction())
+
+
+def test_a_dead_channel_keeps_its_gain():
+    output, wanted = torch.zeros(5, 3), torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    output[:, 0] = wanted[:, 0] * 2
+    wanted[:, 2] = 7.0
+    gain, shift = matching(output.split(2), [wanted], axis=1)
+    assert gain.tolist() == pytest.approx([0.5, 1, 1])
+    assert torch.allclose(output.mean(0) * gain + shift, wanted.mean(0))
+
+
+@pytest.mark.parametrize("shape", [(6, 50, 16), (24, 25, 16), (48, 16)])
+def test_windows_of_an_image_are_one_image(shape):
+    """Six images as tokens, as four windows each and as eight rows each give the same weights."""
+    torch.manual_seed(0)
+    flat, layer = torch.randn(300 if len(shape) > 2 else 48, 16), nn.Linear(16, 4)
+    whole, cut = flat.reshape(6, -1, 16), flat.reshape(-1, *shape[1:])
+    chunks = [_by_image(layer, windows, whole[:2]) for windows in cut.chunk(3)]
+    form, how = WeightFormat("swis", 1), OutputAware()
+    expected, found = (output_aware(layer, form, None, x, x, how) for x in (whole.split(2), chunks))
+    assert torch.equal(found.codes, expected.codes)
+
+
+class Choosing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(2, 2), nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.a(x) if x.sum() > 0 else self.b(x)
+
+
+class Leaving(Choosing):
+    def forward(self, x):
+        y = self.a(x)
+        return y if x.sum() > 0 else self.b(y)
+
+
+@pytest.mark.parametrize("network", [Choosing(), Leaving()], ids=["other layers", "fewer layers"])
+def test_networks_that_look_at_their_images_are_refused(network):
+    images = torch.tensor([[1.0, 1.0], [-1.0, -1.0]])
+    with pytest.raises(RuntimeError, match="looks at its images"):
+        calibrated(network, images, STATS)

@@ -1,0 +1,47 @@
+"""Real ImageNet weights on real photographs: the float accuracies and a published row."""
+
+import pandas as pd
+import pytest
+
+from swis.experiments.config import load
+from swis.experiments.tasks import evaluate_methods
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> str:
+    return str(tmp_path_factory.mktemp("imagenet"))
+
+
+def run(shared, results, *overrides) -> pd.DataFrame:
+    root = f"data.root={shared / 'data' / 'imagenet_sample'}"
+    rows = evaluate_methods(
+        load(["data=imagenet", root, f"results_dir={results}", "batch_size=50", *overrides])
+    )
+    assert (rows["images"] == 500).all()
+    return rows.set_index("method")
+
+
+def test_efficientnet_lite0_per_tensor_without_calibration(shared, results):
+    setting = ["model=efficientnet_lite0", "bits=4", "granularity=tensor", "activation_bits=null"]
+    rows = run(shared, results, *setting, "methods=[truncate,swis]")
+    assert rows.loc["float", "top1"] == pytest.approx(87.8, abs=0.4)
+    expected = {"base": 88.0, "truncate": 0.2, "swis": 80.8}
+    for method, top1 in expected.items():
+        assert rows.loc[method, "top1"] == pytest.approx(top1, abs=2), method
+
+
+def test_mobilenet_v2_float_and_its_exact_eight_bit_weights(shared, results):
+    rows = run(
+        shared,
+        results,
+        "model=mobilenet_v2",
+        f"model.weights={shared / 'weights' / 'mobilenet_v2_imagenet.safetensors'}",
+        "model.kwargs.pad_type=same",
+        "model.mean=[0.5,0.5,0.5]",
+        "model.std=[0.5,0.5,0.5]",
+        "activation_bits=null",
+        "methods=[round]",
+    )
+    assert rows.loc["float", "top1"] == pytest.approx(85.8, abs=0.4)
+    # the checkpoint holds 8-bit weights: quantizing them changes nothing that counts
+    assert rows.loc["base", "agreement"] == 100

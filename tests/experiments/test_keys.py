@@ -1,0 +1,51 @@
+"""Any option that changes a row's numbers changes its key; python -m benchmarks.keys tries all settings."""
+
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.keys import checkpoint, configuration, harmless, numbers, same, together
+from swis.experiments import study
+from swis.options.choices import Clip
+
+
+@pytest.fixture(scope="module")
+def of(tmp_path_factory):
+    """A function that returns the configuration of a setting."""
+    folder = tmp_path_factory.mktemp("keys")
+    weights = checkpoint(folder)
+    return lambda setting: configuration(setting, weights, folder / "runs")
+
+
+@pytest.fixture(scope="module")
+def scheduled(of):
+    return of("scheduled")
+
+
+def test_what_leaves_keys_alone_changes_no_number(of):
+    config = of("plain")
+    found = list(harmless(config, values=1))
+    assert len(found) > 100
+    assert together(config, found) == []
+
+
+def test_an_option_that_is_left_out_of_keys_is_found(of, monkeypatch):
+    config = of("plain")
+    key, forms = study.Study.key, {form.method: form for form in study.formats(config)}
+    monkeypatch.setattr(
+        study.Study, "key", lambda self, form: key(replace(self, config=config), forms[form.method])
+    )
+    found = [change for change in harmless(config, values=1) if change[0] in ("bits", "alpha")]
+    assert {name for name, *_ in found} == {"bits", "alpha"}
+    assert [name.partition("=")[0] for name in together(config, found)] == ["bits", "alpha"]
+
+
+def test_a_scheduled_uniform_row_has_a_key_for_every_base_format(scheduled):
+    """Its own bits and clip are no option, but its loss is over the base format's codes."""
+    before = numbers(scheduled, ["uniform"])["uniform"]
+    form = next(form for form in study.formats(scheduled) if form.method == "uniform")
+    for changes in ({"clip": Clip.mse}, {"magnitude_bits": 6}):
+        config = replace(scheduled, **changes)
+        other = next(form for form in study.formats(config) if form.method == "uniform")
+        assert not same(before, numbers(config, ["uniform"])["uniform"])
+        assert study.prepare(config).key(other) != study.prepare(scheduled).key(form)

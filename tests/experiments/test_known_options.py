@@ -1,0 +1,265 @@
+"""Every option of the schema refuses what is wrong, in one line that names it; mistakes are understood."""
+
+import pickle
+import re
+import shlex
+import traceback
+from random import Random
+
+import pytest
+from conftest import ROOT
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from torch import nn
+
+from swis.calibration.block_reconstruction import Reconstruction
+from swis.calibration.output_aware import OutputAware
+from swis.errors import DamagedImage, InputError, message_of
+from swis.experiments.command import check_options, command_line, explain
+from swis.experiments.config import Config, load, register, resolve
+from swis.experiments.known_options import option_names
+from swis.formats.weight_format import WeightFormat
+from swis.hardware.accelerator import Accelerator
+from swis.networks.channel_rewrite import rewritten
+from swis.packing.bitstream import Layout
+from swis.scheduling.allocation import Schedule
+from swis.training.qat import Retraining
+from tools.soak.mistakes import SLIP, mistakes
+
+_METHODS = "a list, each one of swis, swis_c, truncate, round, uniform"
+# Words of the project's own messages, which say what would be right, and words of Hydra and OmegaConf.
+_OURS = re.compile("must be|write|did you mean|there is no|is empty|has no|is one of|is for")
+_THEIRS = re.compile("merging|append|full_key|NoneType|Interpolation|force-add|override|Invalid type|Error")
+
+
+@pytest.fixture(scope="module")
+def refusal():
+    """Say how a NAME=VALUE is refused: as run.py does, but that conf/ is put together once for all."""
+    register()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        composed = pickle.dumps(compose("config"))
+
+    def refused(text: str) -> str | None:
+        try:
+            command_line([text], Config)
+            config, override = pickle.loads(composed), OverridesParser.create().parse_overrides([text])[0]
+            OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+            group = override.key_or_group.split(".")[0]
+            resolve(config[group] if OmegaConf.is_dict(config[group]) else config)  # all of it takes longer
+            resolve(config)
+        except InputError as error:
+            return str(error)
+        except OmegaConfBaseException as error:
+            return explain(error)
+        return None
+
+    return refused
+
+
+def test_every_option_refuses_every_kind_of_mistake_in_one_line_that_names_it(refusal):
+    every = [*mistakes(Random(0))]
+    assert len(every) > 2000
+    unclear = []
+    for kind, name, text in every:
+        message = refusal(text) or ""
+        if kind != SLIP and name.split(".")[-1] not in message:
+            unclear.append((text, message))
+        if "\n" in message or not _OURS.search(message) or _THEIRS.search(message):
+            unclear.append((text, message))
+    assert not unclear
+
+
+def test_a_misspelt_name_gets_the_nearest_one(refusal):
+    for name in option_names(Config):
+        message = refusal(f"{name}_=3")
+        assert message == f"there is no option {name}_; did you mean {name}?", name
+
+
+@pytest.mark.parametrize(
+    ("words", "form"),
+    [
+        (["bits", "3"], "bits=3"),
+        (["bits", "=", "3"], "bits=3"),
+        (["bits=", "3"], "bits=3"),
+        (["bits", "=3"], "bits=3"),
+        (["bits = 3"], "bits=3"),
+        (["bits:3"], "bits=3"),
+        (["bits=3,", "seed=1"], "bits=3 seed=1"),
+        (["bits=3 seed=1"], "bits=3 seed=1"),
+        (["methods=[swis,", "truncate]"], "methods=[swis,truncate]"),
+        (["methods=[swis", "truncate]"], "methods=[swis,truncate]"),
+        (["methods", "=", "[swis,", "truncate]"], "methods=[swis,truncate]"),
+        (["mobilenet_v2"], "model=mobilenet_v2"),
+        (["recipe.stages[0].epochs=3"], "recipe.stages.0.epochs=3"),
+        (["bits='3"], "bits=3"),
+        (['model.name="a'], "model.name=a"),
+        (["model.weights=a (b).pth"], "'model.weights=\"a (b).pth\"'"),
+    ],
+)
+def test_words_that_are_no_option_get_the_right_form(words, form):
+    with pytest.raises(InputError) as refused:
+        command_line(["seed=1", *words, "group_size=8"], Config)
+    assert str(refused.value).endswith(f"is not NAME=VALUE; write {form}")
+    check_options(shlex.split(form), Config)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--bits", "3"], "--bits: options have no dashes; write bits=3"),
+        (["--bits=3"], "--bits=3: options have no dashes; write bits=3"),
+        (["-bits", "3"], "-bits: options have no dashes; write bits=3"),
+        (["--group-size", "8"], "--group-size: options have no dashes; write group_size=8"),
+        (["--model=resnet18"], "--model=resnet18: options have no dashes; write model=resnet18"),
+        (["--mulitrun"], "there is no flag --mulitrun; did you mean --multirun?"),
+        (["--cfg"], "--cfg/-c: expected one argument; see python run.py --help"),
+        (["~bits"], "~bits: an option cannot be taken away; without it, it has its default"),
+        (["+bits=3"], "bits is there already; write bits=3"),
+        (["+schedule=greedy"], "schedule is there already; write schedule=greedy"),
+        (["data=[cifar10,cifar100]"], "data must be one choice, not a list; a sweep: --multirun data=A,B"),
+        (["energy=3"], "energy must be one of nm45, nm45_bitsim, nm45_hp, not 3"),
+        (["energy={a: 1}"], "energy must be one of nm45, nm45_bitsim, nm45_hp, not {'a': 1}"),
+        (["launch=[2.5]"], "launch must be one choice, not a list; a sweep: --multirun launch=A,B"),
+        (["model@data=resnet18"], "model@data=resnet18: an option is written NAME=VALUE, without @"),
+        (
+            ["rewrites=permute"],
+            "rewrites must be a list, each one of equalize, permute; write rewrites=[permute]",
+        ),
+        (["methods.swis=3"], "methods is a list; write methods=[swis]"),
+        (["retrian.epochs=3"], "there is no option retrian.epochs; did you mean retrain.epochs?"),
+        (["methods=swis,round"], f"methods must be {_METHODS}; write methods=[swis,round]"),
+        (["methods=swsi,round"], f"methods must be {_METHODS}, not swsi,round"),
+        (["skip=a,b"], "skip must be a list of names; write skip=[a,b]"),
+        (["skip="], "skip must be a list of names, not empty"),
+        (["bits="], "bits must be a number, not empty"),
+        (["model.weights=null"], "model.weights must be text, not null"),
+        (["recipe.stages.epochs=3"], "recipe.stages is a list; write recipe.stages.0.epochs=3"),
+        (
+            ["recipe.stages.epoch=3"],
+            "there is no option recipe.stages.epoch; did you mean recipe.stages.0.epochs?",
+        ),
+        (["model.mean.x=3"], "model.mean is a list; write model.mean=[3]"),
+        (["model.mean.0=3"], "model.mean is set as a whole; write model.mean=[...]"),
+        (["model.mean[0]=3"], "model.mean is set as a whole; write model.mean=[...]"),
+        (
+            ["data.root=it's"],
+            "\"data.root=it's\" is not NAME=VALUE, for a ' is without its second; write data.root=VALUE",
+        ),
+        (["++schedule=greedy"], "schedule is there already; write schedule=greedy"),
+        (["recipe=null"], "recipe must be one of mobilenet_v2, resnet18, resnet20; without one: ~recipe"),
+        (["~recipe=resnet18"], "~recipe=resnet18: what is left out has no value; write ~recipe"),
+        (["~energy=nm45"], "~energy=nm45: energy must be one of nm45, nm45_bitsim, nm45_hp"),
+        (["hydra=3"], "hydra=3: hydra has options of its own; write hydra.NAME=VALUE"),
+        (["split=val"], "there is no option split; did you mean data.split or retrain.split?"),
+        (["recipe.stages=[{epoch: 3}]"], "there is no option recipe.stages.0.epoch; did you mean epochs?"),
+    ],
+)
+def test_what_is_no_option_is_refused_with_what_was_meant(words, message):
+    with pytest.raises(InputError) as refused:
+        command_line(words, Config)
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("words", [["experiment=null"], ["experiment="], ["experiment=[null]"]])
+def test_no_experiment_is_none_of_those_there_are(words):
+    with pytest.raises(InputError, match=r"^experiment must be one of bandwidth, "):
+        command_line(words, Config)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["methods.9=swis"], "there is no methods.9; the last is methods.4"),
+        (["rewrites.0=permute"], "there is no rewrites.0; rewrites is empty"),
+        (["recipe.stages.9.epochs=3"], "there is no recipe.stages.9; the last is recipe.stages.2"),
+        (
+            ["+model.kwargs.a=1", "+model.kwargs.a=2"],
+            "model.kwargs.a is there already; write model.kwargs.a=2",
+        ),
+        (["bits=range(3)"], "bits=range(3) are several values: --multirun tries each"),
+        (["bits=${bits}"], "bits: ${...} must stand for a value: Recursive interpolation detected"),
+        (["methods=[???]"], "methods.0 has no value; write methods.0=VALUE"),
+        (["versus=[strips]"], "stripes_activations, swis_c"),
+        (["versus=[al]"], "truncation, all, not 'al'; did you mean all?"),
+        (["group_size=99999999999999999999"], "group_size must be at most 4294967295, not 9999999"),
+        (["energy.units.swis_ss.lanes=5000000000"], "energy.units.swis_ss.lanes must be at most 4294967295"),
+        (["recipe.stages.0.image_sizes=[5000000000]"], "recipe.stages.0.image_sizes.0 must be at most"),
+        (["seed=-1"], "seed must be at least 0, not -1"),
+        (["data.limit=0"], "data.limit must be at least 1, not 0"),
+        (["retrain.threshold=1"], "retrain.threshold must be in [0, 1), not 1"),
+        (["batch_size=0"], "batch_size must be at least 1, not 0"),
+        (["minutes=0"], "minutes must be above 0, and finite, not 0"),
+        (["recipe.stages=[{epochs:0}]"], "recipe.stages.epochs must be at least 1, not 0"),
+    ],
+)
+def test_what_shows_only_when_options_come_together_is_said_in_our_words(words, message):
+    with pytest.raises(InputError, match=re.escape(message)) as refused:
+        load(words)
+    assert "accelerator is" not in str(refused.value)
+
+
+def test_what_another_process_put_around_a_message_goes_and_line_ends_are_shown():
+    try:
+        raise DamagedImage("a\nb.png is damaged")
+    except DamagedImage as error:
+        lines = "".join(traceback.format_exception(error))
+    assert message_of(DamagedImage(f"Caught it.\nOriginal {lines}")) == r"a\nb.png is damaged"
+    assert message_of(DamagedImage("a\nb.png is damaged")) == r"a\nb.png is damaged"
+
+
+def test_what_is_right_is_left_alone():
+    for words in (
+        ["bits=3", "methods=[swis,round]", "model.kwargs.drop_rate=0.1", "++bits=3", "data.root='a (b)'"],
+        ["--multirun", "bits=2,3", "methods=[swis],[round]", "schedule=greedy,uniform", "seed=range(3)"],
+        ["experiment=[storage,first_table]", "~recipe", "hydra.launcher.n_jobs=2", "out=${bits}.parquet"],
+        ["+energy.units.mine.pj_per_cycle=1.0", "recipe.stages.0.epochs=3", "activation_bits=null"],
+        ["--cfg", "job", "-p", "retrain"],
+    ):
+        assert command_line(words, Config) == words
+
+
+def test_from_python_a_wrong_option_is_one_line_too():
+    for text in ("bit=3", "schedule=gredy", "bits=x", "bits=9", "methods=swis"):
+        with pytest.raises(InputError) as refused:
+            load([text])
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: WeightFormat("swsi"), "not 'swsi'; did you mean swis?"),
+        (
+            lambda: WeightFormat("swis", clip="mes"),
+            "clip is one of absmax, mse, not 'mes'; did you mean mse?",
+        ),
+        (lambda: WeightFormat("swis", granularity="row"), "granularity is one of tensor, channel, not 'row'"),
+        (lambda: WeightFormat("swis", selection="joined"), "selection is one of nearest, joint"),
+        (lambda: WeightFormat("swis", shifts=0), "shifts must be in [1, 8], not 0"),
+        (lambda: WeightFormat("swis", group_size=0), "group_size must be at least 1"),
+        (lambda: WeightFormat("swis", alpha=float("nan")), "alpha must be at least 0, and finite, not nan"),
+        (lambda: Schedule("gredy"), "not 'gredy'; did you mean greedy?"),
+        (lambda: Schedule(scope="net"), "scope is one of layer, network, not 'net'"),
+        (lambda: Schedule(multiple=0), "multiple must be at least 1"),
+        (lambda: Layout("swis", 1, 1, 2, 4, 7, "compakt"), "did you mean compact?"),
+        (lambda: Layout("swis", 1, 1, 2, 0, 7, "plain"), "group_size must be at least 1"),
+        (lambda: OutputAware(order="size"), "order is one of filter, variance, not 'size'"),
+        (lambda: OutputAware(damping=float("inf")), "damping must be above 0, and finite, not inf"),
+        (lambda: Reconstruction(rate=0), "rate must be above 0"),
+        (lambda: Retraining(optimizer="adam"), "not 'adam'; did you mean adamw?"),
+        (lambda: Retraining(precision="bfloat"), "did you mean bfloat16?"),
+        (
+            lambda: Retraining(learning_rate=float("nan")),
+            "learning_rate must be above 0, and finite, not nan",
+        ),
+        (lambda: Accelerator("mine", "", "systolik"), "did you mean systolic?"),
+        (lambda: Accelerator("mine", "", "systolic", dataflow="is"), "dataflow is one of os, ws, not 'is'"),
+        (lambda: Accelerator("mine", "", "skipping", skipping="bit"), "did you mean bits?"),
+        (lambda: rewritten(nn.Identity(), (1, 1, 1), ["equalise"]), "did you mean equalize?"),
+    ],
+)
+def test_the_library_refuses_unknown_names_and_numbers_out_of_range(make, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make()

@@ -1,0 +1,140 @@
+"""Storage by formula and as packed, and what is represented without loss, against plain Python."""
+
+import math
+from itertools import combinations
+
+import pytest
+import torch
+from conftest import ROOT
+
+from swis.errors import InputError
+from swis.experiments.config import load
+from swis.experiments.pending import has_table
+from swis.formats.decompose import decompose
+from swis.packing.storage import group_unions, storage_table
+
+
+@pytest.fixture(scope="module")
+def layers() -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"a": (16, 48), "b": (8, 9)}
+    return {
+        # mostly small codes, so that some groups are lossless
+        name: (torch.randn(shape, generator=generator) * 6).round().clamp(-127, 127).to(torch.int8)
+        for name, shape in shapes.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def table(layers):
+    return storage_table(layers, 7, group_sizes=(2, 4), shifts=(1, 2, 3))
+
+
+def groups_of(codes: torch.Tensor, size: int) -> list[list[int]]:
+    return [row[at : at + size] for row in codes.tolist() for at in range(0, len(row), size)]
+
+
+def lossless(group: list[int], sets: list[tuple[int, ...]]) -> bool:
+    return any(all(abs(code) & ~sum(2**s for s in chosen) == 0 for code in group) for chosen in sets)
+
+
+@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("shifts", [1, 2, 3])
+def test_lossless_fractions_by_their_definition(layers, table, size, shifts):
+    sets = {
+        "swis": list(combinations(range(7), shifts)),
+        "swis_c": [tuple(range(low, low + shifts)) for low in range(8 - shifts)],
+    }
+    groups = {name: groups_of(codes, size) for name, codes in layers.items()}
+    count = sum(len(some) for some in groups.values())
+    found = (
+        table[(table["group_size"] == size) & (table["bits"] == shifts)].groupby("method")["lossless"].first()
+    )
+    for method, candidates in sets.items():
+        kept = sum(lossless(group, candidates) for some in groups.values() for group in some)
+        assert found[method] == pytest.approx(kept / count)
+    common = sum(
+        max(sum(lossless(group, [chosen]) for group in some) for chosen in sets["swis"])
+        for some in groups.values()
+    )
+    assert found["layer"] == pytest.approx(common / count)
+    assert found["layer"] <= found["swis"]
+    assert found["swis_c"] <= found["swis"]
+
+
+def test_the_error_is_that_of_all_codes_and_falls_with_shifts(layers, table):
+    some = table.query("method == 'swis' and group_size == 4 and coding == 'plain'").set_index("bits")[
+        "sqnr_db"
+    ]
+    signal = noise = 0.0
+    for codes in layers.values():
+        signal += (codes.double() ** 2).sum().item()
+        noise += ((decompose(codes, "swis", 2, 4).codes.double() - codes.double()) ** 2).sum().item()
+    assert some[2] == pytest.approx(10 * math.log10(signal / noise))
+    assert some.is_monotonic_increasing
+
+
+def test_lossless_groups_are_those_that_decompose_to_themselves(layers, table):
+    kept = total = 0
+    for codes in layers.values():
+        result = decompose(codes, "swis", 2, 4)
+        same = [a == b for a, b in zip(groups_of(codes, 4), groups_of(result.codes, 4), strict=True)]
+        kept, total = kept + sum(same), total + len(same)
+    row = table.query("method == 'swis' and group_size == 4 and bits == 2 and coding == 'plain'")
+    assert row["lossless"].item() == pytest.approx(kept / total)
+
+
+def test_measured_bits_are_the_formula_and_compact_ones_are_fewer(table):
+    plain = table[table["coding"] == "plain"].set_index(["method", "group_size", "bits"])
+    compact = table[table["coding"] == "compact"].set_index(["method", "group_size", "bits"])
+    coded = plain["weight_bits"] - plain["metadata_bits"]
+    assert coded.to_list() == pytest.approx(plain["formula_bits"].to_list())
+    assert (plain["compression_of_float"] == 4 * plain["compression"]).all()
+    assert (compact["shift_bits"] <= plain["shift_bits"]).all()
+    assert (compact["sign_bits"] < plain["sign_bits"]).all()
+    assert (compact["mask_bits"] <= plain["mask_bits"]).all()
+    assert (compact["compression"] == 8 / compact["weight_bits"]).all()
+
+
+def test_the_claimed_compression_is_that_of_sixteen_weights_and_one_shift():
+    codes = torch.randint(-127, 128, (64, 64), generator=torch.Generator().manual_seed(0))
+    table = storage_table({"layer": codes}, 7, group_sizes=(16,), shifts=(1,))
+    row = table.query("method == 'swis' and coding == 'plain'")
+    assert row["weight_bits"].item() * 16 == 35
+    assert row["compression"].item() == pytest.approx(3.66, abs=0.005)
+
+
+def test_groups_with_a_precision_of_their_own(layers, table):
+    bits = 0
+    for codes in layers.values():
+        for group in groups_of(codes, 4):
+            needed = max(abs(code) for code in group).bit_length()
+            bits += 3 + (4 * (1 + needed) if needed else 0)
+    row = table.query("method == 'dpred' and group_size == 4")
+    assert row["formula_bits"].item() == pytest.approx(bits / sum(c.numel() for c in layers.values()))
+
+
+def test_unions_of_a_short_group():
+    assert group_unions(torch.tensor([[-128 + 1, 2, 4]]), 2).tolist() == [127, 4]
+
+
+@pytest.mark.parametrize("model", ["mobilenet_v2", "efficientnet_lite0"])
+def test_tables_stay_done_when_options_are_added(model):
+    """Those that are younger than a table are, in its configuration, as by default."""
+    path = ROOT / "results" / "storage" / f"{model}.parquet"
+    common = ["experiment=storage", f"model={model}", f"out={path}"]
+    assert has_table(load(common))
+    with pytest.raises(InputError, match="is there already"):
+        has_table(load([*common, "clip=mse"]))
+
+
+def test_weights_of_no_layer_are_stored_as_float(layers, table):
+    whole = sum(codes.numel() for codes in layers.values())
+    found = storage_table(layers, 7, group_sizes=(2, 4), shifts=(1, 2, 3), float_weights=3 * whole)
+    for name in ("formula_bits", "weight_bits"):
+        assert found[name].to_list() == pytest.approx(((table[name] + 3 * 32) / 4).to_list(), nan_ok=True)
+    parts = ["sign_bits", "mask_bits", "shift_bits", "metadata_bits", "float_bits"]
+    packed = found.dropna(subset="weight_bits")
+    assert packed[parts].sum(axis=1).to_list() == pytest.approx(packed["weight_bits"].to_list())
+    assert packed["compression"].to_list() == pytest.approx((8 / packed["weight_bits"]).to_list())
+    assert found["lossless"].equals(table["lossless"])

@@ -1,0 +1,57 @@
+"""Files beside rows: what one process makes others wait for, and a claim ends with who made it."""
+
+import multiprocessing
+import os
+import signal
+import time
+
+import torch
+
+from swis.results.artifacts import claimed, kept_tensors
+
+_COPY = multiprocessing.get_context("fork")
+
+
+def make(made):
+    with made.open("a") as file:
+        file.write("once\n")
+    time.sleep(0.5)  # so that the others come meanwhile
+    return {"x": torch.arange(3)}
+
+
+def have(folder, made):
+    assert kept_tensors("key", folder, lambda: make(made))["x"].tolist() == [0, 1, 2]
+
+
+def test_of_many_processes_one_makes_what_all_have(tmp_path):
+    made = tmp_path / "made"
+    processes = [_COPY.Process(target=have, args=(tmp_path / "results", made)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    assert made.read_text() == "once\n"
+    assert [path.name for path in (tmp_path / "results" / "_references").iterdir()] == ["key.safetensors"]
+
+
+def claim_and_be_killed(folder):
+    with claimed("key", folder):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_the_claim_of_a_killed_process_ends(tmp_path):
+    process = _COPY.Process(target=claim_and_be_killed, args=(tmp_path,))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert list(tmp_path.rglob("*.lock"))  # it had the claim
+    with claimed("key", tmp_path):
+        pass
+    assert not list(tmp_path.rglob("*.lock"))
+
+
+def test_where_nothing_can_be_locked_work_is_done(tmp_path):
+    (tmp_path / "_references").write_text("no folder")
+    with claimed("key", tmp_path):
+        pass
