@@ -41,8 +41,9 @@ def test_a_model_an_accelerator_and_a_method_are_added_as_the_readme_says(tmp_pa
     assert "one image on wide" in done.stdout
     # an array for consecutive sets asks the method whether its sets are, and takes all bits of these
     asked = (
-        "from swis.accelerator import Accelerator; from swis.apply import WeightFormat;"
-        "from swis.operands import operands_of; from swis.workload import Layer;"
+        "from swis.hardware.accelerator import Accelerator;"
+        "from swis.formats.weight_format import WeightFormat;"
+        "from swis.hardware.operands import operands_of; from swis.hardware.layer_shapes import Layer;"
         "layer = Layer('fc', 64, 8, 1, 1, 1, 1, 1, 1);"
         "array = Accelerator('c', '', 'swis', consecutive_sets=True);"
         "forms = [WeightFormat(name, 3) for name in ('swis_gap', 'swis_c')];"

@@ -31,7 +31,7 @@ def refit(rows: Tensor, halves: tuple[Moments, Moments | None]) -> Tensor:
 
     >>> x = torch.randn(1000, 3, generator=torch.Generator().manual_seed(0))
     >>> layer = torch.nn.Linear(3, 1)
-    >>> from swis.moments import input_moments
+    >>> from swis.calibration.input_moments import input_moments
     >>> moments = input_moments(layer, (2 * x).split(8), x.split(8), 1000)
     >>> refit(torch.ones(1, 3).double(), moments).round(decimals=2)
     tensor([[0.5000, 0.5000, 0.5000]], dtype=torch.float64)

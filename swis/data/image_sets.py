@@ -31,7 +31,7 @@ _FASHION_FILES = {"train": "train", "test": "t10k"}
 def open_split(config: DataConfig, split: str) -> Split:
     """Open a split of the configured data set; raise ``InputError`` when it is not there.
 
-    >>> from swis.config import load
+    >>> from swis.experiments.config import load
     >>> len(open_split(load().data, "test"))
     10000
     """
@@ -48,7 +48,7 @@ def loader(split: Split, batch_size: int | None, workers: int) -> DataLoader:
     """Batches of a prepared split in its own order, by default of a million pixels.
 
     >>> from torchvision.transforms.functional import to_tensor
-    >>> from swis.config import load
+    >>> from swis.experiments.config import load
     >>> loader(open_split(load().data, "test").prepared(to_tensor, channels=1), None, workers=0).batch_size
     1337
     """
@@ -75,7 +75,7 @@ def decoded(split: Split, workers: int) -> dict[str, Tensor]:
     """Return all prepared "images" [images, C, H, W] and their "labels" [images].
 
     >>> from torchvision.transforms.functional import to_tensor
-    >>> from swis.config import load
+    >>> from swis.experiments.config import load
     >>> split = open_split(load().data, "test").sample(100, seed=0).prepared(to_tensor, channels=1)
     >>> tuple(decoded(split, workers=0)["images"].shape)
     (100, 1, 28, 28)

@@ -57,7 +57,7 @@ def command_line(arguments: Sequence[str], settings: type) -> list[str]:
 
     Hydra's parser takes NAME=VALUE on one side of a flag alone. ``settings`` is the dataclass of all options.
 
-    >>> from swis.config import Config
+    >>> from swis.experiments.config import Config
     >>> command_line(["bits=3", "--multirun", "seed=0,1"], Config)
     ['--multirun', 'bits=3', 'seed=0,1']
     """
@@ -86,7 +86,7 @@ def command_line(arguments: Sequence[str], settings: type) -> list[str]:
 def check_options(texts: Sequence[str], settings: type) -> None:
     """Raise ``InputError`` if a NAME=VALUE cannot be read, names no option, or has a value of another type.
 
-    >>> from swis.config import Config
+    >>> from swis.experiments.config import Config
     >>> check_options(["bit=3"], Config)
     Traceback (most recent call last):
     swis.errors.InputError: there is no option bit; did you mean bits?

@@ -20,7 +20,7 @@ def design(settings: AcceleratorConfig, table: EnergyTable, group_size: int) -> 
     With ``array_um2`` it has as many columns as fit that area. Raises ``InputError`` for a unit that the
     table does not have and for an area that no column fits.
 
-    >>> from swis.config import load
+    >>> from swis.experiments.config import load
     >>> config = load(["accelerator=systolic_os", "accelerator.array_um2=81712"])
     >>> design(config.accelerator, energy_table(config.energy), config.group_size)[0].columns
     20
@@ -69,7 +69,7 @@ def rival(
 def energy_table(settings: EnergyConfig) -> EnergyTable:
     """Return the configured energies, all at one node; raise ``InputError`` for a table without SRAMs.
 
-    >>> from swis.config import load
+    >>> from swis.experiments.config import load
     >>> round(energy_table(load().energy).units["stripes"].pj_per_cycle, 3)
     0.786
     """

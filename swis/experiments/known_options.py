@@ -57,7 +57,7 @@ def option_type(name: str, settings: type, value: str = "VALUE") -> tuple[Any, b
 
     Raises ``InputError`` if there is no such option, with how its ``value`` is given if that shows.
 
-    >>> from swis.config import Config
+    >>> from swis.experiments.config import Config
     >>> option_type("retrain.epochs", Config)
     (<class 'int'>, False)
     """

@@ -77,7 +77,7 @@ def planned(config: Config, finished: Collection[str]) -> list[PlannedRow]:
 def is_old(created: str, config: Config) -> bool:
     """Say whether ``force`` computes a row anew that was created then: all but those of its own sweep.
 
-    >>> from swis.config import load
+    >>> from swis.experiments.config import load
     >>> is_old("2026-01-01T00:00:00+00:00", load()), is_old("2026-01-01T00:00:00+00:00", load(["force=true"]))
     (False, True)
     """

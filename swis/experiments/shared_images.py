@@ -21,7 +21,7 @@ from swis.runtime.notices import warn_once
 def shared_split(data: DataConfig, name: str) -> Split:
     """Return all images of a split as they are; raises as ``swis.data.image_sets.open_split``.
 
-    >>> from swis.config import load
+    >>> from swis.experiments.config import load
     >>> len(shared_split(load().data, "test"))
     10000
     """

@@ -146,7 +146,7 @@ class Chip:
         stall; units and SRAMs leak all the time. Registers between units are apart, unless a unit's energy
         has them.
 
-        >>> from swis.sram import OnChip
+        >>> from swis.hardware.sram import OnChip
         >>> bank = Bank(1024, 0.1, 0.2, 1.0, 0.01)
         >>> table = EnergyTable("a", {}, [bank], 15.0, 0.01, 0.0, 0.0)
         >>> chip = Chip(table, Unit(0.5, 1.0), 64, {"weight": bank, "input": bank, "output": bank}, 500.0)

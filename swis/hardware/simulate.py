@@ -35,7 +35,7 @@ def simulate(
     bandwidth allow. Raises ``InputError`` for SRAMs that hold no tile.
 
     >>> import numpy as np
-    >>> from swis.energy import Bank, EnergyTable, Unit
+    >>> from swis.hardware.energy import Bank, EnergyTable, Unit
     >>> layer = Layer("fc", 512, 64, 1, 1, 1, 1, 1, 1)
     >>> operands = Operands(np.full(64, 2), 5 * layer.weights, np.full(64, 7))
     >>> table = EnergyTable("a", {"swis_ss": Unit(1.0, 1e3)}, [Bank(16384, 0.3, 0.3, 0, 0.1)], 15, 0, 0, 0)

@@ -53,7 +53,7 @@ def on_chip(
     unfinished, reads them to go on, and writes results. In a ``systolic`` array inputs pass the registers of
     all rows and weights those of all columns, or sums those of all lanes if weights are stationary.
 
-    >>> from swis.offchip import best_run
+    >>> from swis.hardware.dram import best_run
     >>> layer, work = Layer("fc", 64, 8, 1, 1, 1, 1, 1, 1), Work(8, 8, 4, 32, folds=1, busy=0)
     >>> run = best_run(layer, work, Memory(dram_bits_per_cycle=None), 8 * layer.weights)
     >>> chip = on_chip(layer, work, run, 8 * layer.weights, 8, systolic=True)

@@ -55,7 +55,7 @@ class Latent(nn.Module):
     "swis_c" can change, chosen as ``decompose`` does; those of other methods are given. ``gain`` [channels]
     or [1] is what a learned scale has become of its start.
 
-    >>> from swis.apply import WeightFormat, encode
+    >>> from swis.formats.weight_format import WeightFormat, encode
     >>> weight = torch.tensor([[1.27, 0.02]])
     >>> latent = Latent(encode(weight, WeightFormat("swis", shifts=1, group_size=2)), LatentTraining())
     >>> [round(value, 2) for value in latent(weight).flatten().tolist()]
@@ -256,7 +256,8 @@ def add_latents(model: nn.Module, encoded: dict[str, Encoded], settings: LatentT
 
     Layers that share an ``Encoded`` share the latent weight. All parameters can be trained then.
 
-    >>> from swis.apply import WeightFormat, encode_layers
+    >>> from swis.formats.weight_format import WeightFormat
+    >>> from swis.networks.apply import encode_layers
     >>> network = nn.Sequential(nn.Linear(8, 2))
     >>> network = add_latents(network, encode_layers(network, WeightFormat("swis")), LatentTraining())
     >>> list(latents(network))
