@@ -37,7 +37,7 @@ def main(overrides: list[str]) -> None:
             case.calibrated(form, None, study.config.activation_bits)
             seconds = time.perf_counter() - start
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-            print(f"{form.method:10}{kind:>16}{seconds:10.1f}{seconds / passes:9.1f}{peak:7.1f}", flush=True)
+            print(f"{form.name:10}{kind:>16}{seconds:10.1f}{seconds / passes:9.1f}{peak:7.1f}", flush=True)
 
 
 if __name__ == "__main__":

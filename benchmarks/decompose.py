@@ -14,15 +14,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from swis.formats.decompose import (
+from swis.encoding.decompose import (
     Decomposition,
     _nearest_in_torch,
-    candidate_sets,
     decompose,
-    nearest_levels,
 )
-from swis.formats.quantizer import quantize
-from swis.formats.search import simd
+from swis.encoding.quantizer import quantize
+from swis.encoding.search import simd
+from swis.formats.registry import weight_format
 from swis.packing.bitstream import CODINGS, Layout, pack, unpack
 
 ROUNDS = 3
@@ -42,10 +41,10 @@ def main(million_weights: float = 138.0) -> None:
         ("4-bit round to nearest, torch", 1, lambda rows: quantize(weight[: len(rows)], 3)),
         ("straightforward torch, M=4 N=4", 0.02, _torch),
         ("NumPy, M=4 N=4", 0.005, _numpy),
-        (name, 1, lambda rows: decompose(rows, "swis", 4, 4)),
+        (name, 1, lambda rows: decompose(rows, weight_format("swis", 4, 4))),
         ("  the same, one thread", 0.3, _one_thread),
         ("  without AVX-512: 16-bit lanes", 0.3, _lanes),
-        ("  alpha=0.5: in 64 bits", 0.1, lambda rows: decompose(rows, "swis", 4, 4, 0.5)),
+        ("  alpha=0.5: in 64 bits", 0.1, lambda rows: decompose(rows, weight_format("swis", 4, 4, 0.5))),
     ]
     for group_size in (2, 4, 8, 16, 32):
         for shifts in (2, 3, 4):
@@ -53,7 +52,7 @@ def main(million_weights: float = 138.0) -> None:
                 (
                     f"swis M={group_size} N={shifts}",
                     0.3,
-                    lambda rows, m=group_size, n=shifts: decompose(rows, "swis", n, m),
+                    lambda rows, m=group_size, n=shifts: decompose(rows, weight_format("swis", n, m)),
                 )
             )
     for group_size, part in ((4, 0.1), (8, 0.02), (16, 0.01)):
@@ -62,12 +61,14 @@ def main(million_weights: float = 138.0) -> None:
                 (
                     f"swis joint M={group_size} N={shifts}",
                     part,
-                    lambda rows, m=group_size, n=shifts: decompose(rows, "swis", n, m, selection="joint"),
+                    lambda rows, m=group_size, n=shifts: decompose(
+                        rows, weight_format("swis", n, m, selection="joint")
+                    ),
                 )
             )
     for coding in CODINGS:
-        whole = decompose(codes[: max(16, round(0.1 * filters))], "swis", 4, 4)
-        layout = Layout("swis", len(whole.codes), FILTER_WEIGHTS, 4, 4, 7, coding)
+        whole = decompose(codes[: max(16, round(0.1 * filters))], weight_format("swis", 4, 4))
+        layout = Layout(weight_format("swis", 4, 4), len(whole.codes), FILTER_WEIGHTS, coding)
         packed, _ = pack(whole.codes.numpy(), whole.shift_sets.numpy(), layout)
         cases += [
             (f"pack M=4 N=4, {coding}", 0.1, lambda rows, d=whole, y=layout: _pack(rows, d, y)),
@@ -115,7 +116,7 @@ def _memory(key: str) -> float:
 
 
 def _tables() -> torch.Tensor:
-    return torch.stack([nearest_levels(chosen, 7) for chosen in candidate_sets("swis", 4, 7)])
+    return torch.from_numpy(weight_format("swis", 4).level_table())
 
 
 def _torch(rows: torch.Tensor) -> None:
@@ -138,13 +139,13 @@ def _pack(rows: torch.Tensor, whole: Decomposition, layout: Layout) -> None:
 def _one_thread(rows: torch.Tensor) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    decompose(rows, "swis", 4, 4)
+    decompose(rows, weight_format("swis", 4, 4))
     torch.set_num_threads(threads)
 
 
 def _lanes(rows: torch.Tensor) -> None:
     available, simd.AVAILABLE = simd.AVAILABLE, False
-    decompose(rows, "swis", 4, 4)
+    decompose(rows, weight_format("swis", 4, 4))
     simd.AVAILABLE = available
 
 

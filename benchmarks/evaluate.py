@@ -13,7 +13,7 @@ from swis.data.image_sets import loader
 from swis.evaluation.predict import predict
 from swis.experiments.config import load
 from swis.experiments.study import prepare
-from swis.formats.weight_format import WeightFormat
+from swis.formats.registry import weight_format
 from swis.networks.batch_norm import fused
 from swis.runtime.malloc import keep_freed_memory
 
@@ -27,8 +27,8 @@ def main(overrides: list[str]) -> None:
     networks = {
         "float": study.network.module,
         "float, folded": fused(study.network.module, study.network.inputs["input_size"]),
-        "swis, weights only": study.emulate(WeightFormat("swis"), activation_bits=None)[0],
-        "swis, 8-bit activations": study.emulate(WeightFormat("swis"), activation_bits=8)[0],
+        "swis, weights only": study.emulate(weight_format("swis"), activation_bits=None)[0],
+        "swis, 8-bit activations": study.emulate(weight_format("swis"), activation_bits=8)[0],
     }
     speeds: dict[str, list[float]] = {name: [] for name in networks}
     for _ in range(ROUNDS):

@@ -10,10 +10,10 @@ import time
 import pandas as pd
 
 from swis.explore.explorer import MODELS, designs, layer_figure, layers_of, panel
-from swis.formats.decompose import METHODS
+from swis.formats.registry import formats
 
 VALUES = {
-    "method": METHODS,
+    "method": [name for name, kind in formats().items() if kind.on_codes],
     "shifts": range(1, 8),
     "group_size": (1, 2, 4, 8, 16),
     "group": range(0, 256, 51),

@@ -36,11 +36,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from swis.calibration.layerwise import calibrate
 from swis.calibration.output_aware import OutputAware
+from swis.encoding.encode import Encoded
+from swis.encoding.metrics import sqnr_db
 from swis.errors import InputError
 from swis.experiments.config import load
 from swis.experiments.designs import design, energy_table
-from swis.formats.metrics import sqnr_db
-from swis.formats.weight_format import Encoded, WeightFormat
+from swis.formats.registry import weight_format
+from swis.formats.swis import Swis
+from swis.formats.weight_format import WeightFormat
 from swis.hardware.layer_shapes import Layer, workload
 from swis.hardware.operands import operands_of
 from swis.hardware.simulate import simulate
@@ -157,7 +160,7 @@ SMALLEST = {
 }
 SIDES = (32, 64, 96, 128, 160, 192, 224, 240, 256, 288, 384, 448)
 CLASSES, IMAGES = 10, 6
-BASE, SWIS = WeightFormat("base"), WeightFormat("swis", shifts=2, group_size=4)
+BASE, SWIS = weight_format("base"), weight_format("swis", shifts=2, group_size=4)
 QUICK = OutputAware(scales=(0.85, 1.0, 1.15), rounds=1)
 COLUMNS = (
     *("family", "network", "arguments", "side", "million", "float_share", "macs_to_torch", "base_db"),
@@ -347,7 +350,7 @@ def on_grid(model: nn.Module, encoded: dict[str, Encoded], form: WeightFormat, i
     for name, layer in encoded.items():
         codes = layer.codes.abs().int().numpy()
         require(codes.max() <= 127, f"{name} has codes of more than 7 bits")
-        if form.method == "swis":
+        if isinstance(form, Swis):
             padded = np.pad(codes, ((0, 0), (0, -codes.shape[1] % form.group_size)))
             sets = np.bitwise_or.reduce(padded.reshape(len(codes), -1, form.group_size), axis=2)
             require(np.bitwise_count(sets).max() <= form.shifts, f"{name} has groups of more shifts")

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from swis.formats.weight_format import WeightFormat
+from swis.formats.registry import weight_format
 from swis.networks.activations import observe_ranges, quantize_activations
 from swis.networks.apply import encode_layers, weight_layers
 from swis.training.parametrization import LatentTraining, add_latents, latents
@@ -63,7 +63,7 @@ def main() -> None:
 def _made(network: nn.Module, name: str, settings: LatentTraining | None, ranges: dict) -> nn.Module:
     made = copy.deepcopy(network)
     if settings is not None:
-        form = WeightFormat(name.partition(",")[0], shifts=2, group_size=4)
+        form = weight_format(name.partition(",")[0], shifts=2, group_size=4)
         add_latents(made, encode_layers(made, form), settings)
         quantize_activations(weight_layers(made), ranges, 8)
     return made.to(memory_format=torch.channels_last).train()

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from swis.experiments.config import load
-from swis.formats.weight_format import WeightFormat
+from swis.formats.registry import weight_format
 from swis.networks.apply import weight_layers
 from swis.networks.models import load_network
 from swis.scheduling.allocation import LayerTable, Schedule, plan
@@ -47,7 +47,7 @@ def main(bits: float = 2.5) -> None:
         start = time.perf_counter()
         tables = {
             layer: LayerTable(
-                filter_losses(part.weight.detach(), WeightFormat("swis")), part.weight[0].numel()
+                filter_losses(part.weight.detach(), weight_format("swis")), part.weight[0].numel()
             )
             for layer, part in weight_layers(module).items()
         }

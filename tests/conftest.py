@@ -91,7 +91,7 @@ def computed_methods(monkeypatch) -> list[str]:
     measure = study.Study.measure
 
     def watched(self, form, reference):
-        computed.append(form.method)
+        computed.append(form.name)
         return measure(self, form, reference)
 
     monkeypatch.setattr(study.Study, "measure", watched)

@@ -10,10 +10,10 @@ from torch.utils.data import TensorDataset
 import swis
 from swis.calibration.layerwise import calibrate
 from swis.calibration.output_aware import OutputAware
+from swis.encoding.decompose import decompose
 from swis.evaluation.predict import predict
 from swis.experiments.preflight import pick_device
-from swis.formats.decompose import METHODS, decompose
-from swis.formats.weight_format import WeightFormat
+from swis.formats.registry import weight_format
 from swis.networks.activations import observe_ranges, quantize_activations
 from swis.networks.apply import encode_layers, weight_layers
 from swis.networks.batch_norm import fused
@@ -21,6 +21,8 @@ from swis.training.parametrization import LatentTraining, add_latents
 from swis.training.qat import Retraining, retrain
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+METHODS = ("swis", "swis_c", "truncate", "round")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,9 @@ def images():
 @pytest.mark.parametrize("group_size", [1, 4, 7])
 def test_decompositions_are_the_cpu_s(cuda, method, group_size):
     codes = torch.randint(-127, 128, (64, 150), generator=torch.Generator().manual_seed(1)).to(torch.int8)
-    here, there = (decompose(codes.to(place), method, 3, group_size) for place in ("cpu", cuda))
+    here, there = (
+        decompose(codes.to(place), weight_format(method, 3, group_size)) for place in ("cpu", cuda)
+    )
     assert torch.equal(here.codes, there.codes.cpu())
     assert torch.equal(here.shift_sets, there.shift_sets.cpu())
 
@@ -55,7 +59,7 @@ def test_calibration_is_near_the_cpu_s_and_the_same_every_time(cuda, model, imag
     made = []
     for device in ("cpu", cuda, cuda):
         network = copy.deepcopy(reference)
-        form = WeightFormat(method, 2)
+        form = weight_format(method, 2)
         encoded = calibrate(reference, network, form, images, "output_aware", settings, device=device)
         assert next(reference.parameters()).device.type == "cpu"
         codes = torch.cat([found.codes.flatten() for found in encoded.values()])
@@ -82,7 +86,7 @@ def test_retraining_learns_and_is_the_same_every_time(
 
     def run(name, recipe=recipe, on_epoch=None):
         student = copy.deepcopy(model)
-        encoded = encode_layers(student, WeightFormat(method, 2))
+        encoded = encode_layers(student, weight_format(method, 2))
         ranges = observe_ranges(copy.deepcopy(model), weight_layers(student), [images])
         add_latents(student, encoded, settings)
         quantize_activations(weight_layers(student), ranges, 8)

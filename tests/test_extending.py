@@ -1,4 +1,4 @@
-"""What the README says of adding to it, done in a copy of the repository."""
+"""What the README says of adding to it, done in a copy of the repository; a format from outside of it."""
 
 import os
 import re
@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pandas as pd
+import pytest
 from conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -16,37 +17,40 @@ def block(after: str, language: str) -> str:
     return re.search(rf"{re.escape(after)}.*?^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)[1]
 
 
-def test_a_model_an_accelerator_and_a_method_are_added_as_the_readme_says(tmp_path, tiny_checkpoint):
+def run_py(arguments, folder, *path):
+    return subprocess.run(
+        [sys.executable, folder / "run.py", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path))},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_model_an_accelerator_and_a_format_are_added_as_the_readme_says(tmp_path, tiny_checkpoint):
     for name in ("swis", "conf", "hydra_plugins"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "run.py", tmp_path)
     shutil.copy(tiny_checkpoint, tmp_path / "small.safetensors")
     (tmp_path / "conf/model/small.yaml").write_text(block("**A model**", "yaml"))
     (tmp_path / "conf/accelerator/wide.yaml").write_text(block("**An accelerator**", "yaml"))
-    patch = block("**A method**", "diff")
-    subprocess.run(["git", "apply", "-"], cwd=tmp_path, input=patch, text=True, check=True)
-    arguments = block("All three at once", "text").split()[2:]
-    done = subprocess.run(
-        [sys.executable, "run.py", *arguments, "data.limit=64", "calibration.images=16", "results_dir=runs"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
+    (tmp_path / "swis/formats/swis_gap.py").write_text(block("**A format**", "python"))
+    arguments = [*block("All three at once", "text").split()[2:], "data.limit=64", "calibration.images=16"]
+    done = run_py([*arguments, "results_dir=runs"], tmp_path, tmp_path)
     assert done.returncode == 0, done.stderr
     rows = pd.read_parquet(tmp_path / "runs").set_index("method")
     assert {"swis", "swis_gap"} <= set(rows.index)
     assert (rows["model"] == "small").all()
     assert rows.at["swis", "logit_sqnr_db"] > rows.at["swis_gap", "logit_sqnr_db"]  # which has fewer sets
     assert "one image on wide" in done.stdout
-    # an array for consecutive sets asks the method whether its sets are, and takes all bits of these
+    # an array for consecutive sets asks the format whether its sets are, and takes all bits of these
     asked = (
         "from swis.hardware.accelerator import Accelerator;"
-        "from swis.formats.weight_format import WeightFormat;"
+        "from swis.formats.registry import weight_format;"
         "from swis.hardware.operands import operands_of; from swis.hardware.layer_shapes import Layer;"
         "layer = Layer('fc', 64, 8, 1, 1, 1, 1, 1, 1);"
         "array = Accelerator('c', '', 'swis', consecutive_sets=True);"
-        "forms = [WeightFormat(name, 3) for name in ('swis_gap', 'swis_c')];"
+        "forms = [weight_format(name, 3) for name in ('swis_gap', 'swis_c')];"
         "print([array.work(layer, operands_of(layer, form, None, False)).steps for form in forms])"
     )
     done = subprocess.run(
@@ -57,3 +61,77 @@ def test_a_model_an_accelerator_and_a_method_are_added_as_the_readme_says(tmp_pa
         text=True,
     )
     assert done.stdout.strip() == str([7 * 16, 3 * 16]), done.stderr
+
+
+# Digits of -1, 0 and 1 for the exponents of a group: levels that are no sums of a set's powers of two.
+SIGNED = """
+from dataclasses import dataclass
+from itertools import combinations, product
+from typing import ClassVar
+
+from swis.formats.weight_format import WeightFormat
+
+
+@dataclass(frozen=True)
+class Signed(WeightFormat):
+    largest: int = 127
+
+    name: ClassVar[str] = "signed"
+    grouped: ClassVar[bool] = True
+
+    def level_sets(self):
+        sets = combinations(range(self.magnitude_bits), self.shifts)
+        return tuple(self._levels(exponents) for exponents in sets)
+
+    def _levels(self, exponents):
+        digits = product((-1, 0, 1), repeat=len(exponents))
+        values = {sum(d << e for d, e in zip(some, exponents)) for some in digits}
+        return tuple(sorted(value for value in values if 0 <= value <= self.largest))
+"""
+
+
+def test_a_format_from_outside_goes_through_everything(tmp_path, tiny_checkpoint):
+    package, about = tmp_path / "lib", tmp_path / "lib" / "signed-1.0.dist-info"
+    about.mkdir(parents=True)
+    (package / "signed_digits.py").write_text(SIGNED)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: signed\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[swis.formats]\nsigned = signed_digits:Signed\n")
+    for name in ("conf", "run.py", "hydra_plugins"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    few = ["data.limit=48", "data.workers=0"]
+    network = ["model=timm", "model.name=mobilenetv2_035", f"model.weights={tiny_checkpoint}"]
+
+    def run(*arguments):
+        settings = [*network, *few, "calibration.images=24", "results_dir=runs", "methods=[swis,signed]"]
+        done = run_py([*settings, *arguments], tmp_path, package, ROOT)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    quick = ["calibration.rounds=1", "calibration.scales=[0.9,1.0]"]
+    run("bits=2", "calibrate=none,stats,output_aware", *quick, "--multirun")
+    run("bits=2", "calibrate=reconstruct", "reconstruction.steps=8", *quick)
+    run("bits=2.5", "schedule=greedy", "schedule.price=storage")
+    run("task=retrain", "retrain.images=16", "retrain.epochs=1", "retrain.batch_size=8")
+    rows = pd.read_parquet(tmp_path / "runs")
+    assert (rows["status"] == "ok").all()
+    signed, swis = (rows[rows["method"] == name] for name in ("signed", "swis"))
+    assert len(signed) == len(swis) == 6
+    plain = "calibrate == 'none' and schedule == 'uniform' and training.isna()"
+    one, other = signed.query(plain).iloc[0], swis.query(plain).iloc[0]
+    assert one["mse_plus_plus"] < other["mse_plus_plus"]  # more levels of the same shifts
+    assert one["cycles_per_weight"] == other["cycles_per_weight"] == 2
+    # 21 sets in 5 bits and 5 levels in 3; of SWIS 2 x 3 bits for 4 weights, and 4 levels in 2
+    assert one["weight_bits"] - other["weight_bits"] == pytest.approx(1 - 1 / 4, abs=0.02)
+
+    packed = ["bits=2.5", "schedule=greedy", "schedule.price=storage", "task=pack", "coding=compact"]
+    run("methods=[signed]", *packed, "out=packed.safetensors")
+    settings = ["weights=packed.safetensors", *few, "results_dir=packed"]
+    done = run_py(settings, tmp_path, package, ROOT)
+    assert done.returncode == 0, done.stderr
+    (before,) = signed.loc[signed["schedule"] == "greedy", "correct"]
+    assert pd.read_parquet(tmp_path / "packed")["correct"].item() == before
+
+    assert "signed" in run("task=simulate", "accelerator=swis_ss", "bits=2")
+    done = run_py(["methods=[signed]"], tmp_path, ROOT)  # where the package is not installed
+    assert done.returncode == 2
+    assert "methods.0 must be one of swis" in done.stderr

@@ -13,17 +13,16 @@ from importlinter.cli import lint_imports
 from swis.calibration import output_aware
 from swis.data import image_sets
 from swis.experiments.config import load, register
-from swis.formats import decompose, quantizer
+from swis.formats import registry, swis, weight_format
 from swis.hardware import accelerator
 from swis.hardware.arrays import bit_serial, systolic
-from swis.networks import apply, channel_rewrite
+from swis.networks import channel_rewrite
 from swis.options.choices import (
     Clip,
     Coding,
     Dataflow,
     Datapath,
     Granularity,
-    Method,
     Optimizer,
     Order,
     Policy,
@@ -53,6 +52,42 @@ def test_tests_mirror_the_rooms():
         assert (ROOT / "swis" / folder / "__init__.py").is_file() or folder.name == "tools", path
 
 
+def compared_with(tree):
+    """The texts that a module compares something with, or looks for in something."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            parts = [node.left, *node.comparators]
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("eq", "ne", "isin"):
+            parts = node.args
+        elif isinstance(node, ast.Match):
+            parts = [case.pattern for case in node.cases]
+        else:
+            continue
+        for part in parts:
+            yield from (each.value for each in ast.walk(part) if isinstance(each, ast.Constant))
+
+
+# Other things have the same names: a schedule's policy and an array.
+NAMESAKES = {
+    ("scheduling/allocation.py", "uniform"),
+    ("gallery/figures.py", "uniform"),
+    ("experiments/designs.py", "swis"),
+    ("hardware/accelerator.py", "swis"),
+    ("analysis/claims.py", "swis_c"),
+    ("packing/file.py", "swis"),
+}
+
+
+def test_only_formats_know_the_names_of_formats():
+    found = set()
+    for path in (ROOT / "swis").rglob("*.py"):
+        place = path.relative_to(ROOT / "swis").as_posix()
+        if not place.startswith("formats/"):
+            texts = {text for text in compared_with(ast.parse(path.read_text())) if isinstance(text, str)}
+            found |= {(place, name) for name in texts & set(registry.formats())}
+    assert found == NAMESAKES
+
+
 def test_only_the_configuration_knows_hydra():
     knows = ("options/groups", "options/hardware", "sweeps/sweeper")
     knows += ("experiments/known_options", "experiments/command", "experiments/config")
@@ -62,10 +97,9 @@ def test_only_the_configuration_knows_hydra():
 
 
 def test_names_on_the_command_line_are_those_of_the_library():
-    assert set(Method) == {*decompose.METHODS, "uniform"}
-    assert tuple(Granularity) == quantizer.GRANULARITIES
-    assert tuple(Clip) == quantizer.CLIPS
-    assert tuple(Selection) == decompose.SELECTIONS
+    assert tuple(Granularity) == weight_format.GRANULARITIES
+    assert tuple(Clip) == weight_format.CLIPS
+    assert tuple(Selection) == weight_format.SELECTIONS
     assert tuple(Coding) == bitstream.CODINGS
     assert tuple(Optimizer) == qat.OPTIMIZERS
     assert tuple(Order) == output_aware.ORDERS
@@ -76,7 +110,7 @@ def test_names_on_the_command_line_are_those_of_the_library():
     assert tuple(Dataflow) == systolic.DATAFLOWS
     assert tuple(Skipping) == (*bit_serial.SKIPPING, "products")
     assert {path.stem for path in (ROOT / "conf" / "data").glob("*.yaml")} == set(image_sets._OPENERS)
-    assert apply.WeightFormat("swis").magnitude_bits == load().magnitude_bits
+    assert swis.Swis().magnitude_bits == load().magnitude_bits
 
 
 def test_the_written_defaults_are_the_schema_s():
@@ -88,7 +122,7 @@ def test_the_written_defaults_are_the_schema_s():
         if key in ("activation", "calibration", "reconstruction", "retrain"):
             default = {name: getattr(default[name], "value", default[name]) for name in default}
         elif key == "methods":
-            default = [method.value for method in default]
+            default = [*default]
         assert getattr(default, "value", default) == written[key], key
 
 

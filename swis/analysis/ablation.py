@@ -9,6 +9,8 @@ import pandas as pd
 
 from swis.errors import InputError
 from swis.evaluation.paired_tests import compare
+from swis.formats.float32 import Float
+from swis.formats.int8 import Int8
 
 # Each has what those before it have: nearest levels; matched statistics; levels by the Hessian walk; its
 # target what the float layer makes of float inputs; a search over scales; rounding learned by blocks.
@@ -44,7 +46,7 @@ def fully_calibrated(rows: pd.DataFrame, group_size: int | None = 4, seed: int |
     sizes = rows["group_size"].isna() | rows["group_size"].eq(group_size) | (group_size is None)
     some = rows[plain & sizes & (rows["seed"].eq(seed) | (seed is None))]
     full = some.apply(ingredient, axis=1).eq("scales")
-    reference = some["method"].eq("float") | (some["method"].eq("base") & ~some["fold_bn"])
+    reference = some["method"].eq(Float.name) | (some["method"].eq(Int8.name) & ~some["fold_bn"])
     return some[full | reference]
 
 

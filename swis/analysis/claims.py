@@ -15,6 +15,7 @@ from swis.analysis.ablation import fully_calibrated
 from swis.analysis.trade_offs import LOSSES, fair_gains, most_gained, with_accuracy
 from swis.errors import InputError
 from swis.evaluation.seeds import gap
+from swis.formats.float32 import Float
 from swis.results.records import load_simulated, load_storage, load_table
 
 # The network that the abstract's accuracies are of, and the one beside it that ratios are judged by as well.
@@ -243,7 +244,7 @@ def _compression(calibrated: pd.DataFrame, storage: pd.DataFrame) -> Evidence:
 def _smallest(rows: pd.DataFrame, network: str, points: float) -> dict[str, object]:
     """Return the most that SWIS, and a uniform quantizer, compress a network that loses no more points."""
     some = rows[rows["model"] == network]
-    reference = some.loc[some["method"] == "float", "top1"].item()
+    reference = some.loc[some["method"] == Float.name, "top1"].item()
     good = some[some["top1"] >= reference - points - 1e-9].sort_values("compression")
     swis, uniform = (
         good[good["method"].isin(names)].iloc[-1] for names in (("swis", "swis_c"), ("uniform",))

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
+
+from swis.formats.float32 import Float
+from swis.formats.int8 import Int8
+from swis.formats.registry import formats
+from swis.formats.swis import Swis
+from swis.formats.swis_c import SwisC
 
 # Designs that take weights bit by bit: what the paper's speedup is over.
 BIT_SERIAL = ("stripes", "stripes_activations", "loom", "pragmatic", "laconic", "bitlet", "bitwave")
@@ -15,9 +22,13 @@ UNSHARED = "truncation"
 # Points of top-1 that "similar accuracy" may cost: what is best turns with them.
 LOSSES = (0.5, 1.0, 2.0, 3.0)
 
-# The formats that designs with and without shift sets are made for; whatever others gain is chance.
-_SHARED = ("swis", "swis_c")
-_OTHERS = ("base", "truncate", "round", "uniform")
+# The array that takes consecutive shifts alone.
+_CONSECUTIVE = "swis_c"
+
+
+def _formats_for(shift_sets: bool) -> list[str]:
+    """Return the formats that designs with or without shift sets are made for; what others gain is chance."""
+    return [name for name, kind in formats().items() if kind.quantized and kind.grouped == shift_sets]
 
 
 def with_accuracy(hardware: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
@@ -28,8 +39,8 @@ def with_accuracy(hardware: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """
     known = rows[["model", "method", "bits", "magnitude_bits", "top1"]].rename(columns={"model": "network"})
     known["bits"] = known["bits"].fillna(known["magnitude_bits"].astype(float))
-    reference = known[known["method"] == "float"].set_index("network")["top1"]
-    measured = known[known["method"] != "float"].drop(columns="magnitude_bits")
+    reference = known[known["method"] == Float.name].set_index("network")["top1"]
+    measured = known[known["method"] != Float.name].drop(columns="magnitude_bits")
     table = hardware.merge(measured, on=["network", "method", "bits"], validate="many_to_one")
     return table.assign(loss=table["network"].map(reference) - table["top1"])
 
@@ -46,9 +57,9 @@ def by_design(table: pd.DataFrame) -> pd.DataFrame:
     2.0
     """
     shared = table["accelerator"].str.startswith("swis")
-    made_for = table["accelerator"].where(table["accelerator"] == "swis_c", "swis").where(shared, "base")
-    some = table[table["method"] == made_for]
-    shifts = some["bits"].map(" N={:g}".format).where(some["method"] != "base", "")
+    sets = np.where(table["accelerator"] == _CONSECUTIVE, SwisC.name, Swis.name)
+    some = table[table["method"] == np.where(shared, sets, Int8.name)]
+    shifts = some["bits"].map(" N={:g}".format).where(some["method"] != Int8.name, "")
     some = some.assign(design=some["accelerator"] + shifts, ms=some["latency_ms"], uJ=some["energy_pj"] / 1e6)
     return some.pivot(index="design", columns="network", values=["ms", "uJ"])
 
@@ -63,8 +74,9 @@ def made_for(table: pd.DataFrame) -> pd.DataFrame:
     ['swis_ss']
     """
     shared = table["accelerator"].str.startswith("swis")
-    fit = table["method"].isin(_SHARED) & (table["accelerator"].ne("swis_c") | table["method"].eq("swis_c"))
-    return table[fit.where(shared, table["method"].isin(_OTHERS))]
+    takes = table["accelerator"].ne(_CONSECUTIVE) | table["method"].eq(SwisC.name)
+    fit = table["method"].isin(_formats_for(shift_sets=True)) & takes
+    return table[fit.where(shared, table["method"].isin(_formats_for(shift_sets=False)))]
 
 
 def within_loss(table: pd.DataFrame, points: float = 1.0, by: str = "latency_ms") -> pd.DataFrame:
@@ -155,9 +167,10 @@ def most_gained(simulated: pd.DataFrame, by: str) -> pd.Series:
     ``fair_gains`` says of them.
     """
     columns = ["network", "accelerator", "method", "bits", by]
-    swis = simulated[simulated["accelerator"].str.startswith("swis") & simulated["method"].isin(_SHARED)]
+    shared = simulated["method"].isin(_formats_for(shift_sets=True))
+    swis = simulated[simulated["accelerator"].str.startswith("swis") & shared]
     swis = swis.sort_values("accelerator", ascending=False, kind="stable")  # of equals the plainest array
-    rivals = simulated[simulated["accelerator"].isin(BIT_SERIAL) & simulated["method"].eq("base")]
+    rivals = simulated[simulated["accelerator"].isin(BIT_SERIAL) & simulated["method"].eq(Int8.name)]
     pairs = swis[columns].merge(rivals[columns], on="network", suffixes=("", "_over"))
     gain = pairs[f"{by}_over"] / pairs[by]
     return pairs.assign(gain=gain).loc[gain.idxmax()]

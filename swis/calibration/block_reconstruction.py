@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from swis.formats.decompose import GROUPED, from_filters, to_filters
-from swis.formats.weight_format import Encoded
+from swis.encoding.decompose import from_filters, to_filters
+from swis.encoding.encode import Encoded
+from swis.formats.weight_format import WeightFormat
 from swis.networks.layers import filters_of, is_layer, put_filters, weight_layers, weight_of
 from swis.options.ranges import above_zero, at_least
 from swis.runtime.progress import tqdm
@@ -67,7 +68,7 @@ def reconstruct(
     learned = {
         name: _Rounding(weights, filters_of(originals[name]).detach(), device)
         for name, weights in encoded.items()
-        if uses[id(weights)] == 1 and weights.form.method != "base"
+        if uses[id(weights)] == 1 and weights.form.has_shifts
     }
     judged = torch.arange(len(images)) % _HELD_OUT == min(len(images), _HELD_OUT) - 1
     taught, held_out = images[~judged], images[judged]
@@ -119,12 +120,10 @@ class _Rounding:
     def __init__(self, encoded: Encoded, filters: Tensor, device: torch.device | str) -> None:
         self.encoded = encoded
         wished = to_filters(filters) / encoded.scale.reshape(-1, 1)
-        codes, bits = encoded.codes.int(), _fields(encoded)
+        codes = encoded.codes.int()
         sign = torch.where(codes == 0, wished.sign(), codes.sign())
         magnitude = codes.abs()
-        # the levels of a set are the numbers whose bits are among its own
-        above = torch.where(magnitude == bits, magnitude, (magnitude - bits) & bits)
-        below = torch.where(magnitude == 0, magnitude, (magnitude - 1) & bits)
+        below, above = _neighbours(encoded)
         neighbour = torch.where(wished * sign > magnitude, above, below)
         neighbour = torch.where(wished * sign == magnitude, magnitude, neighbour)
         self.codes = encoded.codes.float().to(device)
@@ -159,16 +158,36 @@ class _Rounding:
         return replace(self.encoded, codes=codes.to(self.encoded.codes.dtype), metrics=None)
 
 
-def _fields(encoded: Encoded) -> Tensor:
-    """Return the shift set of every weight as a bit field, int32 [filters, K], whatever the method."""
+def _neighbours(encoded: Encoded) -> tuple[Tensor, Tensor]:
+    """Return the levels below and above every magnitude in its group's set, int32 [filters, K].
+
+    The lowest and the highest level of a set are their own neighbours.
+    """
     form, (filters, width) = encoded.form, encoded.codes.shape
-    if form.method in GROUPED:
-        return encoded.shift_sets.int().repeat_interleave(min(form.group_size, width), 1)[:, :width]
     shifts = np.full(filters, form.shifts) if encoded.plan is None else encoded.plan.shifts
-    ones = torch.from_numpy(2 ** shifts.astype(np.int64) - 1)
-    if form.method != "uniform":  # the top exponents
-        ones = ones << (form.magnitude_bits - torch.from_numpy(shifts.astype(np.int64)))
-    return ones.int().reshape(-1, 1).expand(filters, width)
+    below, above = (torch.empty(filters, width, dtype=torch.int32) for _ in range(2))
+    for n in np.unique(shifts).tolist():
+        here, mine = form.with_shifts(n), torch.from_numpy(shifts == n)
+        tables = torch.from_numpy(_neighbour_tables(here))
+        row = torch.zeros(256, dtype=torch.long)
+        row[list(here.set_ids())] = torch.arange(tables.shape[1])
+        sets = torch.zeros(int(mine.sum()), width, dtype=torch.long)  # where all have one set
+        if here.grouped:
+            span = min(here.group_size, width)
+            sets = row[encoded.shift_sets[mine].long()].repeat_interleave(span, 1)[:, :width]
+        magnitude = encoded.codes[mine].abs().long()
+        below[mine], above[mine] = (table[sets, magnitude] for table in tables)
+    return below, above
+
+
+def _neighbour_tables(form: WeightFormat) -> np.ndarray:
+    """Return the level below and the one above every level, int32 [2, sets, 2 ** code_bits]."""
+    sets = form.level_sets()
+    tables = np.zeros((2, len(sets), 2**form.code_bits), np.int32)
+    for row, levels in enumerate(sets):
+        tables[0, row, levels] = [levels[0], *levels[:-1]]
+        tables[1, row, levels] = [*levels[1:], levels[-1]]
+    return tables
 
 
 class _Blocks:

@@ -17,42 +17,9 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from swis.formats.decompose import candidate_sets, levels
+from swis.formats.weight_format import WeightFormat
 
 _PART = 8  # filters that a thread takes at a time
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """What a group may become: ``levels`` float32 [sets, 2^(B+1)], and ``fields`` uint8 [sets], the sets.
-
-    Column i holds the level of magnitudes from i / 2 to (i + 1) / 2: between two half steps it is one.
-    """
-
-    levels: np.ndarray
-    fields: np.ndarray
-
-
-def candidates(method: str, shifts: int, magnitude_bits: int) -> Candidates:
-    """Return the candidates of a method of ``swis.formats.weight_format.WeightFormat`` other than "float".
-
-    >>> candidates("round", 1, 2).levels.tolist(), candidates("truncate", 1, 2).levels.tolist()
-    ([[0.0, 0.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]], [[0.0, 0.0, 0.0, 0.0, 2.0, 2.0, 2.0, 2.0]])
-    """
-    if method in ("uniform", "base"):
-        bits = shifts if method == "uniform" else magnitude_bits
-        sets, magnitude_bits = [tuple(range(bits))], bits
-    else:
-        sets = candidate_sets(method, shifts, magnitude_bits)
-    inside = np.arange(2 ** (magnitude_bits + 1)) / 2 + 0.25
-    tables = []
-    for chosen in sets:
-        ascending = np.array(levels(chosen), np.float32)
-        if method == "truncate":
-            tables.append(ascending[np.searchsorted(ascending, inside) - 1])
-        else:
-            tables.append(ascending[np.abs(ascending[:, None] - inside).argmin(0)])
-    return Candidates(np.stack(tables), np.array([sum(1 << s for s in chosen) for chosen in sets], np.uint8))
 
 
 @dataclass(frozen=True)
@@ -91,7 +58,7 @@ def factors(hessian: Tensor, group_size: int) -> Factors:
 
 
 def walk(
-    target: Tensor, of: Factors, owner: np.ndarray, choices: Candidates, rounds: int, threads: int
+    target: Tensor, of: Factors, owner: np.ndarray, form: WeightFormat, rounds: int, threads: int
 ) -> tuple[Tensor, Tensor]:
     """Quantize filters so that the error of their outputs is small.
 
@@ -102,7 +69,7 @@ def walk(
     rows = target.to(torch.float32).contiguous().numpy()
     codes = np.empty(rows.shape, np.float32)
     sets = np.empty((len(rows), of.local.shape[1]), np.int64)
-    settings = (owner, of.group_size, choices.levels)
+    settings = (owner, of.group_size, form.half_step_levels())
 
     def work(start: int) -> None:
         end = min(start + _PART, len(rows))
@@ -111,7 +78,7 @@ def walk(
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, range(0, len(rows), _PART)))
-    return torch.from_numpy(codes).to(torch.int16), torch.from_numpy(choices.fields[sets])
+    return torch.from_numpy(codes).to(torch.int16), torch.from_numpy(np.array(form.set_ids(), np.uint8)[sets])
 
 
 @njit(nogil=True)

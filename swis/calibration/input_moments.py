@@ -18,8 +18,8 @@ class Moments:
     """Sums over output positions of a layer's inputs y and the float network's x, about one origin.
 
     ``yy`` and ``xy`` [groups, K, K] hold y y^T and x y^T; ``y``, ``x`` and ``xx`` [groups, K] y, x and x^2;
-    all float64. K are a filter's weights as ``swis.formats.decompose.to_filters`` lays them out, groups those
-    of the convolution.
+    all float64. K are a filter's weights as ``swis.encoding.decompose.to_filters`` lays them out, groups
+    those of the convolution.
     """
 
     count: int

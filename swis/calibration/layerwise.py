@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from swis.calibration.layer_stepper import Lockstep
 from swis.calibration.output_aware import OutputAware, output_aware
-from swis.formats.layer_plan import LayerPlan
-from swis.formats.weight_format import Encoded, WeightFormat
+from swis.encoding.encode import Encoded
+from swis.encoding.layer_plan import LayerPlan
+from swis.formats.weight_format import WeightFormat
 from swis.networks.apply import encode_layers
 from swis.networks.layers import axes_of, put_filters, weight_layers
 from swis.options.names import require_known
@@ -66,7 +67,7 @@ def calibrate(
     reference.to(device)
     chunks = images.to(device).split(min(_CHUNK, -(-len(images) // 2)))
     ours, theirs = Lockstep(network, chunks, copies=True), Lockstep(reference, chunks)
-    with torch.no_grad(), tqdm(total=len(layers), desc=f"{form.method}: calibrating", leave=False) as bar:
+    with torch.no_grad(), tqdm(total=len(layers), desc=f"{form.name}: calibrating", leave=False) as bar:
         try:
             while (name := ours.enter()) is not None:
                 if (other := theirs.enter()) != name:
@@ -77,7 +78,7 @@ def calibrate(
                     continue
                 waiting.remove(name)
                 layer, plain = layers[name], encoded[name]
-                if kind == "output_aware" and plain.form.method != "base":
+                if kind == "output_aware" and plain.form.has_shifts:
                     inputs = [_by_image(layer, *pair) for pair in zip(ours.inputs, chunks, strict=True)]
                     wished = [_by_image(layer, *pair) for pair in zip(theirs.inputs, chunks, strict=True)]
                     original = originals[name]

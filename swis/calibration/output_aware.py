@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from swis.calibration.gptq import Candidates, candidates, factors, walk
+from swis.calibration.gptq import factors, walk
 from swis.calibration.input_moments import input_moments
 from swis.calibration.ridge import damped, refit
-from swis.formats.decompose import GROUPED, from_filters, to_filters
-from swis.formats.layer_plan import LayerPlan
-from swis.formats.quantizer import quantize
-from swis.formats.weight_format import Encoded, WeightFormat
+from swis.encoding.decompose import from_filters, to_filters
+from swis.encoding.encode import Encoded
+from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.quantizer import quantize
+from swis.formats.weight_format import WeightFormat
 from swis.networks.layers import filters_of
 from swis.options.names import require_known
 from swis.options.ranges import above_zero, at_least
@@ -65,8 +66,9 @@ def output_aware(
     ``layer`` is that of the float network, which gets ``float_inputs``; both inputs are chunks with images
     along the first axis. What is returned is on the CPU, where the walk runs, wherever these are.
 
+    >>> from swis.formats.swis import Swis
     >>> layer, images = nn.Linear(8, 2), torch.eye(8).split(2)
-    >>> output_aware(layer, WeightFormat("swis", 2), None, images, images, OutputAware()).shift_sets.shape
+    >>> output_aware(layer, Swis(2), None, images, images, OutputAware()).shift_sets.shape
     torch.Size([2, 2])
     """
     weight = filters_of(layer).detach()
@@ -77,7 +79,7 @@ def output_aware(
     hessian = damped(covariance, settings.damping * rows.shape[1] / sum(map(len, inputs)))
     if settings.asymmetric:
         rows = refit(rows, halves)
-    group_size = min(form.group_size if form.method in GROUPED else 1, rows.shape[1])
+    group_size = min(form.weights_per_group, rows.shape[1])
     walks = _Walks(rows, hessian, group_size, settings.order)
     fitted = from_filters(rows.float(), weight.shape).cpu()
     shifts = np.full(len(rows), form.shifts) if plan is None else plan.shifts
@@ -88,12 +90,12 @@ def output_aware(
     scale = torch.empty(len(rows), 1)
     for n in np.unique(shifts).tolist():
         mine = torch.from_numpy(shifts == n)
-        bits, clip = (n, "mse") if form.method == "uniform" else (form.magnitude_bits, form.clip)
-        start = quantize(fitted, bits, form.granularity, clip).scale.reshape(-1, 1).expand(scale.shape)[mine]
-        choices = candidates(form.method, n, form.magnitude_bits)
-        codes[mine], fields[mine], scale[mine] = walks.best(mine, choices, start, scales, settings.rounds)
+        here = form.with_shifts(n)
+        quantized = quantize(fitted, here.code_bits, form.granularity, here.code_clip)
+        start = quantized.scale.reshape(-1, 1).expand(scale.shape)[mine]
+        codes[mine], fields[mine], scale[mine] = walks.best(mine, here, start, scales, settings.rounds)
     codes = codes.to(torch.int8 if form.magnitude_bits <= 7 else torch.int16)
-    fields = None if form.method == "uniform" else fields
+    fields = fields if form.on_codes else None
     scale = scale.reshape(-1, *[1] * (weight.ndim - 1))
     return Encoded(form, codes, fields, scale, weight.shape, plan=plan)
 
@@ -125,7 +127,7 @@ class _Walks:
         self.rows, self.hessian, self.factors = rows.cpu(), hessian, factors(hessian, group_size)
 
     def best(
-        self, mine: Tensor, choices: Candidates, start: Tensor, scales: Sequence[float], rounds: int
+        self, mine: Tensor, form: WeightFormat, start: Tensor, scales: Sequence[float], rounds: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return codes, fields and scales of the filters ``mine``, scales those of least error.
 
@@ -135,7 +137,7 @@ class _Walks:
         least, best = torch.full((len(rows),), torch.inf, dtype=torch.float64), None
         for factor in scales:
             step = start * factor
-            walked = walk(rows / step, self.factors, owner, choices, rounds, torch.get_num_threads())
+            walked = walk(rows / step, self.factors, owner, form, rounds, torch.get_num_threads())
             found = (*walked, step)
             errors = torch.zeros_like(self.rows)
             errors[mine] = walked[0] * step - rows

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from swis.encoding.metrics import sqnr_db
 from swis.evaluation.paired_tests import pack_correct
-from swis.formats.metrics import sqnr_db
 from swis.results.intervals import wilson_interval
 from swis.runtime.progress import tqdm
 

@@ -17,12 +17,12 @@ from omegaconf.errors import OmegaConfBaseException
 from swis.errors import InputError
 from swis.experiments.command import check_options, explain
 from swis.experiments.known_options import CONF, choices
+from swis.formats.registry import METHODS, method_names
 from swis.options.choices import (
     Calibrate,
     Clip,
     Coding,
     Granularity,
-    Method,
     Rewrite,
     Selection,
     Task,
@@ -62,7 +62,7 @@ class Config:
     accelerator: AcceleratorConfig = field(default_factory=AcceleratorConfig)
     energy: EnergyConfig = field(default_factory=EnergyConfig)
     task: Task = Task.evaluate
-    methods: list[Method] = field(default_factory=lambda: list(Method))
+    methods: list[str] = field(default_factory=METHODS.copy, metadata={"names": method_names})
     bits: float = 2
     group_size: int = 4
     alpha: float = 1.0
@@ -135,7 +135,9 @@ class Config:
             self.selection is Selection.nearest or not self.retrains,
             "selection=joint is for weights that are decomposed once; retraining takes nearest levels",
         )
-        require(len(self.methods) > 0, f"methods is empty; name at least one of {', '.join(Method)}")
+        require(len(self.methods) > 0, f"methods is empty; name at least one of {', '.join(method_names())}")
+        for name in self.methods:
+            require_known("method", name, method_names())
         require(
             not self.rewrites or self.fold_bn,
             f"rewrites={[*map(str, self.rewrites)]} needs folded batch normalisation: add fold_bn=true",

@@ -39,8 +39,8 @@ def simulated_lines(config: Config, study: Study) -> dict[str, pd.DataFrame]:
         return {}
     hardware = Hardware(config, NetworkOperands(study))
     _ = hardware.mine, hardware.rivals
-    forms = [form for form in formats(config) if form.method != "float"]
-    lines = {form.method: hardware.row(form, study.key(form), study.folder) for form in forms}
+    forms = [form for form in formats(config) if form.quantized]
+    lines = {form.name: hardware.row(form, study.key(form), study.folder) for form in forms}
     reasons = [line[REASON].item() for line in lines.values() if REASON in line]
     for reason in dict.fromkeys(reason for reason in reasons if pd.notna(reason)):
         log.warning("no numbers of hardware: %s: %s", hardware.mine[0].name, reason)
@@ -56,9 +56,7 @@ def has_lines(config: Config, study: Study) -> set[WeightFormat]:
     if config.activation_bits is None:
         return forms
     hardware = Hardware(config, NetworkOperands(study))
-    return {
-        form for form in forms if form.method == "float" or hardware.has_row(study.key(form), study.folder)
-    }
+    return {form for form in forms if not form.quantized or hardware.has_row(study.key(form), study.folder)}
 
 
 def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
@@ -83,14 +81,14 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
         facts = {"network": Path(config.workload).stem, "weights": "shapes"}
         operands = ShapeOperands(read_workload(config.workload), config.seed, config.activation_bits)
     hardware = Hardware(config, operands)
-    forms = [form for form in formats(config) if form.method != "float"]
+    forms = [form for form in formats(config) if form.quantized]
 
     def labelled(table: pd.DataFrame, form: WeightFormat, accelerator: Accelerator) -> pd.DataFrame:
-        bits = float(form.magnitude_bits if form.method == "base" else config.bits)
+        bits = float(config.bits if form.has_shifts else form.magnitude_bits)
         names = facts | describe(accelerator, config)
         if accelerator.name == hardware.mine[0].name and accelerator != hardware.mine[0]:
             names["accelerator"] += ", as in its file"
-        return table.assign(**names, method=form.method, bits=bits, group_size=config.group_size)
+        return table.assign(**names, method=form.name, bits=bits, group_size=config.group_size)
 
     mine, lines, layers = hardware.mine, [], []
     beside = {"unsimulated_macs": operands.unsimulated_macs}
@@ -106,7 +104,7 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     if not lines and config.out is None:
         raise next(iter(refused.values()))
     for form, error in refused.items():
-        log.warning("%s left out: %s: %s", form.method, mine[0].name, error)
+        log.warning("%s left out: %s: %s", form.name, mine[0].name, error)
         reason = labelled(pd.DataFrame([{REASON: str(error)}]), form, mine[0])
         lines.append(reason)
         layers.append(reason)

@@ -10,7 +10,6 @@ from typing import Any
 from swis.data.image_sets import Split
 from swis.experiments.config import Config
 from swis.experiments.shared_images import apart, in_both
-from swis.formats.decompose import GROUPED
 from swis.formats.weight_format import WeightFormat
 from swis.networks.models import Network
 from swis.options.choices import Calibrate, Optimizer
@@ -95,9 +94,10 @@ class Facts:
             "network": self.network.digest,
             "inputs": self.network.inputs,
             "data": None if self.split is None else self.split.digest,
-            "method": form.method,
+            "method": form.name,
+            **form.own_settings(),
         }
-        if form.method == "float":
+        if not form.quantized:
             return facts
         facts |= {
             "granularity": form.granularity,
@@ -110,14 +110,14 @@ class Facts:
             facts |= {"activation_range": config.activation.range, "calibration": self.calibration.digest}
             if config.activation.range == "percentile":
                 facts["activation_percentile"] = config.activation.percentile
-        # uniform has bits and a clip of its own, but a schedule measures its loss against the base format
-        if form.method != "uniform" or self.skip or config.scheduled:
+        # of the quantizer in front of the levels, of skipped layers, of what losses are measured against
+        if not form.own_quantizer or self.skip or config.scheduled:
             facts |= {"magnitude_bits": form.magnitude_bits, "clip": form.clip}
-        if form.method != "base":
+        if form.has_shifts:
             facts["shifts"] = form.shifts
             if config.scheduled:
                 facts["schedule"] = self._schedule_facts()
-                if form.method in ("truncate", "round"):  # without groups, but scheduled by their metric
+                if form.on_codes and not form.grouped:  # scheduled by their metric
                     facts["schedule"] |= {"group_size": form.group_size, "alpha": form.alpha}
             if config.calibrate is not Calibrate.none:
                 facts |= {"calibrate": str(config.calibrate), "calibration": self.calibration.digest}
@@ -127,7 +127,7 @@ class Facts:
                     facts["reconstruction"] = asdict(config.reconstruction) | {"seed": config.seed}
             if config.retrains:
                 facts["retrain"] = self._retrain_facts(form)
-        if form.method in GROUPED:
+        if form.grouped:
             facts |= {"group_size": form.group_size, "alpha": form.alpha}
             if form.selection != "nearest":
                 facts["selection"] = form.selection
@@ -143,7 +143,7 @@ class Facts:
         settings = self.config.retrain
         known = {field.name for part in (Retraining, LatentTraining) for field in fields(part)}
         without_effect = {
-            "refresh": form.method not in GROUPED,
+            "refresh": not form.grouped,
             "averaging": settings.threshold is None,
             "temperature": settings.distillation == 0,
             "label_smoothing": settings.distillation == 1,
@@ -178,7 +178,7 @@ class Facts:
             "split": self.config.data.split,
             "images": len(self.split),
             "damaged_images": self._damaged(science),
-            "method": form.method,
+            "method": form.name,
             "bits": science.get("shifts"),
             "skip": ",".join(self.config.skip) if "skip" in science else None,
             "fold_bn": science.get("fold_bn", False),
@@ -260,7 +260,7 @@ def _of_the_row(config: dict[str, Any], science: dict[str, Any]) -> dict[str, An
         without.update(_OF_GROUPS)
     if "shifts" not in science:
         without.update(_OF_SHIFTS)
-    if science["method"] == "float":
+    if "granularity" not in science:  # weights stay float
         without.update(_OF_FEW_BITS)
     kept = {name: value for name, value in config.items() if name not in without}
     kept["data"] = {name: value for name, value in kept["data"].items() if name != "workers"}

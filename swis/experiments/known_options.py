@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import is_dataclass
-from enum import Enum
+from dataclasses import fields, is_dataclass
+from enum import Enum, StrEnum
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
@@ -24,10 +24,26 @@ _WORDS = {float: "a number", int: "a whole number", bool: "true or false", str: 
 _NAMED = 4
 
 
-@cache
 def hints(settings: type) -> dict[str, Any]:
-    """Return the types of a dataclass's fields by name, which Python works out anew at each call."""
-    return get_type_hints(settings)
+    """Return the types of a dataclass's fields by name.
+
+    Names of a registry are typed as a choice of those that are registered now.
+    """
+    found = dict(_written_types(settings))
+    for each in fields(settings):
+        if "names" in each.metadata:
+            found[each.name] = list[_choice_of(each.name, tuple(each.metadata["names"]()))]
+    return found
+
+
+@cache
+def _written_types(settings: type) -> dict[str, Any]:
+    return get_type_hints(settings)  # which Python works out anew at each call
+
+
+@cache
+def _choice_of(option: str, names: tuple[str, ...]) -> type[StrEnum]:
+    return StrEnum(option, {name: name for name in names})
 
 
 def choices(group: str) -> list[str]:

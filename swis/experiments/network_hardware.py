@@ -13,7 +13,7 @@ from swis.errors import InputError
 from swis.experiments.config import Config, accelerator_names
 from swis.experiments.designs import design, energy_table, rival
 from swis.experiments.network_operands import NetworkOperands
-from swis.experiments.study import formats
+from swis.formats.registry import int8_of
 from swis.formats.weight_format import WeightFormat
 from swis.hardware.accelerator import Accelerator
 from swis.hardware.energy import Chip, EnergyTable
@@ -75,16 +75,16 @@ class Hardware:
         return totals(self.layers(form), *self.mine)
 
     def columns(self, form: WeightFormat) -> dict[str, Any]:
-        """Return a row's columns of hardware; none for "float".
+        """Return a row's columns of hardware; none for float weights.
 
-        ``speedup_vs_NAME`` and ``energy_gain_vs_NAME`` compare with the base format on another design; None
+        ``speedup_vs_NAME`` and ``energy_gain_vs_NAME`` compare with 8 bits on another design; None
         where that cannot run it.
         """
-        if form.method == "float":
+        if not form.quantized:
             return {}
         mine = self.totals(form)
         found = {name: mine[name] for name in COLUMNS}
-        base = next(form for form in formats(self.config) if form.method == "base")
+        base = int8_of(form)
         for name, other in self.rivals.items():
             layers = self.on_rival(base, name)
             theirs = None if layers is None else totals(layers, *other)
@@ -100,7 +100,7 @@ class Hardware:
         try:
             return self.layers(form, self.rivals[name]) if self.rivals[name] else None
         except InputError as error:  # such as weights of more bits than its units take
-            warn_once(f"no comparison with {form.method} on {name}: {error}")
+            warn_once(f"no comparison with {form.name} on {name}: {error}")
             return None
 
     @cached_property

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
+from swis.encoding.encode import Encoded
 from swis.errors import InputError
 from swis.experiments.study import Study
-from swis.formats.weight_format import Encoded, WeightFormat
+from swis.formats.registry import int8_of
+from swis.formats.weight_format import WeightFormat
 from swis.hardware.accelerator import Accelerator, Operands
 from swis.hardware.layer_shapes import Layer, workload
 from swis.hardware.operands import last_encoded, operands_of
@@ -63,7 +65,7 @@ class NetworkOperands:
         calls = {name: iter(values) for name, values in kept.items()}
         found = []
         for layer in self.layers:
-            mine = replace(form, method="base") if layer.name in study.skip else form
+            mine = int8_of(form) if layer.name in study.skip else form
             inputs = next(calls.get(layer.name, iter(())), None)
             if accelerator.needs_inputs and inputs is None:
                 raise InputError(

@@ -11,13 +11,12 @@ from typing import Any
 import torch
 
 from swis.data.image_sets import Split
+from swis.encoding.cost import BASELINE_BITS, network_cost
+from swis.encoding.encode import cost_of
 from swis.evaluation.predict import predict, score
 from swis.experiments.config import Config
 from swis.experiments.preflight import check_fit, pick_device, results_folder
 from swis.experiments.shared_images import drawn, shared_batches
-from swis.formats.cost import BASELINE_BITS, network_cost
-from swis.formats.decompose import GROUPED
-from swis.formats.weight_format import cost_of
 from swis.networks.activations import quantize_activations
 from swis.networks.batch_norm import fused
 from swis.networks.layers import count_float_weights, weight_layers
@@ -45,8 +44,8 @@ class PackedStudy:
     def describe(self) -> dict[str, Any]:
         """Return the columns of the row that are known before it is computed."""
         packed, form = self.packed, self.packed.form
-        grouped = form.method in GROUPED
-        clipped = form.method != "uniform" or packed.skip  # as in Study: uniform has its own bits and clip
+        grouped = form.grouped
+        clipped = not form.own_quantizer or packed.skip  # as in Study
         # of the run's configuration, what is not the file's own affair
         config = {key: value for key, value in asdict(self.config).items() if key in _OF_THE_RUN}
         return {
@@ -57,8 +56,8 @@ class PackedStudy:
             "split": self.config.data.split,
             "images": len(self.split),
             "damaged_images": self.split.damaged,
-            "method": form.method,
-            "bits": None if form.method == "base" else form.shifts,
+            "method": form.name,
+            "bits": form.shifts if form.has_shifts else None,
             "group_size": form.group_size if grouped else None,
             "alpha": form.alpha if grouped else None,
             "selection": form.selection if grouped else None,
@@ -90,7 +89,7 @@ class PackedStudy:
             self.split, packed.network.inputs, self.folder, config.data, config.batch_size
         )
         start = time.perf_counter()
-        prediction = predict(module, batches, self.device, packed.form.method)
+        prediction = predict(module, batches, self.device, packed.form.name)
         columns = score(prediction, prediction.logits) | costs
         columns |= {"agreement": None, "logit_sqnr_db": None}
         return columns | {"seconds": time.perf_counter() - start, "status": "ok"}

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from swis.encoding.cost import BASELINE_BITS, FLOAT_BITS
 from swis.errors import InputError
-from swis.formats.cost import BASELINE_BITS, FLOAT_BITS
+from swis.formats.registry import weight_format
 from swis.packing.file import PackedNetwork
 from swis.results.hardware_results import REASON
 from swis.results.records import CURVE, SCHEDULE, beside, read_table
@@ -157,7 +158,7 @@ def storage(packed: PackedNetwork) -> str:
     shares = ", ".join(f"{part} {bits:.3f}" for part, bits in parts.items())
     form = packed.form
     return (
-        f"{packed.label}, {form.method} N={form.shifts} M={form.group_size}, {packed.coding}: "
+        f"{packed.label}, {form.name} N={form.shifts} M={form.group_size}, {packed.coding}: "
         f"{total:.3f} bits per weight ({shares}), {BASELINE_BITS / total:.2f}x of 8 bits, "
         f"{FLOAT_BITS / total:.2f}x of float32"
     )
@@ -171,11 +172,9 @@ def storage_summary(table: pd.DataFrame) -> str:
 
 
 def _label(row: object) -> str:
-    if row.method == "base":
-        return f"{row.magnitude_bits + 1}-bit"
-    if row.method == "uniform":
-        return f"uniform ({row.bits + 1:g}-bit)"
-    return row.method
+    settings = {"shifts": row.bits, "magnitude_bits": row.magnitude_bits}
+    known = {name: value for name, value in settings.items() if pd.notna(value)}
+    return weight_format(row.method, **known).title
 
 
 def _optional(column: pd.Series, template: str) -> list[str]:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from swis.data.image_sets import Split
-from swis.formats.weight_format import Encoded
+from swis.encoding.encode import Encoded
 from swis.networks.activations import keep_activations
 from swis.networks.computed_weights import plain_copy
 from swis.networks.layers import put_filters, weight_layers

@@ -21,6 +21,8 @@ from swis.calibration.layerwise import calibrate
 from swis.calibration.output_aware import OutputAware
 from swis.data.image_sets import Split, loader
 from swis.data.split import check_classes
+from swis.encoding.cost import LayerCost, network_cost
+from swis.encoding.encode import Encoded
 from swis.evaluation.predict import predict, score
 from swis.experiments.config import Config
 from swis.experiments.identity import Facts, rewrite_facts
@@ -28,8 +30,10 @@ from swis.experiments.preflight import check_fit, pick_device, results_folder
 from swis.experiments.retrain_study import retrained
 from swis.experiments.shared import in_memory, on_disk
 from swis.experiments.shared_images import drawn, shared_batches, shared_images
-from swis.formats.cost import LayerCost, network_cost
-from swis.formats.weight_format import Encoded, WeightFormat
+from swis.formats.float32 import Float
+from swis.formats.int8 import Int8
+from swis.formats.registry import weight_format
+from swis.formats.weight_format import WeightFormat
 from swis.networks.activations import ActivationRange, keep_activations, observe_ranges, quantize_activations
 from swis.networks.apply import encode_layers, layer_costs, skipped_layers, with_weights
 from swis.networks.batch_norm import fold_batch_norm, fused, normalises
@@ -180,7 +184,7 @@ class Study(Facts):
 
     def plan(self, form: WeightFormat) -> Plan | None:
         """Return the schedule of a method's shifts; None if all filters have the configured number."""
-        if not self.config.scheduled or form.method in ("float", "base"):
+        if not self.config.scheduled or not form.has_shifts:
             return None
         return self.planner.plan(form, self.config.bits)
 
@@ -188,11 +192,11 @@ class Study(Facts):
         """Return a network that computes as the format does, and the format's cost columns."""
         plan = self.plan(form)
         retrains = self.config.retrains
-        if form.method in ("float", "base") or (self.config.calibrate is Calibrate.none and not retrains):
-            source = self.network.module if form.method == "float" else self.base_module
+        if not form.has_shifts or (self.config.calibrate is Calibrate.none and not retrains):
+            source = self.base_module if form.quantized else self.network.module
             plans = plan.layers if plan else None
             module, costs = with_weights(source.cpu(), form, self.macs, self.skip, plans)
-            if form.method != "float":
+            if form.quantized:
                 module = self._run(module, activation_bits)
         else:
             trained = self.retrained if retrains else self.calibrated
@@ -280,9 +284,9 @@ class Study(Facts):
         batches = self.batches  # decoded before the clocks start
         start = time.perf_counter()
         module, costs = self.emulate(form, self.config.activation_bits)
-        prediction = predict(module, batches, self.device, form.method)
+        prediction = predict(module, batches, self.device, form.name)
         columns = score(prediction, prediction.logits if reference is None else reference) | costs
-        if form.method == "float":
+        if not form.quantized:
             columns |= dict.fromkeys(_NOT_OF_FLOAT)
         return columns | {"seconds": time.perf_counter() - start, "status": "ok"}, prediction.logits
 
@@ -326,7 +330,7 @@ def prepare(config: Config) -> Study:
     _ = study.base_module  # folding can be refused: now rather than later
     if config.scheduled and config.task is not Task.storage:
         for form in formats(config):
-            if form.method in config.methods:
+            if form.has_shifts:
                 study.planner.check(form, config.bits)
     return study
 
@@ -367,9 +371,9 @@ def _schedule_columns(
 
 def formats(config: Config) -> Iterator[WeightFormat]:
     """The formats of a run: the two references, then the configured methods."""
-    for method in ("float", "base", *config.methods):
-        yield WeightFormat(
-            str(method),
+    for name in (Float.name, Int8.name, *config.methods):
+        yield weight_format(
+            name,
             config.shifts,
             config.group_size,
             config.alpha,

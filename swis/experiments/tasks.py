@@ -16,6 +16,7 @@ from pandera.errors import SchemaError
 from torch import Tensor
 
 from swis.data.image_sets import Split
+from swis.encoding.encode import encode
 from swis.errors import CannotWrite, DamagedImage, InputError, RunFailed
 from swis.experiments.config import Config
 from swis.experiments.hardware_study import simulate_methods, simulated_lines
@@ -34,7 +35,8 @@ from swis.experiments.report import (
 )
 from swis.experiments.study import Study, formats, prepare
 from swis.experiments.train_study import train_checkpoint
-from swis.formats.weight_format import WeightFormat, encode
+from swis.formats.int8 import Int8
+from swis.formats.weight_format import WeightFormat
 from swis.networks.apply import encode_layers
 from swis.networks.computed_weights import plain_copy
 from swis.networks.models import Network
@@ -113,7 +115,7 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
         simulated, broken = {}, error
     keys = {form: study.key(form) for form in formats(config)}
     known = {form: _computed_before(config, key, study.folder) for form, key in keys.items()}
-    to_do = [form.method for form, row in known.items() if row is None]
+    to_do = [form.name for form, row in known.items() if row is None]
     note(
         f"{len(to_do)} of {len(keys)} rows to compute: {', '.join(to_do)}" if to_do else "all rows are there"
     )
@@ -126,11 +128,11 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
                 row, logits = _with_logits(study, form, computed)
                 if row is None:
                     row, logits = _compute(study, form, reference)
-        if form.method == "float":
+        if not form.quantized:
             reference = logits
             _warn_if_off(study.network, study.split, row["top1"].item())
-        elif form.method in simulated and row["status"].item() == "ok":
-            row = row.merge(simulated[form.method], on="key")
+        elif form.name in simulated and row["status"].item() == "ok":
+            row = row.merge(simulated[form.name], on="key")
         rows.append(row)
     if broken is not None:
         raise broken
@@ -146,8 +148,8 @@ def _computed_before(config: Config, key: str, folder: Path) -> pd.DataFrame | N
 def _with_logits(
     study: Study, form: WeightFormat, row: pd.DataFrame | None
 ) -> tuple[pd.DataFrame | None, Tensor | None]:
-    """Return a row, of "float" with its logits: without them it is None, for nothing can be compared."""
-    if row is None or form.method != "float":
+    """Return a row, that of float weights with its logits: without them None, for nothing can be compared."""
+    if row is None or form.quantized:
         return row, None
     kept = records.read_tensors(study.key(form), study.folder)
     return (None, None) if kept is None else (row, kept["logits"])
@@ -158,7 +160,7 @@ def _compute(
 ) -> tuple[pd.DataFrame, Tensor | None]:
     """Measure a format and write its row; return it, and the logits."""
     columns, logits = _measure_or_explain(study, form, reference)
-    if form.method == "float" and logits is not None:
+    if not form.quantized and logits is not None:
         records.write_tensors({"logits": logits}, study.key(form), study.folder)
     return _written(study.describe(form), columns, study.folder), logits
 
@@ -175,7 +177,7 @@ def _measure_or_explain(
     study: Study, form: WeightFormat, reference: Tensor | None
 ) -> tuple[dict[str, Any], Tensor | None]:
     try:
-        if form.method == "float":
+        if not form.quantized:
             return study.measure(form, None)
         if reference is None:
             raise RuntimeError("there is no float reference to compare with")
@@ -216,7 +218,7 @@ def pack_network(config: Config) -> str:
     path = Path(config.out)
     check_output(path, config.force)
     study = prepare(config)
-    form = next(form for form in formats(config) if form.method == config.methods[0])
+    form = next(form for form in formats(config) if form.name == config.methods[0])
     few_bits, plan = config.activation_bits is not None, study.plan(form)
     network, encoded = study.network, None
     if config.retrained or config.calibrate is not Calibrate.none:
@@ -224,7 +226,7 @@ def pack_network(config: Config) -> str:
         try:
             module, encoded = made(form, plan, config.activation_bits)
         except FloatingPointError as error:
-            raise RunFailed(f"{form.method} could not be retrained: {error}", "nothing was packed") from error
+            raise RunFailed(f"{form.name} could not be retrained: {error}", "nothing was packed") from error
         network = replace(network, module=module)
     save_packed(
         path,
@@ -239,7 +241,7 @@ def pack_network(config: Config) -> str:
         activation_range=str(config.activation.range) if few_bits else None,
         ranges=study.ranges if few_bits else {},
         plans=plan.layers if plan else None,
-        schedule=config.schedule.label if form.method != "base" else None,
+        schedule=config.schedule.label if form.has_shifts else None,
         calibrate=str(config.calibrate),
         retrain=study.science(form)["retrain"] if config.retrained else None,
         live=config.retrained and study.live,
@@ -257,8 +259,7 @@ def measure_storage(config: Config) -> str:
     path = Path(config.out)
     check_output(path, config.force)
     study = prepare(config)
-    form = WeightFormat(
-        "base",
+    form = Int8(
         magnitude_bits=config.magnitude_bits,
         granularity=str(config.granularity),
         clip=str(config.clip),

@@ -12,12 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from torch import Tensor
 
+from swis.encoding.decompose import decompose, to_filters
+from swis.encoding.metrics import sqnr_db
+from swis.encoding.quantizer import quantize
 from swis.experiments.config import accelerator_named, accelerator_names, load
 from swis.experiments.designs import design, energy_table
-from swis.formats.decompose import GROUPED, METHODS, decompose, to_filters
-from swis.formats.metrics import sqnr_db
-from swis.formats.quantizer import quantize
-from swis.formats.weight_format import WeightFormat
+from swis.formats.int8 import Int8
+from swis.formats.registry import formats, weight_format
 from swis.hardware.layer_shapes import Layer, workload
 from swis.hardware.operands import operands_of
 from swis.hardware.simulate import simulate
@@ -81,11 +82,12 @@ def layer_figure(
     'conv1 on swis_ss'
     """
     codes = _codes(model, layer)
-    found = decompose(codes, method, shifts, group_size)
+    form = weight_format(method, shifts, group_size)
+    found = decompose(codes, form)
     groups = -(-codes.shape[1] // group_size)
     row, place = divmod(group % (len(codes) * groups), groups)
     some = slice(place * group_size, (place + 1) * group_size)
-    used = int(found.shift_sets[row, place]) if method in GROUPED else int(found.shift_sets.flatten()[0])
+    used = int(found.shift_sets[row, place]) if form.grouped else int(found.shift_sets.flatten()[0])
     figure = Figure((11, 3.6), dpi=_DPI)
     # no layout, which would take most of the time
     figure.subplots_adjust(left=0.05, right=0.98, top=0.85, bottom=0.15, wspace=0.48)
@@ -114,9 +116,9 @@ def _errors(codes: Tensor, approximated: Tensor, axes: Axes) -> None:
 @cache
 def _cycles(layer: Layer, method: str, shifts: int, group_size: int, name: str) -> Any:
     array, chip = design(accelerator_named(name), _energies(), group_size)
-    forms = {"8-bit": WeightFormat("base"), method: WeightFormat(method, shifts, group_size)}
-    given = [operands_of(layer, form, None, codes=False) for form in forms.values()]
-    return simulate(array, [layer] * len(given), given, chip).assign(method=list(forms))
+    forms = [Int8(), weight_format(method, shifts, group_size)]
+    given = [operands_of(layer, form, None, codes=False) for form in forms]
+    return simulate(array, [layer] * len(given), given, chip).assign(method=[form.label for form in forms])
 
 
 def panel() -> Any:
@@ -130,10 +132,11 @@ def panel() -> Any:
     def slider(name: str, value: int, least: int, most: int) -> widgets.IntSlider:
         return widgets.IntSlider(value, least, most, description=name, continuous_update=True)
 
+    methods = [name for name, kind in formats().items() if kind.on_codes]
     controls = {
         "model": chosen("network", MODELS, MODELS[0]),
         "layer": chosen("layer", list(layers_of(MODELS[0])), next(iter(layers_of(MODELS[0])))),
-        "method": chosen("method", METHODS, "swis"),
+        "method": chosen("method", methods, "swis"),
         "shifts": slider("shifts N", 2, 1, 7),
         "group_size": chosen("group size", [1, 2, 4, 8, 16], 4),
         "group": slider("group", 0, 0, 255),

@@ -1,1 +1,1 @@
-"""Weights of few bits: the 8-bit quantizer, shift sets and their search, what they cost."""
+"""Weight formats, a file for each: the levels that weights may take, their bits and cycles; no torch."""

@@ -1,33 +1,39 @@
-"""How weights are approximated: a format, filters in it, what they cost."""
+"""A weight format: the levels that weights may take, their bits in storage and their cycles."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
+from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from swis.formats.cost import LayerCost, layer_cost, scheduled_cost
-from swis.formats.decompose import GROUPED, METHODS, SELECTIONS, decompose, from_filters, to_filters
-from swis.formats.layer_plan import LayerPlan
-from swis.formats.metrics import filter_metrics
-from swis.formats.quantizer import CLIPS, GRANULARITIES, quantize
 from swis.options.names import require_known
 from swis.options.ranges import at_least, within
 
+GRANULARITIES = ("tensor", "channel")
+CLIPS = ("absmax", "mse")
+SELECTIONS = ("nearest", "joint")
+FLOAT_BITS = 32
+
 
 @dataclass(frozen=True)
-class WeightFormat:
-    """How weights are approximated.
+class WeightFormat(ABC):
+    """How weights are approximated; a subclass for every format, in a file of its own.
 
-    ``method`` is "float" (as they are), "base" (the 8-bit quantizer alone), a decomposition of
-    ``swis.formats.decompose.METHODS``, or "uniform": a symmetric (shifts + 1)-bit quantizer with the
-    clip of least squared error, sign included. Raises ``InputError`` for unknown names and numbers out of
-    range.
+    Weights are quantized to codes of ``magnitude_bits`` B bits and a sign first (``granularity``: a scale per
+    "tensor" or "channel"; ``clip``: "absmax", or "mse", the clip of least squared error). Then every code
+    takes one of the levels of its format. Where groups of ``group_size`` weights choose among candidate sets
+    of levels, the set of least MSE++ wins, with the paper's ``alpha``; ``selection`` says how a group's
+    levels are chosen ("nearest", or "joint": all together). ``shifts`` is the number N of powers of two in a
+    level.
+
+    A subclass says its ``name`` on the command line, its candidate sets (``level_sets``) and, where the
+    defaults below do not hold, what it is and what it costs. Fields that it adds are part of its rows'
+    identity. Raises ``InputError`` for settings out of range.
     """
 
-    method: str
     shifts: int = 2
     group_size: int = 4
     alpha: float = 1.0
@@ -36,8 +42,15 @@ class WeightFormat:
     clip: str = "absmax"
     selection: str = "nearest"
 
+    name: ClassVar[str] = ""
+    quantized: ClassVar[bool] = True  # False: weights stay what they are
+    has_shifts: ClassVar[bool] = True  # whether there is a number of shifts to choose
+    on_codes: ClassVar[bool] = True  # whether levels approximate the quantizer's codes, measured by MSE++
+    grouped: ClassVar[bool] = False  # whether groups choose among candidate sets
+    rounds_down: ClassVar[bool] = False  # whether codes take the level below, not the nearest
+    own_quantizer: ClassVar[bool] = False  # whether it has its own scale for every number of shifts
+
     def __post_init__(self) -> None:
-        require_known("method", self.method, ("float", "base", *METHODS, "uniform"))
         require_known("granularity", self.granularity, GRANULARITIES)
         require_known("clip", self.clip, CLIPS)
         require_known("selection", self.selection, SELECTIONS)
@@ -46,101 +59,121 @@ class WeightFormat:
         at_least(1, group_size=self.group_size)
         at_least(0, alpha=self.alpha)
 
+    @abstractmethod
+    def level_sets(self) -> tuple[tuple[int, ...], ...]:
+        """Return the candidate sets: each one's levels, ascending from 0, below 2 ** ``code_bits``."""
 
-@dataclass(frozen=True)
-class Encoded:
-    """Filters in a format: integers and scales.
+    def set_ids(self) -> tuple[int, ...]:
+        """Return what the candidate sets are called in a tensor of shift sets: numbers below 256."""
+        return tuple(range(len(self.level_sets())))
 
-    ``codes`` [filters, weights] are laid out as groups are cut; ``shift_sets`` uint8 [filters, groups]
-    (bit fields) where the method has them; ``scale`` broadcasts against filters of ``shape``;
-    ``metrics`` float64 [filters] is what the approximation of the base quantizer's codes costs: M x MSE++,
-    summed over a filter's groups, in squared steps of that quantizer (None for the base and "uniform").
-    ``plan`` says how many shifts each filter has, if not all have those of ``form``.
-    """
+    def set_codes(self) -> tuple[list[int], int]:
+        """Return how each candidate set is written where groups are of one length, and in how many bits."""
+        return self.set_ranks()
 
-    form: WeightFormat
-    codes: Tensor
-    shift_sets: Tensor | None
-    scale: Tensor
-    shape: torch.Size
-    metrics: np.ndarray | None = None
-    plan: LayerPlan | None = None
+    def set_ranks(self) -> tuple[list[int], int]:
+        """Return the candidate sets' places among each other, and the bits that tell them apart."""
+        count = len(self.level_sets())
+        return list(range(count)), (count - 1).bit_length()
 
     @property
-    def metric(self) -> float | None:
-        """M x MSE++ summed over all groups; None for methods without groups, or if it was not measured."""
-        measured = self.form.method in GROUPED and self.metrics is not None
-        return float(self.metrics.sum()) if measured else None
+    def label(self) -> str:
+        """What figures call it."""
+        return self.name
 
-    def weight(self) -> Tensor:
-        """Return codes x scale as a float tensor of ``shape``, for ``swis.networks.layers.put_filters``."""
-        weight = from_filters(self.codes, self.shape) * self.scale
-        # with other strides other kernels run, and logits differ in their last bits
-        return weight.clone(memory_format=torch.contiguous_format)
+    @property
+    def title(self) -> str:
+        """What a line of a table calls it, with its bits where its number of shifts does not say them."""
+        return self.label
+
+    @property
+    def code_bits(self) -> int:
+        """The magnitude bits of the quantizer before the levels."""
+        return self.magnitude_bits
+
+    @property
+    def code_clip(self) -> str:
+        """The clip of the quantizer before the levels."""
+        return self.clip
+
+    @property
+    def level_bits(self) -> int:
+        """The bits of a code that its levels keep, N: what a bit-serial unit takes one by one."""
+        return self.shifts
+
+    @property
+    def mask_bits(self) -> int:
+        """The bits that say which level of its group's set a weight has."""
+        return (max(map(len, self.level_sets())) - 1).bit_length()
+
+    @property
+    def cycles_per_weight(self) -> int:
+        """The cycles of a unit that takes one shift, or one bit, of a weight at a time."""
+        return self.level_bits
+
+    @property
+    def weights_per_group(self) -> int:
+        """The weights that share a set of levels, as far as groups choose one."""
+        return self.group_size if self.grouped else 1
+
+    @property
+    def consecutive(self) -> bool:
+        """Whether the powers of two of every candidate set are consecutive, as some arrays need them."""
+        return False
+
+    def stored_bits(self, filters: int, filter_weights: int) -> int:
+        """Return the bits of weights in storage: signs, masks and sets, padding included."""
+        per_group = self.weights_per_group
+        set_bits = self.set_codes()[1] if self.grouped else 0
+        groups = filters * -(-filter_weights // per_group)
+        return groups * (per_group * (1 + self.mask_bits) + set_bits)
+
+    def with_shifts(self, shifts: int) -> Self:
+        """Return the same format with another number of shifts."""
+        return replace(self, shifts=shifts)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the format as text and numbers, for ``registry.from_settings``."""
+        return {"method": self.name, **asdict(self)}
+
+    def own_settings(self) -> dict[str, Any]:
+        """Return the fields that other formats do not have."""
+        known = {each.name for each in fields(WeightFormat)}
+        return {name: value for name, value in asdict(self).items() if name not in known}
+
+    def level_table(self) -> np.ndarray:
+        """Return the level of every magnitude in each set, int16 [sets, 2 ** code_bits]: not to be changed.
+
+        It is the nearest one; of two equally near levels the smaller one.
+        """
+        return _nearest_levels(self)
+
+    def half_step_levels(self) -> np.ndarray:
+        """Return the level of magnitudes between half steps, float32 [sets, 2 ** (code_bits + 1)].
+
+        Column i holds that of magnitudes from i / 2 to (i + 1) / 2: there it is one.
+        """
+        return _half_step_levels(self)
 
 
-def encode(weight: Tensor, form: WeightFormat, plan: LayerPlan | None = None) -> Encoded:
-    """Bring filters [out, in, kernel] or [out, in] into a format other than "float".
-
-    A ``plan`` gives every filter a number of shifts of its own.
-
-    >>> encode(torch.tensor([[1.27, 0.70]]), WeightFormat("truncate", shifts=1)).codes.tolist()
-    [[64, 64]]
-    """
-    if plan is not None and form.method != "base":
-        parts = {n: encode(weight, replace(form, shifts=n)) for n in np.unique(plan.shifts).tolist()}
-        return _by_filter(parts, plan, form)
-    if form.method == "uniform":
-        quantized = quantize(weight, form.shifts, form.granularity, "mse")
-    else:
-        quantized = quantize(weight, form.magnitude_bits, form.granularity, form.clip)
-    rows = to_filters(quantized.codes)
-    if form.method not in METHODS:
-        return Encoded(form, rows, None, quantized.scale, weight.shape)
-    settings = (form.shifts, form.group_size, form.alpha, form.magnitude_bits, form.selection)
-    result = decompose(rows, form.method, *settings)
-    arrays = (rows.cpu().numpy(), result.codes.cpu().numpy())
-    metrics = filter_metrics(*arrays, form.group_size, float(form.alpha))
-    return Encoded(form, result.codes, result.shift_sets, quantized.scale, weight.shape, metrics)
+@cache
+def _nearest_levels(form: WeightFormat) -> np.ndarray:
+    magnitudes = np.arange(2**form.code_bits)
+    tables = []
+    for chosen in form.level_sets():
+        levels = np.array(chosen)
+        tables.append(levels[np.abs(levels[None, :] - magnitudes[:, None]).argmin(1)])  # of equals the first
+    return np.array(tables, np.int16)
 
 
-def _by_filter(parts: dict[int, Encoded], plan: LayerPlan, form: WeightFormat) -> Encoded:
-    """Take every filter from the part with its number of shifts."""
-    any_part = next(iter(parts.values()))
-    codes, metrics = torch.empty_like(any_part.codes), None
-    shift_sets = None if any_part.shift_sets is None else torch.empty_like(any_part.shift_sets)
-    scale = any_part.scale
-    if form.method == "uniform":  # every number of bits has its own clip
-        scale = scale.new_empty(len(codes), *scale.shape[1:])
-    if any_part.metrics is not None:
-        metrics = np.empty(len(codes))
-    for n, part in parts.items():
-        mine = torch.from_numpy(plan.shifts == n)
-        codes[mine] = part.codes[mine]
-        if shift_sets is not None:
-            shift_sets[mine] = part.shift_sets[mine]
-        if form.method == "uniform":
-            scale[mine] = part.scale.expand(len(codes), *scale.shape[1:])[mine]
-        if metrics is not None:
-            metrics[mine.numpy()] = part.metrics[mine.numpy()]
-    return Encoded(form, codes, shift_sets, scale, any_part.shape, metrics, plan)
-
-
-def approximate(weight: Tensor, form: WeightFormat) -> Tensor:
-    """Return filters [out, in, kernel] or [out, in] as the format can express them, in float.
-
-    >>> approximate(torch.tensor([[1.27, 0.70]]), WeightFormat("truncate", shifts=1)).tolist()
-    [[0.6399999856948853, 0.6399999856948853]]
-    """
-    return weight.detach() if form.method == "float" else encode(weight, form).weight()
-
-
-def cost_of(
-    form: WeightFormat, plan: LayerPlan | None, filters: int, filter_weights: int, macs: int
-) -> LayerCost:
-    """Return what a layer costs in a format, all filters with the same shifts or with those of a plan."""
-    settings = (form.group_size, form.magnitude_bits)
-    if plan is None:
-        return layer_cost(form.method, filters, filter_weights, macs, form.shifts, *settings)
-    cost = scheduled_cost(form.method, plan.shifts, plan.cycles, filter_weights, macs, *settings)
-    return replace(cost, stored_bits=cost.stored_bits + plan.stored_bits(form.magnitude_bits))
+@cache
+def _half_step_levels(form: WeightFormat) -> np.ndarray:
+    inside = np.arange(2 ** (form.code_bits + 1)) / 2 + 0.25
+    tables = []
+    for chosen in form.level_sets():
+        levels = np.array(chosen, np.float32)
+        if form.rounds_down:
+            tables.append(levels[np.searchsorted(levels, inside) - 1])
+        else:
+            tables.append(levels[np.abs(levels[:, None] - inside).argmin(0)])
+    return np.stack(tables)

@@ -19,6 +19,12 @@ from swis.analysis.trade_offs import advantage, at_dram_cost, made_for, with_acc
 from swis.errors import InputError
 from swis.evaluation.seeds import over_seeds
 from swis.explore.explorer import layer_figure
+from swis.formats.float32 import Float
+from swis.formats.int8 import Int8
+from swis.formats.round import Round
+from swis.formats.swis import Swis
+from swis.formats.swis_c import SwisC
+from swis.formats.uniform import Uniform
 from swis.plots.figures import (
     accuracy_by_shifts,
     bits_per_weight,
@@ -56,7 +62,9 @@ def decomposition(results: Path = RESULTS) -> Figure:
     some = real[real["group_size"].isin([1, 4, 16]) & real["coding"].ne("compact")]
     figure, grid = _grid(2, real["model"].nunique(), (11, 7))
     for column, (model, mine) in zip(grid.T, some.groupby("model"), strict=True):
-        kept = mine[mine["method"].isin(["swis", "swis_c"])].assign(lossless=lambda t: 100 * t["lossless"])
+        kept = mine[mine["method"].isin([Swis.name, SwisC.name])].assign(
+            lossless=lambda t: 100 * t["lossless"]
+        )
         by_group_size(kept, "lossless", column[0]).set(title=model, ylabel="groups without loss [%]")
         by_group_size(kept, "sqnr_db", column[1]).set(ylabel="SQNR of the codes [dB]")
     _legend(figure, grid[0, 0])
@@ -85,7 +93,7 @@ def accuracy(results: Path = RESULTS) -> Figure:
         others = published[published["network"].eq(model) & (data == "imagenet")]
         others = others.assign(cycles_per_weight=others["weight_bits"] - 1)
         for axes, cost in zip(column, ("cycles_per_weight", "weight_bits"), strict=True):
-            shown = mine if cost == "weight_bits" else mine[mine["method"] != "base"]
+            shown = mine if cost == "weight_bits" else mine[mine["method"] != Int8.name]
             loss_by_cost(shown, cost, axes)
             published_points(others, cost, axes)
             axes.set(xlim=(0.5, 9 if cost == "weight_bits" else 4.5), xlabel=cost.replace("_", " "))
@@ -102,7 +110,7 @@ def metric(results: Path = RESULTS) -> Figure:
     table, joint = (load_table(results / name) for name in ("lite0_per_tensor", "joint_selection"))
     named = table.assign(choice=table["alpha"].map({0.0: "MSE", 1.0: "MSE++"})).query("method != 'swis_c'")
     four = joint.query("group_size == 4 and selection == 'joint'").assign(choice="MSE++, joint")
-    swis = table[table["method"].isin(["swis", "float"])]
+    swis = table[table["method"].isin([Swis.name, Float.name])]
     swis = swis.assign(shifts=swis["bits"].map("N = {:g}".format, na_action="ignore"))
     figure, grid = _grid(1, 2, (11, 4))
     accuracy_by_shifts(pd.concat([named, four]), "bits", "choice", grid[0, 0]).set(xlabel="shifts N")
@@ -120,11 +128,11 @@ def calibration(results: Path = RESULTS) -> Figure:
     four = rows["group_size"].isna() | rows["group_size"].eq(4)
     plain = rows["granularity"].eq("channel") & rows["rewrites"].eq("")
     whole = rows[four & plain & rows["bits"].isin([1, 2, 3, 4]) & rows["ingredient"].ne("reconstruct")]
-    methods = ["swis", "round", "uniform"]
+    methods = [Swis.name, Round.name, Uniform.name]
     order = [name for name in INGREDIENTS if name in set(whole["ingredient"])]
     figure, grid = _grid(whole["model"].nunique(), len(methods), (11, 7))
     for line, (model, mine) in zip(grid, whole.groupby("model"), strict=True):
-        reference = rows[(rows["method"] == "float") & (rows["model"] == model)]
+        reference = rows[(rows["method"] == Float.name) & (rows["model"] == model)]
         for axes, method in zip(line, methods, strict=True):
             shown = pd.concat([mine[mine["method"] == method], reference])
             accuracy_by_shifts(shown, "bits", "ingredient", axes, order)
@@ -152,7 +160,7 @@ def scheduling(results: Path = RESULTS) -> Figure:
 def retraining(results: Path = RESULTS) -> Figure:
     """Points below float before retraining and after it: means over seeds with their intervals."""
     rows = load_table(results / "retrain")
-    retrained, floats = rows[rows["training"].notna()], rows[rows["method"] == "float"]
+    retrained, floats = rows[rows["training"].notna()], rows[rows["method"] == Float.name]
     calibrated = rows[rows["training"].isna() & rows["bits"].notna()]
     networks = list(retrained.groupby(["model", "data"]))
     figure, grid = _grid(1, len(networks), (13, 4))

@@ -10,9 +10,10 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from swis.formats.decompose import GROUPED, consecutive, from_filters
-from swis.formats.layer_plan import LayerPlan
-from swis.formats.weight_format import Encoded, WeightFormat, cost_of, encode
+from swis.encoding.decompose import from_filters
+from swis.encoding.encode import Encoded, cost_of, encode
+from swis.encoding.layer_plan import LayerPlan
+from swis.formats.weight_format import WeightFormat
 from swis.hardware.accelerator import Accelerator, Operands
 from swis.hardware.layer_shapes import Layer
 
@@ -76,17 +77,17 @@ def operands_of(
 
     Where the filters of a convolution's groups change places, the groups' ``inputs`` do.
 
+    >>> from swis.formats.swis import Swis
     >>> layer = Layer("fc", 8, 2, 1, 1, 1, 1, 1, 1)
-    >>> operands_of(layer, WeightFormat("swis", shifts=2), None, codes=False).stored_bits
+    >>> operands_of(layer, Swis(shifts=2), None, codes=False).stored_bits
     72
     """
     filters, plan = layer.out_channels, encoded.plan if encoded else None
-    shifts = np.full(filters, form.magnitude_bits if form.method == "base" else form.shifts)
+    shifts = np.full(filters, form.level_bits)
     order, values = np.arange(filters), None
     if plan is not None:
         shifts, order = plan.shifts, rows_of(layer, plan)
-    cut = form.method in ("truncate", "round", "uniform")
-    widths = shifts if cut else np.full(filters, form.magnitude_bits)
+    widths = np.full(filters, form.magnitude_bits) if form.grouped else shifts
     cost = cost_of(form, plan, filters, layer.filter_weights, layer.macs)
     if codes:
         values = from_filters(encoded.codes, encoded.shape).cpu().numpy()[order]
@@ -96,10 +97,10 @@ def operands_of(
         inputs = inputs.reshape(layer.groups, layer.group_channels, *inputs.shape[1:])[groups]
         inputs = inputs.reshape(layer.in_channels, *inputs.shape[2:])
     operands = Operands(shifts[order], cost.stored_bits, widths[order], values, inputs)
-    if form.method not in GROUPED:
+    if not form.grouped:
         return operands
     numbers = np.unique(shifts).tolist()
-    alike = all(consecutive(form.method, n, form.magnitude_bits) for n in numbers)
+    alike = all(form.with_shifts(n).consecutive for n in numbers)
     return replace(operands, group_size=form.group_size, consecutive=alike)
 
 

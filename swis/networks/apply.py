@@ -8,10 +8,12 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
+from swis.encoding.cost import LayerCost
+from swis.encoding.encode import Encoded, cost_of, encode
+from swis.encoding.layer_plan import LayerPlan
 from swis.errors import InputError
-from swis.formats.cost import LayerCost
-from swis.formats.layer_plan import LayerPlan
-from swis.formats.weight_format import Encoded, WeightFormat, cost_of, encode
+from swis.formats.registry import int8_of
+from swis.formats.weight_format import WeightFormat
 from swis.networks.computed_weights import plain_copy
 from swis.networks.layers import filter_shape, filters_of, is_transposed, put_filters, weight_layers
 
@@ -38,8 +40,8 @@ def encode_layers(
 ) -> dict[str, Encoded]:
     """Bring every weight layer into a format, layers in ``skip`` into the base format.
 
-    Layers that share a parameter share the result, and the plan of the first. ``form`` is not "float". Raises
-    ``InputError`` if a convolution and a transposed one share it, whose filters are others.
+    Layers that share a parameter share the result, and the plan of the first. ``form`` is ``quantized``.
+    Raises ``InputError`` if a convolution and a transposed one share it, whose filters are others.
     """
     encoded: dict[str, Encoded] = {}
     first: dict[int, str] = {}
@@ -47,7 +49,7 @@ def encode_layers(
     for name, layer in layers.items():
         other = first.setdefault(id(layer.weight), name)
         if other == name:
-            form_here = replace(form, method="base") if name in skip else form
+            form_here = int8_of(form) if name in skip else form
             encoded[name] = encode(filters_of(layer), form_here, (plans or {}).get(name))
         elif is_transposed(layer) != is_transposed(layers[other]):
             raise InputError(f"layers {other} and {name} share a weight, but not its filters")
@@ -70,7 +72,7 @@ def with_weights(
     """
     changed = plain_copy(model)
     layers = weight_layers(changed)
-    if form.method == "float":
+    if not form.quantized:
         return changed, layer_costs(layers, {}, form, macs)
     encoded = encode_layers(changed, form, skip, plans)
     costs = layer_costs(layers, encoded, form, macs)

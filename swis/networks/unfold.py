@@ -9,8 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from swis.formats.decompose import GROUPED
-from swis.formats.weight_format import Encoded, encode
+from swis.encoding.encode import Encoded, encode
 from swis.networks.batch_norm import folds, gain_of, norms_of
 from swis.networks.computed_weights import plain_copy
 from swis.networks.layers import filters_of, put_filters, weight_layers
@@ -56,6 +55,6 @@ def _divided(found: Encoded, gain: Tensor, weight: Tensor) -> Encoded:
         plain = encode(weight, found.form, found.plan)
         codes = torch.where(dead[:, None], plain.codes, codes)
         scale = torch.where(dead.reshape(along), plain.scale, scale)
-        if found.form.method in GROUPED:  # all others have one set for all
+        if found.form.grouped:  # all others have one set for all
             sets = torch.where(dead[:, None], plain.shift_sets, sets)
     return replace(found, codes=codes, scale=scale, shift_sets=sets, metrics=None)

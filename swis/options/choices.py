@@ -12,14 +12,6 @@ class Task(StrEnum):
     simulate = "simulate"
 
 
-class Method(StrEnum):
-    swis = "swis"
-    swis_c = "swis_c"
-    truncate = "truncate"
-    round = "round"
-    uniform = "uniform"
-
-
 class Coding(StrEnum):
     plain = "plain"
     compact = "compact"

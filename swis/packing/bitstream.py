@@ -3,31 +3,31 @@
 Bits fill bytes from the least significant one on; every field's lowest bit comes first. A layer is the
 sequence of its groups, filter by filter:
 
-* plain: the shift set (N exponents, ascending, of p = ceil(log2 B) bits each; for SWIS-C the lowest one),
-  then for each of M weights its sign (1 is negative) and its N mask bits, lowest exponent first. Every group
-  has the same length, M (1 + N) + N p bits (SWIS-C: M (1 + N) + p); a filter's last one is padded with zeros.
-* compact: first a bit that says whether masks are Huffman coded and, if they are, 4 bits for each of the
-  2^N masks, the lengths of a canonical code (otherwise masks have N bits); then every group: its shift
-  set's rank among the candidate sets, and for each weight, padding left out, its mask and, unless that
-  is empty, its sign. Groups differ in length, so they are decoded in order.
+* plain: the set of levels, as the format writes it (SWIS: N exponents, ascending, of p = ceil(log2 B) bits
+  each; SWIS-C: the lowest one), then for each of M weights its sign (1 is negative) and its mask, the place
+  of its level in the set (for sums of powers of two: N bits, lowest exponent first). Every group has the same
+  length (SWIS: M (1 + N) + N p bits; SWIS-C: M (1 + N) + p); a filter's last one is padded with zeros. *
+  compact: first a bit that says whether masks are Huffman coded and, if they are, 4 bits for each of the 2^N
+  masks, the lengths of a canonical code (otherwise masks have N bits); then every group: its shift set's rank
+  among the candidate sets, and for each weight, padding left out, its mask and, unless that is empty, its
+  sign. Groups differ in length, so they are decoded in order.
 
-Codes without shift sets (truncate, round, uniform, base) are groups of one weight without a shift field;
-their mask is the magnitude, bits that are always zero left out.
+Where groups do not choose a set (truncate, round, uniform, 8 bits) they are groups of one weight without a
+set; the mask is the magnitude, bits that are always zero left out.
 """
 
 from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from math import ceil, log2
 
 import numpy as np
 from numba import njit
 
 from swis.errors import InputError
-from swis.formats.decompose import GROUPED, METHODS, candidate_sets
+from swis.formats.weight_format import WeightFormat
 from swis.options.names import require_known
-from swis.options.ranges import at_least, within
+from swis.options.ranges import at_least
 
 CODINGS = ("plain", "compact")
 
@@ -36,48 +36,22 @@ _LONGEST = 15  # bits of a Huffman code, so that its length fits four
 
 @dataclass(frozen=True)
 class Layout:
-    """What a decoder knows of a layer beside its bits.
+    """What a decoder knows of a layer beside its bits: the format, [filters, weights], and the coding."""
 
-    ``method`` "swis" and "swis_c" have shift sets of ``shifts`` exponents for every ``group_size``
-    weights; "truncate" and "round" keep the top ``shifts`` of ``magnitude_bits`` bits, "base" all.
-    """
-
-    method: str
+    form: WeightFormat
     filters: int
     weights: int
-    shifts: int
-    group_size: int
-    magnitude_bits: int
     coding: str
 
     def __post_init__(self) -> None:
-        require_known("method", self.method, ("base", *METHODS))
         require_known("coding", self.coding, CODINGS)
         at_least(0, filters=self.filters, weights=self.weights)
-        at_least(1, shifts=self.shifts, group_size=self.group_size)
-        within(1, 8, magnitude_bits=self.magnitude_bits)
-
-    @property
-    def sets(self) -> list[tuple[int, ...]]:
-        if self.method == "base":
-            return [tuple(range(self.magnitude_bits))]
-        return candidate_sets(self.method, self.shifts, self.magnitude_bits)
-
-    @property
-    def weights_per_group(self) -> int:
-        return self.group_size if self.method in GROUPED else 1
 
     def set_codes(self) -> tuple[list[int], int]:
         """Return every candidate set's bits, and how many they are."""
-        position = ceil(log2(self.magnitude_bits))
-        if len(self.sets) == 1 and self.method not in GROUPED:
-            return [0], 0
-        if self.coding == "compact":
-            return list(range(len(self.sets))), (len(self.sets) - 1).bit_length()
-        if self.method == "swis_c":
-            return [chosen[0] for chosen in self.sets], position
-        codes = [sum(s << (k * position) for k, s in enumerate(chosen)) for chosen in self.sets]
-        return codes, position * self.shifts
+        if self.coding == "plain" and self.form.grouped:
+            return self.form.set_codes()
+        return self.form.set_ranks()
 
 
 def pack(codes: np.ndarray, fields: np.ndarray | None, layout: Layout) -> tuple[np.ndarray, dict[str, int]]:
@@ -88,46 +62,45 @@ def pack(codes: np.ndarray, fields: np.ndarray | None, layout: Layout) -> tuple[
     the Huffman code, and what fills the last byte); together they are 8 bits for each byte. Raises
     ``ValueError`` for codes of another shape or that their shift sets cannot express.
     """
-    masks = _mask_bits(layout)
-    groups = -(-layout.weights // layout.weights_per_group)
+    form, masks = layout.form, layout.form.mask_bits
+    groups = -(-layout.weights // form.weights_per_group)
     if codes.shape != (layout.filters, layout.weights) or (
         fields is not None and fields.shape != (layout.filters, groups)
     ):
         raise ValueError(f"codes or shift sets have other shapes than {layout} says")
-    if codes.size and max(-int(codes.min()), int(codes.max())) >= 1 << layout.magnitude_bits:
-        raise ValueError(f"codes do not fit {layout.magnitude_bits} magnitude bits")
-    sets = [sum(1 << s for s in chosen) for chosen in layout.sets]
+    if codes.size and max(-int(codes.min()), int(codes.max())) >= 1 << form.code_bits:
+        raise ValueError(f"codes do not fit {form.code_bits} magnitude bits")
+    sets = list(form.set_ids())
     if fields is None:
         fields = np.full((layout.filters, groups), sets[0], np.uint8)
     if not np.isin(fields, sets).all():
         raise ValueError("a shift set is none of the candidates")
     compact = layout.coding == "compact"
-    extract = _extract_table(sets, layout.magnitude_bits)
+    mask_of = _mask_table(form)
     set_codes, set_bits = layout.set_codes()
     code_of_field = np.zeros(256, np.uint32)
     code_of_field[sets] = set_codes
     lengths = np.zeros(1 << masks, np.int64)
     if compact:
         counts = np.zeros(1 << masks, np.int64)
-        _count(
-            codes.reshape(-1), layout.weights, layout.weights_per_group, fields.reshape(-1), extract, counts
-        )
+        flat = codes.reshape(-1), layout.weights, form.weights_per_group, fields.reshape(-1)
+        _count(*flat, mask_of, counts)
         lengths = _huffman_lengths(counts, masks)
     words, used = _huffman_codes(lengths, masks)
     coded = bool(lengths.any())
     header = int(compact) + 4 * len(lengths) * coded
-    largest = header + fields.size * (set_bits + layout.weights_per_group * (1 + int(used.max())))
+    largest = header + fields.size * (set_bits + form.weights_per_group * (1 + int(used.max())))
     out = np.zeros(largest // 32 + 2, np.uint32)
     if coded:
         at = _put(out, 0, 1, 1)
         for length in lengths:
             at = _put(out, at, length, 4)
     end, signs, mask_total = _pack(
-        *(codes.reshape(-1), layout.weights, layout.weights_per_group, fields.reshape(-1), extract),
+        *(codes.reshape(-1), layout.weights, form.weights_per_group, fields.reshape(-1), mask_of),
         *(code_of_field, set_bits, words, used, compact, out, header),
     )
     if end < 0:
-        raise ValueError("a code is not a sum of its shift set's powers of two")
+        raise ValueError("a code is none of the levels of its set")
     payload = out.view(np.uint8)[: -(-end // 8)].copy()
     bits = {"sign": int(signs), "mask": int(mask_total), "shift": fields.size * set_bits}
     return payload, bits | {"metadata": 8 * len(payload) - sum(bits.values())}
@@ -138,8 +111,7 @@ def unpack(payload: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]
 
     Raises ``InputError`` if the payload does not end where the layer does or holds what no layer can.
     """
-    masks = _mask_bits(layout)
-    fields_of_sets = [sum(1 << s for s in chosen) for chosen in layout.sets]
+    form, masks = layout.form, layout.form.mask_bits
     compact = layout.coding == "compact"
     if layout.filters * layout.weights > 8 * len(payload):  # before memory is taken for them
         raise InputError(f"a packed layer has {len(payload)} bytes, too few for what it declares")
@@ -154,41 +126,33 @@ def unpack(payload: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]
         lengths = np.array([_peek(words, 1 + 4 * mask, 4) for mask in range(len(lengths))])
     set_codes, set_bits = layout.set_codes()
     order = np.argsort(set_codes)
-    groups = -(-layout.weights // layout.weights_per_group)
-    codes = np.empty((layout.filters, layout.weights), np.int8 if layout.magnitude_bits <= 7 else np.int16)
+    groups = -(-layout.weights // form.weights_per_group)
+    codes = np.empty((layout.filters, layout.weights), np.int8 if form.code_bits <= 7 else np.int16)
     fields = np.empty((layout.filters, groups), np.uint8)
     end = _unpack(
-        *(words, 8 * len(payload), header, layout.weights, layout.weights_per_group),
-        *(np.array(set_codes, np.uint32)[order], np.array(fields_of_sets, np.uint8)[order], set_bits),
+        *(words, 8 * len(payload), header, layout.weights, form.weights_per_group),
+        *(np.array(set_codes, np.uint32)[order], np.array(form.set_ids(), np.uint8)[order], set_bits),
         *(*_decoder(lengths, masks), masks, compact),
-        *(_deposit_table(fields_of_sets, masks), codes.reshape(-1), fields.reshape(-1)),
+        *(_level_table(form), codes.reshape(-1), fields.reshape(-1)),
     )
     if end < 0 or -(-end // 8) != len(payload) or int(payload[-1:].sum()) >> (end - 1) % 8 + 1:
         raise InputError("a packed layer is not whole: its bits do not end where its weights do")
     return codes, fields
 
 
-def _mask_bits(layout: Layout) -> int:
-    return len(layout.sets[0])
-
-
-def _extract_table(fields: list[int], magnitude_bits: int) -> np.ndarray:
-    """Tabulate the mask of a magnitude in a field: its bits at the field's ones, moved together."""
-    table = np.zeros((256, 1 << magnitude_bits), np.uint8)
-    magnitudes = np.arange(1 << magnitude_bits)
-    for field in fields:
-        exponents = [s for s in range(8) if field >> s & 1]
-        table[field] = sum((magnitudes >> s & 1) << k for k, s in enumerate(exponents))
+def _mask_table(form: WeightFormat) -> np.ndarray:
+    """Tabulate the mask of a magnitude in a set, by the set's name; -1 where it is none of its levels."""
+    table = np.full((256, 1 << form.code_bits), -1, np.int16)
+    for name, levels in zip(form.set_ids(), form.level_sets(), strict=True):
+        table[name, list(levels)] = range(len(levels))
     return table
 
 
-def _deposit_table(fields: list[int], masks: int) -> np.ndarray:
-    """Tabulate the magnitude of a mask in a field."""
-    table = np.zeros((256, 1 << masks), np.int16)
-    values = np.arange(1 << masks)
-    for field in fields:
-        exponents = [s for s in range(8) if field >> s & 1]
-        table[field] = sum((values >> k & 1) << s for k, s in enumerate(exponents))
+def _level_table(form: WeightFormat) -> np.ndarray:
+    """Tabulate the magnitude of a mask in a set, by the set's name; -1 for masks that stand for none."""
+    table = np.full((256, 1 << form.mask_bits), -1, np.int16)
+    for name, levels in zip(form.set_ids(), form.level_sets(), strict=True):
+        table[name, : len(levels)] = levels
     return table
 
 
@@ -243,12 +207,13 @@ def _decoder(lengths: np.ndarray, masks: int) -> tuple[np.ndarray, np.ndarray, i
 
 
 @njit(nogil=True)
-def _count(codes, weights, per_group, fields, extract, counts):
+def _count(codes, weights, per_group, fields, mask_of, counts):
     groups = -(-weights // per_group)
     for row in range(len(codes) // weights):
         for k in range(weights):
-            mask = extract[fields[row * groups + k // per_group], abs(np.int64(codes[row * weights + k]))]
-            counts[mask] += 1
+            mask = mask_of[fields[row * groups + k // per_group], abs(np.int64(codes[row * weights + k]))]
+            if mask >= 0:  # others are refused where they are packed
+                counts[mask] += 1
 
 
 @njit(nogil=True)
@@ -262,7 +227,7 @@ def _put(out, at, value, width):
 
 
 @njit(nogil=True)
-def _pack(codes, weights, per_group, fields, extract, code_of_field, set_bits, words, used, compact, out, at):
+def _pack(codes, weights, per_group, fields, mask_of, code_of_field, set_bits, words, used, compact, out, at):
     signs = masks = 0
     groups = -(-weights // per_group)
     for group in range(len(fields)):
@@ -276,9 +241,9 @@ def _pack(codes, weights, per_group, fields, extract, code_of_field, set_bits, w
                     signs, masks, at = signs + 1, masks + used[0], at + 1 + used[0]
                 continue
             code = np.int64(codes[start + i])
-            if abs(code) & ~np.int64(field):
+            mask = mask_of[field, abs(code)]
+            if mask < 0:
                 return -1, 0, 0
-            mask = extract[field, abs(code)]
             negative = np.uint64(code < 0)
             if not compact:
                 at = _put(out, at, negative | np.uint64(mask) << np.uint64(1), 1 + used[mask])
@@ -314,7 +279,7 @@ def _unpack(
     longest,
     masks,
     compact,
-    deposit,
+    levels,
     codes,
     fields,
 ):
@@ -344,7 +309,9 @@ def _unpack(
                 mask = (window >> 1) & ((1 << masks) - 1)
                 at += 1 + masks
             if i < size:
-                magnitude = deposit[field, mask]
+                magnitude = levels[field, mask]
+                if magnitude < 0:
+                    return -1
                 codes[start + i] = -magnitude if negative else magnitude
             if at > total:
                 return -1

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from swis.encoding.cost import FLOAT_BITS
+from swis.encoding.encode import Encoded
+from swis.encoding.layer_plan import LayerPlan
 from swis.errors import InputError
-from swis.formats.cost import FLOAT_BITS
-from swis.formats.layer_plan import LayerPlan
-from swis.formats.weight_format import Encoded, WeightFormat
+from swis.formats.registry import from_settings
+from swis.formats.weight_format import WeightFormat
 from swis.networks.activations import ActivationRange
 from swis.networks.apply import encode_layers, skipped_layers
 from swis.networks.batch_norm import fold_batch_norm, fused
@@ -112,16 +114,16 @@ def save_packed(
 ) -> None:
     """Write a float32 network with its weights in ``form`` as a packed file.
 
-    Layers whose names match a pattern in ``skip`` are packed in the base format. ``ranges`` are those of the
-    layers' inputs, for ``activation_bits``; ``plans`` give the filters of layers shifts of their own, by a
+    Layers whose names match a pattern in ``skip`` are packed in 8 bits. ``ranges`` are those of the layers'
+    inputs, for ``activation_bits``; ``plans`` give the filters of layers shifts of their own, by a
     ``schedule`` of that name. A network that was calibrated, and so folded by
     ``swis.networks.batch_norm.fused``, or trained in the format comes with its ``encoded`` weights and with
     what ``calibrate`` and ``retrain`` were; ``live`` if training left its normalisation in place. Raises
-    ``ValueError`` for an unknown coding, the format "float" and networks that are not float32, ``InputError``
-    for a pattern without a match.
+    ``ValueError`` for an unknown coding, a format that is not ``quantized`` and networks that are not
+    float32, ``InputError`` for a pattern without a match.
     """
     require_known("coding", coding, CODINGS)
-    if form.method == "float":
+    if not form.quantized:
         raise ValueError("the format float has no bits to pack; use base or a decomposition")
     module = plain_copy(network.module, network.inputs["input_size"]).cpu()
     if any(
@@ -165,7 +167,7 @@ def save_packed(
     header = {
         "version": _VERSION,
         "network": about,
-        "form": asdict(form),
+        "form": form.settings(),
         "schedule": schedule,
         "coding": coding,
         "skip": skip,
@@ -237,7 +239,7 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork
     return PackedNetwork(
         replace(network, module=module.eval(), **origin),
         label,
-        WeightFormat(**header["form"]),
+        from_settings(header["form"]),
         coding,
         header["skip"],
         header["fold_bn"],

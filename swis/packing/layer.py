@@ -8,17 +8,17 @@ is, ceil(log2 filters) bits; lowest bits first.
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from swis.encoding.encode import Encoded
+from swis.encoding.layer_plan import LayerPlan
 from swis.errors import InputError
-from swis.formats.decompose import GROUPED
-from swis.formats.layer_plan import LayerPlan
-from swis.formats.weight_format import Encoded, WeightFormat
+from swis.formats.registry import from_settings
+from swis.formats.weight_format import WeightFormat
 from swis.packing.bitstream import Layout, pack, unpack
 
 
@@ -28,13 +28,13 @@ def pack_layer(layer: Encoded, coding: str) -> tuple[dict[str, np.ndarray], dict
     The description holds the format, the shape, the bits of the parts sign, mask, shift and metadata
     (together those of the arrays) and, for a schedule, how its tiles and kinds of filters are laid out.
     """
-    about = {"form": asdict(layer.form), "shape": list(layer.shape)}
+    about = {"form": layer.form.settings(), "shape": list(layer.shape)}
     if layer.plan is None:
         payload, bits = _pack(layer, layer.form, np.arange(len(layer.codes)), coding)
         return {"packed": payload}, about | {"bits": bits}
     plan, payloads, total = layer.plan, {}, {}
     for shifts, filters in _kinds(plan):
-        payloads[shifts], bits = _pack(layer, replace(layer.form, shifts=shifts), filters, coding)
+        payloads[shifts], bits = _pack(layer, layer.form.with_shifts(shifts), filters, coding)
         total = {part: total.get(part, 0) + count for part, count in bits.items()}
     schedule = _pack_schedule(plan, layer.form.magnitude_bits)
     total["metadata"] += 8 * len(schedule)
@@ -54,10 +54,10 @@ def packed_parts(about: dict[str, Any]) -> tuple[str, ...]:
 
 def unpack_layer(parts: dict[str, np.ndarray], about: dict[str, Any], scale: Tensor, coding: str) -> Encoded:
     """Undo ``pack_layer``, but for the shift sets; raise ``InputError`` for bits that are not a layer's."""
-    form, shape = WeightFormat(**about["form"]), torch.Size(about["shape"])
+    form, shape = from_settings(about["form"]), torch.Size(about["shape"])
     filters = shape[0]
     if "tiles" not in about:
-        codes, _ = unpack(parts["packed"], _layout(form, filters, shape[1:].numel(), coding))
+        codes, _ = unpack(parts["packed"], Layout(form, filters, shape[1:].numel(), coding))
         return Encoded(form, torch.from_numpy(codes), None, scale, shape)
     plan = _unpack_schedule(parts["schedule"], filters, form.magnitude_bits, about["tiles"])
     kinds, lengths = _kinds(plan), about["tiles"]["bytes"]
@@ -66,7 +66,7 @@ def unpack_layer(parts: dict[str, np.ndarray], about: dict[str, Any], scale: Ten
     payloads = np.split(parts["packed"], np.cumsum(lengths)[:-1])
     codes = np.empty((filters, shape[1:].numel()), np.int8 if form.magnitude_bits <= 7 else np.int16)
     for (shifts, members), payload in zip(kinds, payloads, strict=True):
-        layout = _layout(replace(form, shifts=shifts), len(members), codes.shape[1], coding)
+        layout = Layout(form.with_shifts(shifts), len(members), codes.shape[1], coding)
         codes[members], _ = unpack(payload, layout)
     return Encoded(form, torch.from_numpy(codes), None, scale, shape, plan=plan)
 
@@ -80,17 +80,11 @@ def _kinds(plan: LayerPlan) -> list[tuple[int, np.ndarray]]:
 def _pack(
     layer: Encoded, form: WeightFormat, filters: np.ndarray, coding: str
 ) -> tuple[np.ndarray, dict[str, int]]:
-    layout = _layout(form, len(filters), layer.codes.shape[1], coding)
+    layout = Layout(form, len(filters), layer.codes.shape[1], coding)
     fields = None
-    if form.method in GROUPED:  # the others have one set for all
+    if form.grouped:  # the others have one set for all
         fields = layer.shift_sets.numpy()[filters]
     return pack(layer.codes.numpy()[filters], fields, layout)
-
-
-def _layout(form: WeightFormat, filters: int, weights: int, coding: str) -> Layout:
-    if form.method == "uniform":  # its codes have as many bits as it has shifts
-        return Layout("base", filters, weights, form.shifts, 1, form.shifts, coding)
-    return Layout(form.method, filters, weights, form.shifts, form.group_size, form.magnitude_bits, coding)
 
 
 def _pack_schedule(plan: LayerPlan, magnitude_bits: int) -> np.ndarray:

@@ -10,9 +10,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from swis.formats.cost import BASELINE_BITS, FLOAT_BITS, layer_cost
-from swis.formats.decompose import decompose
-from swis.formats.metrics import sqnr_db
+from swis.encoding.cost import BASELINE_BITS
+from swis.encoding.decompose import decompose
+from swis.encoding.metrics import sqnr_db
+from swis.formats.swis import Swis
+from swis.formats.swis_c import SwisC
+from swis.formats.weight_format import FLOAT_BITS, WeightFormat
 from swis.packing.bitstream import CODINGS, Layout, pack
 from swis.runtime.progress import tqdm
 
@@ -51,10 +54,12 @@ def storage_table(
         rows.append({"method": "dpred", "group_size": group_size, "lossless": 1.0, **bits})
         for count in (n for n in shifts if n <= magnitude_bits):
             point = {"group_size": group_size, "bits": count}
-            for method in ("swis", "swis_c"):
-                lossless = _fraction(_fits(method, used, count) for used in unions.values())
-                for coding, bits in _packed_bits(layers, method, count, group_size, magnitude_bits):
-                    rows.append({"method": method, "coding": coding, "lossless": lossless, **point, **bits})
+            for kind, fits in ((Swis, _bits_fit), (SwisC, _places_fit)):
+                form = kind(count, group_size, magnitude_bits=magnitude_bits)
+                lossless = _fraction(fits(used, count) for used in unions.values())
+                for coding, bits in _packed_bits(layers, form):
+                    row = {"method": form.name, "coding": coding, "lossless": lossless}
+                    rows.append({**row, **point, **bits})
             common = _fraction(_best_common_set(used, count, magnitude_bits) for used in unions.values())
             rows.append({"method": "layer", "lossless": common, **point})
     table = pd.DataFrame(rows)
@@ -85,9 +90,11 @@ def group_unions(codes: Tensor, group_size: int) -> np.ndarray:
     return np.bitwise_or.reduce(np.abs(padded.astype(np.int16)).reshape(-1, group_size), axis=1)
 
 
-def _fits(method: str, used: np.ndarray, shifts: int) -> np.ndarray:
-    if method == "swis":
-        return np.bitwise_count(used) <= shifts
+def _bits_fit(used: np.ndarray, shifts: int) -> np.ndarray:
+    return np.bitwise_count(used) <= shifts
+
+
+def _places_fit(used: np.ndarray, shifts: int) -> np.ndarray:
     lowest = used & -used
     return used < (lowest.astype(np.int64) << shifts) + (used == 0)
 
@@ -101,13 +108,8 @@ def _fraction(flags: Iterable[np.ndarray]) -> float:
     return float(np.concatenate(list(flags)).mean())
 
 
-def _packed_bits(
-    layers: dict[str, Tensor], method: str, shifts: int, group_size: int, magnitude_bits: int
-) -> Iterator[tuple[str, dict[str, float]]]:
-    found = {
-        name: decompose(codes, method, shifts, group_size, magnitude_bits=magnitude_bits)
-        for name, codes in layers.items()
-    }
+def _packed_bits(layers: dict[str, Tensor], form: WeightFormat) -> Iterator[tuple[str, dict[str, float]]]:
+    found = {name: decompose(codes, form) for name, codes in layers.items()}
     whole = torch.cat([codes.flatten() for codes in layers.values()])
     error = sqnr_db(whole, torch.cat([result.codes.flatten() for result in found.values()]))
     for coding in CODINGS:
@@ -115,11 +117,10 @@ def _packed_bits(
         formula = weights = 0
         for result in found.values():
             filters, filter_weights = result.codes.shape
-            layout = Layout(method, filters, filter_weights, shifts, group_size, magnitude_bits, coding)
+            layout = Layout(form, filters, filter_weights, coding)
             _, bits = pack(result.codes.numpy(), result.shift_sets.numpy(), layout)
             totals = {part: totals[part] + bits[part] for part in totals}
-            settings = (0, shifts, group_size, magnitude_bits)
-            formula += layer_cost(method, filters, filter_weights, *settings).stored_bits
+            formula += form.stored_bits(filters, filter_weights)
             weights += result.codes.numel()
         parts = {f"{part}_bits": count / weights for part, count in totals.items()}
         measured = sum(parts.values())

@@ -13,12 +13,20 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MultipleLocator, NullFormatter, ScalarFormatter
 
 from swis.evaluation.paired_tests import compare
+from swis.formats.float32 import Float
+from swis.formats.int8 import Int8
+from swis.formats.registry import formats
+from swis.formats.round import Round
+from swis.formats.swis import Swis
+from swis.formats.swis_c import SwisC
+from swis.formats.truncate import Truncate
+from swis.formats.uniform import Uniform
 
 # The colour-blind palette of seaborn, dark enough in grey; line styles and markers tell the same apart.
 PALETTE = "colorblind"
 
 # A method looks the same in all figures.
-_METHODS = ("swis", "swis_c", "truncate", "round", "uniform", "base")
+_METHODS = tuple(kind.name for kind in (Swis, SwisC, Truncate, Round, Uniform, Int8))
 _MARKERS = "oDvsP*^<>pXd"
 _COLOURS = sns.color_palette(PALETTE)
 _DASHES = ("-", "--", ":", "-.", (0, (5, 1)), "-")
@@ -51,7 +59,7 @@ def accuracy_by_shifts(
     )
     for name, part in lines.groupby(hue):
         axes.fill_between(part[shifts], part["top1_low"], part["top1_high"], color=colours[name], alpha=0.12)
-    for level in rows.loc[rows["method"] == "float", "top1"]:
+    for level in rows.loc[rows["method"] == Float.name, "top1"]:
         axes.axhline(level, color="0.4", linewidth=1, linestyle=":", label="float")
     # from zero, unless all that is to be seen is at the top
     axes.set(ylabel="top-1 [%]", ylim=(0, 100) if lines["top1"].min() < 80 else (None, None))
@@ -61,7 +69,7 @@ def accuracy_by_shifts(
 
 def _in_order(methods: Iterable[str]) -> list[str]:
     """Return methods that have a look of their own first, and those that a user added by the alphabet."""
-    named = sorted(set(methods) - {"float"})
+    named = sorted(set(methods) - {Float.name})
     return sorted(named, key=lambda name: _METHODS.index(name) if name in _METHODS else len(_METHODS))
 
 
@@ -78,14 +86,14 @@ def loss_by_cost(rows: pd.DataFrame, cost: str, axes: Axes) -> Axes:
     Bands are 95 % intervals of these differences, image by image (``swis.evaluation.paired_tests``). All rows
     are of one network and its float row is there.
     """
-    reference = rows.loc[rows["method"] == "float", "correct"].item()
+    reference = rows.loc[rows["method"] == Float.name, "correct"].item()
     looks = _looks(rows["method"])
     for method in _in_order(rows["method"]):
         mine = rows[rows["method"] == method].dropna(subset=cost).sort_values(cost)
         if mine.empty:
             continue
         found = [compare(reference, correct) for correct in mine["correct"]]
-        label = "8-bit" if method == "base" else method
+        label = formats()[method]().label if method in formats() else method
         axes.plot(mine[cost], [each.difference for each in found], **looks[method], label=label)
         band = [each.low for each in found], [each.high for each in found]
         axes.fill_between(mine[cost], *band, color=looks[method]["color"], alpha=0.1)

@@ -11,6 +11,7 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from swis.analysis.trade_offs import BIT_SERIAL
+from swis.formats.registry import formats
 from swis.plots.figures import PALETTE, losses
 
 _HATCHES = ("", "//", "", "\\\\", "", "..", "", "xx")
@@ -151,7 +152,8 @@ def cycle_breakdown(
 def name_formats(lines: pd.DataFrame, height: pd.Series, axes: Axes) -> None:
     """Write above bars, a line for each, which format it is of; ``height``: the bars'."""
     for place, (line, top) in enumerate(zip(lines.itertuples(), height, strict=True)):
-        label = "8-bit" if line.method == "base" else f"{line.method} {line.bits:g}"
+        form = formats()[line.method]
+        label = f"{form().label} {line.bits:g}" if form.has_shifts else form().label
         at = {"xy": (place, top), "xytext": (0, 3), "textcoords": "offset points"}
         axes.annotate(label, **at, rotation=90, ha="center", va="bottom", fontsize=8)
     axes.tick_params(axis="x", rotation=90)

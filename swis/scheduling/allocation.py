@@ -12,8 +12,8 @@ from fractions import Fraction
 
 import numpy as np
 
+from swis.encoding.layer_plan import LayerPlan
 from swis.errors import InputError
-from swis.formats.layer_plan import LayerPlan
 from swis.options.names import require_known
 from swis.options.ranges import at_least
 from swis.scheduling.knapsack import Solution, check_budget, greedy, optimal, solution_of

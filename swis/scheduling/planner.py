@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from swis.formats.cost import layer_cost
 from swis.formats.weight_format import WeightFormat
 from swis.networks.layers import filter_shape, filters_of, is_depthwise, weight_layers
 from swis.options.choices import Price
@@ -95,11 +94,8 @@ class Planner:
         if self.settings.price is Price.weights:
             return filter_weights
         if self.settings.price is Price.storage:
-            one, two = (
-                layer_cost(form.method, 1, filter_weights, 0, n, form.group_size, form.magnitude_bits)
-                for n in (1, 2)
-            )
-            return two.stored_bits - one.stored_bits
+            one, two = (form.with_shifts(n).stored_bits(1, filter_weights) for n in (1, 2))
+            return two - one
         sharing = [
             other for other, module in weight_layers(self.module).items() if module.weight is layer.weight
         ]
@@ -107,7 +103,7 @@ class Planner:
 
     def _losses(self, form: WeightFormat) -> dict[str, np.ndarray]:
         def compute() -> dict[str, Tensor]:
-            bar = tqdm(self.layers.items(), desc=f"{form.method}: losses of filters", leave=False)
+            bar = tqdm(self.layers.items(), desc=f"{form.name}: losses of filters", leave=False)
             return {
                 name: torch.from_numpy(filter_losses(filters_of(layer).detach().cpu(), form))
                 for name, layer in bar
@@ -123,7 +119,7 @@ class Planner:
         facts |= {"table": "sensitivities", "probe": probe, "skip": sorted(self.skip)}
 
         def compute() -> dict[str, Tensor]:
-            images, at_probe = self.images(), replace(form, shifts=probe)
+            images, at_probe = self.images(), form.with_shifts(probe)
             found = layer_sensitivities(self.module, at_probe, self.skip, images, self.device)
             self.module.cpu()
             return {name: torch.tensor(value, dtype=torch.float64) for name, value in found.items()}
@@ -142,7 +138,7 @@ class Planner:
         self, facts: dict[str, Any], form: WeightFormat, compute: Callable[[], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
         """Read what was computed from these facts in this format, whatever its shifts, or compute it."""
-        key = records.row_key(facts | asdict(form) | {"shifts": None})
+        key = records.row_key(facts | form.settings() | {"shifts": None})
         return records.kept_tensors(key, self.folder, compute)
 
     def filter_table(self, found: Plan) -> pd.DataFrame:

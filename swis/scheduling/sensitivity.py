@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
-from swis.formats.weight_format import Encoded, WeightFormat, approximate, encode
+from swis.encoding.encode import Encoded, approximate, encode
+from swis.formats.registry import int8_of
+from swis.formats.weight_format import WeightFormat
 from swis.networks.layers import filters_of, put_filters, weight_layers
 from swis.runtime.progress import tqdm
 
@@ -17,17 +17,16 @@ from swis.runtime.progress import tqdm
 def filter_losses(weight: Tensor, form: WeightFormat) -> np.ndarray:
     """Return each filter's error with 1..B shifts, float64 [filters, B], over its sum of squared weights.
 
-    The error is MSE++ summed over the groups, "uniform" has the squared error. Relative errors compare
-    filters whose outputs normalisation brings to one size, whatever their scale.
+    The error is MSE++ summed over the groups, or the squared error of a format with its own quantizer.
+    Relative errors compare filters whose outputs normalisation brings to one size, whatever their scale.
 
-    >>> filter_losses(torch.tensor([[127.0, 64.0]]), WeightFormat("truncate")).round(3)[0, :2].tolist()
+    >>> from swis.formats.truncate import Truncate
+    >>> filter_losses(torch.tensor([[127.0, 64.0]]), Truncate()).round(3)[0, :2].tolist()
     [0.392, 0.095]
     """
-    base = encode(weight, replace(form, method="base"))
+    base = encode(weight, int8_of(form))
     signal = base.codes.double().square().sum(1).clamp(min=1)
-    columns = [
-        _errors(encode(weight, replace(form, shifts=n)), base) for n in range(1, form.magnitude_bits + 1)
-    ]
+    columns = [_errors(encode(weight, form.with_shifts(n)), base) for n in range(1, form.magnitude_bits + 1)]
     return np.stack(columns, 1) / signal.numpy()[:, None]
 
 
@@ -54,7 +53,7 @@ def layer_sensitivities(
     model = model.to(device).eval()
     reference = [_log_probabilities(model, batch.to(device)) for batch in images]
     found: dict[str, float] = {}
-    for name, layer in tqdm(layers.items(), desc=f"{form.method}: sensitivity of layers", leave=False):
+    for name, layer in tqdm(layers.items(), desc=f"{form.name}: sensitivity of layers", leave=False):
         original = layer.weight.data
         put_filters(layer, approximate(filters_of(layer).data.cpu(), form).to(original))
         try:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from swis.errors import CannotWrite, InputError, RunFailed, message_of
 from swis.experiments.pending import Point, is_old, listed
+from swis.formats.int8 import Int8
 from swis.results.rows import all_rows
 
 # A table of more points is for pandas.
@@ -125,5 +126,5 @@ def _accuracies(points: Sequence[Point], rows: pd.DataFrame) -> str:
     lines = {
         point.label or "top-1 %": {row.method: top1.get(row.key) for row in point.rows} for point in points
     }
-    table = pd.DataFrame.from_dict(lines, orient="index").rename(columns={"base": "8-bit"})
+    table = pd.DataFrame.from_dict(lines, orient="index").rename(columns={Int8.name: Int8().label})
     return f"top-1 %\n{table.map('{:.2f}'.format, na_action='ignore').to_string(na_rep='-')}"

@@ -8,6 +8,7 @@ anew in ``advance``, which a training calls after every step: the forward pass c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
-from swis.formats.decompose import GROUPED, decompose, from_filters, level_tables, to_filters
-from swis.formats.weight_format import Encoded
+from swis.encoding.decompose import decompose, from_filters, to_filters
+from swis.encoding.encode import Encoded
+from swis.formats.weight_format import WeightFormat
 from swis.networks.layers import exchanged, is_transposed, weight_layers
 from swis.training.oscillation import Oscillation
 from swis.training.straight_through import StraightThrough, inside
@@ -51,13 +53,14 @@ class LatentTraining:
 class Latent(nn.Module):
     """A parametrization: latent filters [out, in, kernel] or [out, in] -> these in a format.
 
-    Starts from ``encoded``: of ``start_weight()`` it returns that very weight. The sets of "swis" and
-    "swis_c" can change, chosen as ``decompose`` does; those of other methods are given. ``gain`` [channels]
+    Starts from ``encoded``: of ``start_weight()`` it returns that very weight. Where groups choose
+    among sets, these can change, chosen as ``decompose`` does. ``gain`` [channels]
     or [1] is what a learned scale has become of its start.
 
-    >>> from swis.formats.weight_format import WeightFormat, encode
+    >>> from swis.encoding.encode import encode
+    >>> from swis.formats.swis import Swis
     >>> weight = torch.tensor([[1.27, 0.02]])
-    >>> latent = Latent(encode(weight, WeightFormat("swis", shifts=1, group_size=2)), LatentTraining())
+    >>> latent = Latent(encode(weight, Swis(shifts=1, group_size=2)), LatentTraining())
     >>> [round(value, 2) for value in latent(weight).flatten().tolist()]
     [0.64, 0.0]
     """
@@ -66,26 +69,31 @@ class Latent(nn.Module):
         super().__init__()
         self.start, self.settings = encoded, settings
         form, (filters, width) = encoded.form, encoded.codes.shape
-        self.searched = form.method in GROUPED
+        self.searched = form.grouped
         self.span = max(1, min(form.group_size, width) if self.searched else width)
         self.shifts = np.full(filters, form.shifts) if encoded.plan is None else encoded.plan.shifts
-        tables, fields, self.first = _tables(encoded, np.unique(self.shifts).tolist())
+        tables, names, self.first = _tables(encoded, np.unique(self.shifts).tolist())
         self.top = tables.shape[1] - 1  # the largest code of the quantizer before the levels
         tables = torch.cat([-tables[:, 1:].flip(1), tables], 1)  # of -top..top
         self.register_buffer("levels", tables.float(), persistent=False)
-        row_of = torch.zeros(256, dtype=torch.int32)
-        row_of[fields.long()] = torch.arange(len(fields), dtype=torch.int32)
-        first = torch.tensor([self.first[n] for n in self.shifts.tolist()], dtype=torch.int32)[:, None]
-        sets = row_of[encoded.shift_sets.cpu().long()] if self.searched else first
-        self.fields = fields
+        row_of = torch.zeros(len(self.first), 256, dtype=torch.int32)  # formats of other N name others alike
+        ends = [*self.first.values(), len(names)][1:]
+        for rows, start, end in zip(row_of, self.first.values(), ends, strict=True):
+            rows[names[start:end].long()] = torch.arange(start, end, dtype=torch.int32)
+        self.names = names
         self.register_buffer("row_of", row_of, persistent=False)
+        if self.searched:
+            kind = torch.tensor([[*self.first].index(n) for n in self.shifts.tolist()])[:, None]
+            sets = row_of[kind, encoded.shift_sets.cpu().long()]
+        else:
+            sets = torch.tensor([self.first[n] for n in self.shifts.tolist()], dtype=torch.int32)[:, None]
         self.register_buffer("sets", sets)  # [filters, groups]: rows of the table of levels
         # clipped is what the quantizer clips: the largest level is another one for every set
-        limits = self.shifts if form.method == "uniform" else np.full(filters, form.magnitude_bits)
+        limits = self._of_each(lambda here: here.code_bits)
         limits = torch.from_numpy(2.0**limits - 1).float().reshape(-1, *[1] * (len(encoded.shape) - 1))
         self.register_buffer("limits", limits, persistent=False)
         # a truncated weight is anything between its code and the next one
-        step = 2.0 ** (form.magnitude_bits - self.shifts) if form.method == "truncate" else np.ones(filters)
+        step = self._of_each(lambda here: 2 ** (here.code_bits - here.level_bits) if here.rounds_down else 1)
         self.register_buffer("middle", torch.from_numpy((step - 1) / 2).float()[:, None], persistent=False)
         self.register_buffer("unit", encoded.scale.detach().clone())
         self.register_buffer("rate", self._rate(filters * width), persistent=False)
@@ -99,15 +107,19 @@ class Latent(nn.Module):
         if settings.threshold is not None:
             self.oscillation = Oscillation(encoded.codes.float(), settings.threshold, settings.averaging)
 
+    def _of_each(self, of: Callable[[WeightFormat], float]) -> np.ndarray:
+        """Return a number of every filter's format [filters]."""
+        form = self.start.form
+        return np.array([of(form.with_shifts(n)) for n in self.shifts.tolist()])
+
     def _rate(self, weights: int) -> Tensor:
         """Return LSQ's factor of a scale's gradient, 1 / sqrt(weights x largest code), as ``unit``.
 
         There a code is one step. Here N shifts make 2^N - 1 of them of what the codes reach, and the factor
         of a scale of so much smaller steps is divided by the square of their number in a large one.
         """
-        form = self.start.form
-        bits = np.full(len(self.shifts), form.magnitude_bits) if form.method == "base" else self.shifts
-        steps = 1.0 if form.method == "uniform" else 2.0 ** (form.magnitude_bits - bits)
+        bits = self._of_each(lambda here: here.level_bits)
+        steps = self._of_each(lambda here: 2.0 ** (here.code_bits - here.level_bits))
         rates = 1 / (np.sqrt(weights / self.unit.numel() * (2.0**bits - 1)) * steps**2)
         return torch.from_numpy(rates if self.unit.numel() > 1 else rates.mean(keepdims=True)).to(self.unit)
 
@@ -123,7 +135,7 @@ class Latent(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         self.seen = self.codes(weight)
         codes = from_filters(self.seen, weight.shape)
-        truncated = self.start.form.method == "truncate"
+        truncated = self.start.form.rounds_down
         centres = from_filters(self._centres(self.seen), weight.shape) if truncated else None
         return StraightThrough.apply(weight, self.gain, self.unit, codes, centres, self.limits, self.rate)
 
@@ -183,7 +195,7 @@ class Latent(nn.Module):
     def encoded(self, weight: Tensor) -> Encoded:
         """Return a latent weight's codes and scales; their product is the forward result, bit for bit."""
         codes = self.codes(weight).to(self.start.codes.dtype)
-        sets = self.fields.to(self.sets.device)[self.sets] if self.searched else self.start.shift_sets
+        sets = self.names.to(self.sets.device)[self.sets] if self.searched else self.start.shift_sets
         return replace(self.start, codes=codes, shift_sets=sets, scale=self.scale, metrics=None)
 
     def _rounded(self, weight: Tensor) -> Tensor:
@@ -202,12 +214,11 @@ class Latent(nn.Module):
         form = self.start.form
         rows = self._rounded(weight).to(torch.int8 if form.magnitude_bits <= 7 else torch.int16)
         sets = torch.empty_like(self.sets)
-        for n in self.first:
+        for row_of, n in zip(self.row_of, self.first, strict=True):
             # an index that takes all would copy all
             mine = slice(None) if len(self.first) == 1 else torch.from_numpy(self.shifts == n).to(rows.device)
-            settings = (n, form.group_size, form.alpha, form.magnitude_bits, form.selection)
-            found = decompose(rows[mine], form.method, *settings)
-            sets[mine] = _looked_up(self.row_of, found.shift_sets.int())
+            found = decompose(rows[mine], form.with_shifts(n))
+            sets[mine] = _looked_up(row_of, found.shift_sets.int())
         if self.oscillation is not None:
             sets = torch.where(self._groups_with(self.oscillation.frozen), self.sets, sets)
         self.sets.copy_(sets)
@@ -224,20 +235,16 @@ def _looked_up(table: Tensor, index: Tensor) -> Tensor:
 
 
 def _tables(encoded: Encoded, shifts: list[int]) -> tuple[Tensor, Tensor, dict[int, int]]:
-    """Return the levels of all sets [sets, magnitudes], the sets' fields, and the first row of each N."""
-    form, tables, fields, first = encoded.form, [], [], {}
-    for n in shifts:
+    """Return the levels of all sets [sets, magnitudes], the sets' names, and the first row of each N."""
+    forms = {n: encoded.form.with_shifts(n) for n in shifts}
+    magnitudes = 2 ** max(form.code_bits for form in forms.values())
+    tables, names, first = [], [], {}
+    for n, form in forms.items():
         first[n] = sum(map(len, tables))
-        if form.method in ("base", "uniform"):
-            width = form.magnitude_bits if form.method == "base" else max(shifts)
-            bits = form.magnitude_bits if form.method == "base" else n
-            tables.append(torch.arange(2**width, dtype=torch.int16).clamp(max=2**bits - 1)[None])
-            fields.append(torch.zeros(1, dtype=torch.uint8))
-        else:
-            found = level_tables(form.method, n, form.magnitude_bits)
-            tables.append(found[0])
-            fields.append(found[1])
-    return torch.cat(tables), torch.cat(fields), first
+        table = form.level_table()
+        tables.append(np.pad(table, ((0, 0), (0, magnitudes - table.shape[1])), mode="edge"))
+        names += form.set_ids()
+    return torch.from_numpy(np.concatenate(tables)), torch.tensor(names, dtype=torch.uint8), first
 
 
 class _Stored(nn.Module):
@@ -256,10 +263,10 @@ def add_latents(model: nn.Module, encoded: dict[str, Encoded], settings: LatentT
 
     Layers that share an ``Encoded`` share the latent weight. All parameters can be trained then.
 
-    >>> from swis.formats.weight_format import WeightFormat
+    >>> from swis.formats.swis import Swis
     >>> from swis.networks.apply import encode_layers
     >>> network = nn.Sequential(nn.Linear(8, 2))
-    >>> network = add_latents(network, encode_layers(network, WeightFormat("swis")), LatentTraining())
+    >>> network = add_latents(network, encode_layers(network, Swis()), LatentTraining())
     >>> list(latents(network))
     ['0']
     """

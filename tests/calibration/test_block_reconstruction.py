@@ -7,11 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from swis.calibration.block_reconstruction import Reconstruction, _fields, _Rounding, blocks_of, reconstruct
+from swis.calibration.block_reconstruction import Reconstruction, _Rounding, blocks_of, reconstruct
 from swis.calibration.layerwise import calibrate
-from swis.formats.decompose import to_filters
-from swis.formats.layer_plan import LayerPlan
-from swis.formats.weight_format import Encoded, WeightFormat, encode
+from swis.encoding.decompose import to_filters
+from swis.encoding.encode import Encoded, encode
+from swis.encoding.layer_plan import LayerPlan
+from swis.formats.registry import weight_format
 from swis.networks.apply import weight_layers
 from swis.networks.batch_norm import fused
 
@@ -57,7 +58,7 @@ def correlated():
 def test_what_is_learned_brings_the_logits_nearer(correlated, method):
     reference, images = correlated
     settings = Reconstruction(steps=150, rate=0.02)
-    (network, before), (learned, after) = both(reference, images[:512], WeightFormat(method, 2), settings)
+    (network, before), (learned, after) = both(reference, images[:512], weight_format(method, 2), settings)
     others = images[512:]
     assert divergence(reference, learned, others) < 0.8 * divergence(reference, network, others)
     assert any(not torch.equal(after[name].codes, before[name].codes) for name in after)
@@ -69,7 +70,11 @@ def levels_beside(encoded: Encoded, weight: torch.Tensor) -> list[tuple[int, int
     """By listing all levels: every weight's code, and the next level on the side of the float weight."""
     wished = (to_filters(weight) / encoded.scale.reshape(-1, 1)).flatten().tolist()
     pairs = []
-    fields = _fields(encoded).flatten().tolist()
+    form, (filters, width) = encoded.form, encoded.codes.shape
+    if form.grouped:
+        fields = encoded.shift_sets.repeat_interleave(form.group_size, 1)[:, :width].flatten().tolist()
+    else:
+        fields = [form.set_ids()[0]] * (filters * width)
     for wish, code, field in zip(wished, encoded.codes.flatten().tolist(), fields, strict=True):
         sizes = [n for n in range(256) if n & ~field == 0]
         levels = sorted({*sizes, *(-n for n in sizes)})
@@ -83,7 +88,7 @@ def levels_beside(encoded: Encoded, weight: torch.Tensor) -> list[tuple[int, int
 @pytest.mark.parametrize("shifts", [1, 2, 4])
 def test_weights_may_move_to_the_next_level_towards_the_float_weight(method, shifts):
     weight = torch.randn(6, 10, generator=torch.Generator().manual_seed(0))
-    encoded = encode(weight, WeightFormat(method, shifts, group_size=3))
+    encoded = encode(weight, weight_format(method, shifts, group_size=3))
     part = _Rounding(encoded, weight, "cpu")
     codes, moved = (values.int().flatten().tolist() for values in (part.codes, part.codes + part.gap))
     assert list(zip(codes, moved, strict=True)) == levels_beside(encoded, weight)
@@ -91,7 +96,7 @@ def test_weights_may_move_to_the_next_level_towards_the_float_weight(method, shi
 
 @pytest.mark.parametrize("method", ["swis", "swis_c"])
 def test_weights_stay_within_their_sets(reference, images, method):
-    _, (_, after) = both(reference, images, WeightFormat(method, 2, group_size=3))
+    _, (_, after) = both(reference, images, weight_format(method, 2, group_size=3))
     for name, found in after.items():
         sets = found.shift_sets.repeat_interleave(3, 1)[:, : found.codes.shape[1]].short()
         assert torch.all(found.codes.short().abs() & ~sets == 0), name
@@ -101,7 +106,7 @@ def test_weights_stay_within_their_sets(reference, images, method):
 def test_filters_keep_the_shifts_of_their_plan(reference, images, method):
     filters = torch.arange(len(reference.conv_head.weight)).numpy()
     plans = {"conv_head": LayerPlan(filters % 3 + 1, filters)}
-    _, (_, after) = both(reference, images, WeightFormat(method, 2), plans=plans)
+    _, (_, after) = both(reference, images, weight_format(method, 2), plans=plans)
     for codes, shifts in zip(after["conv_head"].codes.abs(), filters % 3 + 1, strict=True):
         if method == "uniform":
             assert int(codes.max()) <= 2**shifts - 1
@@ -111,7 +116,7 @@ def test_filters_keep_the_shifts_of_their_plan(reference, images, method):
 
 def test_weights_that_hesitate_least_are_fixed_first():
     weight = torch.randn(1, 8, generator=torch.Generator().manual_seed(0))
-    part = _Rounding(encode(weight, WeightFormat("swis", 2)), weight, "cpu")
+    part = _Rounding(encode(weight, weight_format("swis", 2)), weight, "cpu")
     part.fixed[:] = False
     part.latent.data[:] = torch.tensor([[0.0, 0.5, 0.1, 0.8, 1.0, 0.3, 0.45, 0.6]])
     part.fix(steps_left=3)  # a third of the six between two levels
@@ -129,7 +134,7 @@ def test_learning_that_harms_is_not_kept(reference, images, monkeypatch):
         ),
     )
     (network, before), (learned, after) = both(
-        reference, images, WeightFormat("swis", 3), Reconstruction(20, 0.5)
+        reference, images, weight_format("swis", 3), Reconstruction(20, 0.5)
     )
     assert all(torch.equal(after[name].codes, before[name].codes) for name in before)
     ours, wanted = learned.state_dict(), network.state_dict()
@@ -137,7 +142,7 @@ def test_learning_that_harms_is_not_kept(reference, images, monkeypatch):
 
 
 def test_the_same_seed_gives_the_same_weights(reference, images):
-    first, second = (both(reference, images, WeightFormat("swis", 2))[1][0].state_dict() for _ in range(2))
+    first, second = (both(reference, images, weight_format("swis", 2))[1][0].state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -153,7 +158,7 @@ def test_few_images_and_odd_layers(count):
     shared = nn.Linear(8, 8)
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 8, bias=False), nn.ReLU(), shared, nn.ReLU(), shared)
     images = torch.rand(count, 1, 8, 8)
-    _, (learned, after) = both(model, images, WeightFormat("swis", 2), skip={"3"})
+    _, (learned, after) = both(model, images, weight_format("swis", 2), skip={"3"})
     assert set(after) == set(weight_layers(model))
     assert learned(images).isfinite().all()
     assert all(not layer._forward_pre_hooks for layer in weight_layers(learned).values())

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from swis.calibration.gptq import candidates, factors, walk
+from swis.calibration.gptq import factors, walk
 from swis.calibration.ridge import damped
-from swis.formats.decompose import decompose
+from swis.encoding.decompose import decompose
+from swis.formats.registry import weight_format
 
 
 def random_hessian(width: int, seed: int = 0, samples: int = 500) -> torch.Tensor:
@@ -25,8 +26,8 @@ def targets(filters: int, width: int, top: float = 127.0) -> torch.Tensor:
 
 def walked(target, hessian, group_size, method="swis", shifts=2, bits=7, rounds=3, threads=1):
     owner = np.arange(len(target)) // (len(target) // len(hessian))
-    choices = candidates(method, shifts, bits)
-    return walk(target, factors(hessian, group_size), owner, choices, rounds, threads)
+    form = weight_format(method, shifts, magnitude_bits=bits)
+    return walk(target, factors(hessian, group_size), owner, form, rounds, threads)
 
 
 def error(codes, target, hessian) -> torch.Tensor:
@@ -130,7 +131,9 @@ def test_codes_are_sums_of_their_group_s_set_and_err_less_than_the_nearest(group
     of_weight = fields.repeat_interleave(group_size, 1)[:, :24].short()
     assert torch.all(codes.abs() & ~of_weight == 0)
     assert all(int(field).bit_count() == shifts for field in fields.flatten())
-    plain = decompose(target.round().to(torch.int8), "swis", shifts, group_size, alpha=0.0).codes
+    plain = decompose(
+        target.round().to(torch.int8), weight_format("swis", shifts, group_size, alpha=0.0)
+    ).codes
     assert error(codes, target, hessian).sum() < 0.7 * error(plain, target, hessian).sum()
 
 

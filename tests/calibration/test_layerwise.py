@@ -10,10 +10,11 @@ from torch import nn
 from swis.calibration.block_reconstruction import Reconstruction
 from swis.calibration.layerwise import _by_image, calibrate, matching
 from swis.calibration.output_aware import ORDERS, OutputAware, output_aware
+from swis.encoding.encode import approximate
+from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.metrics import sqnr_db
 from swis.experiments.config import load
-from swis.formats.layer_plan import LayerPlan
-from swis.formats.metrics import sqnr_db
-from swis.formats.weight_format import WeightFormat, approximate
+from swis.formats.registry import weight_format
 from swis.networks.activations import observe_ranges, quantize_activations
 from swis.networks.apply import encode_layers, weight_layers
 from swis.networks.batch_norm import fused
@@ -33,7 +34,7 @@ def reference(model):
 
 def calibrated(reference, images, settings, form=None, **more):
     network = copy.deepcopy(reference)
-    form = form or WeightFormat("swis", 2)
+    form = form or weight_format("swis", 2)
     return network, calibrate(reference, network, form, images, *settings, **more)
 
 
@@ -65,7 +66,7 @@ def test_every_layer_has_the_float_network_s_statistics(reference, images, setti
 def test_bias_correction_matches_means_alone(reference, images):
     network, encoded = calibrated(reference, images, ("bias",))
     ours, wanted = outputs(network, images), outputs(reference, images)
-    plain = encode_layers(reference, WeightFormat("swis", 2))
+    plain = encode_layers(reference, weight_format("swis", 2))
     for name, output in wanted.items():
         around = (0, 2, 3) if output.ndim == 4 else (0,)
         assert torch.allclose(ours[name].mean(around), output.mean(around), atol=1e-3 * output.std()), name
@@ -77,7 +78,7 @@ def test_groups_are_walked_in_either_order(group_size):
     torch.manual_seed(0)
     images = torch.randn(64, 30) * torch.rand(30) ** 2
     images = images @ (torch.eye(30) + 0.3 * torch.randn(30, 30))
-    layer, form = nn.Linear(30, 40), WeightFormat("swis", 2, group_size)
+    layer, form = nn.Linear(30, 40), weight_format("swis", 2, group_size)
     settings = [OutputAware(order=order, rounds=0, asymmetric=False, scales=(1.0,)) for order in ORDERS]
     chunks = images.split(8)
     found = [output_aware(layer, form, None, chunks, chunks, how) for how in settings]
@@ -92,7 +93,7 @@ def test_groups_are_walked_in_either_order(group_size):
 
 @pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round", "uniform"])
 def test_each_step_brings_the_logits_nearer(reference, images, method):
-    form = WeightFormat(method, 3)
+    form = weight_format(method, 3)
     plain = copy.deepcopy(reference)
     for layer in weight_layers(plain).values():
         layer.weight.data = approximate(layer.weight, form)
@@ -120,7 +121,7 @@ def test_every_filter_takes_the_scale_of_least_error():
 
     def errors(*scales):
         settings = OutputAware(asymmetric=False, damping=1e-6, scales=scales)
-        network, _ = calibrated(layer, images, ("output_aware", settings), WeightFormat("swis", 1))
+        network, _ = calibrated(layer, images, ("output_aware", settings), weight_format("swis", 1))
         difference = network(images) - layer(images)
         return difference.var(0)
 
@@ -131,14 +132,14 @@ def test_every_filter_takes_the_scale_of_least_error():
 
 
 def test_codes_of_one_scale_per_tensor_are_not_searched_but_their_gains_differ(reference, images):
-    _, encoded = calibrated(reference, images, AWARE, WeightFormat("swis", 2, granularity="tensor"))
+    _, encoded = calibrated(reference, images, AWARE, weight_format("swis", 2, granularity="tensor"))
     settings = ("output_aware", OutputAware(positions=4096, scales=(1.0,)))
-    _, plain = calibrated(reference, images, settings, WeightFormat("swis", 2, granularity="tensor"))
+    _, plain = calibrated(reference, images, settings, weight_format("swis", 2, granularity="tensor"))
     assert all(torch.equal(encoded[name].codes, plain[name].codes) for name in plain)
     gains = encoded["conv_head"].scale / encoded["conv_head"].scale.min()
     assert gains.numel() == len(reference.conv_head.weight)
     assert gains.max() < 16.0001  # the largest gain over the smallest
-    _, shifted = calibrated(reference, images, ("bias",), WeightFormat("swis", 2, granularity="tensor"))
+    _, shifted = calibrated(reference, images, ("bias",), weight_format("swis", 2, granularity="tensor"))
     assert all(found.scale.numel() == 1 for found in shifted.values())
 
 
@@ -156,8 +157,8 @@ def test_the_float_network_is_left_as_it_was(reference, images):
 
 def test_skipped_layers_keep_eight_bits(reference, images):
     _, encoded = calibrated(reference, images, AWARE, skip={"conv_stem"})
-    assert encoded["conv_stem"].form.method == "base"
-    assert encoded["conv_head"].form.method == "swis"
+    assert encoded["conv_stem"].form.name == "base"
+    assert encoded["conv_head"].form.name == "swis"
 
 
 @pytest.mark.parametrize("method", ["swis", "uniform"])
@@ -165,7 +166,7 @@ def test_filters_keep_the_shifts_of_their_plan(reference, images, method):
     filters = len(reference.conv_head.weight)
     shifts = torch.arange(filters).numpy() % 3 + 1
     plans = {"conv_head": LayerPlan(shifts, torch.arange(filters).numpy())}
-    _, encoded = calibrated(reference, images, AWARE, WeightFormat(method, 2), plans=plans)
+    _, encoded = calibrated(reference, images, AWARE, weight_format(method, 2), plans=plans)
     found = encoded["conv_head"]
     if method == "uniform":
         assert torch.all(found.codes.abs().amax(1) <= torch.from_numpy(2**shifts - 1))
@@ -180,7 +181,7 @@ def test_activations_may_be_rounded(reference, images):
     ranges = observe_ranges(reference, layers, [images])
     network = copy.deepcopy(reference)
     quantize_activations(weight_layers(network), ranges, 8)
-    calibrate(reference, network, WeightFormat("swis", 4), images, *AWARE)
+    calibrate(reference, network, weight_format("swis", 4), images, *AWARE)
     with torch.inference_mode():
         assert sqnr_db(reference(images), network(images)) > 10
 
@@ -209,10 +210,10 @@ def test_odd_layers_and_fewer_images_than_weights(images, count):
     network, encoded = calibrated(odd, images[:count], AWARE)
     assert set(encoded) == set(weight_layers(odd))
     assert network.c.weight is network.d.weight or torch.equal(network.c.weight, network.d.weight)
-    assert torch.equal(network.idle.weight, approximate(odd.idle.weight, WeightFormat("swis", 2)))
+    assert torch.equal(network.idle.weight, approximate(odd.idle.weight, weight_format("swis", 2)))
     assert network.a.bias is not None
     assert torch.equal(network.c.weight, encoded["c"].weight())
-    assert torch.equal(network.c.weight, approximate(odd.c.weight, WeightFormat("swis", 2)))
+    assert torch.equal(network.c.weight, approximate(odd.c.weight, weight_format("swis", 2)))
     with torch.inference_mode():
         assert network(images).isfinite().all()
 
@@ -223,7 +224,7 @@ def test_constant_images_do_no_harm(reference, images, value):
     network, _ = calibrated(reference, constant, AWARE)
     plain = copy.deepcopy(reference)
     for layer in weight_layers(plain).values():
-        layer.weight.data = approximate(layer.weight, WeightFormat("swis", 2))
+        layer.weight.data = approximate(layer.weight, weight_format("swis", 2))
     with torch.inference_mode():
         wanted = reference(images)
         assert sqnr_db(wanted, network(images)) > sqnr_db(wanted, plain(images))
@@ -305,7 +306,7 @@ def test_windows_of_an_image_are_one_image(shape):
     flat, layer = torch.randn(300 if len(shape) > 2 else 48, 16), nn.Linear(16, 4)
     whole, cut = flat.reshape(6, -1, 16), flat.reshape(-1, *shape[1:])
     chunks = [_by_image(layer, windows, whole[:2]) for windows in cut.chunk(3)]
-    form, how = WeightFormat("swis", 1), OutputAware()
+    form, how = weight_format("swis", 1), OutputAware()
     expected, found = (output_aware(layer, form, None, x, x, how) for x in (whole.split(2), chunks))
     assert torch.equal(found.codes, expected.codes)
 

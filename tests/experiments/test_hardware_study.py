@@ -84,7 +84,7 @@ def hardware(study, *overrides: str) -> Hardware:
 
 
 def form_of(config, method: str):
-    return next(form for form in formats(config) if form.method == method)
+    return next(form for form in formats(config) if form.name == method)
 
 
 def test_weights_are_stored_in_the_bits_that_evaluation_counts(study):

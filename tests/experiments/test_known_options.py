@@ -20,7 +20,7 @@ from swis.errors import DamagedImage, InputError, message_of
 from swis.experiments.command import check_options, command_line, explain
 from swis.experiments.config import Config, load, register, resolve
 from swis.experiments.known_options import option_names
-from swis.formats.weight_format import WeightFormat
+from swis.formats.registry import weight_format
 from swis.hardware.accelerator import Accelerator
 from swis.networks.channel_rewrite import rewritten
 from swis.packing.bitstream import Layout
@@ -230,21 +230,30 @@ def test_from_python_a_wrong_option_is_one_line_too():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: WeightFormat("swsi"), "not 'swsi'; did you mean swis?"),
+        (lambda: weight_format("swsi"), "not 'swsi'; did you mean swis?"),
         (
-            lambda: WeightFormat("swis", clip="mes"),
+            lambda: weight_format("swis", clip="mes"),
             "clip is one of absmax, mse, not 'mes'; did you mean mse?",
         ),
-        (lambda: WeightFormat("swis", granularity="row"), "granularity is one of tensor, channel, not 'row'"),
-        (lambda: WeightFormat("swis", selection="joined"), "selection is one of nearest, joint"),
-        (lambda: WeightFormat("swis", shifts=0), "shifts must be in [1, 8], not 0"),
-        (lambda: WeightFormat("swis", group_size=0), "group_size must be at least 1"),
-        (lambda: WeightFormat("swis", alpha=float("nan")), "alpha must be at least 0, and finite, not nan"),
+        (
+            lambda: weight_format("swis", granularity="row"),
+            "granularity is one of tensor, channel, not 'row'",
+        ),
+        (lambda: weight_format("swis", selection="joined"), "selection is one of nearest, joint"),
+        (lambda: weight_format("swis", shifts=0), "shifts must be in [1, 8], not 0"),
+        (lambda: weight_format("swis", group_size=0), "group_size must be at least 1"),
+        (lambda: weight_format("swis", alpha=float("nan")), "alpha must be at least 0, and finite, not nan"),
         (lambda: Schedule("gredy"), "not 'gredy'; did you mean greedy?"),
         (lambda: Schedule(scope="net"), "scope is one of layer, network, not 'net'"),
         (lambda: Schedule(multiple=0), "multiple must be at least 1"),
-        (lambda: Layout("swis", 1, 1, 2, 4, 7, "compakt"), "did you mean compact?"),
-        (lambda: Layout("swis", 1, 1, 2, 0, 7, "plain"), "group_size must be at least 1"),
+        (
+            lambda: Layout(weight_format("swis", 2, 4), 1, 1, "compakt"),
+            "did you mean compact?",
+        ),
+        (
+            lambda: Layout(weight_format("swis", 2, 0), 1, 1, "plain"),
+            "group_size must be at least 1",
+        ),
         (lambda: OutputAware(order="size"), "order is one of filter, variance, not 'size'"),
         (lambda: OutputAware(damping=float("inf")), "damping must be above 0, and finite, not inf"),
         (lambda: Reconstruction(rate=0), "rate must be above 0"),

@@ -63,7 +63,7 @@ def test_retraining_wins_back_more_than_normalisation_alone(tmp_path):
     def agreement(rate: float) -> float:
         """On how many images the trained network agrees with float: statistics are taken anew at any rate."""
         made = prepare(load([*overrides, f"retrain.learning_rate={rate}", f"retrain.scale_rate={rate}"]))
-        form = next(form for form in formats(made.config) if form.method == "swis")
+        form = next(form for form in formats(made.config) if form.name == "swis")
         float_logits = predict(made.network.module, made.batches, made.device, "").logits
         prediction = predict(made.emulate(form, 8)[0], made.batches, made.device, "")
         return score(prediction, float_logits)["agreement"]
@@ -89,7 +89,7 @@ def test_the_references_are_those_without_retraining(quick, monkeypatch):
 def test_the_measured_network_is_that_of_the_encoded_weights(settings, quick):
     config = load([*quick, *settings, "bits=2.5", "schedule=optimal"])
     made = prepare(config)
-    form = next(form for form in formats(config) if form.method == "swis")
+    form = next(form for form in formats(config) if form.name == "swis")
     module, encoded = made.retrained(form, made.plan(form), 8)
     assert set(encoded) == set(weight_layers(module))
     for name, layer in weight_layers(module).items():
@@ -148,7 +148,7 @@ def test_layers_left_alone_and_rewritten_ones_are_retrained_and_packed(settings,
 def test_a_key_has_only_what_has_an_effect(quick):
     def key(*overrides):
         study = prepare(load([*quick, *overrides]))
-        form = next(form for form in formats(study.config) if form.method == study.config.methods[0])
+        form = next(form for form in formats(study.config) if form.name == study.config.methods[0])
         return study.key(form)
 
     assert key() != key("retrain.refresh=2")
@@ -187,7 +187,7 @@ def test_a_network_that_cannot_be_folded_starts_from_its_calibrated_weights(quic
     forked = Forked().eval()
     forked.norm.running_mean.fill_(0.3)
     made = replace(made, network=replace(made.network, module=forked, digest="forked"))
-    form = next(form for form in formats(config) if form.method == "swis")
+    form = next(form for form in formats(config) if form.name == "swis")
     calibrated, expected = made.calibrated(form, None, 8)
     started = {}
 

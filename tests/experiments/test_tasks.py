@@ -125,7 +125,7 @@ def test_a_schedule_keeps_its_budget_and_its_filters_are_on_record(tiny, tmp_pat
 def test_a_scheduled_row_depends_on_what_its_schedule_does(tiny):
     def keys(*overrides):
         prepared = study.prepare(load([*tiny, "bits=2.5", *overrides]))
-        return {form.method: prepared.key(form) for form in study.formats(prepared.config)}
+        return {form.name: prepared.key(form) for form in study.formats(prepared.config)}
 
     first, other = (keys("schedule=optimal", f"alpha={alpha}") for alpha in (0, 1))
     assert {method for method in first if first[method] != other[method]} == {
@@ -232,7 +232,7 @@ def test_a_failure_is_a_row_and_the_other_rows_are_computed(tiny, monkeypatch):
     measure = study.Study.measure
 
     def fail(self, form, reference):
-        if form.method == "swis_c":
+        if form.name == "swis_c":
             raise MemoryError("too big")
         return measure(self, form, reference)
 
@@ -299,7 +299,7 @@ def test_an_interrupted_run_keeps_its_rows(tiny, monkeypatch):
     measure = study.Study.measure
 
     def interrupt(self, form, reference):
-        if form.method == "truncate":
+        if form.name == "truncate":
             raise KeyboardInterrupt
         return measure(self, form, reference)
 
@@ -358,7 +358,7 @@ def test_images_of_two_names_are_not_measured_and_learned_from(tiny, tmp_path):
     with pytest.raises(InputError, match="images to measure on are among those of"):
         study.prepare(config)
     allowed = study.prepare(replace(config, allow_calibration_on_test=True))
-    base = next(form for form in study.formats(config) if form.method == "base")
+    base = next(form for form in study.formats(config) if form.name == "base")
     assert allowed.describe(base)["calibration_on_test"]
     retrains = load([*tiny, f"data.root={tmp_path}", "task=retrain", "activation_bits=null"])
     with pytest.raises(InputError, match="images to measure on are among those to train on"):
@@ -379,7 +379,7 @@ def test_a_few_images_to_train_on_that_are_measured_on_are_left_out(tiny, tmp_pa
     for left in (prepared.training, prepared.calibration):
         assert np.array_equal(left.sources, images[20:])
         assert (left.shared, len(left.labels)) == (20, 20)
-    form = next(form for form in study.formats(config) if form.method == "swis")
+    form = next(form for form in study.formats(config) if form.name == "swis")
     left_out = json.loads(prepared.describe(form)["config"])["images_left_out"]
     assert left_out == {"calibration": 20, "training": 20}
     with pytest.raises(InputError, match="20 images that are not measured on do not fill a batch"):

@@ -2,9 +2,12 @@
 
 import pytest
 
+from swis.encoding.decompose import decompose, to_filters
+from swis.encoding.quantizer import quantize
 from swis.explore import explorer
-from swis.formats.decompose import METHODS, decompose, to_filters
-from swis.formats.quantizer import quantize
+from swis.formats.registry import weight_format
+
+METHODS = ("swis", "swis_c", "truncate", "round")
 
 
 @pytest.mark.parametrize("model", explorer.MODELS)
@@ -19,7 +22,7 @@ def test_every_layer_can_be_looked_into(model, method):
 def test_the_group_drawn_is_that_of_the_layer():
     _, weight = explorer.layers_of("resnet18")["conv1"]
     codes = to_filters(quantize(weight, granularity="channel").codes)
-    found = decompose(codes, "swis", 2, 4)
+    found = decompose(codes, weight_format("swis", 2, 4))
     groups = -(-codes.shape[1] // 4)
     axes = explorer.layer_figure("resnet18", "conv1", group=groups + 1).axes[0]
     assert axes.get_title().startswith("filter 1, group 1")

@@ -9,11 +9,12 @@ import pytest
 import torch
 from conftest import ROOT
 
+from swis.encoding.encode import encode
+from swis.encoding.layer_plan import LayerPlan
 from swis.errors import InputError
 from swis.experiments.config import accelerator_named, load
 from swis.experiments.designs import design, energy_table, rival
-from swis.formats.layer_plan import LayerPlan
-from swis.formats.weight_format import WeightFormat, encode
+from swis.formats.registry import weight_format
 from swis.hardware.accelerator import Accelerator, Operands
 from swis.hardware.arrays.bit_serial import stripes_work
 from swis.hardware.arrays.swis import layer_work
@@ -262,7 +263,7 @@ def test_only_what_is_compressed_is_unpacked():
 def test_four_shifts_in_groups_of_four_are_unpacked_as_three_are(method, shifts):
     """M (1 + N) + 3 N bits of a group of four are 8 a weight at four shifts: as many as plain ones have."""
     layer, array = LAYERS[2], Accelerator("swis_ss", "", "swis")
-    operands = operands_of(layer, WeightFormat(method, shifts, 4), None, codes=False)
+    operands = operands_of(layer, weight_format(method, shifts, 4), None, codes=False)
     table = simulate(array, [layer], [operands], Chip.of(array, TABLE))
     bits = 0 if method == "round" else operands.stored_bits * layer.pixels // 8
     assert table["unpack_energy_pj"].item() == round(bits * TABLE.unpack_pj_per_bit)
@@ -271,10 +272,10 @@ def test_four_shifts_in_groups_of_four_are_unpacked_as_three_are(method, shifts)
 def test_whether_sets_are_consecutive_is_asked_of_the_format():
     layer, array = LAYERS[2], ideal("swis_c")
     for method, shifts, steps in (("swis", 1, 1), ("swis", 2, 7), ("swis_c", 2, 2), ("round", 2, 2)):
-        operands = operands_of(layer, WeightFormat(method, shifts, 4), None, codes=False)
+        operands = operands_of(layer, weight_format(method, shifts, 4), None, codes=False)
         assert array.work(layer, operands).steps == steps * 16 / 4 * 64 / 8, method
     plan = LayerPlan(np.tile([1, 2], 32), np.arange(64))
-    mixed = encode(torch.randn(64, 16, 1, 1), WeightFormat("swis", 2, 4), plan)
+    mixed = encode(torch.randn(64, 16, 1, 1), weight_format("swis", 2, 4), plan)
     assert not operands_of(layer, mixed.form, mixed, codes=False).consecutive
 
 

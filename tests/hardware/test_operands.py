@@ -8,12 +8,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from swis.encoding.encode import encode
+from swis.encoding.layer_plan import LayerPlan
 from swis.errors import InputError
 from swis.experiments.config import load
 from swis.experiments.designs import design, energy_table
 from swis.experiments.network_operands import NetworkOperands
-from swis.formats.layer_plan import LayerPlan
-from swis.formats.weight_format import WeightFormat, encode
+from swis.formats.registry import weight_format
 from swis.hardware.layer_shapes import Layer
 from swis.hardware.operands import ShapeOperands, operands_of
 from swis.networks.activations import observe_ranges
@@ -21,7 +22,7 @@ from swis.networks.layers import weight_layers
 
 CONFIG = load(["accelerator=laconic"])
 LACONIC, _ = design(CONFIG.accelerator, energy_table(CONFIG.energy), 4)
-BASE = WeightFormat("base")
+BASE = weight_format("base")
 
 
 def study_of(module: nn.Module, image: torch.Tensor) -> SimpleNamespace:
@@ -82,7 +83,7 @@ def test_inputs_of_shapes_are_of_so_many_bits(seed):
 
 def test_a_depthwise_filter_in_another_row_meets_its_own_channel():
     layer = Layer("conv", 4, 4, 3, 3, 3, 3, 1, 1, groups=4)
-    form, order = WeightFormat("swis", shifts=2, group_size=3), np.array([2, 3, 0, 1])
+    form, order = weight_format("swis", shifts=2, group_size=3), np.array([2, 3, 0, 1])
     weight = torch.randn(4, 1, 3, 3, generator=torch.Generator().manual_seed(0))
     inputs = np.arange(4 * 9).reshape(4, 3, 3)
     plans = [LayerPlan(np.full(4, 2), places) for places in (np.arange(4), order)]

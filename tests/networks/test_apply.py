@@ -5,13 +5,14 @@ import pytest
 import torch
 from torch import nn
 
+from swis.encoding.cost import network_cost
+from swis.encoding.decompose import decompose, to_filters
+from swis.encoding.encode import approximate, encode
+from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.metrics import mse_plus_plus
+from swis.encoding.quantizer import quantize
 from swis.errors import InputError
-from swis.formats.cost import network_cost
-from swis.formats.decompose import decompose, to_filters
-from swis.formats.layer_plan import LayerPlan
-from swis.formats.metrics import mse_plus_plus
-from swis.formats.quantizer import quantize
-from swis.formats.weight_format import WeightFormat, approximate, encode
+from swis.formats.registry import weight_format
 from swis.networks.apply import skipped_layers, weight_layers, with_weights
 from swis.networks.macs import layer_macs
 
@@ -19,31 +20,31 @@ from swis.networks.macs import layer_macs
 def test_swis_weights_are_the_decomposed_codes_times_the_scale(model):
     weight = model.blocks[1][0].conv_dw.weight
     q = quantize(weight)
-    codes = decompose(to_filters(q.codes), "swis", 2, 4).codes
+    codes = decompose(to_filters(q.codes), weight_format("swis", 2, 4)).codes
     expected = torch.stack([row.reshape(3, 3) for row in codes])[:, None] * q.scale
-    assert torch.equal(approximate(weight, WeightFormat("swis", shifts=2, group_size=4)), expected)
+    assert torch.equal(approximate(weight, weight_format("swis", shifts=2, group_size=4)), expected)
 
 
 def test_all_shifts_equal_the_base_quantizer(model):
     weight = model.conv_head.weight
-    base = approximate(weight, WeightFormat("base"))
+    base = approximate(weight, weight_format("base"))
     for method in ("swis", "swis_c", "truncate", "round"):
-        assert torch.equal(approximate(weight, WeightFormat(method, shifts=7)), base)
+        assert torch.equal(approximate(weight, weight_format(method, shifts=7)), base)
 
 
 def test_uniform_has_its_levels_and_its_own_clip(model):
-    hat = approximate(model.conv_head.weight, WeightFormat("uniform", shifts=2))
+    hat = approximate(model.conv_head.weight, weight_format("uniform", shifts=2))
     for row in hat.flatten(1)[:20]:
         assert len(row.unique()) <= 7  # -3..3 times a scale
 
 
 def test_float_is_untouched(model):
-    assert torch.equal(approximate(model.conv_head.weight, WeightFormat("float")), model.conv_head.weight)
+    assert torch.equal(approximate(model.conv_head.weight, weight_format("float")), model.conv_head.weight)
 
 
 def test_only_weights_of_convolutions_and_linear_layers_change(model):
     macs = layer_macs(model, (1, 32, 32))
-    changed, costs = with_weights(model, WeightFormat("swis"), macs)
+    changed, costs = with_weights(model, weight_format("swis"), macs)
     layers = weight_layers(model)
     before, after = model.state_dict(), changed.state_dict()
     names = {f"{name}.weight" for name in layers}
@@ -54,7 +55,7 @@ def test_only_weights_of_convolutions_and_linear_layers_change(model):
 
 
 def test_the_metric_is_that_of_the_groups(model):
-    form = WeightFormat("swis", shifts=2, group_size=4, alpha=0.5)
+    form = weight_format("swis", shifts=2, group_size=4, alpha=0.5)
     weight = model.conv_head.weight
     found = encode(weight, form)
     error = (found.codes.long() - to_filters(quantize(weight).codes).long()).reshape(-1, 4)
@@ -68,7 +69,7 @@ def test_the_metric_is_that_of_the_groups(model):
     assert found.metrics[3] == pytest.approx(
         4 * float(mse_plus_plus(error.reshape(len(weight), -1, 4)[3], 0.5).sum())
     )
-    assert encode(weight, WeightFormat("round")).metric is None
+    assert encode(weight, weight_format("round")).metric is None
 
 
 @pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round", "uniform"])
@@ -77,10 +78,10 @@ def test_filters_of_a_plan_are_those_of_their_number_of_shifts(model, method, gr
     weight = model.blocks[1][0].conv_pw.weight
     filters = len(weight)
     plan = LayerPlan(np.arange(filters) % 3 + 2, np.arange(filters))
-    found = encode(weight, WeightFormat(method, 2, granularity=granularity), plan)
+    found = encode(weight, weight_format(method, 2, granularity=granularity), plan)
     for shifts in (2, 3, 4):
         mine = plan.shifts == shifts
-        alone = encode(weight, WeightFormat(method, shifts, granularity=granularity))
+        alone = encode(weight, weight_format(method, shifts, granularity=granularity))
         assert torch.equal(found.weight()[mine], alone.weight()[mine])
         if method == "swis":
             assert torch.equal(found.shift_sets[mine], alone.shift_sets[mine])
@@ -91,7 +92,7 @@ def test_a_plan_costs_what_its_filters_do(model):
     macs = layer_macs(model, (1, 32, 32))
     order = np.arange(10)[::-1].copy()
     plan = LayerPlan(np.array([1, 2, 3, 1, 2, 3, 1, 2, 3, 4]), order, filters_per_tile=2)
-    _, costs = with_weights(model, WeightFormat("swis"), macs, plans={"classifier": plan})
+    _, costs = with_weights(model, weight_format("swis"), macs, plans={"classifier": plan})
     cost, per_filter = costs[-1], model.classifier.weight.shape[1]
     groups = per_filter // 4
     formula = sum(groups * (4 * (1 + n) + 3 * n) for n in plan.shifts.tolist())
@@ -104,8 +105,8 @@ def test_a_plan_costs_what_its_filters_do(model):
 
 def test_skipped_layers_stay_at_eight_bits(model):
     macs = layer_macs(model, (1, 32, 32))
-    changed, costs = with_weights(model, WeightFormat("swis"), macs, {"classifier"})
-    base = approximate(model.classifier.weight, WeightFormat("base"))
+    changed, costs = with_weights(model, weight_format("swis"), macs, {"classifier"})
+    base = approximate(model.classifier.weight, weight_format("base"))
     assert torch.equal(changed.classifier.weight, base)
     assert costs[-1].stored_bits == 8 * costs[-1].weights
     assert costs[-1].weight_cycles == 7 * costs[-1].weights
@@ -129,8 +130,8 @@ def test_macs_of_known_layers(model):
 def test_a_weight_used_by_two_layers_is_stored_once():
     tied = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
     tied[1].weight = tied[0].weight
-    changed, costs = with_weights(tied, WeightFormat("swis"), {"0": 64, "1": 64})
-    assert torch.equal(changed[0].weight, approximate(tied[0].weight, WeightFormat("swis")))
+    changed, costs = with_weights(tied, weight_format("swis"), {"0": 64, "1": 64})
+    assert torch.equal(changed[0].weight, approximate(tied[0].weight, weight_format("swis")))
     assert changed[1].weight is changed[0].weight
     assert [cost.weights for cost in costs] == [64, 0]
     assert costs[0].lane_cycles == costs[1].lane_cycles == 128
@@ -138,6 +139,6 @@ def test_a_weight_used_by_two_layers_is_stored_once():
 
 def test_a_parametrized_weight_is_replaced_by_its_approximation():
     layer = nn.utils.parametrizations.weight_norm(nn.Linear(8, 8))
-    expected = approximate(layer.weight, WeightFormat("round"))
-    changed, _ = with_weights(nn.Sequential(layer), WeightFormat("round"), {"0": 64})
+    expected = approximate(layer.weight, weight_format("round"))
+    changed, _ = with_weights(nn.Sequential(layer), weight_format("round"), {"0": 64})
     assert torch.equal(changed[0].weight, expected)

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrizations, parametrize, prune
 from swis.calibration.layerwise import calibrate
 from swis.errors import InputError
 from swis.experiments.study import _plain
-from swis.formats.weight_format import WeightFormat
+from swis.formats.registry import weight_format
 from swis.networks.apply import encode_layers, with_weights
 from swis.networks.batch_norm import fold_batch_norm, fused, norms_of
 from swis.networks.channel_rewrite import equalize, permute
@@ -28,7 +28,7 @@ from swis.options.groups import ModelConfig
 from swis.packing.file import load_packed, save_packed
 
 SIZE = (2, 8, 8)
-FORM = WeightFormat("swis", 2, 4)
+FORM = weight_format("swis", 2, 4)
 
 
 def old(function):
@@ -130,7 +130,7 @@ def calibrated(model):
 COPIES = {
     "plain_copy": plain_copy,
     "with_weights": lambda model: with_weights(model, FORM, layer_macs(model, SIZE))[0],
-    "float": lambda model: with_weights(model, WeightFormat("float"), layer_macs(model, SIZE))[0],
+    "float": lambda model: with_weights(model, weight_format("float"), layer_macs(model, SIZE))[0],
     "fold_batch_norm": lambda model: fold_batch_norm(model, SIZE),
     "fused": lambda model: fused(model, SIZE),
     "equalize": lambda model: equalize(model, SIZE),

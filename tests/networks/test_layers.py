@@ -11,10 +11,10 @@ from swis.calibration.block_reconstruction import Reconstruction, reconstruct
 from swis.calibration.input_moments import output_positions, patches
 from swis.calibration.layerwise import calibrate
 from swis.calibration.output_aware import OutputAware
+from swis.encoding.metrics import sqnr_db
+from swis.encoding.quantizer import quantize
 from swis.errors import InputError
-from swis.formats.metrics import sqnr_db
-from swis.formats.quantizer import quantize
-from swis.formats.weight_format import WeightFormat
+from swis.formats.registry import weight_format
 from swis.hardware.layer_shapes import workload
 from swis.networks.activations import observe_codes, observe_ranges
 from swis.networks.apply import encode_layers, with_weights
@@ -26,7 +26,7 @@ from swis.networks.macs import layer_macs
 from swis.training.parametrization import LatentTraining, add_latents, latents
 
 SIZE = (2, 8, 8)
-FORM = WeightFormat("swis", 2, 4)
+FORM = weight_format("swis", 2, 4)
 
 
 class Both(nn.Module):
@@ -72,7 +72,7 @@ LAYERS = [
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_patches_times_filters_are_the_layer_s_output(layer):
     inputs = torch.randn(3, 4, 9) if isinstance(layer, nn.Conv1d) else torch.randn(3, 4, 5, 6)
-    found = encode_layers(nn.Sequential(layer), WeightFormat("base"))["0"]
+    found = encode_layers(nn.Sequential(layer), weight_format("base"))["0"]
     assert found.shape == filter_shape(layer) == filters_of(layer).shape
     put_filters(layer, found.weight())
     layer.bias.data.zero_()

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from swis.calibration.layerwise import calibrate
-from swis.formats.layer_plan import LayerPlan
-from swis.formats.weight_format import WeightFormat
+from swis.encoding.layer_plan import LayerPlan
+from swis.formats.registry import weight_format
 from swis.networks.apply import encode_layers, weight_layers
 from swis.networks.batch_norm import fused, normalises
 from swis.networks.unfold import unfolded
@@ -30,7 +30,7 @@ def calibrated(network, form, plans=None):
 
 @pytest.mark.parametrize("method", ["swis", "truncate", "uniform"])
 def test_folded_again_it_has_the_calibrated_weights(method, model):
-    folded, encoded = calibrated(model, WeightFormat(method, 2, 4))
+    folded, encoded = calibrated(model, weight_format(method, 2, 4))
     network, restored = unfolded(model, folded, encoded, SIZE)
     assert normalises(network)
     assert restored["conv_stem"].codes.dtype == encoded["conv_stem"].codes.dtype
@@ -48,7 +48,7 @@ def test_negative_gains_turn_signs_and_a_gain_of_zero_loses_no_filter():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)).eval()
     network[1].weight.data = torch.tensor([1.0, -2.0, 0.0, 3.0])
-    form = WeightFormat("swis", 2.0, 4)
+    form = weight_format("swis", 2.0, 4)
     plan = LayerPlan(np.array([1, 2, 2, 3]), np.arange(4))
     folded, encoded = calibrated(network, form, {"0": plan})
     assert not encoded["0"].codes[2].any()
@@ -64,7 +64,7 @@ def test_negative_gains_turn_signs_and_a_gain_of_zero_loses_no_filter():
 def test_what_calibration_made_is_put_back(method, model):
     torch.manual_seed(0)
     reference = fused(model, SIZE)
-    folded, form = copy.deepcopy(reference), WeightFormat(method, 2, 4)
+    folded, form = copy.deepcopy(reference), weight_format(method, 2, 4)
     encoded = calibrate(reference, folded, form, torch.randn(8, *SIZE), "output_aware")
     network, restored = unfolded(model, folded, encoded, SIZE)
     again = weight_layers(fused(network, SIZE))
@@ -81,7 +81,7 @@ def test_a_network_that_is_folded_in_part_gets_back_what_was():
     for norm in (network[0], network[2]):
         norm.running_mean.fill_(0.3)
         norm.running_var.fill_(4.0)
-    folded, encoded = calibrated(network, WeightFormat("swis"), {})
+    folded, encoded = calibrated(network, weight_format("swis"), {})
     folded[1].bias.data -= 0.1
     assert isinstance(folded[0], nn.BatchNorm2d)
     assert not isinstance(folded[2], nn.BatchNorm2d)
@@ -102,4 +102,4 @@ def test_a_weight_before_two_normalisations_is_refused():
     plain = nn.Sequential(nn.Conv2d(2, 2, 1), nn.Identity(), nn.Conv2d(2, 2, 1), nn.Identity())
     plain[2].weight = plain[0].weight
     with pytest.raises(ValueError, match="shares its weight"):
-        unfolded(network, plain, encode_layers(plain, WeightFormat("swis")), (2, 4, 4))
+        unfolded(network, plain, encode_layers(plain, weight_format("swis")), (2, 4, 4))

@@ -8,10 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from swis.encoding.cost import layer_cost
+from swis.encoding.decompose import decompose
 from swis.errors import InputError
-from swis.formats.cost import layer_cost
-from swis.formats.decompose import METHODS, candidate_sets, decompose
+from swis.formats.registry import weight_format
 from swis.packing.bitstream import CODINGS, Layout, _huffman_lengths, pack, unpack
+
+METHODS = ("swis", "swis_c", "truncate", "round")
 
 
 @st.composite
@@ -19,12 +22,9 @@ def layers(draw):
     bits = draw(st.integers(4, 8))
     method = draw(st.sampled_from([*METHODS, "base"]))
     layout = Layout(
-        method,
+        weight_format(method, draw(st.integers(1, bits)), draw(st.integers(1, 6)), magnitude_bits=bits),
         draw(st.integers(1, 4)),
         draw(st.integers(1, 20)),
-        draw(st.integers(1, bits)),
-        draw(st.integers(1, 6)),
-        bits,
         draw(st.sampled_from(CODINGS)),
     )
     spread = draw(st.sampled_from([0, 1, 2 ** (bits - 2), 2**bits]))
@@ -32,14 +32,13 @@ def layers(draw):
 
 
 def encoded(layout: Layout, seed: int, spread: float) -> tuple[np.ndarray, np.ndarray | None]:
-    top = 2**layout.magnitude_bits - 1
+    top = 2**layout.form.magnitude_bits - 1
     noise = torch.randn(layout.filters, layout.weights, generator=torch.Generator().manual_seed(seed))
     codes = (noise * spread).round().clamp(-top, top).to(torch.int16)
-    if layout.method == "base":
+    if not layout.form.on_codes:
         return codes.numpy(), None
-    found = decompose(codes, layout.method, layout.shifts, layout.group_size, 1.0, layout.magnitude_bits)
-    shared = layout.method in ("swis", "swis_c")
-    return found.codes.numpy(), found.shift_sets.numpy() if shared else None
+    found = decompose(codes, layout.form)
+    return found.codes.numpy(), found.shift_sets.numpy() if layout.form.grouped else None
 
 
 def number(value: int, width: int) -> str:
@@ -49,16 +48,18 @@ def number(value: int, width: int) -> str:
 
 def plain_bits(layout: Layout, codes: np.ndarray, fields: np.ndarray | None) -> str:
     """The plain coding by its description, as a string of 0 and 1."""
-    position, size = ceil(log2(layout.magnitude_bits)), layout.weights_per_group
+    position, size = ceil(log2(layout.form.magnitude_bits)), layout.form.weights_per_group
     text = ""
     for row, filter_codes in enumerate(codes.tolist()):
         for start in range(0, layout.weights, size):
             group = (filter_codes[start : start + size] + [0] * size)[:size]
             if fields is None:
-                chosen = layout.sets[0]
+                chosen = layout.form.shift_sets()[0]
             else:
                 chosen = [s for s in range(8) if fields[row, start // size] >> s & 1]
-                text += "".join(number(s, position) for s in chosen[: None if layout.method == "swis" else 1])
+                text += "".join(
+                    number(s, position) for s in chosen[: None if layout.form.name == "swis" else 1]
+                )
             for code in group:
                 text += "1" if code < 0 else "0"
                 text += "".join("1" if abs(code) >> s & 1 else "0" for s in chosen)
@@ -92,21 +93,21 @@ def test_plain_bits_are_the_described_ones(layer):
 @pytest.mark.parametrize("method", [*METHODS, "base"])
 @pytest.mark.parametrize(("shifts", "group_size"), [(1, 16), (2, 4), (4, 5)])
 def test_plain_bits_are_those_of_the_formula(method, shifts, group_size):
-    layout = Layout(method, 5, 37, shifts, group_size, 7, "plain")
+    layout = Layout(weight_format(method, shifts, group_size), 5, 37, "plain")
     _, bits = pack(*encoded(layout, 0, 32), layout)
-    formula = layer_cost(method, 5, 37, 0, shifts, group_size, 7).stored_bits
+    formula = layer_cost(weight_format(method, shifts, group_size), 5, 37, 0).stored_bits
     assert bits["sign"] + bits["mask"] + bits["shift"] == formula
 
 
 def test_compact_saves_what_it_says():
-    layout = Layout("swis", 64, 512, 3, 4, 7, "compact")
+    layout = Layout(weight_format("swis", 3, 4), 64, 512, "compact")
     codes, fields = encoded(layout, 0, 32)
     payload, bits = pack(codes, fields, layout)
     assert bits["shift"] == 64 * 128 * 6  # 35 sets, and not three times three bits
-    assert comb(7, 3) == len(candidate_sets("swis", 3, 7)) == 35
+    assert comb(7, 3) == len(weight_format("swis", 3).shift_sets()) == 35
     assert bits["sign"] == np.count_nonzero(codes)
     assert bits["mask"] <= 3 * codes.size
-    assert len(payload) < len(pack(codes, fields, Layout("swis", 64, 512, 3, 4, 7, "plain"))[0])
+    assert len(payload) < len(pack(codes, fields, Layout(weight_format("swis", 3, 4), 64, 512, "plain"))[0])
 
 
 def test_masks_are_huffman_coded_where_it_pays():
@@ -127,14 +128,14 @@ def test_huffman_lengths_fit_four_bits():
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("damage", [lambda p: p[:-9], lambda p: np.append(p, p[:9]), lambda p: p[:1]])
 def test_a_payload_of_another_length_is_refused(coding, damage):
-    layout = Layout("swis", 8, 64, 3, 4, 7, coding)
+    layout = Layout(weight_format("swis", 3, 4), 8, 64, coding)
     payload, _ = pack(*encoded(layout, 0, 32), layout)
     with pytest.raises(InputError, match="packed layer"):
         unpack(damage(payload), layout)
 
 
 def test_bits_that_fill_the_last_byte_are_zero():
-    layout = Layout("swis", 1, 3, 2, 3, 7, "plain")  # 15 bits
+    layout = Layout(weight_format("swis", 2, 3), 1, 3, "plain")  # 15 bits
     payload, _ = pack(*encoded(layout, 0, 32), layout)
     payload[-1] |= 0x80
     with pytest.raises(InputError, match="not whole"):
@@ -143,13 +144,16 @@ def test_bits_that_fill_the_last_byte_are_zero():
 
 def test_a_layer_larger_than_its_payload_is_refused_before_memory_is_taken():
     with pytest.raises(InputError, match="too few for what it declares"):
-        unpack(np.zeros(3, np.uint8), Layout("swis", 10**9, 10**9, 2, 4, 7, "plain"))
+        unpack(
+            np.zeros(3, np.uint8),
+            Layout(weight_format("swis", 2, 4), 10**9, 10**9, "plain"),
+        )
 
 
 @pytest.mark.parametrize(
     ("codes", "fields", "message"),
     [
-        ([[5, 7, -127, 1]], [[3]], "not a sum of its shift set's powers"),
+        ([[5, 7, -127, 1]], [[3]], "none of the levels of its set"),
         ([[1, 2, 3, 0]], [[7]], "none of the candidates"),
         ([[1, 2, 300, 0]], [[3]], "do not fit 7"),
         ([[1, 2, 3]], [[3]], "other shapes"),
@@ -158,7 +162,11 @@ def test_a_layer_larger_than_its_payload_is_refused_before_memory_is_taken():
 )
 def test_codes_that_the_layout_cannot_hold_are_refused(codes, fields, message):
     with pytest.raises(ValueError, match=message):
-        pack(np.array(codes), np.array(fields, np.uint8), Layout("swis", 1, 4, 2, 4, 7, "plain"))
+        pack(
+            np.array(codes),
+            np.array(fields, np.uint8),
+            Layout(weight_format("swis", 2, 4), 1, 4, "plain"),
+        )
 
 
 @settings(max_examples=100, deadline=None)
@@ -173,6 +181,6 @@ def test_compact_is_at_most_a_bit_longer_than_plain(layer):
 
 
 def test_a_set_that_is_none_is_refused():
-    layout = Layout("swis", 1, 4, 2, 4, 7, "plain")
+    layout = Layout(weight_format("swis", 2, 4), 1, 4, "plain")
     with pytest.raises(InputError, match="not whole"):
         unpack(np.zeros(3, np.uint8), layout)  # the exponents 0 and 0

@@ -11,9 +11,10 @@ from examples import changed
 from safetensors.torch import load_file
 from torch import nn
 
+from swis.encoding.encode import approximate
+from swis.encoding.layer_plan import LayerPlan
 from swis.errors import InputError
-from swis.formats.layer_plan import LayerPlan
-from swis.formats.weight_format import WeightFormat, approximate
+from swis.formats.registry import weight_format
 from swis.networks.activations import ActivationRange
 from swis.networks.apply import weight_layers, with_weights
 from swis.networks.batch_norm import fold_batch_norm
@@ -32,7 +33,7 @@ def network():
 @pytest.fixture
 def packed_file(network, tmp_path):
     path = tmp_path / "packed.safetensors"
-    save_packed(path, network, WeightFormat("swis", 3), coding="compact", skip=["conv_stem"])
+    save_packed(path, network, weight_format("swis", 3), coding="compact", skip=["conv_stem"])
     return path
 
 
@@ -40,7 +41,7 @@ def packed_file(network, tmp_path):
 @pytest.mark.parametrize("fold_bn", [False, True])
 @pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round", "uniform", "base"])
 def test_logits_are_the_same_to_the_bit(network, tmp_path, method, fold_bn, coding):
-    form, path = WeightFormat(method, 3), tmp_path / "packed.safetensors"
+    form, path = weight_format(method, 3), tmp_path / "packed.safetensors"
     save_packed(path, network, form, coding=coding, skip=["conv_stem"], fold_bn=fold_bn, label="tiny")
     packed = load_packed(path)
     source = fold_batch_norm(network.module, (1, 32, 32)) if fold_bn else network.module
@@ -49,7 +50,7 @@ def test_logits_are_the_same_to_the_bit(network, tmp_path, method, fold_bn, codi
     with torch.inference_mode():
         assert torch.equal(packed.network.module(images), expected(images))
     assert (packed.form, packed.coding, packed.skip) == (form, coding, ["conv_stem"])
-    assert packed.layers["conv_stem"].form.method == "base"
+    assert packed.layers["conv_stem"].form.name == "base"
     assert packed.network.inputs == network.inputs
     sizes = [len(tensor) for key, tensor in load_file(path).items() if key.endswith(".packed")]
     assert sum(sum(layer.bits.values()) for layer in packed.layers.values()) == 8 * sum(sizes)
@@ -57,7 +58,7 @@ def test_logits_are_the_same_to_the_bit(network, tmp_path, method, fold_bn, codi
 
 def test_plain_files_take_the_bits_of_the_formula(network, tmp_path):
     path = tmp_path / "packed.safetensors"
-    form = WeightFormat("swis", 2, group_size=16)
+    form = weight_format("swis", 2, group_size=16)
     save_packed(path, network, form)
     _, costs = with_weights(network.module, form, layer_macs(network.module, (1, 32, 32)))
     formula = sum(cost.stored_bits for cost in costs) / sum(cost.weights for cost in costs)
@@ -70,7 +71,7 @@ def test_plain_files_take_the_bits_of_the_formula(network, tmp_path):
 @pytest.mark.parametrize("group_size", [1, 3, 64])
 @pytest.mark.parametrize("method", ["swis", "swis_c"])
 def test_groups_of_any_size_come_back(network, tmp_path, method, group_size, coding):
-    form, path = WeightFormat(method, 2, group_size), tmp_path / "packed.safetensors"
+    form, path = weight_format(method, 2, group_size), tmp_path / "packed.safetensors"
     save_packed(path, network, form, coding=coding)
     for name, layer in weight_layers(load_packed(path).network.module).items():
         assert torch.equal(layer.weight, approximate(network.module.get_parameter(f"{name}.weight"), form)), (
@@ -81,7 +82,7 @@ def test_groups_of_any_size_come_back(network, tmp_path, method, group_size, cod
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "uniform"])
 def test_filters_with_shifts_of_their_own_come_back(network, plans, tmp_path, method, coding):
-    form, path = WeightFormat(method, 2.5), tmp_path / "packed.safetensors"
+    form, path = weight_format(method, 2.5), tmp_path / "packed.safetensors"
     save_packed(path, network, form, coding=coding, skip=["conv_stem"], plans=plans, schedule="greedy")
     packed = load_packed(path)
     macs = layer_macs(network.module, (1, 32, 32))
@@ -120,7 +121,7 @@ def plans(network):
 @pytest.mark.parametrize("spoil", ["order", "length", "kinds"])
 def test_a_schedule_that_is_none_is_refused(network, plans, tmp_path, spoil):
     path = tmp_path / "packed.safetensors"
-    save_packed(path, network, WeightFormat("swis", 2.5), skip=["conv_stem"], plans=plans)
+    save_packed(path, network, weight_format("swis", 2.5), skip=["conv_stem"], plans=plans)
     name = next(name for name, plan in plans.items() if plan.reordered)
 
     def change(header, tensors):
@@ -139,7 +140,7 @@ def test_a_schedule_that_is_none_is_refused(network, plans, tmp_path, spoil):
 
 def test_activation_ranges_come_back_exactly(network, tmp_path):
     ranges = {"conv_head": ActivationRange(-0.1, 1 / 3)}
-    save_packed(tmp_path / "p", network, WeightFormat("swis"), activation_bits=8, ranges=ranges)
+    save_packed(tmp_path / "p", network, weight_format("swis"), activation_bits=8, ranges=ranges)
     packed = load_packed(tmp_path / "p")
     assert (packed.activation_bits, packed.ranges) == (8, ranges)
 
@@ -160,11 +161,11 @@ def test_a_shared_weight_is_stored_once(network, tmp_path, monkeypatch):
     network = replace(network, module=Twice())
     fresh = replace(network, module=Twice())
     monkeypatch.setattr("swis.packing.file.new_network", lambda *_, **__: fresh)
-    save_packed(tmp_path / "p", network, WeightFormat("swis"))
+    save_packed(tmp_path / "p", network, weight_format("swis"))
     assert [key for key in load_file(tmp_path / "p") if key.endswith("packed")] == ["a.weight.packed"]
     packed = load_packed(tmp_path / "p")
     assert packed.layers["b"].bits == {}
-    expected = approximate(network.module.a.weight, WeightFormat("swis"))
+    expected = approximate(network.module.a.weight, weight_format("swis"))
     for shared in (packed.network.module.a, packed.network.module.b, packed.network.module.table):
         assert torch.equal(shared.weight, expected)
 
@@ -239,13 +240,13 @@ def test_a_file_that_is_wrong_under_a_right_checksum_is_refused(packed_file, cha
 def test_the_same_network_gives_the_same_file(network, packed_file, tmp_path):
     for number in range(3):
         path = tmp_path / f"again{number}"
-        save_packed(path, network, WeightFormat("swis", 3), coding="compact", skip=["conv_stem"])
+        save_packed(path, network, weight_format("swis", 3), coding="compact", skip=["conv_stem"])
         assert path.read_bytes() == packed_file.read_bytes()
 
 
 def test_arguments_that_reach_for_other_files_stay_out(network, tmp_path):
     network = replace(network, kwargs={**network.kwargs, "checkpoint_path": "weights.pth"})
-    save_packed(tmp_path / "p", network, WeightFormat("swis"))
+    save_packed(tmp_path / "p", network, weight_format("swis"))
     assert "checkpoint_path" not in load_packed(tmp_path / "p").network.kwargs
 
 
@@ -253,7 +254,7 @@ def test_arguments_that_reach_for_other_files_stay_out(network, tmp_path):
 def test_other_precisions_are_refused(network, tmp_path, dtype):
     narrow = replace(network, module=copy.deepcopy(network.module).to(dtype))
     with pytest.raises(ValueError, match="hold float32 networks"):
-        save_packed(tmp_path / "p", narrow, WeightFormat("swis"))
+        save_packed(tmp_path / "p", narrow, weight_format("swis"))
 
 
 def test_a_checkpoint_is_not_a_packed_file(tiny_checkpoint):
@@ -263,8 +264,8 @@ def test_a_checkpoint_is_not_a_packed_file(tiny_checkpoint):
 
 def test_unknown_codings_are_refused(network, tmp_path):
     with pytest.raises(ValueError, match="coding is one of"):
-        save_packed(tmp_path / "p", network, WeightFormat("swis"), coding="zip")
+        save_packed(tmp_path / "p", network, weight_format("swis"), coding="zip")
     with pytest.raises(ValueError, match="no bits to pack"):
-        save_packed(tmp_path / "p", network, WeightFormat("float"))
+        save_packed(tmp_path / "p", network, weight_format("float"))
     with pytest.raises(InputError, match="'nowhere' matches no layer"):
-        save_packed(tmp_path / "p", network, WeightFormat("swis"), skip=["nowhere"])
+        save_packed(tmp_path / "p", network, weight_format("swis"), skip=["nowhere"])

@@ -7,10 +7,11 @@ import pytest
 import torch
 from conftest import ROOT
 
+from swis.encoding.decompose import decompose
 from swis.errors import InputError
 from swis.experiments.config import load
 from swis.experiments.pending import has_table
-from swis.formats.decompose import decompose
+from swis.formats.registry import weight_format
 from swis.packing.storage import group_unions, storage_table
 
 
@@ -69,7 +70,11 @@ def test_the_error_is_that_of_all_codes_and_falls_with_shifts(layers, table):
     signal = noise = 0.0
     for codes in layers.values():
         signal += (codes.double() ** 2).sum().item()
-        noise += ((decompose(codes, "swis", 2, 4).codes.double() - codes.double()) ** 2).sum().item()
+        noise += (
+            ((decompose(codes, weight_format("swis", 2, 4)).codes.double() - codes.double()) ** 2)
+            .sum()
+            .item()
+        )
     assert some[2] == pytest.approx(10 * math.log10(signal / noise))
     assert some.is_monotonic_increasing
 
@@ -77,7 +82,7 @@ def test_the_error_is_that_of_all_codes_and_falls_with_shifts(layers, table):
 def test_lossless_groups_are_those_that_decompose_to_themselves(layers, table):
     kept = total = 0
     for codes in layers.values():
-        result = decompose(codes, "swis", 2, 4)
+        result = decompose(codes, weight_format("swis", 2, 4))
         same = [a == b for a, b in zip(groups_of(codes, 4), groups_of(result.codes, 4), strict=True)]
         kept, total = kept + sum(same), total + len(same)
     row = table.query("method == 'swis' and group_size == 4 and bits == 2 and coding == 'plain'")

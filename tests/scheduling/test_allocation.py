@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from swis.encoding.layer_plan import LayerPlan
 from swis.errors import InputError
-from swis.formats.layer_plan import LayerPlan
 from swis.scheduling.allocation import POLICIES, SCOPES, LayerTable, Schedule, plan
 
 MAGNITUDE_BITS = 4

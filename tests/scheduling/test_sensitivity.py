@@ -3,23 +3,24 @@
 import pytest
 import torch
 
-from swis.formats.decompose import to_filters
-from swis.formats.metrics import mse_plus_plus
-from swis.formats.quantizer import quantize
-from swis.formats.weight_format import WeightFormat, approximate, encode
+from swis.encoding.decompose import to_filters
+from swis.encoding.encode import approximate, encode
+from swis.encoding.metrics import mse_plus_plus
+from swis.encoding.quantizer import quantize
+from swis.formats.registry import weight_format
 from swis.networks.apply import weight_layers
 from swis.scheduling.sensitivity import filter_losses, layer_sensitivities
 
 
 @pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round"])
 def test_losses_are_the_metric_of_every_filter_over_its_energy(model, method):
-    weight, form = model.conv_head.weight, WeightFormat(method, alpha=0.5)
+    weight, form = model.conv_head.weight, weight_format(method, alpha=0.5)
     losses = filter_losses(weight, form)
     assert losses.shape == (len(weight), 7)
     assert (losses[:, 6] == 0).all()
     codes = to_filters(quantize(weight).codes).long()
     for shifts in (1, 3):
-        found = encode(weight, WeightFormat(method, shifts, alpha=0.5)).codes.long()
+        found = encode(weight, weight_format(method, shifts, alpha=0.5)).codes.long()
         error = (found - codes).reshape(len(codes), -1, 4)
         expected = 4 * mse_plus_plus(error, 0.5).sum(1) / codes.square().sum(1)
         assert losses[:, shifts - 1] == pytest.approx(expected.numpy())
@@ -27,21 +28,21 @@ def test_losses_are_the_metric_of_every_filter_over_its_energy(model, method):
 
 def test_the_uniform_quantizer_loses_its_squared_error(model):
     weight = model.conv_head.weight.detach()
-    losses = filter_losses(weight, WeightFormat("uniform"))
-    base = approximate(weight, WeightFormat("base")).double()
-    hat = approximate(weight, WeightFormat("uniform", 3)).double()
+    losses = filter_losses(weight, weight_format("uniform"))
+    base = approximate(weight, weight_format("base")).double()
+    hat = approximate(weight, weight_format("uniform", 3)).double()
     expected = (hat - base).square().sum((1, 2, 3)) / base.square().sum((1, 2, 3))
     assert losses[:, 2] == pytest.approx(expected.numpy(), rel=1e-5)
 
 
 def test_a_filter_of_zeros_loses_nothing():
-    assert (filter_losses(torch.zeros(2, 8), WeightFormat("swis")) == 0).all()
+    assert (filter_losses(torch.zeros(2, 8), weight_format("swis")) == 0).all()
 
 
 def test_the_sensitivity_is_the_divergence_that_one_layer_causes(model):
     images = [torch.randn(4, 1, 32, 32, generator=torch.Generator().manual_seed(n)) for n in range(2)]
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    form = WeightFormat("swis", 2)
+    form = weight_format("swis", 2)
     found = layer_sensitivities(model, form, {"conv_stem"}, images, torch.device("cpu"))
     assert set(found) == set(weight_layers(model)) - {"conv_stem"}
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
@@ -52,5 +53,5 @@ def test_the_sensitivity_is_the_divergence_that_one_layer_causes(model):
         model.conv_head.weight.data = before["conv_head.weight"]
     divergence = (float_p * (float_p / other_p).log()).sum(1).mean()
     assert found["conv_head"] == pytest.approx(float(divergence), rel=1e-4)
-    exact = layer_sensitivities(model, WeightFormat("base"), set(), images, torch.device("cpu"))
+    exact = layer_sensitivities(model, weight_format("base"), set(), images, torch.device("cpu"))
     assert exact["conv_head"] < found["conv_head"] / 20

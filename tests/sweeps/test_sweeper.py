@@ -70,7 +70,7 @@ def test_failures_are_all_listed_and_the_others_computed(command_line, tiny, tmp
     measure = swis.experiments.study.Study.measure
 
     def break_some(self, form, reference):
-        if form.method == "round":
+        if form.name == "round":
             raise ZeroDivisionError(f"of {self.config.bits:g} shifts")
         return measure(self, form, reference)
 
@@ -114,7 +114,7 @@ def test_a_row_that_cannot_be_is_a_failed_one_and_the_others_are_computed(
 
     def impossible(self, form, reference):
         columns, logits = measure(self, form, reference)
-        return columns | ({"top1": 200.0} if form.method == "round" else {}), logits
+        return columns | ({"top1": 200.0} if form.name == "round" else {}), logits
 
     monkeypatch.setattr("swis.experiments.study.Study.measure", impossible)
     done = command_line(*tiny, "methods=[round,truncate]")

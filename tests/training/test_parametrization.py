@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from swis.formats.decompose import decompose, levels, to_filters
-from swis.formats.layer_plan import LayerPlan
-from swis.formats.weight_format import WeightFormat, encode
+from swis.encoding.decompose import decompose, to_filters
+from swis.encoding.encode import encode
+from swis.encoding.layer_plan import LayerPlan
+from swis.formats.powers_of_two import sums
+from swis.formats.registry import weight_format
 from swis.networks.apply import encode_layers
 from swis.training.oscillation import Oscillation
 from swis.training.parametrization import Latent, LatentTraining, add_latents, latents
@@ -42,7 +44,7 @@ def bits(tensor):
 @pytest.mark.parametrize("shape", [(4, 6, 3, 3), (4, 1, 3, 3), (4, 10)])
 @pytest.mark.parametrize("method", METHODS)
 def test_it_starts_as_the_encoded_weight_and_ends_as_one(method, shape, granularity):
-    form = WeightFormat(method, 2, 4, granularity=granularity)
+    form = weight_format(method, 2, 4, granularity=granularity)
     encoded = encode(weights(*shape), form)
     latent = Latent(encoded, LatentTraining())
     assert torch.equal(bits(latent(latent.start_weight())), bits(encoded.weight()))
@@ -58,21 +60,21 @@ def test_it_starts_as_the_encoded_weight_and_ends_as_one(method, shape, granular
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_drifted_weight_is_encoded_as_the_library_does(method):
-    form = WeightFormat(method, 3, 4)
+    form = weight_format(method, 3, 4)
     encoded = encode(weights(4, 6, 3, 3), form)
     latent = Latent(encoded, LatentTraining())
     moved = drifted(encoded)
     latent.advance(moved, 1)
     top = 2 ** (3 if method == "uniform" else 7) - 1
     codes = (to_filters(moved) / encoded.scale.reshape(-1, 1)).round().clamp(-top, top).to(torch.int8)
-    expected = codes if method in ("uniform", "base") else decompose(codes, method, 3, 4).codes
+    expected = codes if method in ("uniform", "base") else decompose(codes, weight_format(method, 3, 4)).codes
     assert torch.equal(latent.codes(moved), expected.float())
 
 
 @pytest.mark.parametrize("method", METHODS[:-1])
 def test_filters_have_shifts_of_their_own(method):
     plan = plan_of([1, 2, 3, 3])
-    form = WeightFormat(method, 2.25, 4)
+    form = weight_format(method, 2.25, 4)
     encoded = encode(weights(4, 6, 3, 3), form, plan)
     latent = Latent(encoded, LatentTraining())
     assert torch.equal(latent(latent.start_weight()), encoded.weight())
@@ -89,7 +91,7 @@ def test_filters_have_shifts_of_their_own(method):
 
 
 def test_weights_take_the_nearest_level_of_kept_sets():
-    form = WeightFormat("swis", 2, 3)
+    form = weight_format("swis", 2, 3)
     encoded = encode(weights(3, 7), form)  # the last group is padded
     latent = Latent(encoded, LatentTraining(refresh=None))
     moved = drifted(encoded)
@@ -98,13 +100,13 @@ def test_weights_take_the_nearest_level_of_kept_sets():
     for i in range(3):
         for j in range(7):
             field = int(encoded.shift_sets[i, j // 3])
-            choices = levels(tuple(s for s in range(7) if field >> s & 1))
+            choices = sums(tuple(s for s in range(7) if field >> s & 1))
             code = min(choices, key=lambda level: (abs(level - abs(float(wished[i, j]))), level))
             assert latent.codes(moved)[i, j] == code * wished[i, j].sign()
 
 
 def test_sets_are_chosen_every_so_many_steps_and_not_by_a_forward_pass():
-    encoded = encode(weights(4, 6, 3, 3), WeightFormat("swis", 2, 4))
+    encoded = encode(weights(4, 6, 3, 3), weight_format("swis", 2, 4))
     latent, moved = Latent(encoded, LatentTraining(refresh=3)), drifted(encoded)
     start = latent.sets.clone()
     for mode in (True, False):
@@ -123,7 +125,7 @@ def test_sets_are_chosen_every_so_many_steps_and_not_by_a_forward_pass():
 
 @pytest.mark.parametrize("granularity", ["channel", "tensor"])
 def test_gradients_pass_straight_through_where_nothing_is_clipped(granularity):
-    encoded = encode(weights(3, 5), WeightFormat("swis", 2, 4, granularity=granularity))
+    encoded = encode(weights(3, 5), weight_format("swis", 2, 4, granularity=granularity))
     latent = Latent(encoded, LatentTraining())
     moved = drifted(encoded, size=0.5).requires_grad_()
     outer = torch.randn(3, 5, generator=torch.Generator().manual_seed(3))
@@ -142,7 +144,7 @@ def test_gradients_pass_straight_through_where_nothing_is_clipped(granularity):
 
 @pytest.mark.parametrize("method", ["truncate", "round", "uniform", "swis"])
 def test_weights_in_the_middle_of_their_codes_leave_the_scale_alone(method):
-    latent = Latent(encode(weights(3, 10), WeightFormat(method, 2, 4)), LatentTraining())
+    latent = Latent(encode(weights(3, 10), weight_format(method, 2, 4)), LatentTraining())
     start = latent.start_weight().requires_grad_()
     latent(start).square().sum().backward()
     assert start.grad.abs().max() > 0
@@ -160,7 +162,7 @@ def test_weights_in_the_middle_of_their_codes_leave_the_scale_alone(method):
 )
 def test_the_gradient_of_a_scale_has_the_factor_of_lsq(method, shifts, steps, size):
     for granularity, count in (("channel", 10), ("tensor", 30)):
-        form = WeightFormat(method, shifts, 4, granularity=granularity)
+        form = weight_format(method, shifts, 4, granularity=granularity)
         rate = Latent(encode(weights(3, 10), form), LatentTraining()).rate
         assert rate.flatten().tolist() == pytest.approx([(count * steps) ** -0.5 / size**2] * rate.numel())
 
@@ -168,7 +170,9 @@ def test_the_gradient_of_a_scale_has_the_factor_of_lsq(method, shifts, steps, si
 def test_the_factor_is_that_of_a_filter_s_own_shifts():
     plan = plan_of([1, 3, 2])
     channel, tensor = (
-        Latent(encode(weights(3, 10), WeightFormat("swis", 2, 4, granularity=g), plan), LatentTraining()).rate
+        Latent(
+            encode(weights(3, 10), weight_format("swis", 2, 4, granularity=g), plan), LatentTraining()
+        ).rate
         for g in ("channel", "tensor")
     )
     expected = [(10 * 1) ** -0.5 / 64**2, (10 * 7) ** -0.5 / 16**2, (10 * 3) ** -0.5 / 32**2]
@@ -177,7 +181,7 @@ def test_the_factor_is_that_of_a_filter_s_own_shifts():
 
 
 def test_a_fixed_scale_is_no_parameter():
-    encoded = encode(weights(3, 5), WeightFormat("swis", 2, 4))
+    encoded = encode(weights(3, 5), weight_format("swis", 2, 4))
     latent = Latent(encoded, LatentTraining(learned_scale=False))
     assert not list(latent.parameters())
     moved = drifted(encoded).requires_grad_()
@@ -186,7 +190,7 @@ def test_a_fixed_scale_is_no_parameter():
 
 
 def test_dampening_pulls_weights_to_their_levels_and_leaves_scales():
-    encoded = encode(weights(3, 5), WeightFormat("round", 2))
+    encoded = encode(weights(3, 5), weight_format("round", 2))
     latent = Latent(encoded, LatentTraining())
     moved = drifted(encoded, size=0.5)
     distance = (moved - latent(moved).detach()) * (moved / latent.unit).abs().lt(127.5)
@@ -199,7 +203,7 @@ def test_dampening_pulls_weights_to_their_levels_and_leaves_scales():
 
 
 def test_truncated_weights_start_in_the_middle_of_what_is_truncated():
-    encoded = encode(torch.tensor([[1.27, -0.40, 0.31, 0.02]]), WeightFormat("truncate", 2))
+    encoded = encode(torch.tensor([[1.27, -0.40, 0.31, 0.02]]), weight_format("truncate", 2))
     latent = Latent(encoded, LatentTraining())
     assert encoded.codes.tolist() == [[96, -32, 0, 0]]
     start = latent.start_weight()
@@ -222,7 +226,7 @@ def test_a_code_that_turns_back_often_is_found():
 
 def test_a_frozen_code_stays_on_a_level_of_its_group_s_set():
     encoded = encode(
-        torch.tensor([[64.0, 2.0, 66.0, 127.0], [1.0, 2.0, 127.0, 0.0]]), WeightFormat("swis", 2)
+        torch.tensor([[64.0, 2.0, 66.0, 127.0], [1.0, 2.0, 127.0, 0.0]]), weight_format("swis", 2)
     )
     latent = Latent(encoded, LatentTraining(threshold=0.3, averaging=0.2))
     moved = encoded.weight()
@@ -234,7 +238,7 @@ def test_a_frozen_code_stays_on_a_level_of_its_group_s_set():
     assert latent.oscillation.frozen.tolist() == [[True, False, False, False], [False] * 4]
     held = float(latent.oscillation.held[0, 0])
     field = int(latent.encoded(moved).shift_sets[0, 0])
-    assert held in levels(tuple(s for s in range(7) if field >> s & 1))
+    assert held in sums(tuple(s for s in range(7) if field >> s & 1))
     for later in range(step + 1, step + 10):
         moved = drifted(encoded, seed=later)
         latent.gain.data.mul_(1.01)
@@ -245,7 +249,7 @@ def test_a_frozen_code_stays_on_a_level_of_its_group_s_set():
 
 
 def test_a_truncated_code_freezes_where_it_has_been_most_of_the_time():
-    encoded = encode(torch.tensor([[127.0, 64.0, 1.0, 1.0]]), WeightFormat("truncate", 2))
+    encoded = encode(torch.tensor([[127.0, 64.0, 1.0, 1.0]]), weight_format("truncate", 2))
     latent = Latent(encoded, LatentTraining(threshold=0.15, averaging=0.05))
     moved = latent.start_weight()
     for step in range(1, 60):
@@ -256,7 +260,7 @@ def test_a_truncated_code_freezes_where_it_has_been_most_of_the_time():
 
 
 def test_a_scale_stays_positive():
-    encoded = encode(weights(3, 5), WeightFormat("swis", 2))
+    encoded = encode(weights(3, 5), weight_format("swis", 2))
     latent = Latent(encoded, LatentTraining())
     latent.gain.data[0] = -1.0
     latent.advance(encoded.weight(), 1)
@@ -266,7 +270,7 @@ def test_a_scale_stays_positive():
 def test_layers_that_share_a_weight_share_its_latent():
     network = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
     network[2].weight = network[0].weight
-    add_latents(network, encode_layers(network, WeightFormat("swis")), LatentTraining())
+    add_latents(network, encode_layers(network, weight_format("swis")), LatentTraining())
     assert list(latents(network)) == ["0"]
     assert network[2].parametrizations.weight.original is network[0].parametrizations.weight.original
     network(torch.ones(1, 8)).sum().backward()
@@ -276,7 +280,7 @@ def test_layers_that_share_a_weight_share_its_latent():
 def test_a_copy_loads_the_state_of_another():
     network = nn.Sequential(nn.Conv2d(4, 8, 3))
     settings = LatentTraining(threshold=0.1)
-    add_latents(network, encode_layers(network, WeightFormat("swis")), settings)
+    add_latents(network, encode_layers(network, weight_format("swis")), settings)
     other = copy.deepcopy(network)
     latent, weight = latents(network)["0"]
     with torch.no_grad():

@@ -16,7 +16,7 @@ from torch.utils.data import TensorDataset
 
 from swis.data.image_sets import open_split
 from swis.errors import InputError
-from swis.formats.weight_format import WeightFormat
+from swis.formats.registry import weight_format
 from swis.networks.activations import observe_ranges, quantize_activations
 from swis.networks.apply import encode_layers, weight_layers
 from swis.networks.models import load_network
@@ -47,7 +47,7 @@ def setting(checkpoint, method="swis", settings=None, count=64):
     teacher, student = copy.deepcopy(network), copy.deepcopy(network)
     layers = weight_layers(student)
     ranges = observe_ranges(teacher, weight_layers(teacher), [dataset.tensors[0]])
-    encoded = encode_layers(student, WeightFormat(method, 2, 4))
+    encoded = encode_layers(student, weight_format(method, 2, 4))
     add_latents(student, encoded, settings or LatentTraining())
     quantize_activations(layers, ranges, 8)
     return teacher, student, dataset
@@ -253,7 +253,7 @@ def changed_weights(tmp_path_factory):
             for base in (MIXED, FREEZING)
         )
         student = copy.deepcopy(teacher)
-        add_latents(student, encode_layers(student, WeightFormat("swis", 2, 4)), latent)
+        add_latents(student, encode_layers(student, weight_format("swis", 2, 4)), latent)
         further = {"seed": 4, "plan": "a", "device": CPU, "state_path": tmp_path_factory.mktemp("s") / "s"}
         retrain(student, teacher, images, recipe, **further, workers=0)
         found = student.state_dict()
@@ -344,7 +344,7 @@ def test_statistics_are_those_of_batches_of_mixed_classes(reestimate, tiny_check
 def test_dampening_leaves_layers_that_do_not_run(tiny_checkpoint, tmp_path):
     teacher, student, dataset = setting(tiny_checkpoint)
     student.idle = nn.Linear(8, 2)
-    add_latents(student.idle, {"": encode_layers(student.idle, WeightFormat("swis"))[""]}, LatentTraining())
+    add_latents(student.idle, {"": encode_layers(student.idle, weight_format("swis"))[""]}, LatentTraining())
     further = {"seed": 4, "plan": "a", "device": CPU, "state_path": tmp_path / "s", "workers": 0}
     before = student.idle.parametrizations.weight.original.clone()
     retrain(student, teacher, dataset, replace(RECIPE, epochs=1, dampening=1e-3), **further)

@@ -7,9 +7,10 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from random import Random
 from types import NoneType
-from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_args, get_origin
 
 from swis.experiments.config import Config
+from swis.experiments.known_options import hints as types_of
 
 # Numbers of which less than zero is right.
 _SIGNED = ("model.mean", "recipe.mean")
@@ -51,7 +52,7 @@ def options(settings: type = Config, before: str = "") -> Iterator[tuple[str, An
     >>> [name for name, _ in options() if name.startswith("activation.")]
     ['activation.range', 'activation.percentile']
     """
-    hints = get_type_hints(settings)
+    hints = types_of(settings)
     for each in fields(settings):
         name, kind = f"{before}{each.name}", hints[each.name]
         yield name, kind

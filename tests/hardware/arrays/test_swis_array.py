@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.nn.functional import conv2d, unfold
 
-from swis.formats.decompose import decompose, to_filters
+from swis.encoding.decompose import decompose, to_filters
+from swis.formats.registry import weight_format
 from swis.hardware.arrays.swis import fold_cycles, layer_work, portions, simulate_fold
 from swis.hardware.arrays.systolic import systolic_work
 from swis.hardware.layer_shapes import Layer
@@ -14,7 +15,7 @@ from swis.hardware.layer_shapes import Layer
 def operands(filters, pixels, width, method, shifts, group_size, seed=0):
     generator = torch.Generator().manual_seed(seed)
     codes = torch.randint(-127, 128, (filters, width), generator=generator, dtype=torch.int16)
-    found = decompose(codes.to(torch.int8), method, shifts, group_size, 1.0, 7)
+    found = decompose(codes.to(torch.int8), weight_format(method, shifts, group_size, 1.0, 7))
     activations = torch.randint(0, 256, (pixels, width), generator=generator)
     return activations.numpy(), found.codes.numpy().astype(int), found.shift_sets.numpy()
 
@@ -59,7 +60,7 @@ def test_folds_make_an_integer_convolution():
     generator = torch.Generator().manual_seed(0)
     weight = torch.randint(-127, 128, (6, 3, 3, 3), generator=generator).to(torch.int8)
     images = torch.randint(0, 256, (1, 3, 6, 5), generator=generator)
-    found = decompose(to_filters(weight), "swis", 2, 4, 1.0, 7)
+    found = decompose(to_filters(weight), weight_format("swis", 2, 4, 1.0, 7))
     patches = unfold(images.double(), 3, padding=1).reshape(3, 9, -1).permute(2, 1, 0).reshape(-1, 27)
     out = np.empty((6, len(patches)), np.int64)
     for row in range(0, 6, 4):

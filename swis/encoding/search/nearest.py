@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from swis.formats.search import simd
-from swis.formats.search.lanes import LANES, least_in_lanes, narrow
+from swis.encoding.search import simd
+from swis.encoding.search.lanes import LANES, least_in_lanes, narrow
 
 # Counting references in the innermost functions would take longer than the search: they own no memory.
 INNER = {"nogil": True, "_nrt": False}

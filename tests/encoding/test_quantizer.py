@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swis.formats.quantizer import quantize
+from swis.encoding.quantizer import quantize
 
 
 @st.composite

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from swis.formats.search import simd
-from swis.formats.search.fit import few, many, scratch_of, sets_of
-from swis.formats.search.nearest import INLINED, Tables, fill_block, least_of_group, place, run_parts
+from swis.encoding.search import simd
+from swis.encoding.search.fit import few, many, scratch_of, sets_of
+from swis.encoding.search.nearest import INLINED, Tables, fill_block, least_of_group, place, run_parts
 
 
 def joint(
@@ -26,7 +26,7 @@ def joint(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Give every group the set and the levels of least MSE++.
 
-    As ``swis.formats.search.nearest.nearest``, with ``levels`` int16 [sets, 2^N]: every set's levels,
+    As ``swis.encoding.search.nearest.nearest``, with ``levels`` int16 [sets, 2^N]: every set's levels,
     ascending. Of equal solutions the first set wins, then the smallest level of the first weight that
     differs.
     """

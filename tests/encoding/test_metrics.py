@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from swis.formats.metrics import mse_plus_plus, sqnr_db
+from swis.encoding.metrics import mse_plus_plus, sqnr_db
 
 
 def test_mse_plus_plus_by_hand():

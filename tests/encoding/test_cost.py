@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from swis.formats.cost import LayerCost, layer_cost, network_cost, scheduled_cost
+from swis.encoding.cost import LayerCost, layer_cost, network_cost, scheduled_cost
+from swis.encoding.layer_plan import LayerPlan
+from swis.formats.registry import weight_format
 
 
 @pytest.mark.parametrize(
@@ -23,23 +25,26 @@ from swis.formats.cost import LayerCost, layer_cost, network_cost, scheduled_cos
     ],
 )
 def test_one_group(method, group_size, shifts, bits, compression):
-    cost = layer_cost(method, 1, group_size, 0, shifts, group_size, 7)
+    cost = layer_cost(weight_format(method, shifts, group_size), 1, group_size, 0)
     assert cost.stored_bits == bits
     assert network_cost([cost])["compression"] == pytest.approx(compression, abs=0.005)
 
 
 def test_a_partial_group_costs_a_whole_one():
     # 9 weights in groups of 4 are 3 groups
-    assert layer_cost("swis", 5, 9, 0, 2, 4, 7).stored_bits == 5 * 3 * 18
+    assert layer_cost(weight_format("swis", 2, 4), 5, 9, 0).stored_bits == 5 * 3 * 18
 
 
 def test_positions_are_as_wide_as_the_magnitude_needs():
-    assert layer_cost("swis", 1, 4, 0, 2, 4, 4).stored_bits == 4 * 3 + 2 * 2
-    assert layer_cost("swis", 1, 4, 0, 2, 4, 8).stored_bits == 4 * 3 + 2 * 3
+    assert layer_cost(weight_format("swis", 2, 4, magnitude_bits=4), 1, 4, 0).stored_bits == 4 * 3 + 2 * 2
+    assert layer_cost(weight_format("swis", 2, 4, magnitude_bits=8), 1, 4, 0).stored_bits == 4 * 3 + 2 * 3
 
 
 def test_layers_add_up_to_the_network():
-    parts = [layer_cost("swis", 8, 9, 1000, 2, 4, 7), layer_cost("base", 4, 16, 500, 2, 4, 7)]
+    parts = [
+        layer_cost(weight_format("swis", 2, 4), 8, 9, 1000),
+        layer_cost(weight_format("base", 2, 4), 4, 16, 500),
+    ]
     total = network_cost(parts)
     assert total["ideal_cycles"] == 1000 * 2 + 500 * 7
     assert total["cycles_per_weight"] == (72 * 2 + 64 * 7) / (72 + 64)
@@ -48,8 +53,10 @@ def test_layers_add_up_to_the_network():
 
 def test_filters_with_shifts_of_their_own_add_up():
     shifts, cycles = np.array([1, 2, 2, 4]), np.array([2, 2, 4, 4])
-    found = scheduled_cost("swis", shifts, cycles, 9, 400, 4, 7)
-    alone = [layer_cost("swis", 1, 9, 100, n, 4, 7) for n in shifts.tolist()]
+    plan = LayerPlan(shifts, np.arange(4), filters_per_tile=2)
+    assert plan.cycles.tolist() == cycles.tolist()
+    found = scheduled_cost(weight_format("swis", group_size=4), plan, 9, 400)
+    alone = [layer_cost(weight_format("swis", n, 4), 1, 9, 100) for n in shifts.tolist()]
     assert found.stored_bits == sum(cost.stored_bits for cost in alone)
     assert found.weights == 36
     assert found.weight_cycles == 9 * cycles.sum()
@@ -57,7 +64,7 @@ def test_filters_with_shifts_of_their_own_add_up():
 
 
 def test_float_weights_have_bits_but_no_cycles():
-    total = network_cost([layer_cost("float", 2, 8, 100, 2, 4, 7)])
+    total = network_cost([layer_cost(weight_format("float", 2, 4), 2, 8, 100)])
     assert total["weight_bits"] == 32
     assert total["compression"] == 0.25
     assert total["ideal_cycles"] == 0
@@ -65,7 +72,7 @@ def test_float_weights_have_bits_but_no_cycles():
 
 def test_an_unknown_method_is_refused():
     with pytest.raises(ValueError, match="ternary"):
-        layer_cost("ternary", 1, 1, 1, 1, 1, 7)
+        layer_cost(weight_format("ternary", 1, 1), 1, 1, 1)
 
 
 def test_costs_add_up_in_any_order_and_what_was_not_measured_is_not_in_the_sum():
@@ -79,7 +86,7 @@ def test_costs_add_up_in_any_order_and_what_was_not_measured_is_not_in_the_sum()
 
 
 def test_weights_that_stay_float_are_stored_and_named():
-    layer = layer_cost("swis", 1, 16, 100, 2, 4, 7)
+    layer = layer_cost(weight_format("swis", 2, 4), 1, 16, 100)
     alone, both = network_cost([layer]), network_cost([layer], float_weights=48, float_macs=300)
     assert (alone["float_weights"], alone["float_macs"]) == (0, 0)
     assert both["weight_bits"] == (16 * alone["weight_bits"] + 48 * 32) / 64

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from swis.formats.weight_format import CLIPS, GRANULARITIES
 from swis.options.names import require_known
-
-GRANULARITIES = ("tensor", "channel")
-CLIPS = ("absmax", "mse")
 
 # Fractions of absmax tried by the "mse" clip: 1 %, 2 %, ... 100 %.
 _CLIP_STEPS = 100

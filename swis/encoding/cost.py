@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
-from math import ceil, log2
 
 import numpy as np
 
-from swis.formats.decompose import GROUPED
+from swis.encoding.layer_plan import LayerPlan
+from swis.formats.weight_format import FLOAT_BITS, WeightFormat
 
-FLOAT_BITS = 32
 BASELINE_BITS = 8  # compression is quoted against 8-bit weights
 
 
@@ -48,63 +47,34 @@ class LayerCost:
 
 
 def layer_cost(
-    method: str,
-    filters: int,
-    filter_weights: int,
-    macs: int,
-    shifts: int,
-    group_size: int,
-    magnitude_bits: int,
-    cycles: int | None = None,
+    form: WeightFormat, filters: int, filter_weights: int, macs: int, cycles: int | None = None
 ) -> LayerCost:
     """Cost of a layer of ``filters`` x ``filter_weights`` weights that perform ``macs`` MACs.
 
-    Per group of M weights and N shifts, SWIS stores M (1 + N) + N p bits and SWIS-C
-    M (1 + N) + p bits, p = ceil(log2 B) = 3 bits a shift for B = 7 (reconstructed; docs of the
-    formula: README). "truncate", "round" and "uniform" store N + 1 bits a weight, "base" B + 1.
-    "float" stores 32 and has no bit-serial cycles (0). ``cycles`` is for filters that wait for others of
-    their tile with more shifts.
+    ``cycles`` is for filters that wait for others of their tile with more shifts.
 
-    >>> layer_cost("swis", 1, 16, 16, shifts=1, group_size=16, magnitude_bits=7).stored_bits
+    >>> from swis.formats.swis import Swis
+    >>> layer_cost(Swis(shifts=1, group_size=16), filters=1, filter_weights=16, macs=16).stored_bits
     35
     """
     weights = filters * filter_weights
-    position_bits = ceil(log2(magnitude_bits)) if magnitude_bits > 1 else 0
-    if method in GROUPED:
-        positions = 1 if method == "swis_c" else shifts
-        groups = filters * ceil(filter_weights / group_size)
-        bits, spent = groups * (group_size * (1 + shifts) + positions * position_bits), shifts
-    elif method in ("truncate", "round", "uniform"):
-        bits, spent = weights * (shifts + 1), shifts
-    elif method == "base":
-        bits, spent = weights * (magnitude_bits + 1), magnitude_bits
-    elif method == "float":
-        bits, spent = weights * FLOAT_BITS, 0
-    else:
-        raise ValueError(f"no cost is known for method {method!r}")
-    spent = spent if cycles is None else cycles
+    spent = form.cycles_per_weight if cycles is None else cycles
+    bits = form.stored_bits(filters, filter_weights)
     return LayerCost(weights, macs, bits, weights * spent, macs * spent)
 
 
-def scheduled_cost(
-    method: str,
-    shifts: np.ndarray,
-    cycles: np.ndarray,
-    filter_weights: int,
-    macs: int,
-    group_size: int,
-    magnitude_bits: int,
-) -> LayerCost:
-    """Cost as ``layer_cost`` says, of filters with their own ``shifts`` and ``cycles`` [filters].
+def scheduled_cost(form: WeightFormat, plan: LayerPlan, filter_weights: int, macs: int) -> LayerCost:
+    """Cost as ``layer_cost`` says, of filters with the shifts and cycles of a plan.
 
-    >>> scheduled_cost("swis", np.array([1, 2]), np.array([2, 2]), 4, 8, 4, 7).stored_bits
+    >>> from swis.formats.swis import Swis
+    >>> plan = LayerPlan(np.array([1, 2]), np.array([0, 1]), filters_per_tile=2)
+    >>> scheduled_cost(Swis(group_size=4), plan, filter_weights=4, macs=8).stored_bits
     29
     """
-    kinds, counts = np.unique(np.stack([shifts, cycles]), axis=1, return_counts=True)
+    filters = len(plan.shifts)
+    kinds, counts = np.unique(np.stack([plan.shifts, plan.cycles]), axis=1, return_counts=True)
     parts = [
-        layer_cost(
-            method, count, filter_weights, macs * count // len(shifts), n, group_size, magnitude_bits, spent
-        )
+        layer_cost(form.with_shifts(n), count, filter_weights, macs * count // filters, spent)
         for (n, spent), count in zip(kinds.T.tolist(), counts.tolist(), strict=True)
     ]
     return sum(parts[1:], parts[0])
@@ -120,7 +90,8 @@ def network_cost(layers: list[LayerCost], float_weights: int = 0, float_macs: in
     ``float_weights`` that are of no layer are stored with 32 bits each, and their ``float_macs`` take no
     bit-serial cycles: their shares of all weights and MACs are columns of their own.
 
-    >>> network_cost([layer_cost("swis", 1, 16, 100, 2, 4, 7)])["compression"].__round__(2)
+    >>> from swis.formats.swis import Swis
+    >>> network_cost([layer_cost(Swis(), 1, 16, 100)])["compression"].__round__(2)
     1.78
     """
     weights = sum(layer.weights for layer in layers)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from swis.formats.search.lanes import least_of_pairs
-from swis.formats.search.nearest import INLINED, INNER
+from swis.encoding.search.lanes import least_of_pairs
+from swis.encoding.search.nearest import INLINED, INNER
 
 NEVER = np.int64(1) << 60  # above any squared error
 

@@ -1,0 +1,32 @@
+"""The 8-bit quantizer alone: the reference that the other formats start from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from swis.formats.powers_of_two import PowersOfTwo, ShiftSet
+
+
+@dataclass(frozen=True)
+class Int8(PowersOfTwo):
+    """Codes of ``magnitude_bits`` bits and a sign, all of them levels: 8 bits by default.
+
+    >>> Int8().stored_bits(filters=1, filter_weights=16), Int8().cycles_per_weight
+    (128, 7)
+    """
+
+    name: ClassVar[str] = "base"
+    has_shifts: ClassVar[bool] = False
+    on_codes: ClassVar[bool] = False
+
+    @property
+    def label(self) -> str:
+        return f"{self.magnitude_bits + 1}-bit"
+
+    @property
+    def level_bits(self) -> int:
+        return self.magnitude_bits
+
+    def shift_sets(self) -> list[ShiftSet]:
+        return [tuple(range(self.magnitude_bits))]

@@ -1,0 +1,57 @@
+"""Formats whose levels are the sums of the powers of two in a shift set."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
+
+from swis.formats.weight_format import WeightFormat
+from swis.options.ranges import within
+
+ShiftSet = tuple[int, ...]
+
+
+def sums(shift_set: ShiftSet) -> tuple[int, ...]:
+    """Return the sums of powers of two from a shift set, ascending.
+
+    >>> sums((0, 2))
+    (0, 1, 4, 5)
+    """
+    chosen = [part for n in range(len(shift_set) + 1) for part in combinations(shift_set, n)]
+    return tuple(sorted(sum(1 << s for s in part) for part in chosen))
+
+
+@dataclass(frozen=True)
+class PowersOfTwo(WeightFormat):
+    """A format whose candidate sets are sets of exponents; they are called by their bit fields."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.on_codes:
+            within(1, self.magnitude_bits, shifts=self.shifts)
+
+    @abstractmethod
+    def shift_sets(self) -> list[ShiftSet]:
+        """Return the sets of exponents that a group may take, each ascending, in lexicographic order."""
+
+    def level_sets(self) -> tuple[tuple[int, ...], ...]:
+        return _level_sets(self)
+
+    def set_ids(self) -> tuple[int, ...]:
+        return tuple(sum(1 << s for s in chosen) for chosen in self.shift_sets())
+
+    @property
+    def position_bits(self) -> int:
+        """The bits of an exponent, ceil(log2 B)."""
+        return (self.magnitude_bits - 1).bit_length()
+
+    @property
+    def consecutive(self) -> bool:
+        return all(s[-1] - s[0] == len(s) - 1 for s in self.shift_sets())
+
+
+@cache
+def _level_sets(form: PowersOfTwo) -> tuple[tuple[int, ...], ...]:
+    return tuple(map(sums, form.shift_sets()))

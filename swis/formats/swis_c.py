@@ -1,0 +1,27 @@
+"""SWIS-C: as SWIS, with consecutive exponents, of which the lowest one is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from swis.formats.powers_of_two import PowersOfTwo, ShiftSet
+
+
+@dataclass(frozen=True)
+class SwisC(PowersOfTwo):
+    """N consecutive exponents for a group of M weights, stored in M (1 + N) + p bits (reconstructed).
+
+    >>> SwisC(shifts=2, magnitude_bits=3).shift_sets()
+    [(0, 1), (1, 2)]
+    """
+
+    name: ClassVar[str] = "swis_c"
+    grouped: ClassVar[bool] = True
+
+    def shift_sets(self) -> list[ShiftSet]:
+        lowest = range(self.magnitude_bits - self.shifts + 1)
+        return [tuple(range(low, low + self.shifts)) for low in lowest]
+
+    def set_codes(self) -> tuple[list[int], int]:
+        return [chosen[0] for chosen in self.shift_sets()], self.position_bits
