@@ -51,7 +51,7 @@ def report(composed: DictConfig) -> str:
     command = f"python run.py {' '.join(HydraConfig.get().overrides.task)}"
     note("loading PyTorch and timm")
     # here and not above, which keeps --help and tab completion quick
-    from swis.experiments.tasks import run
+    from swis.experiments.run import run
     from swis.runtime.malloc import keep_freed_memory
 
     keep_freed_memory()

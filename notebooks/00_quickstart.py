@@ -10,7 +10,7 @@ import os
 
 import swis
 from swis.experiments.config import load
-from swis.experiments.tasks import evaluate_methods
+from swis.experiments.tasks.evaluate import evaluate_methods
 from swis.explore.explorer import layer_figure
 
 # %% [markdown]

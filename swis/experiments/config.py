@@ -25,7 +25,6 @@ from swis.options.choices import (
     Granularity,
     Rewrite,
     Selection,
-    Task,
 )
 from swis.options.groups import (
     ActivationConfig,
@@ -41,6 +40,7 @@ from swis.options.groups import (
 from swis.options.hardware import AcceleratorConfig, EnergyConfig
 from swis.options.names import require_known
 from swis.options.ranges import above_zero, at_least
+from swis.options.tasks import TASKS, Task, task_names
 
 # Of a whole number, as of the seeds of numpy: nothing has more, and what is computed from more may overflow.
 _MOST = 2**32 - 1
@@ -61,7 +61,7 @@ class Config:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     accelerator: AcceleratorConfig = field(default_factory=AcceleratorConfig)
     energy: EnergyConfig = field(default_factory=EnergyConfig)
-    task: Task = Task.evaluate
+    task: str = field(default="evaluate", metadata={"names": task_names})
     methods: list[str] = field(default_factory=METHODS.copy, metadata={"names": method_names})
     bits: float = 2
     group_size: int = 4
@@ -101,6 +101,7 @@ class Config:
     coding: Coding = Coding.plain
 
     def __post_init__(self) -> None:
+        require_known("task", self.task, TASKS)
         for name in ("methods", "versus", "rewrites", "skip"):  # what is named twice counts once
             setattr(self, name, list(dict.fromkeys(getattr(self, name))))
         for name in ("results_dir", "out", "weights", "workload"):
@@ -147,26 +148,26 @@ class Config:
             f"activation_bits must be in 2..16, or null for weights only, not {self.activation_bits}",
         )
         require(
-            self.task not in (Task.pack, Task.storage) or self.out is not None,
+            not self.does.needs_out or self.out is not None,
             f"task={self.task} needs out=FILE, the file to write",
         )
         require(
-            not self.retrained or self.task is Task.pack,
+            not self.retrained or "retrained" in self.does.options,
             "retrained=true goes with task=pack; task=retrain trains and measures",
         )
         require(
-            self.workload is None or self.task is Task.simulate,
+            self.workload is None or "workload" in self.does.options,
             "workload=FILE, the shapes of layers, goes with task=simulate",
         )
         require(
             self.workload is None or not (self.scheduled or self.skip),
             "workload=FILE has shapes alone: leave out schedule and skip, and let bits be a whole number",
         )
-        if self.task is Task.simulate:
+        if self.does.simulates:
             require(self.calibrate is Calibrate.none, "calibrate does not change what task=simulate computes")
             require(self.activation_bits is not None, "activation_bits must be a number for task=simulate")
         require(
-            self.weights is None or self.task is Task.evaluate,
+            self.weights is None or "weights" in self.does.options,
             "weights=FILE, a packed network, goes with task=evaluate",
         )
         if self.weights is not None:
@@ -181,8 +182,8 @@ class Config:
             not self.retrains or taught != self.data.split,
             f"data.split={self.data.split} is to measure on; choose another retrain.split",
         )
-        measured = (self.has_rows and self.weights is None) or self.task is Task.pack
-        allowed = self.allow_calibration_on_test and self.task is not Task.pack  # whose file would not say so
+        measured = self.does.calibrates and self.weights is None
+        allowed = self.allow_calibration_on_test and self.has_rows  # a packed file would not say so
         require(
             allowed
             or not (measured and self.needs_calibration)
@@ -191,31 +192,36 @@ class Config:
             "or allow_calibration_on_test=true",
         )
         require(
-            not self.dry_run or self.has_rows or self.task in (Task.simulate, Task.storage),
+            not self.dry_run or self.has_rows or self.does.makes_table,
             f"dry_run=true lists rows of results; task={self.task} makes none",
         )
 
     @property
+    def does(self) -> Task:
+        """What is known of the task."""
+        return TASKS[self.task]
+
+    @property
     def needs_calibration(self) -> bool:
         """Whether unlabelled images are needed beside those to measure on."""
-        if self.task is Task.storage:
-            return False
-        if self.task is Task.simulate:
+        if self.does.simulates:
             designs = [self.accelerator, *map(accelerator_named, self.rivals)]
             looked_at = self.workload is None and any(design.needs_inputs for design in designs)
             return self.schedule.sensitivity or looked_at
+        if not self.does.calibrates:
+            return False
         calibrated = self.activation_bits is not None or self.calibrate is not Calibrate.none
         return self.schedule.sensitivity or calibrated
 
     @property
     def has_rows(self) -> bool:
         """Whether the task makes rows of results."""
-        return self.task in (Task.evaluate, Task.retrain)
+        return self.does.makes_rows
 
     @property
     def retrains(self) -> bool:
         """Whether methods are retrained."""
-        return self.task is Task.retrain or self.retrained
+        return self.does.retrains or self.retrained
 
     @property
     def rivals(self) -> list[str]:

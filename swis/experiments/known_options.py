@@ -32,7 +32,8 @@ def hints(settings: type) -> dict[str, Any]:
     found = dict(_written_types(settings))
     for each in fields(settings):
         if "names" in each.metadata:
-            found[each.name] = list[_choice_of(each.name, tuple(each.metadata["names"]()))]
+            choice = _choice_of(each.name, tuple(each.metadata["names"]()))
+            found[each.name] = list[choice] if get_origin(found[each.name]) is list else choice
     return found
 
 

@@ -16,7 +16,6 @@ from swis.experiments.packed_study import prepare_packed
 from swis.experiments.preflight import table_settings
 from swis.experiments.study import formats, prepare
 from swis.hardware.layer_shapes import read_workload
-from swis.options.choices import Task
 from swis.results import records
 from swis.runtime.files import check_output
 
@@ -96,12 +95,12 @@ def has_table(config: Config) -> bool:
     if config.out is None:
         return False
     path, now = Path(config.out), table_settings(config)
-    if not config.force and config.task in (Task.storage, Task.simulate):
+    if not config.force and config.does.makes_table:
         written = _completed(records.config_of_table(path) or {}, config)
         written.setdefault("files", now["files"])  # older tables do not say it
         for settings in (now, written):
             settings.get("data", {}).pop("workers", None)
-        without_part = _OF_THE_RUN | (_OF_HARDWARE if config.task is Task.storage else set())
+        without_part = _OF_THE_RUN | (set() if config.does.simulates else _OF_HARDWARE)
         if all(written.get(name) == now[name] for name in now.keys() - without_part):
             return True
     check_output(path, config.force)

@@ -43,7 +43,7 @@ from swis.networks.layers import count_float_weights, float_weights, weight_laye
 from swis.networks.macs import Macs, network_macs
 from swis.networks.models import Network, load_network
 from swis.networks.unfold import unfolded
-from swis.options.choices import Calibrate, Task
+from swis.options.choices import Calibrate
 from swis.options.groups import require
 from swis.results import records
 from swis.runtime.files import stamp
@@ -270,7 +270,7 @@ class Study(Facts):
             folder=self.folder,
             device=self.device,
             workers=self.config.data.workers,
-            newer_than=self._since if self.config.task is Task.retrain else None,
+            newer_than=self._since if self.config.does.retrains else None,
         )
 
     @property
@@ -328,7 +328,7 @@ def prepare(config: Config) -> Study:
     if not config.dry_run:
         study.warn_of_float_weights()
     _ = study.base_module  # folding can be refused: now rather than later
-    if config.scheduled and config.task is not Task.storage:
+    if config.scheduled and (config.does.calibrates or config.does.simulates):
         for form in formats(config):
             if form.has_shifts:
                 study.planner.check(form, config.bits)

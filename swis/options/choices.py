@@ -3,15 +3,6 @@
 from enum import StrEnum
 
 
-class Task(StrEnum):
-    evaluate = "evaluate"
-    train = "train"
-    retrain = "retrain"
-    pack = "pack"
-    storage = "storage"
-    simulate = "simulate"
-
-
 class Coding(StrEnum):
     plain = "plain"
     compact = "compact"

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,6 @@ from swis.errors import CannotWrite, InputError, RunFailed, message_of
 from swis.experiments.command import check_options, explain, show
 from swis.experiments.config import Config, resolve
 from swis.experiments.known_options import CONF
-from swis.options.choices import Task
 from swis.runtime.files import stamp
 from swis.runtime.progress import no_bars, note, tqdm
 
@@ -192,10 +192,10 @@ def _check_tables(points: list[Point]) -> None:
     for point in points:
         if point.config is None or point.error or point.rows:
             continue
-        trains = point.config.task is Task.train
-        file = point.config.recipe.output if trains else point.config.out
+        option = point.config.does.writes
+        file = attrgetter(option)(point.config)
         if file is not None:
-            said = f"{'recipe.output' if trains else 'out'}={file}"
+            said = f"{option}={file}"
             writers.setdefault(Path(file).resolve(), []).append((point, said))
     for first, *others in writers.values():
         for point, said in others:

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from swis.experiments.config import load
-from swis.experiments.tasks import evaluate_methods
+from swis.experiments.tasks.evaluate import evaluate_methods
 
 
 @pytest.fixture(scope="module")

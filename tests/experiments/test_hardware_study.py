@@ -14,7 +14,7 @@ from swis.experiments.hardware_study import simulate_methods
 from swis.experiments.network_hardware import COLUMNS, Hardware
 from swis.experiments.network_operands import NetworkOperands
 from swis.experiments.study import formats, prepare
-from swis.experiments.tasks import evaluate_methods
+from swis.experiments.tasks.evaluate import evaluate_methods
 from swis.hardware.arrays.bit_serial import laconic_work
 from swis.hardware.layer_shapes import Layer, write_workload
 from swis.networks.apply import encode_layers, layer_costs, weight_layers

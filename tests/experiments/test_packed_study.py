@@ -6,9 +6,10 @@ import torch
 from conftest import SHORT
 
 from swis.evaluation.predict import predict
-from swis.experiments import tasks
 from swis.experiments.config import load
-from swis.experiments.tasks import evaluate_methods, run
+from swis.experiments.run import run
+from swis.experiments.tasks import evaluate
+from swis.experiments.tasks.evaluate import evaluate_methods
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_a_packed_network_is_measured_as_it_was_before(tiny, tmp_path, monkeypat
     text = run(load([*tiny, *extra, "bits=3", "task=pack", f"out={path}", f"coding={coding}"]))
     assert str(path) in text
     packed = [f"weights={path}", "data.limit=64", "data.workers=0", f"results_dir={tmp_path / 'packed'}"]
-    after = tasks.evaluate_packed(load(packed)).iloc[0]
+    after = evaluate.evaluate_packed(load(packed)).iloc[0]
     assert torch.equal(logits[-1], logits[-2])
     same = ["model", "weights", "images", "method", "bits", "group_size", "top1", "top5", "cycles_per_weight"]
     same += ["ideal_cycles", "skip", "fold_bn", "rewrites", "calibrate", "clip", "magnitude_bits"]
@@ -64,7 +65,7 @@ def test_a_scheduled_network_is_packed_and_measured_as_it_was_before(tiny, tmp_p
     path = tmp_path / "packed.safetensors"
     run(load([*tiny, *scheduled, "task=pack", f"out={path}"]))
     packed = [f"weights={path}", "data.limit=64", "data.workers=0", f"results_dir={tmp_path / 'packed'}"]
-    after = tasks.evaluate_packed(load(packed)).iloc[0]
+    after = evaluate.evaluate_packed(load(packed)).iloc[0]
     same = ["bits", "schedule", "top1", "top5", "cycles_per_weight", "cycles_per_mac", "ideal_cycles"]
     pd.testing.assert_series_equal(after[same], before[same], check_names=False)
     assert after["schedule"] == "network"

@@ -11,8 +11,9 @@ from conftest import TINY, TINY_INPUTS, computed_methods
 from swis.errors import InputError, RunFailed
 from swis.evaluation.predict import predict, score
 from swis.experiments.config import load
+from swis.experiments.run import run
 from swis.experiments.study import formats, prepare
-from swis.experiments.tasks import evaluate_methods, evaluate_packed, pack_network, run
+from swis.experiments.tasks.evaluate import evaluate_methods, evaluate_packed
 from swis.networks.apply import weight_layers
 from swis.networks.models import new_network, save_checkpoint
 from swis.options.groups import ModelConfig
@@ -109,7 +110,7 @@ def test_a_retrained_network_is_packed_and_measured_as_it_was_before(settings, q
     row, path = row_of(quick), tmp_path / "packed"
     assert row["status"] == "ok", row["error"]
     monkeypatch.setattr("swis.training.qat.task_loss", None)  # nothing is trained: the state is there
-    pack_network(load([*quick, "task=pack", "retrained=true", f"out={path}"]))
+    run(load([*quick, "task=pack", "retrained=true", f"out={path}"]))
     measured = load(["data.limit=64", "data.workers=0", f"results_dir={tmp_path}", f"weights={path}"])
     (packed,) = evaluate_packed(measured).to_dict("records")
     same = ["correct", "top1", "top5", "weight_bits", "cycles_per_weight", "calibrate", "retrain", "bits"]
@@ -118,15 +119,15 @@ def test_a_retrained_network_is_packed_and_measured_as_it_was_before(settings, q
 
 def test_a_packed_file_is_replaced_without_training_again(quick, tmp_path, monkeypatch):
     pack = [*quick, "task=pack", "retrained=true", f"out={tmp_path / 'packed'}", "retrain.epochs=1"]
-    pack_network(load(pack))
+    run(load(pack))
     monkeypatch.setattr("swis.training.qat.task_loss", None)
-    pack_network(load([*pack, "force=true"]))
+    run(load([*pack, "force=true"]))
 
 
 def test_a_rate_that_is_too_high_is_one_line_when_packing(quick, tmp_path):
     wild = ["task=pack", "retrained=true", f"out={tmp_path / 'packed'}", "retrain.learning_rate=1e12"]
     with pytest.raises(RunFailed, match=r"swis could not be retrained: the .* became .* a lower"):
-        pack_network(load([*quick, *wild]))
+        run(load([*quick, *wild]))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_layers_left_alone_and_rewritten_ones_are_retrained_and_packed(settings,
     quick = [*quick, *settings, "retrain.epochs=1"]
     row, path = evaluate_methods(load(quick)).iloc[2], tmp_path / "packed"
     assert row["status"] == "ok", row["error"]
-    pack_network(load([*quick, "task=pack", "retrained=true", f"out={path}"]))
+    run(load([*quick, "task=pack", "retrained=true", f"out={path}"]))
     measured = load(["data.limit=64", "data.workers=0", f"results_dir={tmp_path}", f"weights={path}"])
     assert evaluate_packed(measured)["correct"].item() == row["correct"]
 

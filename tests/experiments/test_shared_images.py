@@ -14,7 +14,7 @@ import swis
 from swis.errors import InputError
 from swis.experiments.config import load
 from swis.experiments.preflight import results_folder
-from swis.experiments.tasks import evaluate_methods
+from swis.experiments.tasks.evaluate import evaluate_methods
 from swis.networks.models import new_network, save_checkpoint
 from swis.options.groups import ModelConfig
 from swis.sweeps.sweeper import _Log

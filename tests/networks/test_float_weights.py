@@ -12,8 +12,9 @@ from swis.experiments.config import load
 from swis.experiments.hardware_study import simulate_methods
 from swis.experiments.pending import has_table
 from swis.experiments.report import simulation
+from swis.experiments.run import run
 from swis.experiments.study import prepare
-from swis.experiments.tasks import evaluate_methods, run
+from swis.experiments.tasks.evaluate import evaluate_methods
 from swis.networks.layers import float_weights, weight_layers
 from swis.networks.macs import network_macs
 from swis.networks.models import load_network, new_network, save_checkpoint

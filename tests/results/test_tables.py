@@ -3,7 +3,7 @@
 import pandas as pd
 
 from swis.experiments.config import load
-from swis.experiments.tasks import run
+from swis.experiments.run import run
 from swis.hardware.layer_shapes import Layer, write_workload
 from swis.results.records import load_simulated
 from swis.results.tables import union

@@ -15,7 +15,7 @@ from ray_cluster import kill, processes, ray_cluster
 from slurm_cluster import one_node_slurm, slurm_missing
 
 from swis.experiments.config import load
-from swis.experiments.tasks import run
+from swis.experiments.run import run
 
 SWEEP = ["--multirun", "methods=[round,uniform]", "bits=2,3", "threads=1", "device=cpu", "versus=[stripes]"]
 

@@ -142,7 +142,7 @@ def test_what_breaks_the_check_of_a_point_is_its_own_affair(command_line, tiny, 
         return 1 / 0 if config.bits == 2 else prepare(config)
 
     monkeypatch.setattr("swis.experiments.pending.prepare", break_some)
-    monkeypatch.setattr("swis.experiments.tasks.prepare", break_some)
+    monkeypatch.setattr("swis.experiments.tasks.evaluate.prepare", break_some)
     done = command_line(*SWEEP, *tiny)
     assert done.status == 1
     assert "bits=2: ZeroDivisionError: division by zero" in done.err
@@ -174,7 +174,7 @@ def test_tables_of_tasks_without_rows_are_planned_and_not_made_twice(command_lin
     same = command_line(*sweep[:-1], "out=same.parquet", "group_size=4,8")
     assert same.status == 2
     assert "group_size=8: out=same.parquet is the file of group_size=4 as well" in same.err
-    monkeypatch.setattr("swis.experiments.tasks.run", lambda *_: "trained")
+    monkeypatch.setattr("swis.experiments.run.run", lambda *_: "trained")
     trains = command_line("--multirun", *tiny, "task=train", "seed=0,1", "recipe.output=./w.safetensors")
     assert "seed=1: recipe.output=./w.safetensors is the file of seed=0 as well" in trains.err
     other = command_line(*sweep, "group_size=4,8", "alpha=0")
@@ -238,7 +238,7 @@ def test_an_exception_that_no_other_process_can_make_is_told_by_its_text(command
     def broken(*_):
         raise Unsendable(text="a lost thing")
 
-    monkeypatch.setattr("swis.experiments.tasks.run", broken)
+    monkeypatch.setattr("swis.experiments.run.run", broken)
     done = command_line(*SWEEP, *tiny)
     assert done.status == 1
     assert "RuntimeError: Unsendable: a lost thing" in done.err

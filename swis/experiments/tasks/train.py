@@ -1,4 +1,4 @@
-"""A checkpoint trained as a configuration says, with the facts of how."""
+"""task=train: a checkpoint trained as the configuration says, with the facts of how."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHARED_BY_STAGES = ("batch_size", "momentum", "weight_decay", "label_smoothing"
 _OF_NEW_NETWORKS = ("input_size", "mean", "std")  # others come with their preprocessing
 
 
-def train_checkpoint(config: Config, command: str) -> str:
+def run(config: Config, command: str) -> str:
     """Train the configured architecture and write a checkpoint that says how.
 
     From scratch, or with ``recipe.finetune`` from ``model.weights``, whose preprocessing is kept.

@@ -12,9 +12,11 @@ from conftest import SHORT, computed_methods
 import swis
 from swis.data import image_sets
 from swis.errors import InputError, RunFailed
-from swis.experiments import study, tasks
+from swis.experiments import study
 from swis.experiments.config import load
-from swis.experiments.tasks import evaluate_methods, run
+from swis.experiments.run import run
+from swis.experiments.tasks import evaluate
+from swis.experiments.tasks.evaluate import evaluate_methods
 from swis.networks.apply import weight_layers
 from swis.networks.models import load_network
 from swis.results import records
@@ -269,7 +271,7 @@ def test_a_failure_does_not_replace_a_good_row(tiny, monkeypatch):
 
 
 def test_rows_are_kept_where_the_simulation_breaks(tiny, monkeypatch):
-    monkeypatch.setattr(tasks, "simulated_lines", lambda *_: 1 / 0)
+    monkeypatch.setattr(evaluate, "simulated_lines", lambda *_: 1 / 0)
     config = load([*tiny, "methods=[round]"])
     with pytest.raises(ZeroDivisionError):
         evaluate_methods(config)
@@ -322,7 +324,7 @@ def test_a_float_accuracy_that_is_off_warns(tiny, tiny_checkpoint, monkeypatch, 
     config = load(tiny)
     prepared = study.prepare(config)
     prepared.network.metadata.update(images_digest=prepared.split.digest, top1="99.9")
-    monkeypatch.setattr(tasks, "prepare", lambda _: prepared)
+    monkeypatch.setattr(evaluate, "prepare", lambda _: prepared)
     for _ in range(2):  # the second time the row is read
         caplog.clear()
         evaluate_methods(config)

@@ -1,0 +1,53 @@
+"""task=pack: the network as a packed file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from swis.errors import RunFailed
+from swis.experiments.config import Config
+from swis.experiments.report import (
+    storage,
+)
+from swis.experiments.study import formats, prepare
+from swis.options.choices import Calibrate
+from swis.packing.file import load_packed, save_packed
+from swis.runtime.files import check_output
+
+
+def run(config: Config, command: str) -> str:
+    """Write the configured network as a packed file, in the first of the configured methods."""
+    path = Path(config.out)
+    check_output(path, config.force)
+    study = prepare(config)
+    form = next(form for form in formats(config) if form.name == config.methods[0])
+    few_bits, plan = config.activation_bits is not None, study.plan(form)
+    network, encoded = study.network, None
+    if config.retrained or config.calibrate is not Calibrate.none:
+        made = study.retrained if config.retrained else study.calibrated
+        try:
+            module, encoded = made(form, plan, config.activation_bits)
+        except FloatingPointError as error:
+            raise RunFailed(f"{form.name} could not be retrained: {error}", "nothing was packed") from error
+        network = replace(network, module=module)
+    save_packed(
+        path,
+        network,
+        form,
+        coding=str(config.coding),
+        skip=config.skip,
+        fold_bn=config.fold_bn,
+        rewrites=[str(name) for name in config.rewrites],
+        label=config.model.label,
+        activation_bits=config.activation_bits,
+        activation_range=str(config.activation.range) if few_bits else None,
+        ranges=study.ranges if few_bits else {},
+        plans=plan.layers if plan else None,
+        schedule=config.schedule.label if form.has_shifts else None,
+        calibrate=str(config.calibrate),
+        retrain=study.science(form)["retrain"] if config.retrained else None,
+        live=config.retrained and study.live,
+        encoded=encoded,
+    )
+    return f"{storage(load_packed(path))}\n\nin {path}; to measure it: python run.py weights={path}"
