@@ -34,6 +34,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from swis.calibration.kinds import STATS, walking
 from swis.calibration.layerwise import calibrate
 from swis.calibration.output_aware import OutputAware
 from swis.encoding.encode import Encoded
@@ -161,7 +162,7 @@ SMALLEST = {
 SIDES = (32, 64, 96, 128, 160, 192, 224, 240, 256, 288, 384, 448)
 CLASSES, IMAGES = 10, 6
 BASE, SWIS = weight_format("base"), weight_format("swis", shifts=2, group_size=4)
-QUICK = OutputAware(scales=(0.85, 1.0, 1.15), rounds=1)
+QUICK = walking(OutputAware(scales=(0.85, 1.0, 1.15), rounds=1))
 COLUMNS = (
     *("family", "network", "arguments", "side", "million", "float_share", "macs_to_torch", "base_db"),
     *("swis_db", "stats_db", "output_aware_db", "seconds", "verdict"),
@@ -223,10 +224,10 @@ def check(name: str, depth: int | None) -> dict[str, Any]:
     require(facts["base_db"] > 15, f"8 bits have {facts['base_db']} dB alone")
     packed("swis", folded, network, results["swis_db"], images, ranges)
 
-    for kind in ("stats", "output_aware"):
+    for kind, how in (("stats", STATS), ("output_aware", QUICK)):
         reference, module = plain_copy(folded), plain_copy(folded)
         quantize_activations(weight_layers(module), ranges, 8)
-        encoded = calibrate(reference, module, SWIS, images, kind, QUICK)
+        encoded = calibrate(reference, module, SWIS, images, how)
         on_grid(module, encoded, SWIS, images[:1])
         results[kind] = logits(module, images)
         facts[f"{kind}_db"] = round(sqnr_db(unseen, logits(module, others)), 1)
@@ -449,7 +450,7 @@ def warm_up() -> None:
     images, network = torch.randn(2, 3, 4, 4), plain_copy(reference)
     ranges = observe_ranges(reference, weight_layers(reference), [images])
     quantize_activations(weight_layers(network), ranges, 8)
-    calibrate(reference, network, SWIS, images, "output_aware", QUICK)
+    calibrate(reference, network, SWIS, images, QUICK)
 
 
 def main(arguments: list[str]) -> int:

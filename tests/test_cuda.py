@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import TensorDataset
 
 import swis
+from swis.calibration.kinds import walking
 from swis.calibration.layerwise import calibrate
 from swis.calibration.output_aware import OutputAware
 from swis.encoding.decompose import decompose
@@ -60,7 +61,7 @@ def test_calibration_is_near_the_cpu_s_and_the_same_every_time(cuda, model, imag
     for device in ("cpu", cuda, cuda):
         network = copy.deepcopy(reference)
         form = weight_format(method, 2)
-        encoded = calibrate(reference, network, form, images, "output_aware", settings, device=device)
+        encoded = calibrate(reference, network, form, images, walking(settings), device=device)
         assert next(reference.parameters()).device.type == "cpu"
         codes = torch.cat([found.codes.flatten() for found in encoded.values()])
         with torch.inference_mode():

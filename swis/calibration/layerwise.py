@@ -10,20 +10,18 @@ the images does it, whatever the network's graph, and inference costs nothing mo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from swis.calibration.layer_stepper import Lockstep
-from swis.calibration.output_aware import OutputAware, output_aware
 from swis.encoding.encode import Encoded
 from swis.encoding.layer_plan import LayerPlan
 from swis.formats.weight_format import WeightFormat
 from swis.networks.apply import encode_layers
 from swis.networks.layers import axes_of, put_filters, weight_layers
-from swis.options.names import require_known
 from swis.runtime.progress import tqdm
 
 _CHUNK = 8  # images that a network works on at a time
@@ -32,7 +30,18 @@ _CONSTANT = 1e-10
 # A channel's gain stays within this factor: beyond it statistics match only by amplifying noise.
 _LARGEST_GAIN = 4.0
 
-KINDS = ("bias", "stats", "output_aware")
+
+@dataclass(frozen=True)
+class LayerCalibration:
+    """What is done with a layer when its turn comes.
+
+    ``choose`` gets the float layer, its format and plan, and the inputs of the network of few bits and of the
+    float one, image by image; it returns the layer's weights (None: those of the nearest levels). Then the
+    means of its output's channels are matched and, with ``match_variance``, their variances.
+    """
+
+    choose: Callable[..., Encoded] | None = None
+    match_variance: bool = True
 
 
 def calibrate(
@@ -40,24 +49,21 @@ def calibrate(
     network: nn.Module,
     form: WeightFormat,
     images: Tensor,
-    kind: str,
-    settings: OutputAware | None = None,
+    layer_calibration: LayerCalibration,
     skip: set[str] = frozenset(),
     plans: dict[str, LayerPlan] | None = None,
     device: torch.device | str = "cpu",
 ) -> dict[str, Encoded]:
     """Calibrate ``network`` in place to compute what ``reference`` does; return its layers' weights.
 
-    ``kind`` is "bias" (the mean of every output channel is matched), "stats" (and the variance) or
-    "output_aware" (and weights are chosen by the Hessian walk, as ``settings`` say). Both networks start as
-    the same float one; ``network`` may round its activations. ``images`` [N, C, H, W]. Layers in ``skip`` get
-    the base format and matched statistics; layers that share a weight, and those that are not called, get
-    ``form`` without calibration; those that are called again are calibrated at their first call. The networks
-    run on ``device`` and end on the CPU. Raises ``ValueError`` for another kind, and ``RuntimeError`` if the
-    images decide which layers are called.
+    Both networks start as the same float one; ``network`` may round its activations. ``images`` [N, C, H, W].
+    Layers in ``skip`` get 8 bits and matched statistics; layers that share a weight, and those that are not
+    called, get ``form`` without calibration; those that are called again are calibrated at their first call.
+    The networks run on ``device`` and end on the CPU. Raises ``RuntimeError`` if the images decide which
+    layers are called.
     """
-    require_known("kind", kind, KINDS)
-    layers, originals, settings = weight_layers(network), weight_layers(reference), settings or OutputAware()
+    choose = layer_calibration.choose
+    layers, originals = weight_layers(network), weight_layers(reference)
     encoded = encode_layers(network, form, skip, plans)
     uses = Counter(id(weights) for weights in encoded.values())
     waiting = {name for name, weights in encoded.items() if uses[id(weights)] == 1}
@@ -78,16 +84,16 @@ def calibrate(
                     continue
                 waiting.remove(name)
                 layer, plain = layers[name], encoded[name]
-                if kind == "output_aware" and plain.form.has_shifts:
+                if choose is not None and plain.form.has_shifts:
                     inputs = [_by_image(layer, *pair) for pair in zip(ours.inputs, chunks, strict=True)]
                     wished = [_by_image(layer, *pair) for pair in zip(theirs.inputs, chunks, strict=True)]
-                    original = originals[name]
-                    encoded[name] = output_aware(original, plain.form, plain.plan, inputs, wished, settings)
+                    encoded[name] = choose(originals[name], plain.form, plain.plan, inputs, wished)
                     put_filters(layer, encoded[name].weight().to(device))
                 ours.leave()
                 theirs.leave()
                 axes = axes_of(layer)
-                gain, shift = matching(ours.outputs, theirs.outputs, -1 - axes, scale=kind != "bias")
+                match_variance = layer_calibration.match_variance
+                gain, shift = matching(ours.outputs, theirs.outputs, -1 - axes, scale=match_variance)
                 encoded[name] = _correct(layer, encoded[name], gain, shift)
                 along = (-1, *[1] * axes)
                 for output in ours.outputs:

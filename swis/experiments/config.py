@@ -18,8 +18,8 @@ from swis.errors import InputError
 from swis.experiments.command import check_options, explain
 from swis.experiments.known_options import CONF, choices
 from swis.formats.registry import METHODS, method_names
+from swis.options.calibrations import CALIBRATIONS, Calibration, calibration_names
 from swis.options.choices import (
-    Calibrate,
     Clip,
     Coding,
     Granularity,
@@ -74,7 +74,7 @@ class Config:
     fold_bn: bool = False
     rewrites: list[Rewrite] = field(default_factory=list)
     activation_bits: int | None = 8
-    calibrate: Calibrate = Calibrate.none
+    calibrate: str = field(default="none", metadata={"names": calibration_names})
     activation: ActivationConfig = field(default_factory=ActivationConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     reconstruction: ReconstructionConfig = field(default_factory=ReconstructionConfig)
@@ -102,6 +102,7 @@ class Config:
 
     def __post_init__(self) -> None:
         require_known("task", self.task, TASKS)
+        require_known("calibrate", self.calibrate, CALIBRATIONS)
         for name in ("methods", "versus", "rewrites", "skip"):  # what is named twice counts once
             setattr(self, name, list(dict.fromkeys(getattr(self, name))))
         for name in ("results_dir", "out", "weights", "workload"):
@@ -128,8 +129,7 @@ class Config:
             f"selection=joint is for group_size up to 64, not {self.group_size}",
         )
         require(
-            self.selection is Selection.nearest
-            or self.calibrate not in (Calibrate.output_aware, Calibrate.reconstruct),
+            self.selection is Selection.nearest or not self.calibration_kind.chooses_levels,
             f"selection=joint does nothing beside calibrate={self.calibrate}, which selects for outputs",
         )
         require(
@@ -164,7 +164,7 @@ class Config:
             "workload=FILE has shapes alone: leave out schedule and skip, and let bits be a whole number",
         )
         if self.does.simulates:
-            require(self.calibrate is Calibrate.none, "calibrate does not change what task=simulate computes")
+            require(not self.is_calibrated, "calibrate does not change what task=simulate computes")
             require(self.activation_bits is not None, "activation_bits must be a number for task=simulate")
         require(
             self.weights is None or "weights" in self.does.options,
@@ -202,6 +202,16 @@ class Config:
         return TASKS[self.task]
 
     @property
+    def calibration_kind(self) -> Calibration:
+        """What is known of the way to calibrate."""
+        return CALIBRATIONS[self.calibrate]
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether weights are calibrated on images."""
+        return self.calibration_kind.looks_at_images
+
+    @property
     def needs_calibration(self) -> bool:
         """Whether unlabelled images are needed beside those to measure on."""
         if self.does.simulates:
@@ -210,7 +220,7 @@ class Config:
             return self.schedule.sensitivity or looked_at
         if not self.does.calibrates:
             return False
-        calibrated = self.activation_bits is not None or self.calibrate is not Calibrate.none
+        calibrated = self.activation_bits is not None or self.is_calibrated
         return self.schedule.sensitivity or calibrated
 
     @property

@@ -12,7 +12,7 @@ from swis.experiments.config import Config
 from swis.experiments.shared_images import apart, in_both
 from swis.formats.weight_format import WeightFormat
 from swis.networks.models import Network
-from swis.options.choices import Calibrate, Optimizer
+from swis.options.choices import Optimizer
 from swis.options.groups import require
 from swis.results import records
 from swis.training.parametrization import LatentTraining
@@ -119,12 +119,12 @@ class Facts:
                 facts["schedule"] = self._schedule_facts()
                 if form.on_codes and not form.grouped:  # scheduled by their metric
                     facts["schedule"] |= {"group_size": form.group_size, "alpha": form.alpha}
-            if config.calibrate is not Calibrate.none:
-                facts |= {"calibrate": str(config.calibrate), "calibration": self.calibration.digest}
-                if config.calibrate in (Calibrate.output_aware, Calibrate.reconstruct):
-                    facts["output_aware"] = asdict(config.calibration)
-                if config.calibrate is Calibrate.reconstruct:
-                    facts["reconstruction"] = asdict(config.reconstruction) | {"seed": config.seed}
+            if config.is_calibrated:
+                facts |= {"calibrate": config.calibrate, "calibration": self.calibration.digest}
+                kind = config.calibration_kind
+                for name, group in kind.settings.items():
+                    seed = {"seed": config.seed} if name in kind.seeded else {}
+                    facts[name] = asdict(getattr(config, group)) | seed
             if config.retrains:
                 facts["retrain"] = self._retrain_facts(form)
         if form.grouped:

@@ -16,9 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from swis.calibration.block_reconstruction import Reconstruction, reconstruct
-from swis.calibration.layerwise import calibrate
-from swis.calibration.output_aware import OutputAware
+from swis.calibration.kinds import KINDS
 from swis.data.image_sets import Split, loader
 from swis.data.split import check_classes
 from swis.encoding.cost import LayerCost, network_cost
@@ -43,7 +41,6 @@ from swis.networks.layers import count_float_weights, float_weights, weight_laye
 from swis.networks.macs import Macs, network_macs
 from swis.networks.models import Network, load_network
 from swis.networks.unfold import unfolded
-from swis.options.choices import Calibrate
 from swis.options.groups import require
 from swis.results import records
 from swis.runtime.files import stamp
@@ -192,7 +189,7 @@ class Study(Facts):
         """Return a network that computes as the format does, and the format's cost columns."""
         plan = self.plan(form)
         retrains = self.config.retrains
-        if not form.has_shifts or (self.config.calibrate is Calibrate.none and not retrains):
+        if not form.has_shifts or not (self.config.is_calibrated or retrains):
             source = self.base_module if form.quantized else self.network.module
             plans = plan.layers if plan else None
             module, costs = with_weights(source.cpu(), form, self.macs, self.skip, plans)
@@ -230,15 +227,9 @@ class Study(Facts):
         if activation_bits is not None:
             quantize_activations(weight_layers(module), self.ranges, activation_bits)
             self.base_module.cpu()
-        chosen = {key: value for key, value in asdict(self.config.calibration).items() if key != "images"}
-        kind, plans = str(self.config.calibrate), plan.layers if plan else None
-        learns, images = kind == "reconstruct", self.calibration_images
-        settings = ("output_aware" if learns else kind, OutputAware(**chosen))
-        encoded = calibrate(reference, module, form, images, *settings, self.skip, plans, self.device)
-        if learns:
-            further = Reconstruction(**asdict(self.config.reconstruction))
-            encoded = reconstruct(reference, module, encoded, images, further, self.config.seed, self.device)
-        return module, encoded
+        kind, plans = KINDS[self.config.calibrate](self.config), plan.layers if plan else None
+        images = self.calibration_images
+        return module, kind.run(reference, module, form, images, self.skip, plans, self.device)
 
     def retrained(
         self, form: WeightFormat, plan: Plan | None, activation_bits: int | None
@@ -248,7 +239,7 @@ class Study(Facts):
         Its activations are not rounded any more.
         """
         plans, size = plan.layers if plan else None, self.network.inputs["input_size"]
-        if self.config.calibrate is Calibrate.none:
+        if not self.config.is_calibrated:
             base = self.base_module.cpu()
             module = plain_copy(base) if self.live else fused(base, size)
             encoded = encode_layers(module, form, self.skip, plans)

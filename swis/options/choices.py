@@ -30,14 +30,6 @@ class Price(StrEnum):
     storage = "storage"
 
 
-class Calibrate(StrEnum):
-    none = "none"
-    bias = "bias"
-    stats = "stats"
-    output_aware = "output_aware"
-    reconstruct = "reconstruct"
-
-
 class Damaged(StrEnum):
     refuse = "refuse"
     skip = "skip"

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from swis.calibration.block_reconstruction import Reconstruction, _Rounding, blocks_of, reconstruct
+from swis.calibration.kinds import STATS
 from swis.calibration.layerwise import calibrate
 from swis.encoding.decompose import to_filters
 from swis.encoding.encode import Encoded, encode
@@ -32,7 +33,7 @@ def reference(model):
 def both(reference, images, form, settings=FAST, **more):
     """Return the network with matched statistics and the reconstructed one, with their weights."""
     network = copy.deepcopy(reference)
-    before = calibrate(reference, network, form, images, "stats", **more)
+    before = calibrate(reference, network, form, images, STATS, **more)
     learned = copy.deepcopy(network)
     after = reconstruct(reference, learned, before, images, settings)
     return (network, before), (learned, after)

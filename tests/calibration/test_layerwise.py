@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from swis.calibration.block_reconstruction import Reconstruction
+from swis.calibration.kinds import BIAS, STATS, walking
 from swis.calibration.layerwise import _by_image, calibrate, matching
 from swis.calibration.output_aware import ORDERS, OutputAware, output_aware
 from swis.encoding.encode import approximate
@@ -19,7 +20,7 @@ from swis.networks.activations import observe_ranges, quantize_activations
 from swis.networks.apply import encode_layers, weight_layers
 from swis.networks.batch_norm import fused
 
-STATS, AWARE = ("stats",), ("output_aware", OutputAware(positions=4096))
+AWARE = walking(OutputAware(positions=4096))
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def reference(model):
 def calibrated(reference, images, settings, form=None, **more):
     network = copy.deepcopy(reference)
     form = form or weight_format("swis", 2)
-    return network, calibrate(reference, network, form, images, *settings, **more)
+    return network, calibrate(reference, network, form, images, settings, **more)
 
 
 @torch.inference_mode()
@@ -64,7 +65,7 @@ def test_every_layer_has_the_float_network_s_statistics(reference, images, setti
 
 
 def test_bias_correction_matches_means_alone(reference, images):
-    network, encoded = calibrated(reference, images, ("bias",))
+    network, encoded = calibrated(reference, images, BIAS)
     ours, wanted = outputs(network, images), outputs(reference, images)
     plain = encode_layers(reference, weight_format("swis", 2))
     for name, output in wanted.items():
@@ -121,7 +122,7 @@ def test_every_filter_takes_the_scale_of_least_error():
 
     def errors(*scales):
         settings = OutputAware(asymmetric=False, damping=1e-6, scales=scales)
-        network, _ = calibrated(layer, images, ("output_aware", settings), weight_format("swis", 1))
+        network, _ = calibrated(layer, images, walking(settings), weight_format("swis", 1))
         difference = network(images) - layer(images)
         return difference.var(0)
 
@@ -133,13 +134,13 @@ def test_every_filter_takes_the_scale_of_least_error():
 
 def test_codes_of_one_scale_per_tensor_are_not_searched_but_their_gains_differ(reference, images):
     _, encoded = calibrated(reference, images, AWARE, weight_format("swis", 2, granularity="tensor"))
-    settings = ("output_aware", OutputAware(positions=4096, scales=(1.0,)))
+    settings = walking(OutputAware(positions=4096, scales=(1.0,)))
     _, plain = calibrated(reference, images, settings, weight_format("swis", 2, granularity="tensor"))
     assert all(torch.equal(encoded[name].codes, plain[name].codes) for name in plain)
     gains = encoded["conv_head"].scale / encoded["conv_head"].scale.min()
     assert gains.numel() == len(reference.conv_head.weight)
     assert gains.max() < 16.0001  # the largest gain over the smallest
-    _, shifted = calibrated(reference, images, ("bias",), weight_format("swis", 2, granularity="tensor"))
+    _, shifted = calibrated(reference, images, BIAS, weight_format("swis", 2, granularity="tensor"))
     assert all(found.scale.numel() == 1 for found in shifted.values())
 
 
@@ -181,7 +182,7 @@ def test_activations_may_be_rounded(reference, images):
     ranges = observe_ranges(reference, layers, [images])
     network = copy.deepcopy(reference)
     quantize_activations(weight_layers(network), ranges, 8)
-    calibrate(reference, network, weight_format("swis", 4), images, *AWARE)
+    calibrate(reference, network, weight_format("swis", 4), images, AWARE)
     with torch.inference_mode():
         assert sqnr_db(reference(images), network(images)) > 10
 
@@ -261,7 +262,7 @@ def test_a_layer_aims_at_the_float_network_s_output_on_its_own_inputs():
     found = []
     for asymmetric in (False, True):
         settings = OutputAware(asymmetric=asymmetric, scales=(1.0,))
-        network, _ = calibrated(float_network, images, ("output_aware", settings))
+        network, _ = calibrated(float_network, images, walking(settings))
         with torch.inference_mode():
             found.append(sqnr_db(float_network(others), network(others)))
     assert found[1] > found[0] + 3

@@ -12,6 +12,7 @@ from timm.layers import Conv2dSame, ScaledStdConv2d, ScaledStdConv2dSame, StdCon
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
+from swis.calibration.kinds import STATS, walking
 from swis.calibration.layerwise import calibrate
 from swis.errors import InputError
 from swis.experiments.study import _plain
@@ -123,7 +124,7 @@ def put_back(model):
 
 def calibrated(model):
     changed = plain_copy(model)
-    calibrate(fused(model, SIZE), fused(changed, SIZE), FORM, IMAGES, "stats")
+    calibrate(fused(model, SIZE), fused(changed, SIZE), FORM, IMAGES, STATS)
     return changed
 
 
@@ -361,7 +362,7 @@ def test_a_standardised_network_gains_from_calibration(standardised):
     images = torch.randn(8, *size, generator=torch.Generator().manual_seed(0))
     plain, _ = with_weights(model, FORM, layer_macs(model, size))
     reference, made = plain_copy(model), plain_copy(model)
-    calibrate(reference, made, FORM, images, "output_aware")
+    calibrate(reference, made, FORM, images, walking())
     with torch.no_grad():
         wanted = model(images)
         errors = [float((network(images) - wanted).square().mean()) for network in (plain, made)]

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from swis.calibration.block_reconstruction import Reconstruction, reconstruct
 from swis.calibration.input_moments import output_positions, patches
+from swis.calibration.kinds import STATS, walking
 from swis.calibration.layerwise import calibrate
-from swis.calibration.output_aware import OutputAware
 from swis.encoding.metrics import sqnr_db
 from swis.encoding.quantizer import quantize
 from swis.errors import InputError
@@ -109,13 +109,13 @@ def test_normalisation_behind_all_kinds_is_folded(both, images):
         torch.testing.assert_close(folded(images), both(images), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["stats", "output_aware"])
+@pytest.mark.parametrize("kind", [STATS, walking()], ids=["stats", "output_aware"])
 def test_calibration_helps_networks_of_all_kinds(both, images, kind):
     reference = fold_batch_norm(both, SIZE)
     plain, _ = with_weights(reference, FORM, dict.fromkeys(weight_layers(reference), 0))
     network = copy.deepcopy(reference)
-    encoded = calibrate(reference, network, FORM, images, kind, OutputAware())
-    if kind == "output_aware":
+    encoded = calibrate(reference, network, FORM, images, kind)
+    if kind.choose is not None:
         reconstruct(reference, network, encoded, images, Reconstruction(steps=2))
     with torch.no_grad():
         wanted, before, after = (model(images) for model in (reference, plain, network))
@@ -129,9 +129,9 @@ def test_output_aware_weights_of_one_layer_beat_the_nearest_ones():
     for layer, images in ((LAYERS[2], torch.randn(32, 4, 4, 4)), (LAYERS[0], torch.randn(32, 4, 16))):
         images = images + 2 * images[:, :1]  # channels that go together
         network = nn.Sequential(copy.deepcopy(layer))
-        calibrate(nn.Sequential(layer), network, FORM, images, "output_aware")
+        calibrate(nn.Sequential(layer), network, FORM, images, walking())
         plain = nn.Sequential(copy.deepcopy(layer))
-        calibrate(nn.Sequential(layer), plain, FORM, images, "stats")
+        calibrate(nn.Sequential(layer), plain, FORM, images, STATS)
         with torch.no_grad():
             assert sqnr_db(layer(images), network(images)) > sqnr_db(layer(images), plain(images)) + 0.5
 

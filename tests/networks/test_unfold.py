@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from swis.calibration.kinds import walking
 from swis.calibration.layerwise import calibrate
 from swis.encoding.layer_plan import LayerPlan
 from swis.formats.registry import weight_format
@@ -65,7 +66,7 @@ def test_what_calibration_made_is_put_back(method, model):
     torch.manual_seed(0)
     reference = fused(model, SIZE)
     folded, form = copy.deepcopy(reference), weight_format(method, 2, 4)
-    encoded = calibrate(reference, folded, form, torch.randn(8, *SIZE), "output_aware")
+    encoded = calibrate(reference, folded, form, torch.randn(8, *SIZE), walking())
     network, restored = unfolded(model, folded, encoded, SIZE)
     again = weight_layers(fused(network, SIZE))
     for name, layer in again.items():

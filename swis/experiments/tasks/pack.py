@@ -11,7 +11,6 @@ from swis.experiments.report import (
     storage,
 )
 from swis.experiments.study import formats, prepare
-from swis.options.choices import Calibrate
 from swis.packing.file import load_packed, save_packed
 from swis.runtime.files import check_output
 
@@ -24,7 +23,7 @@ def run(config: Config, command: str) -> str:
     form = next(form for form in formats(config) if form.name == config.methods[0])
     few_bits, plan = config.activation_bits is not None, study.plan(form)
     network, encoded = study.network, None
-    if config.retrained or config.calibrate is not Calibrate.none:
+    if config.retrained or config.is_calibrated:
         made = study.retrained if config.retrained else study.calibrated
         try:
             module, encoded = made(form, plan, config.activation_bits)
@@ -45,7 +44,7 @@ def run(config: Config, command: str) -> str:
         ranges=study.ranges if few_bits else {},
         plans=plan.layers if plan else None,
         schedule=config.schedule.label if form.has_shifts else None,
-        calibrate=str(config.calibrate),
+        calibrate=config.calibrate,
         retrain=study.science(form)["retrain"] if config.retrained else None,
         live=config.retrained and study.live,
         encoded=encoded,

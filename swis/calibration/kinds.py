@@ -1,0 +1,76 @@
+"""The ways to calibrate by their names on the command line (``swis.options.calibrations``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from swis.calibration.block_reconstruction import Reconstruction, reconstruct
+from swis.calibration.layerwise import LayerCalibration, calibrate
+from swis.calibration.output_aware import OutputAware, output_aware
+from swis.encoding.encode import Encoded
+from swis.encoding.layer_plan import LayerPlan
+from swis.formats.weight_format import WeightFormat
+
+Weights = dict[str, Encoded]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is done with every layer in turn, and with the whole network afterwards (``refine``)."""
+
+    layer: LayerCalibration
+    refine: Callable[[nn.Module, nn.Module, Weights, Tensor, torch.device], Weights] | None = None
+
+    def run(
+        self,
+        reference: nn.Module,
+        network: nn.Module,
+        form: WeightFormat,
+        images: Tensor,
+        skip: set[str],
+        plans: dict[str, LayerPlan] | None,
+        device: torch.device,
+    ) -> Weights:
+        """Calibrate ``network`` in place, as ``layerwise.calibrate`` does; return its weights."""
+        encoded = calibrate(reference, network, form, images, self.layer, skip, plans, device)
+        return encoded if self.refine is None else self.refine(reference, network, encoded, images, device)
+
+
+BIAS, STATS = LayerCalibration(match_variance=False), LayerCalibration()
+
+
+def walking(settings: OutputAware | None = None) -> LayerCalibration:
+    """Return the calibration whose levels are chosen by the Hessian walk."""
+    return LayerCalibration(choose=partial(output_aware, settings=settings or OutputAware()))
+
+
+def _output_aware(run: Any) -> LayerCalibration:
+    chosen = {each.name: getattr(run.calibration, each.name) for each in fields(OutputAware)}
+    return walking(OutputAware(**chosen))
+
+
+def _reconstructed(run: Any) -> Kind:
+    chosen = {each.name: getattr(run.reconstruction, each.name) for each in fields(Reconstruction)}
+    settings = Reconstruction(**chosen)
+
+    def refine(
+        reference: nn.Module, network: nn.Module, encoded: Weights, images: Tensor, device: torch.device
+    ) -> Weights:
+        return reconstruct(reference, network, encoded, images, settings, run.seed, device)
+
+    return Kind(_output_aware(run), refine)
+
+
+# From the options of a run to the way to calibrate.
+KINDS: dict[str, Callable[[Any], Kind]] = {
+    "bias": lambda run: Kind(BIAS),
+    "stats": lambda run: Kind(STATS),
+    "output_aware": lambda run: Kind(_output_aware(run)),
+    "reconstruct": _reconstructed,
+}
