@@ -70,7 +70,7 @@ def _rows(count: int) -> pd.DataFrame:
 
 def _lines(keys: pd.Series) -> pd.DataFrame:
     table = records.load_table(RESULTS / "first_table").dropna(subset="accelerator")
-    line = table.iloc[[0]].drop(columns=list(records.SCHEMA.columns))
+    line = table.iloc[[0]].drop(columns=list(records.COLUMNS))
     latency = RANDOM.uniform(1, 100, len(keys))
     whole = pd.concat([line] * len(keys), ignore_index=True).assign(key=keys, latency_ms=latency)
     return whole.assign(name=[f"{key}.{records.digest(0)}" for key in keys])

@@ -35,18 +35,19 @@ from swis.results.hardware_results import (
 )
 from swis.results.provenance import provenance
 from swis.results.rows import all_rows, read_row, write_row
-from swis.results.schema import SCHEMA, SCHEMA_VERSION, digest, row_key
+from swis.results.schema import COLUMNS, SCHEMA_VERSION, UnsoundRow, digest, row_key
 from swis.results.tables import union
 from swis.runtime.files import write_atomically
 
 __all__ = [
+    "COLUMNS",
     "CURVE",
     "HARDWARE_VERSION",
     "SCHEDULE",
-    "SCHEMA",
     "SCHEMA_VERSION",
     "STATE",
     "TENSORS",
+    "UnsoundRow",
     "beside",
     "claimed",
     "compact",

@@ -27,12 +27,11 @@ def store(folder: Path) -> Store:
 def write_row(row: dict[str, Any], folder: Path) -> pd.DataFrame:
     """Add provenance to a row, check it, write FOLDER/KEY.parquet by rename; return it as a table.
 
-    A failure never replaces a row that was computed before. Raises ``CannotWrite``.
+    A failure never replaces a row that was computed before. Raises ``UnsoundRow`` and ``CannotWrite``.
     """
-    row = {column: row.get(column) for column in schema.SCHEMA.columns}
     created = pd.Timestamp.now("UTC").isoformat(timespec="seconds")
-    row |= provenance() | {"schema_version": schema.SCHEMA_VERSION, "created": created}
-    table = schema.SCHEMA.validate(pd.DataFrame([row]))
+    row = row | provenance() | {"schema_version": schema.SCHEMA_VERSION, "created": created}
+    table = schema.table_of(row)
     if row["status"] == "ok" or read_row(row["key"], folder) is None:
         path = store(folder).path(row["key"])
         write_atomically(path, lambda partial: write_table(table, partial))

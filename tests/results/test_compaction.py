@@ -191,7 +191,7 @@ def test_a_check_reads_the_values_of_compacted_rows_too(tmp_path, capsys):
     table = records.write_row(row(), tmp_path)
     table.assign(key="j", top1=101.0).to_parquet(tmp_path / "rows-1.parquet", index=False)
     assert records.main(["check", str(tmp_path)]) == 1
-    assert "rows-1.parquet top1 is 101.0, not in_range(0, 100)" in capsys.readouterr().out
+    assert "rows-1.parquet top1 is 101.0, not in 0..100" in capsys.readouterr().out
 
 
 def test_an_empty_folder_has_nothing_to_look_after(tmp_path, capsys):

@@ -58,7 +58,7 @@ def test_compacted_rows_are_the_same_rows(tmp_path):
     pd.testing.assert_frame_equal(records.read_row("b", tmp_path), one)
     assert records.read_row("c", tmp_path) is None
     assert records.read_row("d", tmp_path) is None
-    assert list(pd.read_parquet(tmp_path)) == list(records.SCHEMA.columns)
+    assert list(pd.read_parquet(tmp_path)) == list(records.COLUMNS)
     before = list(tmp_path.iterdir())
     records.compact(tmp_path)  # there is nothing to do
     assert list(tmp_path.iterdir()) == before

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pandera.errors import SchemaError
 from torch import Tensor
 
 from swis.data.image_sets import Split
@@ -131,7 +130,7 @@ def _written(described: dict[str, Any], columns: dict[str, Any], folder: Path) -
     """Write a row and return it; one with a number that cannot be is a failed one."""
     try:
         return records.write_row(described | columns, folder)
-    except SchemaError as error:
+    except records.UnsoundRow as error:
         return records.write_row(described | _failure(error), folder)
 
 
