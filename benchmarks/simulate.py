@@ -15,9 +15,10 @@ import timm
 
 from swis.experiments.config import load
 from swis.experiments.designs import energy_table
-from swis.hardware.accelerator import Accelerator, Operands
+from swis.hardware.accelerator import Accelerator
 from swis.hardware.dram import _best
 from swis.hardware.energy import Chip
+from swis.hardware.layer_run import Operands
 from swis.hardware.layer_shapes import Layer, workload
 from swis.hardware.simulate import simulate
 from swis.hardware.tiling import Memory

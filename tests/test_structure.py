@@ -10,18 +10,18 @@ from conftest import ROOT
 from hydra.core.config_store import ConfigStore
 from importlinter.cli import lint_imports
 
-from swis.calibration import output_aware
+from swis.calibration import kinds, output_aware
 from swis.data import image_sets
 from swis.experiments.config import load, register
 from swis.formats import registry, swis, weight_format
-from swis.hardware import accelerator
 from swis.hardware.arrays import bit_serial, systolic
+from swis.hardware.datapaths import registry as registry_of_datapaths
 from swis.networks import channel_rewrite
+from swis.options import calibrations, datapaths, tasks
 from swis.options.choices import (
     Clip,
     Coding,
     Dataflow,
-    Datapath,
     Granularity,
     Optimizer,
     Order,
@@ -71,8 +71,6 @@ def compared_with(tree):
 NAMESAKES = {
     ("scheduling/allocation.py", "uniform"),
     ("gallery/figures.py", "uniform"),
-    ("experiments/designs.py", "swis"),
-    ("hardware/accelerator.py", "swis"),
     ("analysis/claims.py", "swis_c"),
     ("packing/file.py", "swis"),
 }
@@ -106,9 +104,12 @@ def test_names_on_the_command_line_are_those_of_the_library():
     assert tuple(Rewrite) == channel_rewrite.REWRITES
     assert tuple(Policy) == allocation.POLICIES
     assert tuple(Scope) == allocation.SCOPES
-    assert tuple(Datapath) == accelerator.DATAPATHS
+    assert list(datapaths.DATAPATHS) == list(registry_of_datapaths.DATAPATHS)
+    assert [name for name in calibrations.CALIBRATIONS if name != "none"] == list(kinds.KINDS)
+    modules = {path.stem for path in (ROOT / "swis/experiments/tasks").glob("*.py")} - {"__init__"}
+    assert set(tasks.TASKS) == modules
     assert tuple(Dataflow) == systolic.DATAFLOWS
-    assert tuple(Skipping) == (*bit_serial.SKIPPING, "products")
+    assert tuple(Skipping) == (*bit_serial.SKIPPING, bit_serial.PRODUCTS)
     assert {path.stem for path in (ROOT / "conf" / "data").glob("*.yaml")} == set(image_sets._OPENERS)
     assert swis.Swis().magnitude_bits == load().magnitude_bits
 

@@ -53,14 +53,10 @@ def rival(
     if mine.name in accelerator_names():
         known = accelerator_named(mine.name)
     same = {key: getattr(mine, key) for key in ("frequency_mhz", "array_um2", *_MEMORY)}
-    if theirs.datapath == "swis":
-        same |= {"systolic": mine.systolic}
-    if theirs.datapath in ("swis", "serial", "skipping"):
-        same |= {"spread_fc": mine.spread_fc}
-        if not theirs.needs_inputs:
-            same |= {"side_by_side": mine.side_by_side}
-    if theirs.datapath == "fusion":
-        same |= {"weight_bus_bits": None, "input_bus_bits": None}
+    same |= {key: getattr(mine, key) for key in theirs.known.follows}
+    if theirs.needs_inputs:
+        same["side_by_side"] = False
+    same |= {key: theirs.known.fixed[key] for key in same.keys() & theirs.known.fixed}
     for side in ("rows", "columns"):
         same[side] = max(1, getattr(theirs, side) * getattr(mine, side) // getattr(known, side))
     return design(replace(theirs, **same), table, group_size)

@@ -12,7 +12,8 @@ from swis.errors import InputError
 from swis.experiments.study import Study
 from swis.formats.registry import int8_of
 from swis.formats.weight_format import WeightFormat
-from swis.hardware.accelerator import Accelerator, Operands
+from swis.hardware.accelerator import Accelerator
+from swis.hardware.layer_run import Operands
 from swis.hardware.layer_shapes import Layer, workload
 from swis.hardware.operands import last_encoded, operands_of
 from swis.networks.activations import observe_codes

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 
 from swis.errors import InputError
-from swis.hardware.accelerator import Accelerator, LayerRun
+from swis.hardware.accelerator import Accelerator
+from swis.hardware.layer_run import LayerRun
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from swis.encoding.decompose import from_filters
 from swis.encoding.encode import Encoded, cost_of, encode
 from swis.encoding.layer_plan import LayerPlan
 from swis.formats.weight_format import WeightFormat
-from swis.hardware.accelerator import Accelerator, Operands
+from swis.hardware.accelerator import Accelerator
+from swis.hardware.layer_run import Operands
 from swis.hardware.layer_shapes import Layer
 
 T = TypeVar("T")

@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from swis.hardware.accelerator import Accelerator, Operands
+from swis.hardware.accelerator import Accelerator
 from swis.hardware.energy import Chip
+from swis.hardware.layer_run import Operands
 from swis.hardware.layer_shapes import Layer
 
 # Columns that are no counts: a network's are not the sums of its layers'.

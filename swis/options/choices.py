@@ -55,14 +55,6 @@ class Rewrite(StrEnum):
     permute = "permute"
 
 
-class Datapath(StrEnum):
-    swis = "swis"
-    systolic = "systolic"
-    serial = "serial"
-    skipping = "skipping"
-    fusion = "fusion"
-
-
 class Dataflow(StrEnum):
     os = "os"
     ws = "ws"

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, field, fields
 
 from omegaconf import MISSING
 
-from swis.options.choices import Dataflow, Datapath, Skipping
+from swis.options.choices import Dataflow, Skipping
+from swis.options.datapaths import DATAPATHS, DatapathOptions, datapath_names
 from swis.options.groups import require
+from swis.options.names import require_known
 
 # accelerator.lanes=group_size: as many lanes as weights share a shift set.
 GROUP_SIZE = "group_size"
-
-_OF_DATAPATH = {
-    "shifts_per_cycle": Datapath.swis,
-    "shared_sets": Datapath.swis,
-    "consecutive_sets": Datapath.swis,
-    "groups_share_lanes": Datapath.swis,
-    "dataflow": Datapath.systolic,
-    "weight_serial": Datapath.serial,
-    "sign_cycle": Datapath.serial,
-    "activation_bits_per_cycle": Datapath.serial,
-    "skipping": Datapath.skipping,
-    "sums_to_dram": Datapath.fusion,
-}
 
 
 @dataclass
@@ -36,7 +26,7 @@ class AcceleratorConfig:
 
     name: str = MISSING
     source: str = MISSING
-    datapath: Datapath = Datapath.swis
+    datapath: str = field(default="swis", metadata={"names": datapath_names})
     unit: str = "swis_ss"
     rows: int = 8
     columns: int = 8
@@ -64,11 +54,18 @@ class AcceleratorConfig:
     sums_to_dram: bool = False
 
     @property
+    def known(self) -> DatapathOptions:
+        """What is known of the datapath."""
+        return DATAPATHS[self.datapath]
+
+    @property
     def needs_inputs(self) -> bool:
         """Whether it looks at the values of inputs."""
-        return self.datapath is Datapath.skipping and self.skipping is Skipping.products
+        looks = self.known.looks_at_inputs
+        return looks is not None and getattr(self, looks[0]) == looks[1]
 
     def __post_init__(self) -> None:
+        require_known("accelerator.datapath", self.datapath, DATAPATHS)
         for name, value in vars(self).items():
             if type(value) is int:
                 require(value >= 1, f"accelerator.{name} must be at least 1, not {value}")
@@ -76,44 +73,36 @@ class AcceleratorConfig:
             type(self.lanes) is int or self.lanes == GROUP_SIZE,
             f"accelerator.lanes must be a whole number or {GROUP_SIZE}, not {self.lanes}",
         )
-        for name, datapath in _OF_DATAPATH.items():
-            default = type(self).__dataclass_fields__[name].default
+        owners = {option: name for name, known in DATAPATHS.items() for option in known.own}
+        for option, owner in owners.items():
+            default = type(self).__dataclass_fields__[option].default
             require(
-                getattr(self, name) == default or self.datapath is datapath,
-                f"accelerator.{name} is for datapath={datapath}, not {self.datapath}",
+                getattr(self, option) == default or owner == self.datapath,
+                f"accelerator.{option} is for datapath={owner}, not {self.datapath}",
             )
+        for option, value in self.known.fixed.items():
+            said = json.dumps(value)
+            require(
+                getattr(self, option) == value,
+                f"accelerator.{option} must be {said} for datapath={self.datapath}",
+            )
+        for option in self.known.needed:
+            require(
+                getattr(self, option) is not None,
+                f"accelerator.{option} must be a number for datapath={self.datapath}, not null",
+            )
+        require(
+            not (self.side_by_side and self.needs_inputs),
+            "accelerator.side_by_side is not for designs that look at inputs",
+        )
         require(
             0 < self.frequency_mhz < math.inf,
             f"accelerator.frequency_mhz must be above 0, and finite, not {self.frequency_mhz:g}",
         )
         require(
-            self.systolic or self.datapath not in (Datapath.systolic, Datapath.fusion),
-            f"accelerator.systolic=false is not for datapath={self.datapath}",
-        )
-        require(
-            self.lanes == 1 or self.datapath not in (Datapath.systolic, Datapath.fusion),
-            f"accelerator.lanes must be 1 for datapath={self.datapath}, not {self.lanes}",
-        )
-        require(
             self.array_um2 is None or 0 < self.array_um2 < math.inf,
             f"accelerator.array_um2 must be above 0, and finite, not {self.array_um2}",
         )
-        require(
-            not self.spread_fc or self.datapath not in (Datapath.systolic, Datapath.fusion),
-            f"accelerator.spread_fc is not for datapath={self.datapath}",
-        )
-        require(
-            not self.side_by_side
-            or (self.datapath not in (Datapath.systolic, Datapath.fusion) and not self.needs_inputs),
-            f"accelerator.side_by_side is not for datapath={self.datapath}, nor for skipping=products",
-        )
-        if self.datapath is Datapath.fusion:
-            require(
-                self.dram_bits_per_cycle is not None,
-                "accelerator.dram_bits_per_cycle must be a number for datapath=fusion, not null",
-            )
-            for name in ("weight_bus_bits", "input_bus_bits"):
-                require(getattr(self, name) is None, f"accelerator.{name} must be null for datapath=fusion")
 
 
 @dataclass

@@ -15,11 +15,12 @@ from swis.errors import InputError
 from swis.experiments.config import accelerator_named, load
 from swis.experiments.designs import design, energy_table, rival
 from swis.formats.registry import weight_format
-from swis.hardware.accelerator import Accelerator, Operands
+from swis.hardware.accelerator import Accelerator
 from swis.hardware.arrays.bit_serial import stripes_work
 from swis.hardware.arrays.swis import layer_work
 from swis.hardware.arrays.systolic import systolic_work
 from swis.hardware.energy import Chip
+from swis.hardware.layer_run import Operands
 from swis.hardware.layer_shapes import Layer
 from swis.hardware.operands import operands_of
 from swis.hardware.simulate import simulate, totals

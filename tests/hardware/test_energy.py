@@ -6,8 +6,8 @@ from conftest import ROOT
 
 from swis.experiments.config import load
 from swis.experiments.designs import design, energy_table
-from swis.hardware.accelerator import LayerRun
 from swis.hardware.energy import Bank, Chip, EnergyTable, Unit
+from swis.hardware.layer_run import LayerRun
 from swis.hardware.sram import OnChip
 
 TABLES = sorted(path.stem for path in (ROOT / "conf" / "energy").glob("*.yaml"))

@@ -10,6 +10,7 @@ from swis.hardware.tiling import Work, filter_folds
 from swis.options.names import require_known
 
 SKIPPING = ("bits", "significances", "columns")
+PRODUCTS = "products"  # of weights and inputs, by Laconic
 
 
 def stripes_work(

@@ -1,0 +1,1 @@
+"""How arrays compute a layer, a datapath in each file."""

@@ -1,0 +1,33 @@
+"""Units that take weights bit by bit, or activations, or both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from swis.hardware.arrays.bit_serial import stripes_work
+from swis.hardware.datapaths.base import Datapath
+from swis.hardware.layer_run import Operands
+from swis.hardware.layer_shapes import Layer
+from swis.hardware.tiling import Work
+
+if TYPE_CHECKING:
+    from swis.hardware.accelerator import Accelerator
+
+
+class Serial(Datapath):
+    """Weights bit by bit if ``weight_serial``, activations in steps of ``activation_bits_per_cycle``."""
+
+    name: ClassVar[str] = "serial"
+
+    def work(
+        self,
+        design: Accelerator,
+        layer: Layer,
+        weights: Operands,
+        size: tuple[int, int],
+        activation_bits: int,
+    ) -> Work:
+        cycles = int(weights.widths.max()) + design.sign_cycle if design.weight_serial else 1
+        if design.activation_bits_per_cycle is not None:
+            cycles *= -(-activation_bits // design.activation_bits_per_cycle)
+        return stripes_work(layer, *size, design.lanes, cycles, design.side_by_side)

@@ -1,0 +1,38 @@
+"""Units that take only those bits of the weights that are one, and of the inputs (Laconic)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from swis.hardware.arrays.bit_serial import PRODUCTS, laconic_work, skipping_work
+from swis.hardware.datapaths.base import Datapath
+from swis.hardware.layer_run import Operands
+from swis.hardware.layer_shapes import Layer
+from swis.hardware.tiling import Work
+
+if TYPE_CHECKING:
+    from swis.hardware.accelerator import Accelerator
+
+
+class Skipping(Datapath):
+    """What is skipped, ``skipping`` says."""
+
+    name: ClassVar[str] = "skipping"
+
+    def needs_codes(self, design: Accelerator) -> bool:
+        return True
+
+    def needs_inputs(self, design: Accelerator) -> bool:
+        return design.skipping == PRODUCTS
+
+    def work(
+        self,
+        design: Accelerator,
+        layer: Layer,
+        weights: Operands,
+        size: tuple[int, int],
+        activation_bits: int,
+    ) -> Work:
+        if design.needs_inputs:
+            return laconic_work(weights.codes, weights.inputs, layer, *size, design.lanes)
+        return skipping_work(weights.codes, layer, *size, design.lanes, design.skipping, design.side_by_side)

@@ -1,0 +1,43 @@
+"""Units that take the shifts of a group's set one after another: SWIS's array, or all bits of magnitudes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from swis.hardware.arrays.swis import layer_work
+from swis.hardware.datapaths.base import Datapath
+from swis.hardware.layer_run import Operands
+from swis.hardware.layer_shapes import Layer
+from swis.hardware.tiling import Work
+
+if TYPE_CHECKING:
+    from swis.hardware.accelerator import Accelerator
+
+
+class Swis(Datapath):
+    """``shifts_per_cycle`` of a group's shifts; without ``shared_sets`` of all bits of a magnitude."""
+
+    name: ClassVar[str] = "swis"
+
+    def shares_sets(self, design: Accelerator) -> bool:
+        return design.shared_sets
+
+    def work(
+        self,
+        design: Accelerator,
+        layer: Layer,
+        weights: Operands,
+        size: tuple[int, int],
+        activation_bits: int,
+    ) -> Work:
+        shared = design.shares(weights)
+        return layer_work(
+            layer,
+            weights.shifts if shared else weights.widths,
+            design.lanes,
+            *size,
+            design.shifts_per_cycle,
+            design.side_by_side,
+            weights.group_size if shared else None,
+            design.groups_share_lanes,
+        )

@@ -1,0 +1,31 @@
+"""Bit-parallel multipliers that hand operands on to their neighbours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from swis.hardware.arrays.systolic import systolic_work
+from swis.hardware.datapaths.base import Datapath
+from swis.hardware.layer_run import Operands
+from swis.hardware.layer_shapes import Layer
+from swis.hardware.tiling import Work
+
+if TYPE_CHECKING:
+    from swis.hardware.accelerator import Accelerator
+
+
+class Systolic(Datapath):
+    """MACs in a ``dataflow``, without lanes."""
+
+    name: ClassVar[str] = "systolic"
+    counts_filling: ClassVar[bool] = True
+
+    def work(
+        self,
+        design: Accelerator,
+        layer: Layer,
+        weights: Operands,
+        size: tuple[int, int],
+        activation_bits: int,
+    ) -> Work:
+        return systolic_work(layer, design.columns, design.rows, design.dataflow)
