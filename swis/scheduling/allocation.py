@@ -7,6 +7,7 @@ number up to that which approximates it best.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -18,7 +19,6 @@ from swis.options.names import require_known
 from swis.options.ranges import at_least
 from swis.scheduling.knapsack import Solution, check_budget, greedy, optimal, solution_of
 
-POLICIES = ("uniform", "greedy", "optimal")
 SCOPES = ("layer", "network")
 
 
@@ -142,7 +142,7 @@ def _solve(
     not depend on the budget, so that a larger one never loses more.
     """
     orders = [{name: np.arange(len(table.losses)) for name, table in tables.items()}]
-    if schedule.reorder and schedule.filters_per_tile > 1 and schedule.policy != "uniform":
+    if schedule.reorder and schedule.filters_per_tile > 1 and POLICIES[schedule.policy].looks_at_losses:
         orders += [
             {name: np.argsort(-table.losses[:, n - 1], kind="stable") for name, table in tables.items()}
             for n in options[:-1]
@@ -159,7 +159,7 @@ def _assign(
     orders: dict[str, np.ndarray],
 ) -> tuple[dict[str, LayerPlan], Solution]:
     """Choose the shifts that every tile pays for, the filters being in these orders."""
-    solve = {"uniform": _spread, "greedy": greedy, "optimal": optimal}[schedule.policy]
+    solve = POLICIES[schedule.policy].solve
     losses, prices, allowed, sizes = [], [], {}, {}
     for name, table in tables.items():
         starts = np.arange(0, len(table.losses), schedule.filters_per_tile)
@@ -205,3 +205,21 @@ def _spread(losses: np.ndarray, prices: np.ndarray, budget: int) -> Solution:
             choices[item] = high
             spent += step
     return solution_of(losses, prices, choices)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A way to spend a budget: ``solve`` gets losses, prices [items, choices] and the budget.
+
+    Where it does not look at losses, it is of no use to bring filters into another order.
+    """
+
+    solve: Callable[[np.ndarray, np.ndarray, int], Solution]
+    looks_at_losses: bool = True
+
+
+POLICIES = {
+    "uniform": Policy(_spread, looks_at_losses=False),
+    "greedy": Policy(greedy),
+    "optimal": Policy(optimal),
+}

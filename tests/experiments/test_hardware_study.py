@@ -231,7 +231,7 @@ def test_weights_only_has_no_hardware_and_what_does_not_fit_stops_before_any_wor
         "energy.banks=[]": "energy.banks is empty",
         "energy.units.swis_ss.node=nm3": "energy.units.swis_ss.node=nm3 is none of energy.nodes",
         "energy.dram_pj_per_bit=-1": "energy.dram_pj_per_bit must be at least 0",
-        "accelerator=systolic_os accelerator.systolic=false": "accelerator.systolic must be true for datapath=systolic",
+        "accelerator=systolic_os accelerator.systolic=false": "systolic must be true for datapath=systolic",
         "accelerator.array_um2=10": "accelerator.array_um2=10 is less than a column of units",
         "accelerator.array_um2=inf": "accelerator.array_um2 must be above 0, and finite, not inf",
         "accelerator=systolic_os accelerator.lanes=4": "accelerator.lanes must be 1 for datapath=systolic",

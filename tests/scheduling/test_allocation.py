@@ -30,7 +30,7 @@ def networks(draw, most_filters=9):
 
 
 @st.composite
-def schedules(draw, policies=POLICIES):
+def schedules(draw, policies=tuple(POLICIES)):
     return Schedule(
         draw(st.sampled_from(policies)),
         draw(st.sampled_from(SCOPES)),
