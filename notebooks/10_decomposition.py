@@ -10,7 +10,7 @@
 from swis import gallery
 
 # %%
-gallery.decomposition()
+gallery.draw("decomposition")
 
 # %% [markdown]
 # More freedom helps most in small groups: at M = 16 a free set is hardly better than a consecutive one.
@@ -21,4 +21,4 @@ gallery.decomposition()
 # `joint` chooses the levels of a group together. EfficientNet-Lite0, one scale per tensor, no calibration.
 
 # %%
-gallery.metric()
+gallery.draw("metric")

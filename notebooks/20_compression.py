@@ -10,7 +10,7 @@
 from swis import gallery
 from swis.results.records import load_storage
 
-gallery.compression()
+gallery.draw("compression")
 
 # %% [markdown]
 # The paper's abstract claims up to 3.7x compression. By the formula, M = 16 and N = 1 give 128 / 35 =

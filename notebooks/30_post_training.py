@@ -16,7 +16,7 @@ import swis
 from swis import gallery
 from swis.analysis.ablation import fully_calibrated, gains
 
-gallery.accuracy()
+gallery.draw("accuracy")
 
 # %%
 rows = swis.load_table("../results/calibration").query("data == 'imagenet' and seed == 0")
@@ -37,7 +37,7 @@ full.pivot(index=["model", "bits"], columns="method", values=values).round(2).T
 # * `scales`: and every filter takes the best of seven scales
 
 # %%
-gallery.calibration()
+gallery.draw("calibration")
 
 # %% [markdown]
 # Every step, image by image: the gain over the one before in points of top-1, its 95 % interval

@@ -11,7 +11,7 @@
 import swis
 from swis import gallery
 
-gallery.scheduling()
+gallery.draw("scheduling")
 
 # %% [markdown]
 # A schedule by weights spends its shifts where there are few weights, which is where each weight is used

@@ -12,7 +12,7 @@ import swis
 from swis import gallery
 from swis.evaluation.seeds import gap, over_seeds
 
-gallery.retraining()
+gallery.draw("retraining")
 
 # %%
 rows = swis.load_table("../results/retrain")

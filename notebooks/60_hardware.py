@@ -56,7 +56,7 @@ fair_gains(with_accuracy(area, accuracy), "energy_pj").round(2)
 # ## Where energy goes, and what limits layers
 
 # %%
-gallery.hardware()
+gallery.draw("hardware")
 
 # %% [markdown]
 # ## Accuracy, latency and energy
@@ -65,7 +65,7 @@ gallery.hardware()
 # both, and what is on it is named where it loses less than two points.
 
 # %%
-gallery.pareto()
+gallery.draw("pareto")
 
 # %% [markdown]
 # ## If DRAM were another
@@ -74,4 +74,4 @@ gallery.pareto()
 # gains of `swis_ss` over bit-serial designs, for the fastest formats that lose at most one point.
 
 # %%
-gallery.sensitivity()
+gallery.draw("sensitivity")

@@ -8,7 +8,7 @@ from conftest import ROOT
 
 import swis
 from swis.experiments.config import load
-from swis.gallery.figures import FIGURES
+from swis.gallery.registry import figures
 
 README = (ROOT / "README.md").read_text()
 
@@ -31,8 +31,8 @@ def test_the_main_commands_are_shown():
 
 def test_the_table_of_figures_has_all_and_its_experiments_exist():
     lines = [line for line in README.splitlines() if line.startswith("| [")]
-    figures = re.findall(r"\[(\w+)\]\(results/figures/\1\.png\)", "\n".join(lines))
-    assert sorted(figures) == sorted(FIGURES)
+    shown = re.findall(r"\[(\w+)\]\(results/figures/\1\.png\)", "\n".join(lines))
+    assert sorted(shown) == list(figures())
     for line in lines:
         for named in re.findall(r"`(.+?)`", line.split("|")[3]):
             assert load([f"experiment={named}"]).sweep, named

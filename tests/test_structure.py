@@ -69,7 +69,7 @@ def compared_with(tree):
 
 # Other things have the same names: a schedule's policy, an array, the header of a packed file.
 NAMESAKES = {
-    ("gallery/figures.py", "uniform"),
+    ("gallery/accuracy.py", "uniform"),
     ("analysis/claims.py", "swis_c"),
     ("packing/file.py", "swis"),
 }

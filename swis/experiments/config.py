@@ -19,13 +19,7 @@ from swis.experiments.command import check_options, explain
 from swis.experiments.known_options import CONF, choices
 from swis.formats.registry import METHODS, method_names
 from swis.options.calibrations import CALIBRATIONS, Calibration, calibration_names
-from swis.options.choices import (
-    Clip,
-    Coding,
-    Granularity,
-    Rewrite,
-    Selection,
-)
+from swis.options.choices import Clip, Coding, Granularity, Rewrite, Selection
 from swis.options.groups import (
     ActivationConfig,
     CalibrationConfig,

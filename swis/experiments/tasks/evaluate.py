@@ -16,12 +16,7 @@ from swis.experiments.config import Config
 from swis.experiments.hardware_study import simulated_lines
 from swis.experiments.packed_study import prepare_packed
 from swis.experiments.pending import is_old
-from swis.experiments.report import (
-    hardware,
-    schedules,
-    summary,
-    trainings,
-)
+from swis.experiments.report import hardware, schedules, summary, trainings
 from swis.experiments.study import Study, formats, prepare
 from swis.formats.weight_format import WeightFormat
 from swis.networks.models import Network

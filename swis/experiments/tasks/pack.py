@@ -7,9 +7,7 @@ from pathlib import Path
 
 from swis.errors import RunFailed
 from swis.experiments.config import Config
-from swis.experiments.report import (
-    storage,
-)
+from swis.experiments.report import storage
 from swis.experiments.study import formats, prepare
 from swis.packing.file import load_packed, save_packed
 from swis.runtime.files import check_output

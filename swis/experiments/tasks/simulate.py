@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from swis.experiments.config import Config
 from swis.experiments.hardware_study import simulate_methods
-from swis.experiments.report import (
-    kinds,
-    simulation,
-)
+from swis.experiments.report import kinds, simulation
 
 
 def run(config: Config, command: str) -> str:

@@ -12,9 +12,7 @@ from swis.encoding.encode import encode
 from swis.errors import InputError
 from swis.experiments.config import Config
 from swis.experiments.preflight import table_settings
-from swis.experiments.report import (
-    storage_summary,
-)
+from swis.experiments.report import storage_summary
 from swis.experiments.study import prepare
 from swis.formats.int8 import Int8
 from swis.networks.apply import encode_layers
