@@ -55,7 +55,7 @@ from swis.networks.computed_weights import plain_copy
 from swis.networks.layers import is_transposed, weight_layers
 from swis.networks.macs import network_macs
 from swis.networks.models import Network, new_network
-from swis.options.groups import ModelConfig
+from swis.options.model import ModelConfig
 from swis.packing.file import load_packed, save_packed
 
 # Of timm 1.0.31; found with find=true.

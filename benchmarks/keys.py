@@ -17,15 +17,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import torch
 
 from swis.errors import InputError
 from swis.experiments import shared, study
 from swis.experiments.config import Config, load
+from swis.experiments.known_options import hints as types_of
 from swis.networks.models import new_network, save_checkpoint
-from swis.options.groups import ModelConfig
+from swis.options.model import ModelConfig
 from swis.runtime.progress import tqdm
 
 # Where things are and how often they are made: the key is of what is found there.
@@ -77,7 +78,7 @@ def configuration(setting: str, weights: Path, folder: Path) -> Config:
 
 def changes(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, list[Any]]]:
     """Yield every field below a configuration: its name with dots, and values that it might have instead."""
-    hints = get_type_hints(type(config))
+    hints = types_of(type(config))
     for known in fields(config):
         value, name = getattr(config, known.name), f"{prefix}{known.name}"
         if name in PLACES:

@@ -20,7 +20,7 @@ import swis
 from swis.experiments import study
 from swis.hardware.layer_shapes import Layer
 from swis.networks.models import new_network, save_checkpoint
-from swis.options.groups import ModelConfig
+from swis.options.model import ModelConfig
 
 # Test processes share the cores; the programs they start read the variable.
 _SHARE = max(1, torch.get_num_threads() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))

@@ -10,7 +10,7 @@ from conftest import ROOT
 from hydra.core.config_store import ConfigStore
 from importlinter.cli import lint_imports
 
-from swis.calibration import kinds, output_aware
+from swis.calibration import kinds
 from swis.data import image_sets
 from swis.experiments.config import load, register
 from swis.formats import registry, swis, weight_format
@@ -23,17 +23,13 @@ from swis.options.choices import (
     Coding,
     Dataflow,
     Granularity,
-    Optimizer,
-    Order,
     Policy,
     Rewrite,
-    Scope,
     Selection,
     Skipping,
 )
 from swis.packing import bitstream
 from swis.scheduling import allocation
-from swis.training import qat
 
 
 def test_data_flows_one_way():
@@ -86,7 +82,7 @@ def test_only_formats_know_the_names_of_formats():
 
 
 def test_only_the_configuration_knows_hydra():
-    knows = ("options/groups", "options/hardware", "sweeps/sweeper")
+    knows = ("options/data", "options/hardware", "options/model", "sweeps/sweeper")
     knows += ("experiments/known_options", "experiments/command", "experiments/config")
     for path in (ROOT / "swis").rglob("*.py"):
         uses = re.search(r"^\s*(from|import) (hydra|omegaconf)", path.read_text(), re.MULTILINE)
@@ -98,11 +94,8 @@ def test_names_on_the_command_line_are_those_of_the_library():
     assert tuple(Clip) == weight_format.CLIPS
     assert tuple(Selection) == weight_format.SELECTIONS
     assert tuple(Coding) == bitstream.CODINGS
-    assert tuple(Optimizer) == qat.OPTIMIZERS
-    assert tuple(Order) == output_aware.ORDERS
     assert tuple(Rewrite) == channel_rewrite.REWRITES
     assert list(Policy) == list(allocation.POLICIES)
-    assert tuple(Scope) == allocation.SCOPES
     assert list(datapaths.DATAPATHS) == list(registry_of_datapaths.DATAPATHS)
     assert [name for name in calibrations.CALIBRATIONS if name != "none"] == list(kinds.KINDS)
     modules = {path.stem for path in (ROOT / "swis/experiments/tasks").glob("*.py")} - {"__init__"}

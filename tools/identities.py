@@ -15,7 +15,7 @@ import swis
 from swis.data.contents import identity
 from swis.data.image_sets import open_split
 from swis.data.split import Split
-from swis.options.groups import DataConfig
+from swis.options.data import DataConfig
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "swis" / "assets" / "identities.json"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -25,27 +25,12 @@ from swis.encoding.decompose import from_filters, to_filters
 from swis.encoding.encode import Encoded
 from swis.formats.weight_format import WeightFormat
 from swis.networks.layers import filters_of, is_layer, put_filters, weight_layers, weight_of
-from swis.options.ranges import above_zero, at_least
+from swis.options.calibrations import Reconstruction
 from swis.runtime.progress import tqdm
 
 _BATCH = 32
 _HELD_OUT = 8  # one of so many images
 _SETTLED = 1e-3  # so near to a level a weight does not hesitate
-
-
-@dataclass(frozen=True)
-class Reconstruction:
-    """How long and how fast to learn; the defaults are those of the configuration.
-
-    ``steps`` of Adam, 32 images each, with a learning ``rate`` in parts of the way from level to level.
-    """
-
-    steps: int = 200
-    rate: float = 0.003
-
-    def __post_init__(self) -> None:
-        at_least(1, steps=self.steps)
-        above_zero(rate=self.rate)
 
 
 def reconstruct(

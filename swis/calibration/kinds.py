@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from swis.calibration.block_reconstruction import Reconstruction, reconstruct
+from swis.calibration.block_reconstruction import reconstruct
 from swis.calibration.layerwise import LayerCalibration, calibrate
 from swis.calibration.output_aware import OutputAware, output_aware
 from swis.encoding.encode import Encoded
@@ -51,18 +51,14 @@ def walking(settings: OutputAware | None = None) -> LayerCalibration:
 
 
 def _output_aware(run: Any) -> LayerCalibration:
-    chosen = {each.name: getattr(run.calibration, each.name) for each in fields(OutputAware)}
-    return walking(OutputAware(**chosen))
+    return walking(run.calibration)
 
 
 def _reconstructed(run: Any) -> Kind:
-    chosen = {each.name: getattr(run.reconstruction, each.name) for each in fields(Reconstruction)}
-    settings = Reconstruction(**chosen)
-
     def refine(
         reference: nn.Module, network: nn.Module, encoded: Weights, images: Tensor, device: torch.device
     ) -> Weights:
-        return reconstruct(reference, network, encoded, images, settings, run.seed, device)
+        return reconstruct(reference, network, encoded, images, run.reconstruction, run.seed, device)
 
     return Kind(_output_aware(run), refine)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,38 +18,7 @@ from swis.encoding.layer_plan import LayerPlan
 from swis.encoding.quantizer import quantize
 from swis.formats.weight_format import WeightFormat
 from swis.networks.layers import filters_of
-from swis.options.names import require_known
-from swis.options.ranges import above_zero, at_least
-
-ORDERS = ("filter", "variance")
-
-
-@dataclass(frozen=True)
-class OutputAware:
-    """How to choose weights for their layer's output; the defaults are those of the configuration.
-
-    ``damping`` times a filter's weights per image is added to H, relative to its mean diagonal; H sums
-    ``positions`` output positions of all images, at most; ``rounds`` of coordinate descent follow the walk.
-    The walk takes groups in the order of the filter, or those whose inputs vary most first. ``asymmetric``
-    aims at what the float layer makes of its own inputs, and so makes up for errors in front of it, not at
-    what it would make of those at hand. Every filter takes the scale of least error among ``scales`` times
-    that of the quantizer; where a tensor has one scale, it is the quantizer's.
-    """
-
-    damping: float = 0.1
-    positions: int = 1 << 16
-    rounds: int = 3
-    order: str = "filter"
-    asymmetric: bool = True
-    scales: Sequence[float] = (0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5)
-
-    def __post_init__(self) -> None:
-        require_known("order", self.order, ORDERS)
-        above_zero(damping=self.damping)
-        at_least(1, positions=self.positions, scales=len(self.scales))
-        at_least(0, rounds=self.rounds)
-        for scale in self.scales:
-            above_zero(scales=scale)
+from swis.options.calibrations import OutputAware
 
 
 def output_aware(

@@ -21,7 +21,7 @@ from swis.data.class_folders import ClassFolders, few, list_classes, numbered
 from swis.data.decoding import shown
 from swis.data.split import Origin, Split
 from swis.errors import InputError
-from swis.options.groups import DataConfig
+from swis.options.data import DataConfig
 from swis.runtime.notices import warn_once
 from swis.runtime.progress import tqdm
 

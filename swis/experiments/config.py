@@ -18,23 +18,22 @@ from swis.errors import InputError
 from swis.experiments.command import check_options, explain
 from swis.experiments.known_options import CONF, choices
 from swis.formats.registry import METHODS, method_names
-from swis.options.calibrations import CALIBRATIONS, Calibration, calibration_names
-from swis.options.choices import Clip, Coding, Granularity, Rewrite, Selection
-from swis.options.groups import (
-    ActivationConfig,
+from swis.options.calibrations import (
+    CALIBRATIONS,
+    Calibration,
     CalibrationConfig,
-    DataConfig,
-    ModelConfig,
-    RecipeConfig,
-    ReconstructionConfig,
-    RetrainConfig,
-    ScheduleConfig,
-    require,
+    Reconstruction,
+    calibration_names,
 )
+from swis.options.choices import Clip, Coding, Granularity, Rewrite, Selection
+from swis.options.data import ActivationConfig, DataConfig
 from swis.options.hardware import AcceleratorConfig, EnergyConfig
+from swis.options.model import ModelConfig
 from swis.options.names import require_known
-from swis.options.ranges import above_zero, at_least
+from swis.options.ranges import above_zero, at_least, require
+from swis.options.scheduling import ScheduleConfig
 from swis.options.tasks import TASKS, Task, task_names
+from swis.options.training import RecipeConfig, RetrainConfig
 
 # Of a whole number, as of the seeds of numpy: nothing has more, and what is computed from more may overflow.
 _MOST = 2**32 - 1
@@ -71,7 +70,7 @@ class Config:
     calibrate: str = field(default="none", metadata={"names": calibration_names})
     activation: ActivationConfig = field(default_factory=ActivationConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
-    reconstruction: ReconstructionConfig = field(default_factory=ReconstructionConfig)
+    reconstruction: Reconstruction = field(default_factory=Reconstruction)
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
     allow_calibration_on_test: bool = False
     retrained: bool = False

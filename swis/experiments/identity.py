@@ -13,7 +13,7 @@ from swis.experiments.shared_images import apart, in_both
 from swis.formats.weight_format import WeightFormat
 from swis.networks.models import Network
 from swis.options.choices import Optimizer
-from swis.options.groups import require
+from swis.options.ranges import require
 from swis.results import records
 from swis.training.parametrization import LatentTraining
 from swis.training.qat import Retraining

@@ -16,7 +16,7 @@ from swis.encoding.encode import Encoded
 from swis.networks.activations import keep_activations
 from swis.networks.computed_weights import plain_copy
 from swis.networks.layers import put_filters, weight_layers
-from swis.options.groups import RetrainConfig
+from swis.options.training import RetrainConfig
 from swis.results import records
 from swis.training.parametrization import LatentTraining, add_latents, latents
 from swis.training.qat import Retraining, retrain

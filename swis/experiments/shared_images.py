@@ -14,7 +14,7 @@ from swis.data.image_sets import Split, batched, can_be_kept, decoded, loader, o
 from swis.errors import DamagedImage
 from swis.experiments.shared import in_memory, on_disk
 from swis.options.choices import Damaged
-from swis.options.groups import DataConfig
+from swis.options.data import DataConfig
 from swis.runtime.notices import warn_once
 
 

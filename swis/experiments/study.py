@@ -41,7 +41,7 @@ from swis.networks.layers import count_float_weights, float_weights, weight_laye
 from swis.networks.macs import Macs, network_macs
 from swis.networks.models import Network, load_network
 from swis.networks.unfold import unfolded
-from swis.options.groups import require
+from swis.options.ranges import require
 from swis.results import records
 from swis.runtime.files import stamp
 from swis.runtime.notices import warn_once

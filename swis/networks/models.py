@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from swis.errors import InputError
 from swis.networks import resnet20  # noqa: F401 (timm knows its network from now on)
-from swis.options.groups import ModelConfig
+from swis.options.model import ModelConfig
 from swis.runtime.files import write_atomically
 
 # What metadata of a checkpoint written by ``save_checkpoint`` says about its network's input.

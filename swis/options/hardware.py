@@ -10,8 +10,8 @@ from omegaconf import MISSING
 
 from swis.options.choices import Dataflow, Skipping
 from swis.options.datapaths import DATAPATHS, DatapathOptions, datapath_names
-from swis.options.groups import require
 from swis.options.names import require_known
+from swis.options.ranges import require
 
 # accelerator.lanes=group_size: as many lanes as weights share a shift set.
 GROUP_SIZE = "group_size"

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from swis.errors import InputError
+
+
+def require(holds: bool, message: str) -> None:
+    """Raise ``InputError`` with a message if something does not hold."""
+    if not holds:
+        raise InputError(message)
+
+
+def named(group: str, settings: Any, *names: str) -> dict[str, Any]:
+    """Return the values of some fields of a group of options, by their names on the command line."""
+    return {f"{group}.{name}": getattr(settings, name) for name in names}
 
 
 def at_least(least: float, **values: float | None) -> None:

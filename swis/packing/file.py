@@ -38,7 +38,7 @@ from swis.networks.channel_rewrite import LimitedReLU, rewritten
 from swis.networks.computed_weights import plain_copy
 from swis.networks.layers import count_float_weights, weight_layers, weight_of
 from swis.networks.models import REACHING_OUT, Network, new_network
-from swis.options.groups import ModelConfig
+from swis.options.model import ModelConfig
 from swis.options.names import require_known
 from swis.packing.bitstream import CODINGS
 from swis.packing.layer import pack_layer, packed_parts, unpack_layer

@@ -15,36 +15,8 @@ import numpy as np
 
 from swis.encoding.layer_plan import LayerPlan
 from swis.errors import InputError
-from swis.options.names import require_known
-from swis.options.ranges import at_least
+from swis.options.scheduling import Schedule
 from swis.scheduling.knapsack import Solution, check_budget, greedy, optimal, solution_of
-
-SCOPES = ("layer", "network")
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """What a schedule may do.
-
-    ``policy`` "uniform" spreads the shifts evenly over the filters, "greedy" spends them step by step
-    (reconstructed), "optimal" has the least total loss of these tiles. ``scope``: every "layer" keeps the
-    budget, or the "network". Tiles of ``filters_per_tile`` pay for multiples of ``multiple`` shifts (2: a
-    double-shift PE) in ``low``..``high``. ``reorder``: filters may change places to share a tile.
-    """
-
-    policy: str = "uniform"
-    scope: str = "layer"
-    multiple: int = 1
-    filters_per_tile: int = 1
-    reorder: bool = True
-    low: int = 1
-    high: int = 8
-
-    def __post_init__(self) -> None:
-        require_known("policy", self.policy, POLICIES)
-        require_known("scope", self.scope, SCOPES)
-        at_least(1, multiple=self.multiple, filters_per_tile=self.filters_per_tile, low=self.low)
-        at_least(self.low, high=self.high)
 
 
 @dataclass(frozen=True)
@@ -99,12 +71,12 @@ def plan(tables: dict[str, LayerTable], bits: float, schedule: Schedule) -> Plan
 
 
 def _options(schedule: Schedule, magnitude_bits: int) -> np.ndarray:
-    high = min(schedule.high, magnitude_bits)
-    options = np.arange(schedule.low, high + 1)
+    high = min(schedule.max or magnitude_bits, magnitude_bits)
+    options = np.arange(schedule.min, high + 1)
     options = options[options % schedule.multiple == 0]
     if len(options) == 0:
         raise InputError(
-            f"no multiple of schedule.multiple={schedule.multiple} lies in {schedule.low}..{high} shifts"
+            f"no multiple of schedule.multiple={schedule.multiple} lies in {schedule.min}..{high} shifts"
         )
     return options
 
@@ -166,7 +138,7 @@ def _assign(
         sizes[name] = np.diff([*starts, len(table.losses)])
         # a choice below the least is that least
         allowed[name] = np.maximum(options, _first_of(options, table.least))
-        fewest = max(schedule.low, table.least)
+        fewest = max(schedule.min, table.least)
         best = np.minimum.accumulate(table.losses[:, fewest - 1 :], 1)[:, allowed[name] - fewest]
         losses.append(np.add.reduceat(best[orders[name]], starts, 0))
         prices.append(table.price * sizes[name][:, None] * allowed[name])
@@ -178,7 +150,7 @@ def _assign(
         most = np.empty(len(table.losses), np.int64)
         most[orders[name]] = np.repeat(paid, sizes[name])
         numbers = np.arange(1, table.losses.shape[1] + 1)
-        affordable = (numbers >= max(schedule.low, table.least)) & (numbers <= most[:, None])
+        affordable = (numbers >= max(schedule.min, table.least)) & (numbers <= most[:, None])
         shifts = np.where(affordable, table.losses, np.inf).argmin(1) + 1  # of equals the fewest
         layers[name] = LayerPlan(shifts, orders[name], schedule.filters_per_tile, schedule.multiple)
     return layers, solution

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from swis.formats.weight_format import WeightFormat
 from swis.networks.layers import filter_shape, filters_of, is_depthwise, weight_layers
 from swis.options.choices import Price
-from swis.options.groups import ScheduleConfig
+from swis.options.scheduling import ScheduleConfig
 from swis.results import records
 from swis.runtime.progress import tqdm
-from swis.scheduling.allocation import LayerTable, Plan, Schedule, plan
+from swis.scheduling.allocation import LayerTable, Plan, plan
 from swis.scheduling.sensitivity import filter_losses, layer_sensitivities
 
 # Sensitivities are kept to so many digits: what kernels and devices differ by rarely changes a schedule.
@@ -77,16 +77,7 @@ class Planner:
             )
             price = self._price(name, layer, form)
             tables[name] = LayerTable(losses[name], price, max(filter(None, least), default=1))
-        schedule = Schedule(
-            str(chosen.policy),
-            str(chosen.scope),
-            chosen.multiple,
-            chosen.filters_per_tile,
-            chosen.reorder,
-            chosen.min,
-            chosen.max or form.magnitude_bits,
-        )
-        return plan(tables, bits, schedule)
+        return plan(tables, bits, chosen)
 
     def _price(self, name: str, layer: nn.Module, form: WeightFormat) -> int:
         """Return what one more shift of one filter costs of the budget."""

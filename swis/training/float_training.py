@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from swis.errors import InputError
+from swis.options.choices import Precision
 from swis.options.names import require_known
 from swis.options.ranges import above_zero, at_least, least_and_most, within
 from swis.runtime.checksums import check_parts
@@ -21,8 +22,6 @@ from swis.runtime.files import write_atomically
 from swis.runtime.progress import tqdm
 
 log = logging.getLogger("swis")
-
-PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Recipe:
     precision: str
 
     def __post_init__(self) -> None:
-        require_known("precision", self.precision, PRECISIONS)
+        require_known("precision", self.precision, Precision)
         at_least(1, epochs=self.epochs, batch_size=self.batch_size, image_sizes=len(self.image_sizes))
         for size in self.image_sizes:
             at_least(1, image_sizes=size)

@@ -9,7 +9,7 @@ anew in ``advance``, which a training calls after every step: the forward pass c
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -20,34 +20,12 @@ from swis.encoding.decompose import decompose, from_filters, to_filters
 from swis.encoding.encode import Encoded
 from swis.formats.weight_format import WeightFormat
 from swis.networks.layers import exchanged, is_transposed, weight_layers
+from swis.options.training import LatentTraining
 from swis.training.oscillation import Oscillation
 from swis.training.straight_through import StraightThrough, inside
 
 # A learned scale stays above this part of its start: at zero or below there are no levels.
 _LEAST_GAIN = 0.1
-
-
-@dataclass(frozen=True)
-class LatentTraining:
-    """What of a format is trained beside the weights.
-
-    Shift sets are chosen anew every ``refresh`` steps, or never (None); ``learned_scale``: scales are
-    parameters. A code that turns back more often than ``threshold`` [turns per step] on a moving average of
-    ``averaging`` (the share of the newest step) is frozen; None: none is.
-    """
-
-    refresh: int | None = 1
-    learned_scale: bool = True
-    threshold: float | None = None
-    averaging: float = 0.01
-
-    def __post_init__(self) -> None:
-        if self.refresh is not None and self.refresh < 1:
-            raise ValueError(f"refresh must be at least 1 step, or None, not {self.refresh}")
-        if self.threshold is not None and not 0 <= self.threshold < 1:
-            raise ValueError(f"threshold must be in [0, 1), or None, not {self.threshold}")
-        if not 0 < self.averaging <= 1:
-            raise ValueError(f"averaging must be in (0, 1], not {self.averaging}")
 
 
 class Latent(nn.Module):

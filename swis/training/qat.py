@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,55 +18,11 @@ from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader, Dataset
 
 from swis.errors import InputError
-from swis.options.names import require_known
-from swis.options.ranges import above_zero, at_least, within
+from swis.options.training import Retraining
 from swis.runtime.files import write_atomically
 from swis.runtime.progress import tqdm
-from swis.training.float_training import PRECISIONS, augment, load_state, parameter_groups
+from swis.training.float_training import augment, load_state, parameter_groups
 from swis.training.parametrization import latents
-
-OPTIMIZERS = ("sgd", "adamw")
-
-
-@dataclass(frozen=True)
-class Retraining:
-    """How a network of few bits is trained: an optimizer under a cosine from the learning rates to zero.
-
-    ``scale_rate`` is the learning rate of learned scales; ``momentum`` is SGD's (Nesterov); ``warmup`` the
-    share of all steps in which the rates grow from zero. The loss is (1 - ``distillation``) x cross-entropy
-    with ``label_smoothing`` + ``distillation`` x KL divergence from the float network's probabilities at
-    ``temperature``; at 1 no labels are used. ``dampening`` is the weight that the distance of weights from
-    their levels has at the end, after a cosine from zero. ``shift``, ``erase`` and ``mirror`` are those of
-    ``augment``. ``reestimate``: the statistics of batch normalisations are those of the last weights.
-    """
-
-    epochs: int = 10
-    batch_size: int = 64
-    optimizer: str = "sgd"
-    learning_rate: float = 0.01
-    scale_rate: float = 0.01
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    warmup: float = 0.05
-    label_smoothing: float = 0.0
-    distillation: float = 0.0
-    temperature: float = 1.0
-    dampening: float = 0.0
-    shift: float = 0.0
-    erase: float = 0.0
-    mirror: bool = True
-    precision: str = "float32"
-    reestimate: bool = True
-
-    def __post_init__(self) -> None:
-        require_known("optimizer", self.optimizer, OPTIMIZERS)
-        require_known("precision", self.precision, PRECISIONS)
-        at_least(1, epochs=self.epochs)
-        at_least(2, batch_size=self.batch_size)
-        above_zero(learning_rate=self.learning_rate, temperature=self.temperature)
-        at_least(0, scale_rate=self.scale_rate, weight_decay=self.weight_decay, dampening=self.dampening)
-        within(0, 1, distillation=self.distillation, warmup=self.warmup, momentum=self.momentum)
-        within(0, 1, label_smoothing=self.label_smoothing, erase=self.erase, shift=self.shift)
 
 
 def retrain(

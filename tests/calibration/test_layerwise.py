@@ -10,7 +10,7 @@ from torch import nn
 from swis.calibration.block_reconstruction import Reconstruction
 from swis.calibration.kinds import BIAS, STATS, walking
 from swis.calibration.layerwise import _by_image, calibrate, matching
-from swis.calibration.output_aware import ORDERS, OutputAware, output_aware
+from swis.calibration.output_aware import OutputAware, output_aware
 from swis.encoding.encode import approximate
 from swis.encoding.layer_plan import LayerPlan
 from swis.encoding.metrics import sqnr_db
@@ -19,6 +19,7 @@ from swis.formats.registry import weight_format
 from swis.networks.activations import observe_ranges, quantize_activations
 from swis.networks.apply import encode_layers, weight_layers
 from swis.networks.batch_norm import fused
+from swis.options.choices import Order
 
 AWARE = walking(OutputAware(positions=4096))
 
@@ -80,7 +81,7 @@ def test_groups_are_walked_in_either_order(group_size):
     images = torch.randn(64, 30) * torch.rand(30) ** 2
     images = images @ (torch.eye(30) + 0.3 * torch.randn(30, 30))
     layer, form = nn.Linear(30, 40), weight_format("swis", 2, group_size)
-    settings = [OutputAware(order=order, rounds=0, asymmetric=False, scales=(1.0,)) for order in ORDERS]
+    settings = [OutputAware(order=order, rounds=0, asymmetric=False, scales=(1.0,)) for order in Order]
     chunks = images.split(8)
     found = [output_aware(layer, form, None, chunks, chunks, how) for how in settings]
     errors = [float((images @ (f.weight() - layer.weight.detach()).T).square().mean()) for f in found]

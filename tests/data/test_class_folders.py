@@ -7,7 +7,7 @@ from swis.data.image_sets import open_split
 from swis.data.split import check_classes
 from swis.errors import InputError
 from swis.options.choices import ClassOrder
-from swis.options.groups import DataConfig
+from swis.options.data import DataConfig
 from swis.runtime.notices import warn_once
 
 

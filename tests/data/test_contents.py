@@ -15,7 +15,7 @@ from swis.data import contents
 from swis.data.contents import Content, examine, identity
 from swis.data.image_sets import open_split
 from swis.experiments.shared_images import shared_images, shared_split
-from swis.options.groups import DataConfig
+from swis.options.data import DataConfig
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from swis.data.image_sets import open_split
 from swis.errors import DamagedImage, InputError
 from swis.experiments.shared_images import drawn
 from swis.options.choices import Damaged
-from swis.options.groups import DataConfig
+from swis.options.data import DataConfig
 
 # 0 to white in 16 bits, with values in between that no 8-bit value is
 RAMP = np.array([[0, 128, 129, 257, 32768, 65535]], np.uint16)

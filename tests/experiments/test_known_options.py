@@ -256,7 +256,7 @@ def test_from_python_a_wrong_option_is_one_line_too():
         ),
         (lambda: OutputAware(order="size"), "order is one of filter, variance, not 'size'"),
         (lambda: OutputAware(damping=float("inf")), "damping must be above 0, and finite, not inf"),
-        (lambda: Reconstruction(rate=0), "rate must be above 0"),
+        (lambda: Reconstruction(rate=0), "rate must be in (0, 1], not 0"),
         (lambda: Retraining(optimizer="adam"), "not 'adam'; did you mean adamw?"),
         (lambda: Retraining(precision="bfloat"), "did you mean bfloat16?"),
         (

@@ -16,7 +16,7 @@ from swis.experiments.study import formats, prepare
 from swis.experiments.tasks.evaluate import evaluate_methods, evaluate_packed
 from swis.networks.apply import weight_layers
 from swis.networks.models import new_network, save_checkpoint
-from swis.options.groups import ModelConfig
+from swis.options.model import ModelConfig
 from swis.results import records
 
 pytestmark = pytest.mark.usefixtures("one_thread")

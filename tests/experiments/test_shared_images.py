@@ -16,7 +16,7 @@ from swis.experiments.config import load
 from swis.experiments.preflight import results_folder
 from swis.experiments.tasks.evaluate import evaluate_methods
 from swis.networks.models import new_network, save_checkpoint
-from swis.options.groups import ModelConfig
+from swis.options.model import ModelConfig
 from swis.sweeps.sweeper import _Log
 
 

@@ -25,7 +25,7 @@ from swis.networks.layers import filters_of, weight_layers
 from swis.networks.macs import layer_macs
 from swis.networks.models import new_network
 from swis.networks.unfold import unfolded
-from swis.options.groups import ModelConfig
+from swis.options.model import ModelConfig
 from swis.packing.file import load_packed, save_packed
 
 SIZE = (2, 8, 8)

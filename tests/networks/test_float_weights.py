@@ -18,7 +18,7 @@ from swis.experiments.tasks.evaluate import evaluate_methods
 from swis.networks.layers import float_weights, weight_layers
 from swis.networks.macs import network_macs
 from swis.networks.models import load_network, new_network, save_checkpoint
-from swis.options.groups import ModelConfig
+from swis.options.model import ModelConfig
 from swis.runtime.notices import warn_once
 
 KWARGS = {"img_size": 32, "patch_size": 16, "embed_dim": 8, "depth": 1, "num_heads": 2}

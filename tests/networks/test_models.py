@@ -14,7 +14,7 @@ from swis.errors import InputError
 from swis.evaluation.predict import predict, score
 from swis.experiments.config import load
 from swis.networks.models import load_network, new_network, save_checkpoint
-from swis.options.groups import ModelConfig
+from swis.options.model import ModelConfig
 
 
 def tiny_config(weights, **changes) -> ModelConfig:

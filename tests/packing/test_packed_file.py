@@ -20,7 +20,7 @@ from swis.networks.apply import weight_layers, with_weights
 from swis.networks.batch_norm import fold_batch_norm
 from swis.networks.macs import layer_macs
 from swis.networks.models import new_network
-from swis.options.groups import ModelConfig
+from swis.options.model import ModelConfig
 from swis.packing.bitstream import CODINGS
 from swis.packing.file import load_packed, save_packed
 

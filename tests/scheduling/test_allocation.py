@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from swis.encoding.layer_plan import LayerPlan
 from swis.errors import InputError
-from swis.scheduling.allocation import POLICIES, SCOPES, LayerTable, Schedule, plan
+from swis.options.choices import Scope
+from swis.scheduling.allocation import POLICIES, LayerTable, Schedule, plan
 
 MAGNITUDE_BITS = 4
 
@@ -33,7 +34,7 @@ def networks(draw, most_filters=9):
 def schedules(draw, policies=tuple(POLICIES)):
     return Schedule(
         draw(st.sampled_from(policies)),
-        draw(st.sampled_from(SCOPES)),
+        draw(st.sampled_from([*Scope])),
         draw(st.sampled_from([1, 1, 2])),
         draw(st.integers(1, 4)),
         draw(st.booleans()),
@@ -62,8 +63,8 @@ def test_the_budget_and_every_constraint_hold(tables, schedule, bits):
         layer = found.layers[name]
         filters = len(table.losses)
         assert sorted(layer.order) == list(range(filters))
-        assert (layer.shifts >= schedule.low).all()
-        assert (layer.shifts <= min(schedule.high, MAGNITUDE_BITS)).all()
+        assert (layer.shifts >= schedule.min).all()
+        assert (layer.shifts <= min(schedule.max, MAGNITUDE_BITS)).all()
         assert (layer.cycles >= layer.shifts).all()
         assert (layer.cycles % schedule.multiple == 0).all()
         for start in range(0, filters, schedule.filters_per_tile):  # a tile runs in lockstep
@@ -153,7 +154,7 @@ def test_an_order_can_be_undone():
 def test_favoured_layers_get_their_shifts_and_the_others_pay_for_them():
     losses = np.tile([8.0, 4.0, 2.0, 1.0], (10, 1))
     tables = {"first": LayerTable(losses, 1, least=4), "rest": LayerTable(losses, 9)}
-    for scope in SCOPES:
+    for scope in Scope:
         found = plan(tables, 2.5, Schedule("optimal", scope))
         assert (found.layers["first"].shifts == 4).all()
         assert found.layers["rest"].shifts.mean() < 2.5
@@ -181,13 +182,13 @@ def test_filters_that_more_shifts_do_not_help_have_the_least_all_the_same():
 @pytest.mark.parametrize(
     ("bits", "schedule", "least", "message"),
     [
-        (1.5, Schedule("optimal", low=2), 1, "the fewest allowed are 2"),
-        (1.5, Schedule("optimal", "network", low=2), 1, "of what its fewest shifts cost"),
+        (1.5, Schedule("optimal", min=2), 1, "the fewest allowed are 2"),
+        (1.5, Schedule("optimal", "network", min=2), 1, "of what its fewest shifts cost"),
         (1.5, Schedule("greedy", multiple=2), 1, "the fewest allowed are 2"),
-        (2.5, Schedule("optimal", multiple=2, low=3, high=3), 1, "no multiple of schedule.multiple=2"),
+        (2.5, Schedule("optimal", multiple=2, min=3, max=3), 1, "no multiple of schedule.multiple=2"),
         (2.5, Schedule("optimal"), 3, "the fewest allowed are 1; raise bits"),
         (2.5, Schedule("optimal", "network"), 3, "of what its fewest shifts cost"),
-        (2.5, Schedule("optimal", high=3), 4, "some layers are to have 4 shifts, the most allowed are 3"),
+        (2.5, Schedule("optimal", max=3), 4, "some layers are to have 4 shifts, the most allowed are 3"),
     ],
 )
 def test_what_cannot_be_met_is_refused(bits, schedule, least, message):

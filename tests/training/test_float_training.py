@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from swis.errors import InputError
-from swis.options.groups import RecipeConfig, StageConfig
+from swis.options.training import RecipeConfig, StageConfig
 from swis.training.float_training import Recipe, augment, parameter_groups, train
 
 RECIPE = Recipe(

@@ -20,7 +20,9 @@ from swis.formats.registry import weight_format
 from swis.networks.activations import observe_ranges, quantize_activations
 from swis.networks.apply import encode_layers, weight_layers
 from swis.networks.models import load_network
-from swis.options.groups import DataConfig, ModelConfig, RetrainConfig
+from swis.options.data import DataConfig
+from swis.options.model import ModelConfig
+from swis.options.training import RetrainConfig
 from swis.training.float_training import augment
 from swis.training.parametrization import LatentTraining, add_latents, latents
 from swis.training.qat import Retraining, _cosine, _optimizer, retrain, task_loss

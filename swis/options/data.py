@@ -1,0 +1,44 @@
+"""The options of sets of images, and of activations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from omegaconf import MISSING
+
+from swis.options.choices import ActivationRange, ClassOrder, Damaged
+from swis.options.ranges import at_least, named, require, within
+
+
+@dataclass
+class DataConfig:
+    """Which images: a split to measure on and a split to calibrate on."""
+
+    name: str = MISSING
+    root: str | None = None
+    download: bool = False
+    split: str = MISSING
+    calibration_split: str = MISSING
+    limit: int | None = None
+    damaged: Damaged = Damaged.refuse
+    class_order: ClassOrder | None = None
+    workers: int = 2
+
+    def __post_init__(self) -> None:
+        at_least(1, **named("data", self, "limit"))
+        at_least(0, **named("data", self, "workers"))
+        require(
+            self.class_order is None or self.name == "image_folder",
+            f"data.class_order is for data=image_folder; {self.name} has an order of its own",
+        )
+
+
+@dataclass
+class ActivationConfig:
+    """How the range of 8-bit activations is found on the calibration images."""
+
+    range: ActivationRange = ActivationRange.minmax
+    percentile: float = 99.9
+
+    def __post_init__(self) -> None:
+        within(50, 100, "(]", **named("activation", self, "percentile"))

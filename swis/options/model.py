@@ -1,0 +1,49 @@
+"""The options of a network, and of the images that it takes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from swis.options.choices import CropMode, Interpolation
+from swis.options.ranges import named, require, within
+
+
+@dataclass
+class ModelConfig:
+    """Which network, with which weights; the fields that are null come from the weights."""
+
+    label: str = MISSING
+    name: str = MISSING
+    weights: str = "timm"
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    input_size: list[int] | None = None
+    mean: list[float] | None = None
+    std: list[float] | None = None
+    interpolation: Interpolation | None = None
+    crop_pct: float | None = None
+    crop_mode: CropMode | None = None
+
+    def __post_init__(self) -> None:
+        check_inputs("model", self)
+        within(0, 1, "(]", **named("model", self, "crop_pct"))
+
+
+def check_inputs(group: str, settings: Any) -> None:
+    """Raise ``InputError`` if the size, mean and standard deviation of images cannot be right."""
+    size, mean, std = settings.input_size, settings.mean, settings.std
+    require(
+        size is None or (len(size) == 3 and min(size) > 0),
+        f"{group}.input_size must be [channels, height, width], all positive, not {size}",
+    )
+    require(
+        mean is None or (len(mean) > 0 and all(map(math.isfinite, mean))),
+        f"{group}.mean must be finite numbers, one of each channel, not {mean}",
+    )
+    require(
+        std is None or (len(std) > 0 and all(0 < value < math.inf for value in std)),
+        f"{group}.std must be above 0, and finite, one of each channel, not {std}",
+    )
