@@ -278,17 +278,14 @@ def test_layers_called_again_are_calibrated_at_their_first_call():
     assert torch.equal(again, first)
 
 
-def test_unknown_kinds_and_orders_are_refused(reference, images):
-    with pytest.raises(ValueError, match=r"kind is one of .* not 'reconstruct'"):
-        calibrated(reference, images, ("reconstruct",))
+def test_unknown_orders_are_refused():
     with pytest.raises(ValueError, match=r"order is one of .* not 'size'"):
         OutputAware(order="size")
 
 
 def test_defaults_are_those_of_the_configuration():
     config = load()
-    chosen = {key: value for key, value in asdict(config.calibration).items() if key != "images"}
-    assert chosen == asdict(OutputAware()) | {"scales": list(OutputAware().scales)}
+    assert asdict(config.calibration) == asdict(OutputAware()) | {"images": config.calibration.images}
     assert asdict(config.reconstruction) == asdict(Reconstruction())
 
 
