@@ -71,7 +71,11 @@ def start(work: Callable[[], None], folder: Path, output: Path, largest: int | N
     ours, theirs = (None, None) if largest is None else os.pipe()
     process = _FORK.Process(target=_be, args=(work, folder, output, largest, theirs))
     began = time.monotonic()
-    process.start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # for the copy, until it has its own handler
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     if theirs is not None:
         os.close(theirs)
     return Copy(process, output, began, ours)
@@ -119,6 +123,7 @@ def _be(
     work: Callable[[], None], folder: Path, output: Path, largest: int | None, errors: int | None
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # until run.py is there to say something
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.chdir(folder)
     logging.getLogger().handlers.clear()  # they write to what the warmed process had for its output
