@@ -131,7 +131,10 @@ def test_a_format_from_outside_goes_through_everything(tmp_path, tiny_checkpoint
     (before,) = signed.loc[signed["schedule"] == "greedy", "correct"]
     assert pd.read_parquet(tmp_path / "packed")["correct"].item() == before
 
-    assert "signed" in run("task=simulate", "accelerator=swis_ss", "bits=2")
+    run("task=simulate", "accelerator=swis_ss", "versus=[stripes]", "bits=2", "out=array.parquet")
+    array = pd.read_parquet(tmp_path / "array.parquet").query("accelerator == 'swis_ss'")
+    cycles = array.groupby("method")["compute_cycles"].sum()
+    assert cycles["signed"] == cycles["swis"] < cycles["base"]  # two shifts of seven
     done = run_py(["methods=[signed]"], tmp_path, ROOT)  # where the package is not installed
     assert done.returncode == 2
     assert "methods.0 must be one of swis" in done.stderr

@@ -37,12 +37,12 @@ def test_data_flows_one_way():
     assert lint_imports(str(ROOT / "pyproject.toml"), cache_dir=None) == 0
 
 
-def test_rooms_say_what_lives_there():
+def test_folders_say_what_lives_there():
     for folder in (path for path in (ROOT / "swis").rglob("*") if any(path.glob("*.py"))):
         assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), folder
 
 
-def test_tests_mirror_the_rooms():
+def test_tests_mirror_the_library():
     for path in (ROOT / "tests").glob("*/**/test_*.py"):
         folder = path.parent.relative_to(ROOT / "tests")
         assert (ROOT / "swis" / folder / "__init__.py").is_file() or folder.name == "tools", path
@@ -71,7 +71,7 @@ NAMESAKES = {
 }
 
 
-def test_only_formats_know_the_names_of_formats():
+def test_no_module_compares_with_the_name_of_a_format():
     found = set()
     for path in (ROOT / "swis").rglob("*.py"):
         place = path.relative_to(ROOT / "swis").as_posix()

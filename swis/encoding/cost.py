@@ -58,7 +58,7 @@ def layer_cost(
     35
     """
     weights = filters * filter_weights
-    spent = form.cycles_per_weight if cycles is None else cycles
+    spent = form.level_bits if cycles is None else cycles
     bits = form.stored_bits(filters, filter_weights)
     return LayerCost(weights, macs, bits, weights * spent, macs * spent)
 

@@ -77,6 +77,7 @@ def decompose(codes: Tensor, form: WeightFormat) -> Decomposition:
     """
     if not form.on_codes:
         raise ValueError(f"{form.name} has no levels of its own to bring codes to")
+    form.check()
     if form.group_size != int(form.group_size) or not form.alpha < math.inf:
         raise ValueError(f"group_size must be whole and alpha finite, not {form.group_size} and {form.alpha}")
     if form.selection == "joint" and form.group_size > LARGEST_JOINT_GROUP:

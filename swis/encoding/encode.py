@@ -57,6 +57,7 @@ def encode(weight: Tensor, form: WeightFormat, plan: LayerPlan | None = None) ->
     >>> encode(torch.tensor([[1.27, 0.70]]), Truncate(shifts=1)).codes.tolist()
     [[64, 64]]
     """
+    form.check()
     if plan is not None and form.has_shifts:
         parts = {n: encode(weight, form.with_shifts(n)) for n in np.unique(plan.shifts).tolist()}
         return _by_filter(parts, plan, form)
@@ -73,7 +74,8 @@ def encode(weight: Tensor, form: WeightFormat, plan: LayerPlan | None = None) ->
 def _by_filter(parts: dict[int, Encoded], plan: LayerPlan, form: WeightFormat) -> Encoded:
     """Take every filter from the part with its number of shifts."""
     any_part = next(iter(parts.values()))
-    codes, metrics = torch.empty_like(any_part.codes), None
+    widest = max((part.codes for part in parts.values()), key=torch.Tensor.element_size)
+    codes, metrics = torch.empty_like(widest), None
     shift_sets = None if any_part.shift_sets is None else torch.empty_like(any_part.shift_sets)
     scale = any_part.scale
     if form.own_quantizer:  # every number of bits has its own clip
@@ -82,7 +84,7 @@ def _by_filter(parts: dict[int, Encoded], plan: LayerPlan, form: WeightFormat) -
         metrics = np.empty(len(codes))
     for n, part in parts.items():
         mine = torch.from_numpy(plan.shifts == n)
-        codes[mine] = part.codes[mine]
+        codes[mine] = part.codes[mine].to(codes)
         if shift_sets is not None:
             shift_sets[mine] = part.shift_sets[mine]
         if form.own_quantizer:

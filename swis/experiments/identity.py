@@ -95,7 +95,7 @@ class Facts:
             "inputs": self.network.inputs,
             "data": None if self.split is None else self.split.digest,
             "method": form.name,
-            **form.own_settings(),
+            **({"format": own} if (own := form.own_settings()) else {}),
         }
         if not form.quantized:
             return facts

@@ -18,6 +18,7 @@ from swis.encoding.quantizer import quantize
 from swis.experiments.config import accelerator_named, accelerator_names, load
 from swis.experiments.designs import design, energy_table
 from swis.formats.int8 import Int8
+from swis.formats.powers_of_two import PowersOfTwo
 from swis.formats.registry import formats, weight_format
 from swis.hardware.layer_shapes import Layer, workload
 from swis.hardware.operands import operands_of
@@ -132,7 +133,7 @@ def panel() -> Any:
     def slider(name: str, value: int, least: int, most: int) -> widgets.IntSlider:
         return widgets.IntSlider(value, least, most, description=name, continuous_update=True)
 
-    methods = [name for name, kind in formats().items() if kind.on_codes]
+    methods = [name for name, kind in formats().items() if kind.on_codes and issubclass(kind, PowersOfTwo)]
     controls = {
         "model": chosen("network", MODELS, MODELS[0]),
         "layer": chosen("layer", list(layers_of(MODELS[0])), next(iter(layers_of(MODELS[0])))),

@@ -12,7 +12,7 @@ from swis.formats.weight_format import FLOAT_BITS, WeightFormat
 class Float(WeightFormat):
     """Weights of 32 bits, which are not quantized and have no cycles of a bit-serial unit.
 
-    >>> Float().stored_bits(filters=1, filter_weights=16), Float().cycles_per_weight
+    >>> Float().stored_bits(filters=1, filter_weights=16), Float().level_bits
     (512, 0)
     """
 

@@ -12,7 +12,7 @@ from swis.formats.powers_of_two import PowersOfTwo, ShiftSet
 class Int8(PowersOfTwo):
     """Codes of ``magnitude_bits`` bits and a sign, all of them levels: 8 bits by default.
 
-    >>> Int8().stored_bits(filters=1, filter_weights=16), Int8().cycles_per_weight
+    >>> Int8().stored_bits(filters=1, filter_weights=16), Int8().level_bits
     (128, 7)
     """
 

@@ -12,6 +12,7 @@ from pkgutil import iter_modules
 from typing import Any, TypeVar
 
 import swis.formats
+from swis.errors import InputError
 from swis.formats.float32 import Float
 from swis.formats.int8 import Int8
 from swis.formats.round import Round
@@ -65,8 +66,8 @@ def method_names() -> list[str]:
 def weight_format(name: str, *settings: Any, **named: Any) -> WeightFormat:
     """Return a format by name; raise ``InputError`` for an unknown name or settings out of range.
 
-    >>> weight_format("swis", shifts=3, group_size=8).cycles_per_weight
-    3
+    >>> weight_format("swis", shifts=3, group_size=8).weights_per_group
+    8
     """
     require_known("method", name, formats())
     return _FORMATS[name](*settings, **named)
@@ -74,12 +75,12 @@ def weight_format(name: str, *settings: Any, **named: Any) -> WeightFormat:
 
 def from_settings(settings: dict[str, Any]) -> WeightFormat:
     """Return the format that ``WeightFormat.settings`` describes; raises as ``weight_format``."""
-    given = dict(settings)
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
     return weight_format(given.pop("method"), **given)
 
 
 def int8_of(form: WeightFormat) -> WeightFormat:
-    """Return the quantizer in front of a format's levels as a format of its own.
+    """Return the 8-bit format with the settings that all formats have.
 
     >>> int8_of(Uniform(shifts=3)).code_bits
     7
@@ -93,7 +94,10 @@ def _load() -> None:
     for module in iter_modules(swis.formats.__path__, f"{swis.formats.__name__}."):
         import_module(module.name)
     for entry in metadata.entry_points(group=swis.formats.__name__):
-        register(entry.load())
+        try:
+            register(entry.load())
+        except (ImportError, AttributeError, ValueError) as error:
+            raise InputError(f"the installed format {entry.name} ({entry.value}): {error}") from error
 
 
 for _kind in (Float, Int8, Swis, SwisC, Truncate, Round, Uniform):

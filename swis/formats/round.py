@@ -26,6 +26,10 @@ class Round(PowersOfTwo):
     def shift_sets(self) -> list[ShiftSet]:
         return [tuple(range(self.magnitude_bits - self.shifts, self.magnitude_bits))]
 
+    @property
+    def plain_bits(self) -> int:
+        return self.shifts
+
     def level_table(self) -> np.ndarray:
         return _rounded(self)
 

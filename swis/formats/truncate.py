@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import ClassVar
-
-import numpy as np
 
 from swis.formats.powers_of_two import PowersOfTwo, ShiftSet
 
@@ -25,10 +22,6 @@ class Truncate(PowersOfTwo):
     def shift_sets(self) -> list[ShiftSet]:
         return [tuple(range(self.magnitude_bits - self.shifts, self.magnitude_bits))]
 
-    def level_table(self) -> np.ndarray:
-        return _kept(self)
-
-
-@cache
-def _kept(form: Truncate) -> np.ndarray:
-    return (np.arange(2**form.magnitude_bits, dtype=np.int16) & form.set_ids()[0])[None]
+    @property
+    def plain_bits(self) -> int:
+        return self.shifts

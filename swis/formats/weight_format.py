@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
+from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from swis.errors import InputError
 from swis.options.names import require_known
 from swis.options.ranges import at_least, within
 
@@ -30,8 +32,8 @@ class WeightFormat(ABC):
     level.
 
     A subclass says its ``name`` on the command line, its candidate sets (``level_sets``) and, where the
-    defaults below do not hold, what it is and what it costs. Fields that it adds are part of its rows'
-    identity. Raises ``InputError`` for settings out of range.
+    defaults below do not hold, what it is. Fields that it adds are part of its rows' identity. Raises
+    ``InputError`` for settings out of range; ``check`` looks at the levels.
     """
 
     shifts: int = 2
@@ -48,7 +50,7 @@ class WeightFormat(ABC):
     on_codes: ClassVar[bool] = True  # whether levels approximate the quantizer's codes, measured by MSE++
     grouped: ClassVar[bool] = False  # whether groups choose among candidate sets
     rounds_down: ClassVar[bool] = False  # whether codes take the level below, not the nearest
-    own_quantizer: ClassVar[bool] = False  # whether it has its own scale for every number of shifts
+    own_quantizer: ClassVar[bool] = False  # whether bits and clip of its codes are its own affair
 
     def __post_init__(self) -> None:
         require_known("granularity", self.granularity, GRANULARITIES)
@@ -98,18 +100,18 @@ class WeightFormat(ABC):
 
     @property
     def level_bits(self) -> int:
-        """The bits of a code that its levels keep, N: what a bit-serial unit takes one by one."""
+        """The shifts, or bits, of a level: what a bit-serial unit takes one by one, a cycle for each."""
         return self.shifts
+
+    @property
+    def plain_bits(self) -> int:
+        """The bits of a magnitude where a design knows nothing of sets of levels."""
+        return self.code_bits
 
     @property
     def mask_bits(self) -> int:
         """The bits that say which level of its group's set a weight has."""
         return (max(map(len, self.level_sets())) - 1).bit_length()
-
-    @property
-    def cycles_per_weight(self) -> int:
-        """The cycles of a unit that takes one shift, or one bit, of a weight at a time."""
-        return self.level_bits
 
     @property
     def weights_per_group(self) -> int:
@@ -128,6 +130,10 @@ class WeightFormat(ABC):
         groups = filters * -(-filter_weights // per_group)
         return groups * (per_group * (1 + self.mask_bits) + set_bits)
 
+    def check(self) -> None:
+        """Raise ``InputError`` if the format contradicts itself, or its levels are none that can be used."""
+        _check(self)
+
     def with_shifts(self, shifts: int) -> Self:
         """Return the same format with another number of shifts."""
         return replace(self, shifts=shifts)
@@ -144,7 +150,8 @@ class WeightFormat(ABC):
     def level_table(self) -> np.ndarray:
         """Return the level of every magnitude in each set, int16 [sets, 2 ** code_bits]: not to be changed.
 
-        It is the nearest one; of two equally near levels the smaller one.
+        It is the nearest one, of two equally near levels the smaller one; or, if it ``rounds_down``, the
+        largest one that is not above the magnitude.
         """
         return _nearest_levels(self)
 
@@ -157,12 +164,45 @@ class WeightFormat(ABC):
 
 
 @cache
+def _check(form: WeightFormat) -> None:
+    def require(holds: bool, message: str) -> None:
+        if not holds:
+            raise InputError(f"format {form.name}: {message}")
+
+    sets, names, top = form.level_sets(), form.set_ids(), 2**form.code_bits
+    require(0 < len(sets) <= 256, f"it has {len(sets)} candidate sets, not 1 to 256")
+    require(form.grouped or len(sets) == 1, "groups choose among its sets; say so by grouped = True")
+    for levels in sets:
+        ascending = all(a < b for a, b in pairwise(levels))
+        require(
+            ascending and levels[:1] == (0,) and levels[-1] < top,
+            f"levels ascend from 0 and stay below {top}, not {list(levels)}",
+        )
+    unique = len(set(names)) == len(sets) and 0 <= min(names) <= max(names) < 256
+    require(unique, "set_ids are numbers below 256, one for every set")
+    require(form.on_codes or sets[0] == tuple(range(top)), "levels that are not all codes need on_codes")
+    require(
+        not form.has_shifts or form.level_bits == form.shifts, "a level takes a cycle for each of its shifts"
+    )
+    require(not (form.own_quantizer and form.on_codes), "levels on codes are on those of the 8-bit quantizer")
+    codes = (form.code_bits, form.code_clip)
+    if form.own_quantizer:
+        other = replace(form, magnitude_bits=form.magnitude_bits % 8 + 1, clip=CLIPS[form.clip == CLIPS[0]])
+        require((other.code_bits, other.code_clip) == codes, "its own quantizer does not depend on others")
+    else:
+        require(codes == (form.magnitude_bits, form.clip), "code_bits or code_clip need own_quantizer = True")
+
+
+@cache
 def _nearest_levels(form: WeightFormat) -> np.ndarray:
     magnitudes = np.arange(2**form.code_bits)
     tables = []
     for chosen in form.level_sets():
         levels = np.array(chosen)
-        tables.append(levels[np.abs(levels[None, :] - magnitudes[:, None]).argmin(1)])  # of equals the first
+        if form.rounds_down:
+            tables.append(levels[np.searchsorted(levels, magnitudes, side="right") - 1])
+        else:  # of equals the first
+            tables.append(levels[np.abs(levels[None, :] - magnitudes[:, None]).argmin(1)])
     return np.array(tables, np.int16)
 
 

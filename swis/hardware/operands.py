@@ -84,11 +84,13 @@ def operands_of(
     72
     """
     filters, plan = layer.out_channels, encoded.plan if encoded else None
-    shifts = np.full(filters, form.level_bits)
+    counts = np.full(filters, form.shifts) if plan is None else plan.shifts
+    forms = {n: form.with_shifts(n) for n in np.unique(counts).tolist()}
+    shifts = np.array([forms[n].level_bits for n in counts.tolist()])
+    widths = np.array([forms[n].plain_bits for n in counts.tolist()])
     order, values = np.arange(filters), None
     if plan is not None:
-        shifts, order = plan.shifts, rows_of(layer, plan)
-    widths = np.full(filters, form.magnitude_bits) if form.grouped else shifts
+        order = rows_of(layer, plan)
     cost = cost_of(form, plan, filters, layer.filter_weights, layer.macs)
     if codes:
         values = from_filters(encoded.codes, encoded.shape).cpu().numpy()[order]
@@ -100,8 +102,7 @@ def operands_of(
     operands = Operands(shifts[order], cost.stored_bits, widths[order], values, inputs)
     if not form.grouped:
         return operands
-    numbers = np.unique(shifts).tolist()
-    alike = all(form.with_shifts(n).consecutive for n in numbers)
+    alike = all(each.consecutive for each in forms.values())
     return replace(operands, group_size=form.group_size, consecutive=alike)
 
 

@@ -84,7 +84,8 @@ class AcceleratorConfig:
             said = json.dumps(value)
             require(
                 getattr(self, option) == value,
-                f"accelerator.{option} must be {said} for datapath={self.datapath}",
+                f"accelerator.{option} must be {said} for datapath={self.datapath}, "
+                f"not {json.dumps(getattr(self, option))}",
             )
         for option in self.known.needed:
             require(
@@ -93,7 +94,7 @@ class AcceleratorConfig:
             )
         require(
             not (self.side_by_side and self.needs_inputs),
-            "accelerator.side_by_side is not for designs that look at inputs",
+            f"accelerator.side_by_side is not for {'='.join(self.known.looks_at_inputs or ())}",
         )
         require(
             0 < self.frequency_mhz < math.inf,

@@ -51,13 +51,14 @@ class ScheduleConfig(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_known("schedule.price", self.price, Price)
         at_least(1, **named("schedule", self, "images", "probe", "depthwise", "first"))
 
     @property
     def label(self) -> str:
         """The name of the policy in tables; "network" is the optimal one over layers by sensitivity."""
-        if self.scope is Scope.layer:
+        if self.scope == Scope.layer:
             return str(self.policy)
-        if self.policy is Policy.optimal and self.sensitivity:
+        if self.policy == Policy.optimal and self.sensitivity:
             return "network"
         return f"{self.policy} over layers"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class Task:
     """What the configuration must know of a task; it is done by the module of its name in experiments/tasks.
 
-    It makes rows of results, or a table, or another file: the option ``writes`` names it, and ``needs_out``
-    says that it must. ``calibrates``: a network is calibrated as the run says. ``options`` are those that go
-    with this task alone.
+    It makes rows of results, or a table, or another file: ``writes`` is the option that names the file, and
+    with ``needs_out`` it must be given. ``calibrates``: a network is calibrated as the run says. ``options``
+    are those that go with this task alone.
     """
 
     makes_rows: bool = False

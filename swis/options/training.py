@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from swis.options.choices import Optimizer, Precision
 from swis.options.model import check_inputs
@@ -56,12 +56,12 @@ class Retraining:
 class LatentTraining:
     """What of a format is trained beside the weights.
 
-    Shift sets are chosen anew every ``refresh`` steps, once an "epoch", or never (None); ``learned_scale``:
-    scales are parameters. A code that turns back more often than ``threshold`` [turns per step] on a moving
+    Shift sets are chosen anew every ``refresh`` steps, or never (None); ``learned_scale``: scales are
+    parameters. A code that turns back more often than ``threshold`` [turns per step] on a moving
     average of ``averaging`` (the share of the newest step) is frozen; None: none is.
     """
 
-    refresh: int | str | None = 1
+    refresh: int | None = 1
     learned_scale: bool = True
     threshold: float | None = None
     averaging: float = 0.01
@@ -69,7 +69,7 @@ class LatentTraining:
     def __post_init__(self) -> None:
         steps = self.refresh
         require(
-            steps in ("epoch", None) or (isinstance(steps, int) and steps >= 1),
+            steps is None or (isinstance(steps, int) and steps >= 1),
             f"retrain.refresh must be at least 1 step, or epoch, or null, not {steps}",
         )
         within(0, 1, "[)", **named("retrain", self, "threshold"))
@@ -78,14 +78,21 @@ class LatentTraining:
 
 @dataclass
 class RetrainConfig(LatentTraining, Retraining):
-    """Retraining (task=retrain), and the images to train on (null: all of the calibration's split)."""
+    """Retraining (task=retrain), and the images to train on (null: all of the calibration's split).
 
+    ``refresh`` may be "epoch": as many steps as an epoch has.
+    """
+
+    refresh: int | str | None = 1
     split: str | None = None
     images: int | None = None
 
     def __post_init__(self) -> None:
         Retraining.__post_init__(self)
-        LatentTraining.__post_init__(self)
+        if self.refresh == "epoch":
+            replace(self, refresh=1)  # checks all else
+        else:
+            LatentTraining.__post_init__(self)
         at_least(2, **named("retrain", self, "images"))
 
 

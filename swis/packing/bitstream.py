@@ -6,11 +6,11 @@ sequence of its groups, filter by filter:
 * plain: the set of levels, as the format writes it (SWIS: N exponents, ascending, of p = ceil(log2 B) bits
   each; SWIS-C: the lowest one), then for each of M weights its sign (1 is negative) and its mask, the place
   of its level in the set (for sums of powers of two: N bits, lowest exponent first). Every group has the same
-  length (SWIS: M (1 + N) + N p bits; SWIS-C: M (1 + N) + p); a filter's last one is padded with zeros. *
-  compact: first a bit that says whether masks are Huffman coded and, if they are, 4 bits for each of the 2^N
-  masks, the lengths of a canonical code (otherwise masks have N bits); then every group: its shift set's rank
-  among the candidate sets, and for each weight, padding left out, its mask and, unless that is empty, its
-  sign. Groups differ in length, so they are decoded in order.
+  length (SWIS: M (1 + N) + N p bits; SWIS-C: M (1 + N) + p); a filter's last one is padded with zeros.
+* compact: first a bit that says whether masks are Huffman coded and, if they are, 4 bits for each mask, the
+  lengths of a canonical code (otherwise masks are written as in plain coding); then every group: its set's
+  rank among the candidate sets, and for each weight, padding left out, its mask and, unless its level is
+  zero, its sign. Groups differ in length, so they are decoded in order.
 
 Where groups do not choose a set (truncate, round, uniform, 8 bits) they are groups of one weight without a
 set; the mask is the magnitude, bits that are always zero left out.
@@ -44,6 +44,7 @@ class Layout:
     coding: str
 
     def __post_init__(self) -> None:
+        self.form.check()
         require_known("coding", self.coding, CODINGS)
         at_least(0, filters=self.filters, weights=self.weights)
 
@@ -60,7 +61,7 @@ def pack(codes: np.ndarray, fields: np.ndarray | None, layout: Layout) -> tuple[
     ``codes`` [filters, weights] are what ``decompose`` gave, ``fields`` uint8 [filters, groups] its shift
     sets (None for codes without). The parts are sign, mask, shift and metadata (the lengths of
     the Huffman code, and what fills the last byte); together they are 8 bits for each byte. Raises
-    ``ValueError`` for codes of another shape or that their shift sets cannot express.
+    ``ValueError`` for codes of another shape, or that are no levels of their sets.
     """
     form, masks = layout.form, layout.form.mask_bits
     groups = -(-layout.weights // form.weights_per_group)

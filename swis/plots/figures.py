@@ -67,6 +67,16 @@ def accuracy_by_shifts(
     return axes
 
 
+def label_of(method: str) -> str:
+    """Return what figures call a format, its name if it is not installed here.
+
+    >>> label_of("base"), label_of("theirs")
+    ('8-bit', 'theirs')
+    """
+    known = formats().get(method)
+    return method if known is None else known().label
+
+
 def _in_order(methods: Iterable[str]) -> list[str]:
     """Return methods that have a look of their own first, and those that a user added by the alphabet."""
     named = sorted(set(methods) - {Float.name})
@@ -93,7 +103,7 @@ def loss_by_cost(rows: pd.DataFrame, cost: str, axes: Axes) -> Axes:
         if mine.empty:
             continue
         found = [compare(reference, correct) for correct in mine["correct"]]
-        label = formats()[method]().label if method in formats() else method
+        label = label_of(method)
         axes.plot(mine[cost], [each.difference for each in found], **looks[method], label=label)
         band = [each.low for each in found], [each.high for each in found]
         axes.fill_between(mine[cost], *band, color=looks[method]["color"], alpha=0.1)

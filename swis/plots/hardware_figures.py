@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from swis.analysis.trade_offs import BIT_SERIAL
 from swis.formats.registry import formats
-from swis.plots.figures import PALETTE, losses
+from swis.plots.figures import PALETTE, label_of, losses
 
 _HATCHES = ("", "//", "", "\\\\", "", "..", "", "xx")
 _MARKERS = (*"oDvs^P*X<>dp", (4, 1, 0), "o")
@@ -152,8 +152,9 @@ def cycle_breakdown(
 def name_formats(lines: pd.DataFrame, height: pd.Series, axes: Axes) -> None:
     """Write above bars, a line for each, which format it is of; ``height``: the bars'."""
     for place, (line, top) in enumerate(zip(lines.itertuples(), height, strict=True)):
-        form = formats()[line.method]
-        label = f"{form().label} {line.bits:g}" if form.has_shifts else form().label
+        form = formats().get(line.method)
+        shifts = f" {line.bits:g}" if form is None or form.has_shifts else ""
+        label = f"{label_of(line.method)}{shifts}"
         at = {"xy": (place, top), "xytext": (0, 3), "textcoords": "offset points"}
         axes.annotate(label, **at, rotation=90, ha="center", va="bottom", fontsize=8)
     axes.tick_params(axis="x", rotation=90)

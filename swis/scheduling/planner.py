@@ -82,9 +82,9 @@ class Planner:
     def _price(self, name: str, layer: nn.Module, form: WeightFormat) -> int:
         """Return what one more shift of one filter costs of the budget."""
         filters, filter_weights = filter_shape(layer)[0], filter_shape(layer)[1:].numel()
-        if self.settings.price is Price.weights:
+        if self.settings.price == Price.weights:
             return filter_weights
-        if self.settings.price is Price.storage:
+        if self.settings.price == Price.storage:
             one, two = (form.with_shifts(n).stored_bits(1, filter_weights) for n in (1, 2))
             return two - one
         sharing = [

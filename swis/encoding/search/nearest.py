@@ -62,6 +62,7 @@ class Tables:
             and magnitudes <= simd.TABLE
             and alpha in range(simd.LARGEST_ALPHA + 1)
             and group_size <= simd.LARGEST_GROUP
+            and simd.fits(errors, alpha, group_size)
         )
         if self.fast:
             self.by_set = np.zeros((sets, simd.TABLE), np.int8)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils, config
@@ -27,10 +28,22 @@ AVAILABLE = _available()
 
 LANES = 16  # groups in a block: one 32-bit lane each, of four weights
 TABLE = 128  # entries of an error table: magnitudes of up to 7 bits
-# A winner's metric must fit 32 bits beside its index. No winner is worse than the top N exponents with
-# their largest error e = 2^(7 - N) - 1, and alpha (M e)^2 + M e^2 < 2^(32 - index bits) for N = 1
-# (e = 63, 3 index bits) and, by more, for all other N.
+# A winner's metric must fit 32 bits beside its index: see ``fits``. For SWIS's sets it does.
 LARGEST_ALPHA, LARGEST_GROUP = 32, 64
+
+
+def fits(errors: np.ndarray, alpha: float, group_size: int) -> bool:
+    """Say whether the least metric of a group fits, whatever its codes; ``errors`` [sets, magnitudes].
+
+    No winner is worse than the set whose largest error e is least: alpha (M e)^2 + M e^2.
+
+    >>> fits(np.full((7, 1), -63), alpha=32, group_size=64), fits(np.full((20, 1), -107), 32, 64)
+    (True, False)
+    """
+    least = int(np.abs(errors.astype(np.int64)).max(axis=1).min())
+    index_bits = int(len(errors) - 1).bit_length()
+    return alpha * (group_size * least) ** 2 + group_size * least**2 < 2 ** (32 - index_bits)
+
 
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _BYTES, _WORDS = ir.VectorType(_I8, 64), ir.VectorType(_I32, LANES)

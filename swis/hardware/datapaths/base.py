@@ -31,7 +31,7 @@ class Datapath:
         design: Accelerator,
         layer: Layer,
         weights: Operands,
-        size: tuple[int, int],
+        size: Size,
         activation_bits: int,
     ) -> Work:
         """Return what the array does for a layer, its filters and pixels on ``size`` rows and columns."""

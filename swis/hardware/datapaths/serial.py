@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from swis.hardware.arrays.bit_serial import stripes_work
-from swis.hardware.datapaths.base import Datapath
+from swis.hardware.datapaths.base import Datapath, Size
 from swis.hardware.layer_run import Operands
 from swis.hardware.layer_shapes import Layer
 from swis.hardware.tiling import Work
@@ -24,7 +24,7 @@ class Serial(Datapath):
         design: Accelerator,
         layer: Layer,
         weights: Operands,
-        size: tuple[int, int],
+        size: Size,
         activation_bits: int,
     ) -> Work:
         cycles = int(weights.widths.max()) + design.sign_cycle if design.weight_serial else 1

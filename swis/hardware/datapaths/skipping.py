@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from swis.hardware.arrays.bit_serial import PRODUCTS, laconic_work, skipping_work
-from swis.hardware.datapaths.base import Datapath
+from swis.hardware.datapaths.base import Datapath, Size
 from swis.hardware.layer_run import Operands
 from swis.hardware.layer_shapes import Layer
 from swis.hardware.tiling import Work
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Skipping(Datapath):
-    """What is skipped, ``skipping`` says."""
+    """``skipping`` says what is skipped."""
 
     name: ClassVar[str] = "skipping"
 
@@ -30,7 +30,7 @@ class Skipping(Datapath):
         design: Accelerator,
         layer: Layer,
         weights: Operands,
-        size: tuple[int, int],
+        size: Size,
         activation_bits: int,
     ) -> Work:
         if design.needs_inputs:

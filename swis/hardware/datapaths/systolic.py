@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from swis.hardware.arrays.systolic import systolic_work
-from swis.hardware.datapaths.base import Datapath
+from swis.hardware.datapaths.base import Datapath, Size
 from swis.hardware.layer_run import Operands
 from swis.hardware.layer_shapes import Layer
 from swis.hardware.tiling import Work
@@ -25,7 +25,7 @@ class Systolic(Datapath):
         design: Accelerator,
         layer: Layer,
         weights: Operands,
-        size: tuple[int, int],
+        size: Size,
         activation_bits: int,
     ) -> Work:
         return systolic_work(layer, design.columns, design.rows, design.dataflow)
