@@ -134,7 +134,9 @@ def test_a_format_from_outside_goes_through_everything(tmp_path, tiny_checkpoint
     run("task=simulate", "accelerator=swis_ss", "versus=[stripes]", "bits=2", "out=array.parquet")
     array = pd.read_parquet(tmp_path / "array.parquet").query("accelerator == 'swis_ss'")
     cycles = array.groupby("method")["compute_cycles"].sum()
-    assert cycles["signed"] == cycles["swis"] < cycles["base"]  # two shifts of seven
+    # two shifts of seven; its weights have more bits, for which the array waits a little
+    assert cycles["signed"] == pytest.approx(cycles["swis"], rel=0.01)
+    assert cycles["signed"] < 0.6 * cycles["base"]
     done = run_py(["methods=[signed]"], tmp_path, ROOT)  # where the package is not installed
     assert done.returncode == 2
     assert "methods.0 must be one of swis" in done.stderr

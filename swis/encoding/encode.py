@@ -57,10 +57,10 @@ def encode(weight: Tensor, form: WeightFormat, plan: LayerPlan | None = None) ->
     >>> encode(torch.tensor([[1.27, 0.70]]), Truncate(shifts=1)).codes.tolist()
     [[64, 64]]
     """
-    form.check()
     if plan is not None and form.has_shifts:
         parts = {n: encode(weight, form.with_shifts(n)) for n in np.unique(plan.shifts).tolist()}
         return _by_filter(parts, plan, form)
+    form.check()
     quantized = quantize(weight, form.code_bits, form.granularity, form.code_clip)
     rows = to_filters(quantized.codes)
     if not form.on_codes:
