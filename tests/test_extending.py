@@ -10,6 +10,9 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
+from swis.formats import registry
+from swis.packing.file import load_packed
+
 README = (ROOT / "README.md").read_text()
 
 
@@ -90,22 +93,30 @@ class Signed(WeightFormat):
 """
 
 
-def test_a_format_from_outside_goes_through_everything(tmp_path, tiny_checkpoint):
+@pytest.fixture
+def signed(tmp_path, monkeypatch):
+    """A package with that format, installed as far as Python can tell."""
+    known = registry.formats()
     package, about = tmp_path / "lib", tmp_path / "lib" / "signed-1.0.dist-info"
     about.mkdir(parents=True)
     (package / "signed_digits.py").write_text(SIGNED)
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: signed\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text("[swis.formats]\nsigned = signed_digits:Signed\n")
-    for name in ("conf", "run.py", "hydra_plugins"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    few = ["data.limit=48", "data.workers=0"]
+    monkeypatch.syspath_prepend(package)
+    monkeypatch.setattr(registry, "_FORMATS", known)
+    registry._load.cache_clear()
+    yield "signed"
+    sys.modules.pop("signed_digits", None)
+
+
+def test_a_format_from_outside_goes_through_everything(signed, tmp_path, tiny_checkpoint, command_line):
+    few = ["data.limit=48", "data.workers=0", "results_dir=runs"]
     network = ["model=timm", "model.name=mobilenetv2_035", f"model.weights={tiny_checkpoint}"]
 
     def run(*arguments):
-        settings = [*network, *few, "calibration.images=24", "results_dir=runs", "methods=[swis,signed]"]
-        done = run_py([*settings, *arguments], tmp_path, package, ROOT)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        done = command_line(*network, *few, "calibration.images=24", "methods=[swis,signed]", *arguments)
+        assert done.status == 0, done.err
+        return done.out
 
     quick = ["calibration.rounds=1", "calibration.scales=[0.9,1.0]"]
     run("bits=2", "calibrate=none,stats,output_aware", *quick, "--multirun")
@@ -114,10 +125,10 @@ def test_a_format_from_outside_goes_through_everything(tmp_path, tiny_checkpoint
     run("task=retrain", "retrain.images=16", "retrain.epochs=1", "retrain.batch_size=8")
     rows = pd.read_parquet(tmp_path / "runs")
     assert (rows["status"] == "ok").all()
-    signed, swis = (rows[rows["method"] == name] for name in ("signed", "swis"))
-    assert len(signed) == len(swis) == 6
+    mine, swis = (rows[rows["method"] == name] for name in (signed, "swis"))
+    assert len(mine) == len(swis) == 6
     plain = "calibrate == 'none' and schedule == 'uniform' and training.isna()"
-    one, other = signed.query(plain).iloc[0], swis.query(plain).iloc[0]
+    one, other = mine.query(plain).iloc[0], swis.query(plain).iloc[0]
     assert one["mse_plus_plus"] < other["mse_plus_plus"]  # more levels of the same shifts
     assert one["cycles_per_weight"] == other["cycles_per_weight"] == 2
     # 21 sets in 5 bits and 5 levels in 3; of SWIS 2 x 3 bits for 4 weights, and 4 levels in 2
@@ -125,18 +136,22 @@ def test_a_format_from_outside_goes_through_everything(tmp_path, tiny_checkpoint
 
     packed = ["bits=2.5", "schedule=greedy", "schedule.price=storage", "task=pack", "coding=compact"]
     run("methods=[signed]", *packed, "out=packed.safetensors")
-    settings = ["weights=packed.safetensors", *few, "results_dir=packed"]
-    done = run_py(settings, tmp_path, package, ROOT)
-    assert done.returncode == 0, done.stderr
-    (before,) = signed.loc[signed["schedule"] == "greedy", "correct"]
+    done = command_line("weights=packed.safetensors", *few[:-1], "results_dir=packed")
+    assert done.status == 0, done.err
+    (before,) = mine.loc[mine["schedule"] == "greedy", "correct"]
     assert pd.read_parquet(tmp_path / "packed")["correct"].item() == before
+    form = load_packed(tmp_path / "packed.safetensors").form
+    assert (form.name, form.largest) == (signed, 127)
 
     run("task=simulate", "accelerator=swis_ss", "versus=[stripes]", "bits=2", "out=array.parquet")
     array = pd.read_parquet(tmp_path / "array.parquet").query("accelerator == 'swis_ss'")
     cycles = array.groupby("method")["compute_cycles"].sum()
     # two shifts of seven; its weights have more bits, for which the array waits a little
-    assert cycles["signed"] == pytest.approx(cycles["swis"], rel=0.01)
-    assert cycles["signed"] < 0.6 * cycles["base"]
-    done = run_py(["methods=[signed]"], tmp_path, ROOT)  # where the package is not installed
-    assert done.returncode == 2
-    assert "methods.0 must be one of swis" in done.stderr
+    assert cycles[signed] == pytest.approx(cycles["swis"], rel=0.01)
+    assert cycles[signed] < 0.6 * cycles["base"]
+
+
+def test_a_format_that_is_not_installed_is_unknown(command_line):
+    done = command_line("methods=[signed]")
+    assert done.status == 2
+    assert "methods.0 must be one of swis, swis_c, truncate, round, uniform, not signed" in done.err
