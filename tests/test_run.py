@@ -40,7 +40,7 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["accelerator.rows=0"], "accelerator.rows must be at least 1, not 0"),
         (["accelerator.frequency_mhz=0"], "accelerator.frequency_mhz must be above 0"),
         (["accelerator=stripes", "accelerator.shifts_per_cycle=2"], "is for datapath=swis, not serial"),
-        (["accelerator=laconic", "accelerator.side_by_side=true"], "nor for skipping=products"),
+        (["accelerator=laconic", "accelerator.side_by_side=true"], "is not for skipping=products"),
         (["task=simulate", "accelerator.lanes=0"], "accelerator.lanes must be at least 1, not 0"),
         (["task=simulate", "activation_bits=null"], "activation_bits must be a number for task=simulate"),
         (["task=simulate", "calibrate=stats"], "calibrate does not change what task=simulate computes"),
