@@ -50,23 +50,19 @@ def walking(settings: OutputAware | None = None) -> LayerCalibration:
     return LayerCalibration(choose=partial(output_aware, settings=settings or OutputAware()))
 
 
-def _output_aware(run: Any) -> LayerCalibration:
-    return walking(run.calibration)
-
-
 def _reconstructed(run: Any) -> Kind:
     def refine(
         reference: nn.Module, network: nn.Module, encoded: Weights, images: Tensor, device: torch.device
     ) -> Weights:
         return reconstruct(reference, network, encoded, images, run.reconstruction, run.seed, device)
 
-    return Kind(_output_aware(run), refine)
+    return Kind(walking(run.calibration), refine)
 
 
 # From the options of a run to the way to calibrate.
 KINDS: dict[str, Callable[[Any], Kind]] = {
     "bias": lambda run: Kind(BIAS),
     "stats": lambda run: Kind(STATS),
-    "output_aware": lambda run: Kind(_output_aware(run)),
+    "output_aware": lambda run: Kind(walking(run.calibration)),
     "reconstruct": _reconstructed,
 }

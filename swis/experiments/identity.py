@@ -95,10 +95,11 @@ class Facts:
             "inputs": self.network.inputs,
             "data": None if self.split is None else self.split.digest,
             "method": form.name,
-            **({"format": own} if (own := form.own_settings()) else {}),
         }
         if not form.quantized:
             return facts
+        if own := form.own_settings():
+            facts["format"] = own
         facts |= {
             "granularity": form.granularity,
             "skip": sorted(self.skip),
@@ -147,7 +148,7 @@ class Facts:
             "averaging": settings.threshold is None,
             "temperature": settings.distillation == 0,
             "label_smoothing": settings.distillation == 1,
-            "momentum": settings.optimizer is Optimizer.adamw,
+            "momentum": settings.optimizer == Optimizer.adamw,
             "scale_rate": not settings.learned_scale,
         }
         chosen = {

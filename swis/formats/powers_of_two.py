@@ -52,6 +52,18 @@ class PowersOfTwo(WeightFormat):
         return all(s[-1] - s[0] == len(s) - 1 for s in self.shift_sets())
 
 
+@dataclass(frozen=True)
+class TopBits(PowersOfTwo):
+    """A format of one set: the top N of a magnitude's B bits."""
+
+    def shift_sets(self) -> list[ShiftSet]:
+        return [tuple(range(self.magnitude_bits - self.shifts, self.magnitude_bits))]
+
+    @property
+    def plain_bits(self) -> int:
+        return self.shifts
+
+
 @cache
 def _level_sets(form: PowersOfTwo) -> tuple[tuple[int, ...], ...]:
     return tuple(map(sums, form.shift_sets()))

@@ -6,6 +6,7 @@ the group ``swis.formats``, a notebook by ``register``.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import cache
 from importlib import import_module, metadata
 from pkgutil import iter_modules
@@ -85,8 +86,7 @@ def int8_of(form: WeightFormat) -> WeightFormat:
     >>> int8_of(Uniform(shifts=3)).code_bits
     7
     """
-    shared = ("shifts", "group_size", "alpha", "magnitude_bits", "granularity", "clip", "selection")
-    return Int8(**{name: getattr(form, name) for name in shared})
+    return Int8(**{each.name: getattr(form, each.name) for each in fields(WeightFormat)})
 
 
 @cache

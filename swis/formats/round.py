@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from swis.formats.powers_of_two import PowersOfTwo, ShiftSet
+from swis.formats.powers_of_two import TopBits
 
 
 @dataclass(frozen=True)
-class Round(PowersOfTwo):
+class Round(TopBits):
     """The top N of B bits, rounded; halves to even, as the quantizer before it rounds.
 
     Halves downwards would shrink the weights and weaken the baseline.
@@ -22,13 +22,6 @@ class Round(PowersOfTwo):
     """
 
     name: ClassVar[str] = "round"
-
-    def shift_sets(self) -> list[ShiftSet]:
-        return [tuple(range(self.magnitude_bits - self.shifts, self.magnitude_bits))]
-
-    @property
-    def plain_bits(self) -> int:
-        return self.shifts
 
     def level_table(self) -> np.ndarray:
         return _rounded(self)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from swis.formats.powers_of_two import PowersOfTwo, ShiftSet
+from swis.formats.powers_of_two import TopBits
 
 
 @dataclass(frozen=True)
-class Truncate(PowersOfTwo):
+class Truncate(TopBits):
     """The top N of B bits; what the paper compares with.
 
     >>> Truncate(shifts=1, magnitude_bits=3).level_table().tolist()
@@ -18,10 +18,3 @@ class Truncate(PowersOfTwo):
 
     name: ClassVar[str] = "truncate"
     rounds_down: ClassVar[bool] = True
-
-    def shift_sets(self) -> list[ShiftSet]:
-        return [tuple(range(self.magnitude_bits - self.shifts, self.magnitude_bits))]
-
-    @property
-    def plain_bits(self) -> int:
-        return self.shifts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from swis.options.choices import Optimizer, Precision
 from swis.options.model import check_inputs
@@ -66,10 +66,12 @@ class LatentTraining:
     threshold: float | None = None
     averaging: float = 0.01
 
+    _words = ()  # that refresh may be beside a number
+
     def __post_init__(self) -> None:
         steps = self.refresh
         require(
-            steps is None or (isinstance(steps, int) and steps >= 1),
+            steps in (None, *self._words) or (isinstance(steps, int) and steps >= 1),
             f"retrain.refresh must be at least 1 step, or epoch, or null, not {steps}",
         )
         within(0, 1, "[)", **named("retrain", self, "threshold"))
@@ -84,15 +86,13 @@ class RetrainConfig(LatentTraining, Retraining):
     """
 
     refresh: int | str | None = 1
+    _words = ("epoch",)
     split: str | None = None
     images: int | None = None
 
     def __post_init__(self) -> None:
         Retraining.__post_init__(self)
-        if self.refresh == "epoch":
-            replace(self, refresh=1)  # checks all else
-        else:
-            LatentTraining.__post_init__(self)
+        LatentTraining.__post_init__(self)
         at_least(2, **named("retrain", self, "images"))
 
 
