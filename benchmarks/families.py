@@ -160,8 +160,8 @@ SMALLEST = {
     "xcit": "xcit_nano_12_p8_224",
 }
 SIDES = (32, 64, 96, 128, 160, 192, 224, 240, 256, 288, 384, 448)
-CLASSES, IMAGES = 10, 6
-BASE, SWIS = weight_format("base"), weight_format("swis", shifts=2, group_size=4)
+CLASSES, IMAGES, BATCH = 10, 6, 16
+BASE, SWIS = weight_format("int8"), weight_format("swis", shifts=2, group_size=4)
 QUICK = walking(OutputAware(scales=(0.85, 1.0, 1.15), rounds=1))
 COLUMNS = (
     *("family", "network", "arguments", "side", "million", "float_share", "macs_to_torch", "base_db"),
@@ -182,6 +182,8 @@ def check(name: str, depth: int | None) -> dict[str, Any]:
     images, others = torch.randn(2, IMAGES, *size, generator=torch.Generator().manual_seed(0))
     wanted, unseen = logits(network.module, images), logits(network.module, others)
     require(bool(wanted.isfinite().all()), "its float logits are not finite")
+    spread = float((wanted - wanted.mean(0)).norm() / wanted.norm())
+    require(spread > 0.01, f"its logits hardly depend on the images: {100 * spread:.2g} % of them")
 
     plain = plain_copy(network.module)
     close("plain_copy", logits(plain, images), wanted, 80)
@@ -221,7 +223,7 @@ def check(name: str, depth: int | None) -> dict[str, Any]:
         results[column] = logits(emulated, images)
         facts[column] = round(sqnr_db(wanted, results[column]), 1)
     close("folding, again", logits(folded, images), wanted, 80)
-    require(facts["base_db"] > 15, f"8 bits have {facts['base_db']} dB alone")
+    require(facts["base_db"] > 5, f"8 bits have {facts['base_db']} dB alone")
     packed("swis", folded, network, results["swis_db"], images, ranges)
 
     for kind, how in (("stats", STATS), ("output_aware", QUICK)):
@@ -234,11 +236,7 @@ def check(name: str, depth: int | None) -> dict[str, Any]:
         packed(kind, module, network, results[kind], images, ranges, encoded)
     reached = sqnr_db(wanted, results["output_aware"])
     gained = reached - sqnr_db(wanted, results["stats"])
-    # beyond 40 dB the logits of a random network hardly depend on its weights, and either kind is right
-    require(
-        gained > -3 or reached > 40,
-        f"output_aware is {-gained:.1f} dB below stats on the images of calibration",
-    )
+    require(gained > -3, f"output_aware is {-gained:.1f} dB below stats on the images of calibration")
     require(torch.equal(logits(network.module, images), wanted), "the network itself was changed")
     return facts
 
@@ -276,20 +274,29 @@ def smallest_input(name: str, depth: int | None) -> tuple[dict[str, Any], int]:
 
 
 def random_network(name: str, arguments: dict[str, Any], side: int) -> Network:
-    """Return a network without weights or statistics that make parts of it do nothing, as fresh ones have."""
+    """Return a network with random weights, whose logits depend on its images.
+
+    A fresh one has weights of zero, and statistics under which signals fade from layer to layer.
+    """
     inputs = {"input_size": [3, side, side], "mean": [0.5] * 3, "std": [0.5] * 3}
     inputs |= {"interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": "center"}
     config = ModelConfig(label=name, name=name, kwargs=arguments)
     network = new_network(config, CLASSES, inputs, seed=0)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for key, value in network.module.state_dict().items():
+        for value in network.module.state_dict().values():
             if not value.is_floating_point() or value.numel() < 2 or (value != value.flatten()[0]).any():
                 continue
-            if value.flatten()[0] == 0 or key.endswith("running_mean"):
+            if value.flatten()[0] == 0:
                 value.copy_(0.05 * torch.randn(value.shape, generator=generator))
-            elif value.ndim == 1 or key.endswith("running_var"):
+            elif value.ndim == 1:
                 value.copy_(0.5 + torch.rand(value.shape, generator=generator))
+        norms = [m for m in network.module.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+        for norm in norms:
+            norm.train().momentum = 1.0  # its statistics become those of the next batch
+        network.module(torch.randn(BATCH, 3, side, side, generator=generator))
+        for norm in norms:
+            norm.eval().momentum = 0.1
     return network
 
 

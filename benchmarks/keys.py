@@ -55,7 +55,7 @@ SETTINGS: dict[str, list[str]] = {
     "retrain": ["task=retrain", "retrain.images=16", "retrain.epochs=1", "retrain.batch_size=8"],
     "retrain, adamw": [
         *("task=retrain", "retrain.images=16", "retrain.epochs=1", "retrain.batch_size=8"),
-        *("retrain.optimizer=adamw", "retrain.threshold=0.05", "retrain.distillation=0.5"),
+        *("retrain.optimizer=adamw", "retrain.freeze_threshold=0.05", "retrain.distillation=0.5"),
     ],
 }
 

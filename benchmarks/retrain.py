@@ -22,8 +22,8 @@ STEPS = 7
 NETWORKS = {
     "float": None,
     "swis": LatentTraining(),
-    "swis, sets kept": LatentTraining(refresh=None),
-    "swis, all": LatentTraining(threshold=0.01),
+    "swis, sets kept": LatentTraining(set_update_interval=None),
+    "swis, all": LatentTraining(freeze_threshold=0.01),
     "truncate": LatentTraining(),
     "uniform": LatentTraining(),
 }

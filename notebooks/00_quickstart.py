@@ -47,7 +47,9 @@ config = load(
     ]
 )
 rows = evaluate_methods(config)
-rows[["method", "top1", "top1_low", "top1_high", "cycles_per_weight", "weight_bits", "compression"]].round(2)
+rows[
+    ["method", "top1", "top1_low", "top1_high", "cycles_per_weight", "weight_bits", "compression_vs_int8"]
+].round(2)
 
 # %% [markdown]
 # Rows stay in `results_dir`: run the cell again and it reads them. They are a pandas table like any

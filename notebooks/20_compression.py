@@ -19,7 +19,7 @@ gallery.draw("compression")
 # %%
 table = load_storage("../results/storage")
 claim = table.query("group_size == 16 and bits == 1").dropna(subset="weight_bits")
-claim.set_index(["model", "weights", "method", "coding"])[["weight_bits", "compression"]].round(3)
+claim.set_index(["model", "weights", "method", "coding"])[["weight_bits", "compression_vs_int8"]].round(3)
 
 # %% [markdown]
 # Where a group stores its magnitudes with as many bits as its largest one needs (lossless, after DPRed),

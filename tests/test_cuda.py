@@ -77,7 +77,9 @@ def test_calibration_is_near_the_cpu_s_and_the_same_every_time(cuda, model, imag
 @pytest.mark.parametrize("method", ["swis", "uniform"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
-    "settings", [LatentTraining(), LatentTraining(refresh=2, threshold=0.02)], ids=["plain", "freezing"]
+    "settings",
+    [LatentTraining(), LatentTraining(set_update_interval=2, freeze_threshold=0.02)],
+    ids=["plain", "freezing"],
 )
 def test_retraining_learns_and_is_the_same_every_time(
     cuda, model, images, tmp_path, method, settings, precision

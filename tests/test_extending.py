@@ -121,7 +121,7 @@ def test_a_format_from_outside_goes_through_everything(signed, tmp_path, tiny_ch
     quick = ["calibration.rounds=1", "calibration.scales=[0.9,1.0]"]
     run("bits=2", "calibrate=none,stats,output_aware", *quick, "--multirun")
     run("bits=2", "calibrate=reconstruct", "reconstruction.steps=8", *quick)
-    run("bits=2.5", "schedule=greedy", "schedule.price=storage")
+    run("bits=2.5", "schedule=greedy", "schedule.budget_unit=storage")
     run("task=retrain", "retrain.images=16", "retrain.epochs=1", "retrain.batch_size=8")
     rows = pd.read_parquet(tmp_path / "runs")
     assert (rows["status"] == "ok").all()
@@ -134,7 +134,7 @@ def test_a_format_from_outside_goes_through_everything(signed, tmp_path, tiny_ch
     # 21 sets in 5 bits and 5 levels in 3; of SWIS 2 x 3 bits for 4 weights, and 4 levels in 2
     assert one["weight_bits"] - other["weight_bits"] == pytest.approx(1 - 1 / 4, abs=0.02)
 
-    packed = ["bits=2.5", "schedule=greedy", "schedule.price=storage", "task=pack", "coding=compact"]
+    packed = ["bits=2.5", "schedule=greedy", "schedule.budget_unit=storage", "task=pack", "coding=compact"]
     run("methods=[signed]", *packed, "out=packed.safetensors")
     done = command_line("weights=packed.safetensors", *few[:-1], "results_dir=packed")
     assert done.status == 0, done.err
@@ -148,7 +148,7 @@ def test_a_format_from_outside_goes_through_everything(signed, tmp_path, tiny_ch
     cycles = array.groupby("method")["compute_cycles"].sum()
     # two shifts of seven; its weights have more bits, for which the array waits a little
     assert cycles[signed] == pytest.approx(cycles["swis"], rel=0.01)
-    assert cycles[signed] < 0.6 * cycles["base"]
+    assert cycles[signed] < 0.6 * cycles["int8"]
 
 
 def test_a_format_that_is_not_installed_is_unknown(command_line):

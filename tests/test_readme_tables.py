@@ -10,6 +10,7 @@ from conftest import ROOT
 
 import swis
 from swis.analysis.ablation import by_ingredient, fully_calibrated, ingredient, recipe_changes
+from swis.analysis.settings import schedule_setting
 from swis.analysis.trade_offs import (
     advantage,
     at_dram_cost,
@@ -30,7 +31,7 @@ README = (ROOT / "README.md").read_text()
 
 def test_the_first_table_is_that_of_the_committed_rows():
     rows = swis.load_table(ROOT / "results" / "first_table").set_index("method")
-    order = ["float", "base", "swis", "swis_c", "truncate", "round", "uniform"]
+    order = ["float", "int8", "swis", "swis_c", "truncate", "round", "uniform"]
     rows = rows.loc[order].reset_index()
     assert summary(rows) in README
     assert hardware(rows[1:], load().rivals) in README
@@ -71,7 +72,7 @@ def test_the_table_of_storage_is_that_of_the_committed_rows():
 def scheduling_rows() -> pd.DataFrame:
     rows = swis.load_table(ROOT / "results" / "scheduling")
     assert not rows["git_dirty"].any()
-    by_macs = rows["config"].map(lambda text: json.loads(text)["schedule"]["price"] == "macs")
+    by_macs = schedule_setting(rows, "budget_unit") == "macs"
     rows["policy"] = rows["schedule"].where(~by_macs, rows["schedule"] + ", macs")
     rows["network"] = rows["model"] + ", " + rows["data"]
     return rows

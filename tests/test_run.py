@@ -60,7 +60,10 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["bits=1.5", "schedule=optimal", "schedule.min=2"], "the fewest allowed are 2"),
         (["bits=1.5", "schedule=network", "schedule.min=2"], "of what its fewest shifts cost"),
         (["bits=2.5", "schedule.multiple=2", "schedule.min=3", "schedule.max=3"], "no multiple of"),
-        (["bits=1.1", "schedule=network", "schedule.depthwise=7", "schedule.price=macs"], "shifts cost"),
+        (
+            ["bits=1.1", "schedule=network", "schedule.depthwise=7", "schedule.budget_unit=macs"],
+            "shifts cost",
+        ),
         (["bits=two"], "bits must be a number, not two"),
         (["bits=nan"], "bits must be a number"),
         (["bits=inf"], "bits must be a number"),

@@ -11,6 +11,8 @@ from swis.errors import InputError
 from swis.evaluation.paired_tests import compare
 from swis.formats.float32 import Float
 from swis.formats.int8 import Int8
+from swis.options.option import renamed, younger
+from swis.options.training import RetrainConfig
 
 # Each has what those before it have: nearest levels; matched statistics; levels by the Hessian walk; its
 # target what the float layer makes of float inputs; a search over scales; rounding learned by blocks.
@@ -68,15 +70,15 @@ def by_ingredient(rows: pd.DataFrame, column: str = "top1") -> pd.DataFrame:
 def recipe_changes(rows: pd.DataFrame, recipe: dict[str, Any]) -> pd.Series:
     """Return by which settings each row's retraining differs from a recipe, as the command line has them.
 
-    Which images were drawn, and by which seed, is no setting. Rows that do not say so are of mirrored images.
+    The images and the seed are no settings. What older rows do not say was as by default.
 
-    >>> rows = pd.DataFrame({"retrain": ['{"refresh": 1, "epochs": 2}', '{"refresh": null, "epochs": 2}']})
-    >>> recipe_changes(rows, {"refresh": 1, "epochs": 2}).tolist()
-    ['', 'refresh=null']
+    >>> rows = pd.DataFrame({"retrain": ['{"warmup": 0.1, "epochs": 2}', '{"warmup": 0.0, "epochs": 2}']})
+    >>> recipe_changes(rows, {"warmup": 0.1, "epochs": 2}).tolist()
+    ['', 'warmup=0.0']
     """
 
     def changes(text: str) -> str:
-        settings = {"mirror": True} | json.loads(text)
+        settings = younger(RetrainConfig()) | renamed(json.loads(text), RetrainConfig)
         names = [name for name in sorted(settings.keys() & recipe.keys()) if name not in ("images", "seed")]
         names = [name for name in names if settings[name] != recipe[name]]
         return " ".join(f"{name}={json.dumps(settings[name])}" for name in names)

@@ -52,7 +52,7 @@ def by_design(table: pd.DataFrame) -> pd.DataFrame:
     format.
 
     >>> table = pd.DataFrame({"network": "n", "accelerator": ["swis_ss", "stripes"],
-    ...     "method": ["swis", "base"], "bits": [2.0, 7.0], "latency_ms": [2.0, 6.0], "energy_pj": 1e6})
+    ...     "method": ["swis", "int8"], "bits": [2.0, 7.0], "latency_ms": [2.0, 6.0], "energy_pj": 1e6})
     >>> float(by_design(table).loc["swis_ss N=2", ("ms", "n")])
     2.0
     """
@@ -85,7 +85,7 @@ def within_loss(table: pd.DataFrame, points: float = 1.0, by: str = "latency_ms"
     ``table`` is ``with_accuracy``'s. A design takes formats that it is ``made_for``.
 
     >>> table = pd.DataFrame({"network": "n", "accelerator": ["swis_ss", "swis_ss", "stripes"],
-    ...     "method": ["swis", "swis", "base"], "loss": [0.5, 4.0, 0.1], "latency_ms": [2.0, 1.0, 3.0]})
+    ...     "method": ["swis", "swis", "int8"], "loss": [0.5, 4.0, 0.1], "latency_ms": [2.0, 1.0, 3.0]})
     >>> within_loss(table)["latency_ms"].tolist()
     [3.0, 2.0]
     """

@@ -83,15 +83,15 @@ def scheduled_cost(form: WeightFormat, plan: LayerPlan, filter_weights: int, mac
 def network_cost(layers: list[LayerCost], float_weights: int = 0, float_macs: int = 0) -> dict[str, float]:
     """Add layers up to the network's columns.
 
-    ``cycles_per_weight`` [cycles], ``weight_bits`` [bits per weight], ``compression`` (against
-    8-bit weights, x), ``ideal_cycles`` [lane-cycles per image at full utilisation], ``cycles_per_mac`` (None
-    without MACs) and ``mse_plus_plus``
-    [squared steps of the base quantizer], the mean over the weights whose error was measured, or None.
+    ``cycles_per_weight`` [cycles], ``weight_bits`` [bits per weight], ``compression_vs_int8`` and
+    ``compression_vs_float32`` (how many times smaller weights are), ``ideal_cycles`` [lane-cycles per image
+    at full utilisation], ``cycles_per_mac`` (None without MACs) and ``mse_plus_plus`` [squared steps of the
+    8-bit quantizer], the mean over the weights whose error was measured, or None.
     ``float_weights`` that are of no layer are stored with 32 bits each, and their ``float_macs`` take no
     bit-serial cycles: their shares of all weights and MACs are columns of their own.
 
     >>> from swis.formats.swis import Swis
-    >>> network_cost([layer_cost(Swis(), 1, 16, 100)])["compression"].__round__(2)
+    >>> network_cost([layer_cost(Swis(), 1, 16, 100)])["compression_vs_int8"].__round__(2)
     1.78
     """
     weights = sum(layer.weights for layer in layers)
@@ -104,7 +104,8 @@ def network_cost(layers: list[LayerCost], float_weights: int = 0, float_macs: in
     return {
         "cycles_per_weight": cycles / weights,
         "weight_bits": stored / held,
-        "compression": BASELINE_BITS * held / stored,
+        "compression_vs_int8": BASELINE_BITS * held / stored,
+        "compression_vs_float32": FLOAT_BITS * held / stored,
         "float_weights": float_weights / held,
         "float_macs": float_macs / (macs + float_macs) if macs + float_macs else None,
         "ideal_cycles": float(lane_cycles),

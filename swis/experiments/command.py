@@ -40,6 +40,7 @@ from swis.experiments.known_options import (
     refuse_value,
 )
 from swis.options.names import did_you_mean
+from swis.options.option import former_names
 
 # Groups of which a run takes several choices, or none.
 _SEVERAL = ("experiment",)
@@ -71,16 +72,37 @@ def command_line(arguments: Sequence[str], settings: type) -> list[str]:
     for text in others:
         if text.startswith("-"):
             _refuse_flag(text, arguments, [*parser._option_string_actions], settings)
-    texts = [*known.overrides, *others]
+    texts = with_present_names([*known.overrides, *others], settings)
     if not (known.help or known.hydra_help or known.shell_completion):
         check_options(texts, settings)
-    left, flags = [*texts], []
+    left, flags = [*known.overrides, *others], []
     for argument in arguments:
         if argument in left:
             left.remove(argument)
         else:
             flags.append(argument)
     return [*flags, *texts]
+
+
+def with_present_names(texts: Sequence[str], settings: type) -> list[str]:
+    """Return NAME=VALUE texts in which options have their present names, not older ones.
+
+    >>> from swis.experiments.config import Config
+    >>> with_present_names(["retrain.mirror=false", "recipe.stages.0.erase=0.5", "bits=2"], Config)
+    ['retrain.hflip=false', 'recipe.stages.0.random_erasing=0.5', 'bits=2']
+    """
+
+    def present(text: str) -> str:
+        name, equals, value = text.partition("=")
+        parts, kind = name.split("."), settings
+        for place, part in enumerate(parts):
+            if is_dataclass(kind) and not part.isdecimal():  # the number of an element of a list
+                parts[place] = part = former_names(kind).get(part, part)
+                kind = hints(kind).get(part, Any)
+            kind = next((inner for inner in get_args(kind) if is_dataclass(inner)), kind)
+        return ".".join(parts) + equals + value
+
+    return [present(text) for text in texts]
 
 
 def check_options(texts: Sequence[str], settings: type) -> None:

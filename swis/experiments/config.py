@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any
@@ -15,7 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from swis.errors import InputError
-from swis.experiments.command import check_options, explain
+from swis.experiments.command import check_options, explain, with_present_names
 from swis.experiments.known_options import CONF, choices
 from swis.formats.registry import METHODS, method_names
 from swis.options.calibrations import (
@@ -30,6 +29,7 @@ from swis.options.data import ActivationConfig, DataConfig
 from swis.options.hardware import AcceleratorConfig, EnergyConfig
 from swis.options.model import ModelConfig
 from swis.options.names import require_known
+from swis.options.option import Part, default_of, of_part, option
 from swis.options.ranges import above_zero, at_least, require
 from swis.options.scheduling import ScheduleConfig
 from swis.options.tasks import TASKS, Task, task_names
@@ -38,11 +38,6 @@ from swis.options.training import RecipeConfig, RetrainConfig
 # Of a whole number, as of the seeds of numpy: nothing has more, and what is computed from more may overflow.
 _MOST = 2**32 - 1
 
-_OF_THE_FILE = (
-    *("methods", "bits", "group_size", "alpha", "selection", "magnitude_bits", "granularity", "clip"),
-    *("skip", "fold_bn", "rewrites", "activation_bits", "schedule", "calibrate", "activation", "coding"),
-)
-
 
 @dataclass
 class Config:
@@ -50,48 +45,49 @@ class Config:
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
-    recipe: RecipeConfig = field(default_factory=RecipeConfig)
-    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    accelerator: AcceleratorConfig = field(default_factory=AcceleratorConfig)
-    energy: EnergyConfig = field(default_factory=EnergyConfig)
-    task: str = field(default="evaluate", metadata={"names": task_names})
-    methods: list[str] = field(default_factory=METHODS.copy, metadata={"names": method_names})
-    bits: float = 2
-    group_size: int = 4
-    alpha: float = 1.0
-    selection: Selection = Selection.nearest
-    magnitude_bits: int = 7
-    granularity: Granularity = Granularity.channel
-    clip: Clip = Clip.absmax
-    skip: list[str] = field(default_factory=list)
-    fold_bn: bool = False
-    rewrites: list[Rewrite] = field(default_factory=list)
-    activation_bits: int | None = 8
-    calibrate: str = field(default="none", metadata={"names": calibration_names})
-    activation: ActivationConfig = field(default_factory=ActivationConfig)
-    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
-    reconstruction: Reconstruction = field(default_factory=Reconstruction)
-    retrain: RetrainConfig = field(default_factory=RetrainConfig)
-    allow_calibration_on_test: bool = False
-    retrained: bool = False
+    recipe: RecipeConfig = option(factory=RecipeConfig, part=Part.run)
+    schedule: ScheduleConfig = option(factory=ScheduleConfig, part=Part.shifts)
+    accelerator: AcceleratorConfig = option(factory=AcceleratorConfig, part=Part.hardware)
+    energy: EnergyConfig = option(factory=EnergyConfig, part=Part.hardware)
+    task: str = option("evaluate", part=Part.shifts, names=task_names)
+    methods: list[str] = option(factory=METHODS.copy, part=Part.file, names=method_names)
+    bits: float = option(2, part=Part.shifts)
+    group_size: int = option(4, part=Part.groups)
+    alpha: float = option(1.0, part=Part.groups)
+    selection: Selection = option(Selection.nearest, part=Part.groups)
+    magnitude_bits: int = option(7, part=Part.weights)
+    granularity: Granularity = option(Granularity.channel, part=Part.weights)
+    clip: Clip = option(Clip.absmax, part=Part.weights)
+    skip: list[str] = option(factory=list, part=Part.weights)
+    fold_bn: bool = option(False, part=Part.weights)
+    rewrites: list[Rewrite] = option(factory=list, part=Part.weights)
+    activation_bits: int | None = option(8, part=Part.weights)
+    calibrate: str = option("none", part=Part.shifts, names=calibration_names)
+    activation: ActivationConfig = option(factory=ActivationConfig, part=Part.weights)
+    calibration: CalibrationConfig = option(factory=CalibrationConfig, part=Part.weights)
+    reconstruction: Reconstruction = option(factory=Reconstruction, part=Part.shifts)
+    retrain: RetrainConfig = option(factory=RetrainConfig, part=Part.shifts)
+    allow_calibration_on_test: bool = option(False, part=Part.run)
+    retrained: bool = option(False, part=Part.shifts)
     seed: int = 0
     batch_size: int | None = None
-    device: str = "auto"
-    results_dir: str = "results/runs"
-    force: bool = False
-    sweep_started: int | None = None  # [s since 1970], by a sweep: what force makes anew is older
-    dry_run: bool = False
-    sweep: dict[str, Any] = field(default_factory=dict)
-    minutes: float | None = None
-    threads: int | None = None
+    device: str = option("auto", part=Part.run)
+    results_dir: str = option("results/runs", part=Part.run)
+    force: bool = option(False, part=Part.run)
+    # [s since 1970], by a sweep: what force makes anew is older
+    sweep_started: int | None = option(None, part=Part.run)
+    dry_run: bool = option(False, part=Part.run)
+    sweep: dict[str, Any] = option(factory=dict, part=Part.run)
+    minutes: float | None = option(None, part=Part.run)
+    threads: int | None = option(None, part=Part.run)
     weights: str | None = None
-    out: str | None = None
-    workload: str | None = None
-    versus: list[str] = field(
-        default_factory=lambda: ["systolic_os", "stripes", "pragmatic", "bitwave", "bitfusion"]
+    out: str | None = option(None, part=Part.run)
+    workload: str | None = option(None, part=Part.table)
+    versus: list[str] = option(
+        factory=lambda: ["systolic_os", "stripes", "pragmatic", "bitwave", "bitfusion"], part=Part.hardware
     )
-    per_layer: bool = True
-    coding: Coding = Coding.plain
+    per_layer: bool = option(True, part=Part.table)
+    coding: Coding = option(Coding.plain, part=Part.file)
 
     def __post_init__(self) -> None:
         require_known("task", self.task, TASKS)
@@ -164,10 +160,10 @@ class Config:
             "weights=FILE, a packed network, goes with task=evaluate",
         )
         if self.weights is not None:
+            of_the_file = of_part(self, Part.file, Part.weights, Part.shifts, Part.groups)
             for known in fields(self):
-                default = known.default if known.default_factory is NO_DEFAULT else known.default_factory()
                 require(
-                    known.name not in _OF_THE_FILE or getattr(self, known.name) == default,
+                    known.name not in of_the_file or getattr(self, known.name) == default_of(known),
                     f"a packed file has its own {known.name}; leave it out beside weights=FILE",
                 )
         taught = self.retrain.split or self.data.calibration_split
@@ -286,10 +282,11 @@ def load(overrides: Sequence[str] = ()) -> Config:
     register()
     if not CONF.is_dir():
         raise InputError(f"there is no {CONF}; work in a clone, set up by make or pip install -e .")
+    overrides = with_present_names(overrides, Config)
     check_options(overrides, Config)
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return resolve(compose("config", list(overrides)))
+            return resolve(compose("config", overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(explain(error)) from error
 

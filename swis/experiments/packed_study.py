@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 from swis.data.image_sets import Split
-from swis.encoding.cost import BASELINE_BITS, network_cost
+from swis.encoding.cost import BASELINE_BITS, FLOAT_BITS, network_cost
 from swis.encoding.encode import cost_of
 from swis.evaluation.predict import predict, score
 from swis.experiments.config import Config
+from swis.experiments.identity import FORMAT_COLUMNS
 from swis.experiments.preflight import check_fit, pick_device, results_folder
 from swis.experiments.shared_images import drawn, shared_batches
 from swis.networks.activations import quantize_activations
@@ -44,8 +45,7 @@ class PackedStudy:
     def describe(self) -> dict[str, Any]:
         """Return the columns of the row that are known before it is computed."""
         packed, form = self.packed, self.packed.form
-        grouped = form.grouped
-        clipped = not form.own_quantizer or packed.skip  # as in Study
+        found = form.identity(beside_int8=bool(packed.skip))
         # of the run's configuration, what is not the file's own affair
         config = {key: value for key, value in asdict(self.config).items() if key in _OF_THE_RUN}
         return {
@@ -57,13 +57,10 @@ class PackedStudy:
             "images": len(self.split),
             "damaged_images": self.split.damaged,
             "method": form.name,
-            "bits": form.shifts if form.has_shifts else None,
-            "group_size": form.group_size if grouped else None,
-            "alpha": form.alpha if grouped else None,
-            "selection": form.selection if grouped else None,
-            "magnitude_bits": form.magnitude_bits if clipped else None,
-            "granularity": form.granularity,
-            "clip": form.clip if clipped else None,
+            "bits": found.get("shifts"),
+            "shifts": found.get("shifts"),
+            "selection": form.selection if form.grouped else None,
+            **{name: found.get(name) for name in FORMAT_COLUMNS},
             "skip": ",".join(packed.skip),
             "fold_bn": packed.fold_bn,
             "rewrites": ",".join(packed.rewrites),
@@ -105,7 +102,8 @@ class PackedStudy:
         weight_bits = sum(self.packed.bits_per_weight().values())
         return network_cost(costs, count_float_weights(network.module), counted.float_weights) | {
             "weight_bits": weight_bits,
-            "compression": BASELINE_BITS / weight_bits,
+            "compression_vs_int8": BASELINE_BITS / weight_bits,
+            "compression_vs_float32": FLOAT_BITS / weight_bits,
         }
 
 

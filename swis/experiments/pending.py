@@ -16,16 +16,9 @@ from swis.experiments.packed_study import prepare_packed
 from swis.experiments.preflight import table_settings
 from swis.experiments.study import formats, prepare
 from swis.hardware.layer_shapes import read_workload
+from swis.options.option import Part, of_part, renamed
 from swis.results import records
 from swis.runtime.files import check_output
-
-# Settings that say how and where a table is made, and change nothing in it.
-_OF_THE_RUN = {
-    *("device", "dry_run", "force", "minutes", "out", "recipe", "results_dir", "sweep", "sweep_started"),
-    *("threads", "allow_calibration_on_test"),
-}
-
-_OF_HARDWARE = {"accelerator", "energy", "versus"}
 
 
 @dataclass(frozen=True)
@@ -100,7 +93,7 @@ def has_table(config: Config) -> bool:
         written.setdefault("files", now["files"])  # older tables do not say it
         for settings in (now, written):
             settings.get("data", {}).pop("workers", None)
-        without_part = _OF_THE_RUN | (set() if config.does.simulates else _OF_HARDWARE)
+        without_part = of_part(config, Part.run, *([] if config.does.simulates else [Part.hardware]))
         if all(written.get(name) == now[name] for name in now.keys() - without_part):
             return True
     check_output(path, config.force)
@@ -108,8 +101,11 @@ def has_table(config: Config) -> bool:
 
 
 def _completed(written: dict[str, Any], like: Any) -> dict[str, Any]:
-    """Add to a written configuration the options that are younger than it: they were as by default."""
-    whole = dict(written)
+    """Give a written configuration the options' present names, and those that are younger than it.
+
+    Those were as by default.
+    """
+    whole = renamed(written, like)
     for known in fields(like):
         if known.name in whole and is_dataclass(getattr(like, known.name)):
             whole[known.name] = _completed(whole[known.name], getattr(like, known.name))

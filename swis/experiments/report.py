@@ -17,7 +17,8 @@ from swis.results.records import CURVE, SCHEDULE, beside, read_table
 def summary(rows: pd.DataFrame) -> str:
     """Format rows for the terminal: accuracy with its interval, cycles and storage.
 
-    ideal cycles are lane-cycles per image: MACs x cycles per weight, at full utilisation.
+    vs int8, vs float32: how many times smaller weights are. ideal cycles are lane-cycles per image: MACs x
+    cycles per weight, at full utilisation.
     """
     table = pd.DataFrame(
         {
@@ -25,10 +26,12 @@ def summary(rows: pd.DataFrame) -> str:
             "top-1 % (95 % interval)": [
                 f"{row.top1:6.2f} ({row.top1_low:.2f}-{row.top1_high:.2f})" for row in rows.itertuples()
             ],
+            "shifts": _optional(rows["shifts"], "{:g}"),
             "agreement %": _optional(rows["agreement"], "{:.2f}"),
             "cycles/weight": _optional(rows["cycles_per_weight"], "{:.2f}"),
             "bits/weight": rows["weight_bits"].map("{:.2f}".format).to_list(),
-            "compression": rows["compression"].map("{:.2f}x".format).to_list(),
+            "vs int8": rows["compression_vs_int8"].map("{:.2f}x".format).to_list(),
+            "vs float32": rows["compression_vs_float32"].map("{:.2f}x".format).to_list(),
             "ideal Mcycles": _optional(rows["ideal_cycles"] / 1e6, "{:.1f}"),
         }
     )
@@ -130,7 +133,7 @@ def _hardware_table(labels: list[str], rows: pd.DataFrame, versus: list[str]) ->
     for name in versus:
         columns[f"vs {name}"] = _optional(rows[f"speedup_vs_{name}"], "{:.2f}x")
     table = pd.DataFrame({name: list(values) for name, values in columns.items()}).to_string(index=False)
-    return f"{table}\nvs: speedup over the base format on that design" if versus else table
+    return f"{table}\nvs: speedup over int8 weights on that design" if versus else table
 
 
 def kinds(layers: pd.DataFrame) -> str:

@@ -43,8 +43,8 @@ def retrained(
     not ``newer_than`` this [s since 1970]. ``teacher`` is the float network.
     """
     chosen = asdict(settings)
-    if settings.refresh == "epoch":
-        chosen["refresh"] = len(images) // settings.batch_size
+    if settings.set_update_interval == "epoch":
+        chosen["set_update_interval"] = len(images) // settings.batch_size
 
     def of(part: type) -> Any:
         return part(**{field.name: chosen[field.name] for field in fields(part)})

@@ -23,7 +23,7 @@ from swis.encoding.cost import LayerCost, network_cost
 from swis.encoding.encode import Encoded
 from swis.evaluation.predict import predict, score
 from swis.experiments.config import Config
-from swis.experiments.identity import Facts, rewrite_facts
+from swis.experiments.identity import StudyIdentity, rewrite_identity
 from swis.experiments.preflight import check_fit, pick_device, results_folder
 from swis.experiments.retrain_study import retrained
 from swis.experiments.shared import in_memory, on_disk
@@ -61,7 +61,7 @@ _NOT_OF_FLOAT = (
 
 
 @dataclass(frozen=True)
-class Study(Facts):
+class Study(StudyIdentity):
     """One network on one split of images, measured in several weight formats.
 
     Everything that several rows share is computed once, and only if a row needs it.
@@ -121,10 +121,10 @@ class Study(Facts):
     @cached_property
     def base_module(self) -> nn.Module:
         """The network whose weights are approximated: normalisation folded, channels rewritten if asked."""
-        return in_memory("base_module", self._base_facts, self._make_base_module)
+        return in_memory("base_module", self._base_identity, self._make_base_module)
 
     @property
-    def _base_facts(self) -> list[Any]:
+    def _base_identity(self) -> list[Any]:
         config, network = self.config, self.network
         return [network.digest, network.inputs, config.fold_bn, config.rewrites]
 
@@ -146,7 +146,7 @@ class Study(Facts):
         percentile = (
             self.config.activation.percentile if self.config.activation.range == "percentile" else None
         )
-        facts = [*self._base_facts, self.calibration.digest, percentile]
+        facts = [*self._base_identity, self.calibration.digest, percentile]
         kept = on_disk("ranges", facts, self.folder, lambda: self._observe(percentile))
         return {name: ActivationRange(*bounds.tolist()) for name, bounds in kept.items()}
 
@@ -172,8 +172,8 @@ class Study(Facts):
             macs=self.macs,
             skip=self.skip,
             settings=settings,
-            facts={"network": self.network.digest, "fold_bn": config.fold_bn} | rewrite_facts(config),
-            image_facts=self.image_facts,
+            facts={"network": self.network.digest, "fold_bn": config.fold_bn} | rewrite_identity(config),
+            image_identity=self.image_identity,
             images=lambda: [batch for batch, _ in loader(images, _CALIBRATION_BATCH, config.data.workers)],
             device=self.device,
             folder=self.folder,

@@ -16,13 +16,18 @@ class Int8(PowersOfTwo):
     (128, 7)
     """
 
-    name: ClassVar[str] = "base"
+    name: ClassVar[str] = "int8"
+    formerly: ClassVar[str | None] = "base"
     has_shifts: ClassVar[bool] = False
     on_codes: ClassVar[bool] = False
 
     @property
     def label(self) -> str:
         return f"{self.magnitude_bits + 1}-bit"
+
+    @property
+    def title(self) -> str:
+        return f"int{self.magnitude_bits + 1}"
 
     @property
     def level_bits(self) -> int:

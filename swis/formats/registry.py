@@ -49,7 +49,7 @@ def formats() -> dict[str, type[WeightFormat]]:
     """Return all formats by name: those of this package in their order, then those that were added.
 
     >>> list(formats())[:4]
-    ['float', 'base', 'swis', 'swis_c']
+    ['float', 'int8', 'swis', 'swis_c']
     """
     _load()
     return dict(_FORMATS)
@@ -65,13 +65,18 @@ def method_names() -> list[str]:
 
 
 def weight_format(name: str, *settings: Any, **named: Any) -> WeightFormat:
-    """Return a format by name; raise ``InputError`` for an unknown name or settings out of range.
+    """Return a format by its name, or its older one.
+
+    Raises ``InputError`` for an unknown name or settings out of range.
 
     >>> weight_format("swis", shifts=3, group_size=8).weights_per_group
     8
     """
-    require_known("method", name, formats())
-    return _FORMATS[name](*settings, **named)
+    known = formats()
+    present = {kind.formerly: kind.name for kind in known.values()}
+    name = present.get(name, name)
+    require_known("method", name, known)
+    return known[name](*settings, **named)
 
 
 def from_settings(settings: dict[str, Any]) -> WeightFormat:

@@ -45,6 +45,7 @@ class WeightFormat(ABC):
     selection: str = "nearest"
 
     name: ClassVar[str] = ""
+    formerly: ClassVar[str | None] = None  # an older name, which keys of rows and packed files may have
     quantized: ClassVar[bool] = True  # False: weights stay what they are
     has_shifts: ClassVar[bool] = True  # whether there is a number of shifts to choose
     on_codes: ClassVar[bool] = True  # whether levels approximate the quantizer's codes, measured by MSE++
@@ -146,6 +147,26 @@ class WeightFormat(ABC):
         """Return the fields that other formats do not have."""
         known = {each.name for each in fields(WeightFormat)}
         return {name: value for name, value in asdict(self).items() if name not in known}
+
+    def identity(self, beside_int8: bool = False) -> dict[str, Any]:
+        """Return the settings that weights depend on, as keys and columns of rows have them.
+
+        ``beside_int8``: some layers, or what errors are measured against, are in the 8-bit format.
+        """
+        if not self.quantized:
+            return {}
+        found = {"granularity": self.granularity}
+        if own := self.own_settings():
+            found["format"] = own
+        if not self.own_quantizer or beside_int8:
+            found |= {"magnitude_bits": self.magnitude_bits, "clip": self.clip}
+        if self.has_shifts:
+            found["shifts"] = self.shifts
+        if self.grouped:
+            found |= {"group_size": self.group_size, "alpha": self.alpha}
+            if self.selection != SELECTIONS[0]:  # rows are older than the other one
+                found["selection"] = self.selection
+        return found
 
     def level_table(self) -> np.ndarray:
         """Return the level of every magnitude in each set, int16 [sets, 2 ** code_bits]: not to be changed.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from swis.analysis.settings import schedule_setting
 from swis.gallery.common import grid_of_axes, one_legend
 from swis.gallery.registry import figure
 from swis.plots.figures import accuracy_by_shifts
@@ -17,8 +17,7 @@ from swis.results.records import load_table
 def draw(results: Path) -> Figure:
     """Top-1 over the average number of shifts, and over cycles per MAC, for four policies."""
     rows = load_table(results / "scheduling")
-    price = rows["config"].map(lambda text: json.loads(text).get("schedule", {}).get("price"))
-    by_macs = (price == "macs") & (rows["schedule"] == "network")
+    by_macs = (schedule_setting(rows, "budget_unit") == "macs") & (rows["schedule"] == "network")
     rows["policy"] = rows["schedule"].where(~by_macs, "network, by MACs")
     networks = list(rows.groupby(["model", "data"]))
     figure, grid = grid_of_axes(2, len(networks), (13, 7))

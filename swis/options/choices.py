@@ -24,7 +24,7 @@ class Scope(StrEnum):
     network = "network"
 
 
-class Price(StrEnum):
+class BudgetUnit(StrEnum):
     weights = "weights"
     macs = "macs"
     storage = "storage"

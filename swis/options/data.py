@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from omegaconf import MISSING
 
 from swis.options.choices import ActivationRange, ClassOrder, Damaged
+from swis.options.option import option
 from swis.options.ranges import at_least, named, require, within
 
 
@@ -38,7 +39,7 @@ class ActivationConfig:
     """How the range of 8-bit activations is found on the calibration images."""
 
     range: ActivationRange = ActivationRange.minmax
-    percentile: float = 99.9
+    percentile: float = option(99.9, counts=lambda own: own.range == ActivationRange.percentile)
 
     def __post_init__(self) -> None:
         within(50, 100, "(]", **named("activation", self, "percentile"))

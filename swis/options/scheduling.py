@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from swis.options.choices import Policy, Price, Scope
+from swis.options.choices import BudgetUnit, Policy, Scope
 from swis.options.names import require_known
+from swis.options.option import option
 from swis.options.ranges import at_least, named, require
 
 
@@ -40,18 +41,21 @@ class Schedule:
 
 @dataclass
 class ScheduleConfig(Schedule):
-    """A schedule, and what it looks at: prices, sensitivities on images, layers that get more."""
+    """A schedule, and what it looks at: sensitivities on images, layers that get more.
 
-    price: Price = Price.weights
+    ``budget_unit``: the average is over weights, over MACs, or over the bits that shifts take in storage.
+    """
+
+    budget_unit: BudgetUnit = option(BudgetUnit.weights, formerly="price")
     sensitivity: bool = False
-    images: int = 64
-    probe: int = 3
+    images: int = option(64, counts=lambda own: own.sensitivity)
+    probe: int = option(3, counts=lambda own: own.sensitivity)
     depthwise: int | None = None
     first: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_known("schedule.price", self.price, Price)
+        require_known("schedule.budget_unit", self.budget_unit, BudgetUnit)
         at_least(1, **named("schedule", self, "images", "probe", "depthwise", "first"))
 
     @property

@@ -36,10 +36,10 @@ def storage_table(
     A row per method ("swis", "swis_c", "layer", "dpred"), group_size, bits (shifts up to the magnitude's;
     null for "dpred") and coding. ``formula_bits`` and ``weight_bits`` are bits per weight by the formula
     and as packed, ``sign_bits``, ``mask_bits``, ``shift_bits`` and ``metadata_bits`` its parts;
-    ``compression`` is against 8 bits, ``compression_of_float`` against 32; ``float_weights`` more weights of
-    the network, which no layer holds, count 32 bits each in these, and are the column ``float_bits``;
-    ``sqnr_db`` is that of the decomposed codes (alpha = 1); ``lossless`` is the fraction of groups that keep
-    every code:
+    ``compression_vs_int8`` and ``compression_vs_float32`` say how many times smaller weights are;
+    ``float_weights`` more weights of the network, which no layer holds, count 32 bits each in these, and are
+    the column ``float_bits``; ``sqnr_db`` is that of the decomposed codes (alpha = 1); ``lossless`` is the
+    fraction of groups that keep every code:
 
     * swis: the bits that a group's magnitudes use are at most N; swis_c: they lie within N places;
     * layer: they lie within one set of N for the whole layer, the set that suits most groups (only
@@ -147,4 +147,4 @@ def _dpred_bits(
 
 
 def _compression(bits: float) -> dict[str, float]:
-    return {"compression": BASELINE_BITS / bits, "compression_of_float": FLOAT_BITS / bits}
+    return {"compression_vs_int8": BASELINE_BITS / bits, "compression_vs_float32": FLOAT_BITS / bits}

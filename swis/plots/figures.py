@@ -70,7 +70,7 @@ def accuracy_by_shifts(
 def label_of(method: str) -> str:
     """Return what figures call a format, its name if it is not installed here.
 
-    >>> label_of("base"), label_of("theirs")
+    >>> label_of("int8"), label_of("theirs")
     ('8-bit', 'theirs')
     """
     known = formats().get(method)

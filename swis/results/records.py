@@ -13,6 +13,7 @@ import pandas as pd
 
 from swis.errors import CannotWrite, InputError
 from swis.results import line_files
+from swis.results.aliases import with_present_names
 from swis.results.artifacts import (
     CURVE,
     SCHEDULE,
@@ -114,7 +115,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """Read a table that is not of rows of results; raise ``InputError`` for a damaged file."""
     try:
         with line_files.reading(path):
-            return line_files.read_lines(path).to_pandas()
+            return with_present_names(line_files.read_lines(path)).to_pandas()
     except line_files.Damaged as error:
         raise InputError(f"{path} {error}") from error
 

@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow
+import pyarrow.compute as pc
 
+from swis.results.aliases import with_present_names
 from swis.results.intervals import wilson_interval
 
 # Raised when the meaning of a column or of a configuration key changes: older rows are then
 # recomputed instead of reused.
 SCHEMA_VERSION = 1
+
+_FLOAT_BITS = 32.0
 
 
 class UnsoundRow(ValueError):
@@ -74,6 +78,7 @@ COLUMNS = {
     "damaged_images": count(0),
     "method": TEXT,
     "bits": number(low=1),
+    "shifts": number(low=1),
     "group_size": count(1),
     "alpha": number(low=0),
     "selection": NOTE,
@@ -98,7 +103,7 @@ COLUMNS = {
     "correct": NOTE,
     "logit_sqnr_db": number(),
     "schedule": NOTE,
-    "schedule_price": NOTE,
+    "schedule_budget_unit": NOTE,
     "filters_per_tile": count(1),
     "shift_multiple": count(1),
     "schedule_spent": number(low=0),
@@ -110,7 +115,8 @@ COLUMNS = {
     "cycles_per_weight_unordered": number(low=0),
     "cycles_per_mac": number(low=0),
     "weight_bits": number(above=0),
-    "compression": number(above=0),
+    "compression_vs_int8": number(above=0),
+    "compression_vs_float32": number(above=0),
     "float_weights": number(low=0, high=1),
     "float_macs": number(low=0, high=1),
     "ideal_cycles": number(low=0),
@@ -162,13 +168,15 @@ def digest(facts: Any) -> str:
 def conform(table: pyarrow.Table) -> pyarrow.Table:
     """Give rows as they are in a file the columns and types of ``COLUMNS``; some are younger than the file.
 
-    Intervals of accuracies are computed from these, for rows of older code have others. Raises ``ValueError``
+    Intervals of accuracies are computed from these, for rows of older code have others; names are those of
+    today (``swis.results.aliases``). Raises ``ValueError``
     for what are no rows of this schema version, but looks at no limits of values.
 
     >>> conform(pyarrow.table({"schema_version": [99]}))
     Traceback (most recent call last):
     ValueError: has schema version 99, this code reads 1
     """
+    table = with_present_names(table)
     columns = dict(zip(table.column_names, table.columns, strict=True))
     versions = columns["schema_version"].unique().to_pylist() if "schema_version" in columns else [None]
     if versions != [SCHEMA_VERSION]:
@@ -176,6 +184,9 @@ def conform(table: pyarrow.Table) -> pyarrow.Table:
         raise ValueError(f"has schema version {found}, this code reads {SCHEMA_VERSION}")
     if foreign := sorted(set(columns) - set(_DTYPES)):
         raise ValueError(f"has columns that are not known: {', '.join(foreign)}")
+    columns.setdefault("shifts", columns.get("bits"))
+    if "weight_bits" in columns:
+        columns.setdefault("compression_vs_float32", pc.divide(_FLOAT_BITS, columns["weight_bits"]))
     nothing = pyarrow.nulls(table.num_rows)
     rows = pyarrow.table({name: columns.get(name, nothing) for name in _DTYPES}).cast(ARROW_SCHEMA)
     for name, column in COLUMNS.items():

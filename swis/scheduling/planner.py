@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from swis.formats.weight_format import WeightFormat
 from swis.networks.layers import filter_shape, filters_of, is_depthwise, weight_layers
-from swis.options.choices import Price
+from swis.options.choices import BudgetUnit
 from swis.options.scheduling import ScheduleConfig
 from swis.results import records
 from swis.runtime.progress import tqdm
@@ -31,7 +31,7 @@ class Planner:
     """A network whose filters get shifts of their own, and what the schedule needs to know of it.
 
     ``facts`` name what the losses depend on beside the format: they are kept in ``folder`` (None: nowhere)
-    and read again. ``images`` returns batches to measure sensitivities on, ``image_facts`` name them.
+    and read again. ``images`` returns batches to measure sensitivities on, ``image_identity`` name them.
     """
 
     module: nn.Module
@@ -39,7 +39,7 @@ class Planner:
     skip: frozenset[str]
     settings: ScheduleConfig
     facts: dict[str, Any]
-    image_facts: dict[str, Any]
+    image_identity: dict[str, Any]
     images: Callable[[], list[Tensor]]
     device: torch.device
     folder: Path | None
@@ -82,9 +82,9 @@ class Planner:
     def _price(self, name: str, layer: nn.Module, form: WeightFormat) -> int:
         """Return what one more shift of one filter costs of the budget."""
         filters, filter_weights = filter_shape(layer)[0], filter_shape(layer)[1:].numel()
-        if self.settings.price == Price.weights:
+        if self.settings.budget_unit == BudgetUnit.weights:
             return filter_weights
-        if self.settings.price == Price.storage:
+        if self.settings.budget_unit == BudgetUnit.storage:
             one, two = (form.with_shifts(n).stored_bits(1, filter_weights) for n in (1, 2))
             return two - one
         sharing = [
@@ -106,7 +106,7 @@ class Planner:
     def _weigh(self, form: WeightFormat, losses: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Scale each layer's losses so that they add up to the divergence of the logits that was measured."""
         probe = self.settings.probe
-        facts = self.facts | self.image_facts
+        facts = self.facts | self.image_identity
         facts |= {"table": "sensitivities", "probe": probe, "skip": sorted(self.skip)}
 
         def compute() -> dict[str, Tensor]:

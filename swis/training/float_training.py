@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,9 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from swis.errors import InputError
-from swis.options.choices import Precision
-from swis.options.names import require_known
-from swis.options.ranges import above_zero, at_least, least_and_most, within
+from swis.options.training import FloatTraining, Stage
 from swis.runtime.checksums import check_parts
 from swis.runtime.files import write_atomically
 from swis.runtime.progress import tqdm
@@ -24,50 +21,21 @@ from swis.runtime.progress import tqdm
 log = logging.getLogger("swis")
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """One learning-rate cycle of training: SGD with Nesterov momentum under a one-cycle schedule.
-
-    ``momentum`` is the least and the most: it falls from the most while the learning rate rises to
-    ``learning_rate``, and rises again while that falls (L. N. Smith, 2018).
-    ``image_sizes`` splits the epochs into equal parts, each trained at its own side length in
-    pixels (progressive resizing: small images first, the evaluation size last). ``shift`` is the
-    largest translation as a fraction of the side, ``erase`` the probability of erasing a patch.
-    """
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    momentum: tuple[float, float]
-    weight_decay: float
-    label_smoothing: float
-    image_sizes: tuple[int, ...]
-    shift: float
-    erase: float
-    precision: str
-
-    def __post_init__(self) -> None:
-        require_known("precision", self.precision, Precision)
-        at_least(1, epochs=self.epochs, batch_size=self.batch_size, image_sizes=len(self.image_sizes))
-        for size in self.image_sizes:
-            at_least(1, image_sizes=size)
-        above_zero(learning_rate=self.learning_rate)
-        at_least(0, weight_decay=self.weight_decay)
-        within(0, 1, label_smoothing=self.label_smoothing, erase=self.erase)
-        within(0, 0.5, "[)", shift=self.shift)
-        least_and_most(momentum=self.momentum)
-
-
 def augment(
-    images: Tensor, shift: float, erase: float, generator: torch.Generator, mirror: bool = True
+    images: Tensor,
+    translate: float,
+    random_erasing: float,
+    generator: torch.Generator,
+    hflip: bool = True,
 ) -> Tensor:
-    """Flip, unless not to ``mirror``, translate and erase each image of a batch at random.
+    """Translate each image of a batch, erase a patch of some and, with ``hflip``, flip half of them.
 
-    Shapes: ``images`` [N, C, H, W] -> [N, C, H, W]. Pixels moved in or erased take the value 0,
-    the mean of a normalised image.
+    Shapes: ``images`` [N, C, H, W] -> [N, C, H, W]. ``translate`` is the largest translation as a fraction of
+    the side, ``random_erasing`` the probability of a patch. Pixels moved in or erased take the value 0, the
+    mean of a normalised image.
 
     >>> g = torch.Generator().manual_seed(0)
-    >>> augment(torch.ones(2, 1, 4, 4), shift=0.25, erase=0.0, generator=g).shape
+    >>> augment(torch.ones(2, 1, 4, 4), translate=0.25, random_erasing=0.0, generator=g).shape
     torch.Size([2, 1, 4, 4])
     """
     n, _, h, w = images.shape
@@ -75,15 +43,15 @@ def augment(
     def draw(low: int, high: int) -> Tensor:
         return torch.randint(low, high + 1, (n, 1), generator=generator).to(images.device)
 
-    flip = draw(0, 1).bool() & mirror  # drawn all the same: what follows does not depend on it
+    flip = draw(0, 1).bool() & hflip  # drawn all the same: what follows does not depend on it
     rows, columns = torch.arange(h, device=images.device), torch.arange(w, device=images.device)
-    reach = round(shift * h)
+    reach = round(translate * h)
     y = rows + draw(-reach, reach)
     x = torch.where(flip, w - 1 - columns, columns) + draw(-reach, reach)
     inside = ((y >= 0) & (y < h))[:, :, None] & ((x >= 0) & (x < w))[:, None, :]
 
     side, top, left = draw(h // 8, h // 3), draw(0, h - 1), draw(0, w - 1)
-    chosen = torch.rand(n, 1, 1, generator=generator).to(images.device) < erase
+    chosen = torch.rand(n, 1, 1, generator=generator).to(images.device) < random_erasing
     patch_rows = (rows >= top) & (rows < top + side)
     patch_columns = (columns >= left) & (columns < left + side)
     inside &= ~(chosen & patch_rows[:, :, None] & patch_columns[:, None, :])
@@ -140,7 +108,8 @@ def load_state(path: Path, plan: str) -> dict | None:
 def train(
     model: nn.Module,
     dataset: Dataset,
-    recipe: Recipe,
+    stage: Stage,
+    recipe: FloatTraining,
     *,
     seed: int,
     plan: str,
@@ -148,7 +117,7 @@ def train(
     state_path: Path,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> nn.Module:
-    """Train ``model`` in place on ``dataset`` of (image [C, H, W], label) and return it.
+    """Train ``model`` in place for a stage on ``dataset`` of (image [C, H, W], label) and return it.
 
     The state after every epoch goes to ``state_path``, with ``plan``: a text that identifies the
     whole training. A later call with the same plan goes on from there and ends with the weights of
@@ -160,15 +129,15 @@ def train(
     model.to(device=device, memory_format=torch.channels_last).train()
     least, most = recipe.momentum
     optimizer = torch.optim.SGD(
-        parameter_groups(model, recipe.weight_decay), recipe.learning_rate, most, nesterov=True
+        parameter_groups(model, recipe.weight_decay), stage.learning_rate, most, nesterov=True
     )
     steps = len(dataset) // recipe.batch_size
     if steps == 0:
         raise InputError(f"{len(dataset)} training images do not fill a batch of {recipe.batch_size}")
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
-        max_lr=recipe.learning_rate,
-        epochs=recipe.epochs,
+        max_lr=stage.learning_rate,
+        epochs=stage.epochs,
         steps_per_epoch=steps,
         pct_start=0.2,
         base_momentum=least,
@@ -182,15 +151,15 @@ def train(
         schedule.load_state_dict(state["schedule"])
         first_epoch = state["epoch"] + 1
 
-    for epoch in range(first_epoch, recipe.epochs):
-        size = recipe.image_sizes[epoch * len(recipe.image_sizes) // recipe.epochs]
+    for epoch in range(first_epoch, stage.epochs):
+        size = stage.image_sizes[epoch * len(stage.image_sizes) // stage.epochs]
         generator = epoch_generator(seed, epoch)
         loader = shuffled(dataset, recipe.batch_size, generator)
-        bar = tqdm(loader, desc=f"epoch {epoch + 1}/{recipe.epochs} at {size}px", mininterval=5, leave=False)
+        bar = tqdm(loader, desc=f"epoch {epoch + 1}/{stage.epochs} at {size}px", mininterval=5, leave=False)
         total = 0.0
         for images, labels in bar:
             images = F.interpolate(images.to(device), size=(size, size), mode="bilinear", antialias=True)
-            images = augment(images, recipe.shift, recipe.erase, generator)
+            images = augment(images, recipe.translate, stage.random_erasing, generator)
             images = images.contiguous(memory_format=torch.channels_last)
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                 logits = model(images).float()

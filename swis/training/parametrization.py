@@ -82,8 +82,10 @@ class Latent(nn.Module):
             self.register_buffer("gain", gain)
         self.seen: Tensor | None = None  # codes of the last forward pass
         self.oscillation = None
-        if settings.threshold is not None:
-            self.oscillation = Oscillation(encoded.codes.float(), settings.threshold, settings.averaging)
+        if settings.freeze_threshold is not None:
+            self.oscillation = Oscillation(
+                encoded.codes.float(), settings.freeze_threshold, settings.ema_momentum
+            )
 
     def _of_each(self, of: Callable[[WeightFormat], float]) -> np.ndarray:
         """Return a number of every filter's format [filters]."""
@@ -135,8 +137,8 @@ class Latent(nn.Module):
         """
         if self.settings.learned_scale:
             self.gain.clamp_(min=_LEAST_GAIN)
-        refresh = self.settings.refresh
-        if self.searched and refresh is not None and step % refresh == 0 and (refresh == 1 or not last):
+        every = self.settings.set_update_interval
+        if self.searched and every is not None and step % every == 0 and (every == 1 or not last):
             self._choose_sets(weight)
         watch = self.oscillation
         if watch is None:

@@ -79,7 +79,9 @@ def retrain(
         with _dropout_seeded(drawn.initial_seed(), device):
             for step, (images, labels) in enumerate(bar, start=1 + epoch * steps):
                 schedule.step_update(step)
-                images = augment(images.to(device), recipe.shift, recipe.erase, drawn, recipe.mirror)
+                images = augment(
+                    images.to(device), recipe.translate, recipe.random_erasing, drawn, recipe.hflip
+                )
                 images = images.contiguous(memory_format=torch.channels_last)
                 ramp = (1 - math.cos(math.pi * step / (steps * recipe.epochs))) / 2
                 try:

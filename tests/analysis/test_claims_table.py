@@ -12,12 +12,12 @@ from conftest import ROOT
 
 from swis.analysis import claims_table
 from swis.analysis.claims import Evidence, Span, evidence
-from swis.experiments.config import accelerator_names, load
-from swis.experiments.pending import _OF_THE_RUN
+from swis.experiments.config import Config, accelerator_names, load
+from swis.options.option import Part, of_part, renamed
 
 RESULTS = ROOT / "results"
 # How and where a table is made, and paths of files.
-RUN = _OF_THE_RUN | {"versus", "methods"}
+RUN = of_part(Config, Part.run) | {"versus", "methods"}
 FILES = {"model.weights", "data.root"}
 
 
@@ -92,7 +92,7 @@ def test_the_commands_make_the_rows(found, claim, side):
     rows, points = getattr(found[claim], f"{side}_rows"), points_of(getattr(found[claim], f"{side}_command"))
     assert len(rows) > 0
     for row in rows.to_dict("records"):
-        wanted = flat(json.loads(row["config"]))
+        wanted = flat(renamed(json.loads(row["config"]), Config))
         if "accelerator.lanes" in wanted and wanted["accelerator.lanes"] is None:  # once: those of a group
             wanted["accelerator.lanes"] = wanted["group_size"]
         left_out = RUN | FILES | {name for name in wanted if name.startswith("recipe.")}
@@ -105,7 +105,7 @@ def test_the_commands_make_the_rows(found, claim, side):
                 if name in point.keys() - left_out and value != point[name]
             }
             for point in points
-            if row["method"] in [*point["methods"], "base"]
+            if row["method"] in [*point["methods"], "int8"]
             and row.get("accelerator") in [None, point["accelerator.name"], *designs_of(point)]
         ]
         assert {} in differ, min(differ, key=len, default="no such method")

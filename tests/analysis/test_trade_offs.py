@@ -15,22 +15,22 @@ from swis.errors import InputError
 from swis.results.records import load_simulated
 
 ROWS = pd.DataFrame(
-    [("float", None, 90.0), ("base", None, 89.5), ("swis", 2, 80.0), ("swis", 3, 89.2), ("uniform", 3, 89.0)],
+    [("float", None, 90.0), ("int8", None, 89.5), ("swis", 2, 80.0), ("swis", 3, 89.2), ("uniform", 3, 89.0)],
     columns=["method", "bits", "top1"],
 ).assign(model="n", magnitude_bits=7)
 
 # accelerator, method, bits, latency, energy
 HARDWARE = pd.DataFrame(
     [
-        ("swis_ss", "base", 7, 7.0, 70),
+        ("swis_ss", "int8", 7, 7.0, 70),
         ("swis_ss", "swis", 2, 2.0, 20),
         ("swis_ss", "swis", 3, 3.0, 36),
         ("swis_ss", "uniform", 3, 2.9, 29),
-        ("stripes", "base", 7, 8.0, 80),
+        ("stripes", "int8", 7, 8.0, 80),
         ("stripes", "swis", 3, 1.0, 10),
         ("stripes", "uniform", 3, 4.0, 30),
-        ("pragmatic", "base", 7, 6.0, 90),
-        ("bitfusion", "base", 7, 0.5, 1),
+        ("pragmatic", "int8", 7, 6.0, 90),
+        ("bitfusion", "int8", 7, 0.5, 1),
     ],
     columns=["accelerator", "method", "bits", "latency_ms", "energy_pj"],
 ).assign(network="n", dram_energy_pj=0, dram_bytes=0.0)
@@ -39,7 +39,7 @@ HARDWARE = pd.DataFrame(
 def test_losses_are_to_the_float_row_and_the_base_has_all_its_bits():
     table = with_accuracy(HARDWARE, ROWS).set_index(["accelerator", "method", "bits"])
     assert len(table) == len(HARDWARE)
-    assert table.loc[("stripes", "base", 7), "loss"] == 0.5
+    assert table.loc[("stripes", "int8", 7), "loss"] == 0.5
     assert table.loc[("swis_ss", "swis", 2), "loss"] == 10.0
 
 
@@ -53,7 +53,7 @@ def test_a_design_takes_the_fastest_format_that_it_is_made_for():
     }
     strict = within_loss(with_accuracy(HARDWARE, ROWS), 0.5).set_index("accelerator")
     assert "swis_ss" not in strict.index  # it is made for shift sets, whose row loses 0.8
-    assert strict.loc["stripes", "method"] == "base"
+    assert strict.loc["stripes", "method"] == "int8"
     frugal = within_loss(with_accuracy(HARDWARE, ROWS), 1.0, by="energy_pj").set_index("accelerator")
     assert frugal.loc["stripes", "energy_pj"] == 30
 
@@ -74,7 +74,7 @@ def test_the_most_gained_is_at_any_loss_over_eight_bits():
 
 
 def test_fair_gains_are_of_the_best_over_the_best_at_each_loss():
-    unshared = [("truncation", "base", 7, 6.6, 40), ("truncation", "uniform", 3, 2.7, 45)]
+    unshared = [("truncation", "int8", 7, 6.6, 40), ("truncation", "uniform", 3, 2.7, 45)]
     own = pd.DataFrame(unshared, columns=HARDWARE.columns[:5]).assign(network="n")
     equal = with_accuracy(pd.concat([HARDWARE, own]), ROWS)
     time = fair_gains(equal, "latency_ms", [1.0, 20.0])

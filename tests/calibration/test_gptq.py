@@ -35,7 +35,7 @@ def error(codes, target, hessian) -> torch.Tensor:
     return ((off @ hessian[0]) * off).sum(1)
 
 
-@pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round", "uniform", "base"])
+@pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round", "uniform", "int8"])
 @pytest.mark.parametrize("shifts", [1, 2, 3])
 def test_without_correlation_every_group_gets_its_nearest_set(method, shifts):
     bits, group_size = 3, 2
@@ -44,7 +44,7 @@ def test_without_correlation_every_group_gets_its_nearest_set(method, shifts):
     codes, _ = walked(target, torch.eye(4).double()[None], group_size, method, shifts, bits)
     if method == "uniform":
         sets = [tuple(range(shifts))]
-    elif method == "base":
+    elif method == "int8":
         sets = [tuple(range(bits))]
     elif method == "swis":
         sets = [s for s in product(range(bits), repeat=shifts) if list(s) == sorted(set(s))]

@@ -24,7 +24,7 @@ from swis.networks.apply import encode_layers
 def test_patches_times_filters_are_the_layer_s_output(layer):
     linear = isinstance(layer, nn.Linear)
     inputs = torch.randn(3, 9) if linear else torch.randn(3, 4, 9, 9)
-    filters = encode_layers(nn.Sequential(layer), weight_format("base"))["0"]
+    filters = encode_layers(nn.Sequential(layer), weight_format("int8"))["0"]
     layer.weight.data = filters.weight()
     layer.bias.data.zero_()
     columns = patches(layer, inputs, torch.arange(output_positions(layer, inputs)))

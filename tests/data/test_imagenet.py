@@ -25,7 +25,7 @@ def test_efficientnet_lite0_per_tensor_without_calibration(shared, results):
     setting = ["model=efficientnet_lite0", "bits=4", "granularity=tensor", "activation_bits=null"]
     rows = run(shared, results, *setting, "methods=[truncate,swis]")
     assert rows.loc["float", "top1"] == pytest.approx(87.8, abs=0.4)
-    expected = {"base": 88.0, "truncate": 0.2, "swis": 80.8}
+    expected = {"int8": 88.0, "truncate": 0.2, "swis": 80.8}
     for method, top1 in expected.items():
         assert rows.loc[method, "top1"] == pytest.approx(top1, abs=2), method
 
@@ -44,4 +44,4 @@ def test_mobilenet_v2_float_and_its_exact_eight_bit_weights(shared, results):
     )
     assert rows.loc["float", "top1"] == pytest.approx(85.8, abs=0.4)
     # the checkpoint holds 8-bit weights: quantizing them changes nothing that counts
-    assert rows.loc["base", "agreement"] == 100
+    assert rows.loc["int8", "agreement"] == 100

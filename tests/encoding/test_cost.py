@@ -21,13 +21,13 @@ from swis.formats.registry import weight_format
         ("truncate", 4, 2, 12, 2.67),
         ("round", 4, 2, 12, 2.67),
         ("uniform", 4, 2, 12, 2.67),
-        ("base", 4, 2, 32, 1.00),
+        ("int8", 4, 2, 32, 1.00),
     ],
 )
 def test_one_group(method, group_size, shifts, bits, compression):
     cost = layer_cost(weight_format(method, shifts, group_size), 1, group_size, 0)
     assert cost.stored_bits == bits
-    assert network_cost([cost])["compression"] == pytest.approx(compression, abs=0.005)
+    assert network_cost([cost])["compression_vs_int8"] == pytest.approx(compression, abs=0.005)
 
 
 def test_a_partial_group_costs_a_whole_one():
@@ -43,7 +43,7 @@ def test_positions_are_as_wide_as_the_magnitude_needs():
 def test_layers_add_up_to_the_network():
     parts = [
         layer_cost(weight_format("swis", 2, 4), 8, 9, 1000),
-        layer_cost(weight_format("base", 2, 4), 4, 16, 500),
+        layer_cost(weight_format("int8", 2, 4), 4, 16, 500),
     ]
     total = network_cost(parts)
     assert total["ideal_cycles"] == 1000 * 2 + 500 * 7
@@ -66,7 +66,7 @@ def test_filters_with_shifts_of_their_own_add_up():
 def test_float_weights_have_bits_but_no_cycles():
     total = network_cost([layer_cost(weight_format("float", 2, 4), 2, 8, 100)])
     assert total["weight_bits"] == 32
-    assert total["compression"] == 0.25
+    assert total["compression_vs_int8"] == 0.25
     assert total["ideal_cycles"] == 0
 
 
@@ -90,7 +90,7 @@ def test_weights_that_stay_float_are_stored_and_named():
     alone, both = network_cost([layer]), network_cost([layer], float_weights=48, float_macs=300)
     assert (alone["float_weights"], alone["float_macs"]) == (0, 0)
     assert both["weight_bits"] == (16 * alone["weight_bits"] + 48 * 32) / 64
-    assert both["compression"] == pytest.approx(8 / both["weight_bits"])
+    assert both["compression_vs_int8"] == pytest.approx(8 / both["weight_bits"])
     assert (both["float_weights"], both["float_macs"]) == (0.75, 0.75)
     for column in ("cycles_per_weight", "cycles_per_mac", "ideal_cycles"):
         assert both[column] == alone[column]

@@ -58,7 +58,7 @@ def test_a_model_s_schedule_and_skipped_layers_count():
         }.items()
     }
     assert found["two"]["swis"] < found["between"]["swis"] < found["three"]["swis"]
-    assert found["two"]["swis"] < found["skipped"]["swis"] < found["two"]["base"]
+    assert found["two"]["swis"] < found["skipped"]["swis"] < found["two"]["int8"]
 
 
 def test_rivals_see_the_bits_of_real_weights():
@@ -69,8 +69,8 @@ def test_rivals_see_the_bits_of_real_weights():
         ]
         for name in ("stripes", "pragmatic", "bitwave")
     }
-    assert cycles["pragmatic"]["base"] < cycles["bitwave"]["base"] < cycles["stripes"]["base"]
-    assert cycles["bitwave"]["swis"] < cycles["bitwave"]["base"]
+    assert cycles["pragmatic"]["int8"] < cycles["bitwave"]["int8"] < cycles["stripes"]["int8"]
+    assert cycles["bitwave"]["swis"] < cycles["bitwave"]["int8"]
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_filters_occupy_the_rows_as_their_schedule_says(study):
 
 def test_skipping_hardware_sees_a_filter_s_weights_where_the_layer_has_them(study):
     mine = hardware(study, "accelerator=pragmatic")
-    found = mine.operands.of(form_of(mine.config, "base"), mine.mine[0])
+    found = mine.operands.of(form_of(mine.config, "int8"), mine.mine[0])
     codes = {layer.name: weights.codes for layer, weights in zip(mine.operands.layers, found, strict=True)}
     for name, layer in weight_layers(study.base_module).items():
         weight = layer.weight.detach().flatten(1).numpy()
@@ -127,7 +127,7 @@ def test_inputs_on_hardware_are_those_of_a_calibration_image():
     """Every layer's, at full size; those that a ReLU6 leaves are up to half zeros, and none is negative."""
     config = load(["task=simulate", "accelerator=laconic", "model=mobilenet_v2"])
     mine = Hardware(config, NetworkOperands(prepare(config)))
-    form = form_of(config, "base")
+    form = form_of(config, "int8")
     operands = mine.operands.of(form, mine.mine[0])
     for layer, found in zip(mine.operands.layers, operands, strict=True):
         assert found.inputs.shape == (layer.in_channels, layer.in_h, layer.in_w), layer.name
@@ -171,7 +171,7 @@ def test_a_table_of_networks_has_the_sums_of_their_layers(tmp_path):
 def test_speedups_are_over_the_base_format_on_the_other_design(study):
     versus = "versus=[stripes,pragmatic,swis_ss]"
     mine = hardware(study, "accelerator=swis_ds", "methods=[swis]", "bits=2", versus)
-    base, swis = (form_of(mine.config, method) for method in ("base", "swis"))
+    base, swis = (form_of(mine.config, method) for method in ("int8", "swis"))
     found = mine.columns(swis)
     for name in ("stripes", "pragmatic", "swis_ss"):
         alone = hardware(study, f"accelerator={name}").totals(base)
@@ -209,12 +209,12 @@ def test_rows_keep_their_hardware_and_a_table_has_them_for_every_accelerator(tin
     wide = evaluate_methods(load([*common, "group_size=8", "accelerator.lanes=group_size"]))
     wide, narrow = wide.set_index("method"), first.set_index("method")
     for quantity in ("lanes", "array_mm2", "latency_cycles", "speedup_vs_stripes"):
-        assert eight.at["base", quantity] == narrow.at["base", quantity]
-    assert (eight.at["swis", "lanes"], wide.at["base", "lanes"]) == (4, 8)
-    assert wide.at["base", "array_mm2"] > narrow.at["base", "array_mm2"]
-    assert wide.at["base", "latency_cycles"] < narrow.at["base", "latency_cycles"]
+        assert eight.at["int8", quantity] == narrow.at["int8", quantity]
+    assert (eight.at["swis", "lanes"], wide.at["int8", "lanes"]) == (4, 8)
+    assert wide.at["int8", "array_mm2"] > narrow.at["int8", "array_mm2"]
+    assert wide.at["int8", "latency_cycles"] < narrow.at["int8", "latency_cycles"]
     their = [rows["speedup_vs_stripes"] * rows["latency_cycles"] for rows in (narrow, eight, wide)]
-    assert their[0]["base"] == their[1]["base"] == pytest.approx(their[2]["base"])
+    assert their[0]["int8"] == their[1]["int8"] == pytest.approx(their[2]["int8"])
     parts = [name for name in COLUMNS if name.endswith("_energy_pj")]
     assert dearer[parts].sum() == dearer["energy_pj"]
 
@@ -285,8 +285,8 @@ def test_methods_that_an_accelerator_cannot_run_are_left_out_by_name(tmp_path, c
     lines, *_ = simulate_methods(load([*common, "methods=[truncate,swis]"]))
     said = "fusion units take operands of up to 8 bits, not 9"
     found = lines.set_index("method")
-    assert found.loc[["base", "swis"], "hardware_error"].tolist() == [said, said]
-    assert found["latency_cycles"].isna().to_dict() == {"truncate": False, "base": True, "swis": True}
+    assert found.loc[["int8", "swis"], "hardware_error"].tolist() == [said, said]
+    assert found["latency_cycles"].isna().to_dict() == {"truncate": False, "int8": True, "swis": True}
     assert f"swis left out: bitfusion: {said}" in caplog.text
     with pytest.raises(InputError, match=said):
         simulate_methods(load([*common, "methods=[swis]"]))

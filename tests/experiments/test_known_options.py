@@ -188,7 +188,7 @@ def test_no_experiment_is_none_of_those_there_are(words):
         (["recipe.stages.0.image_sizes=[5000000000]"], "recipe.stages.0.image_sizes.0 must be at most"),
         (["seed=-1"], "seed must be at least 0, not -1"),
         (["data.limit=0"], "data.limit must be at least 1, not 0"),
-        (["retrain.threshold=1"], "retrain.threshold must be in [0, 1), not 1"),
+        (["retrain.freeze_threshold=1"], "retrain.freeze_threshold must be in [0, 1), not 1"),
         (["batch_size=0"], "batch_size must be at least 1, not 0"),
         (["minutes=0"], "minutes must be above 0, and finite, not 0"),
         (["recipe.stages=[{epochs:0}]"], "recipe.stages.epochs must be at least 1, not 0"),

@@ -152,10 +152,10 @@ def test_a_key_has_only_what_has_an_effect(quick):
         form = next(form for form in formats(study.config) if form.name == study.config.methods[0])
         return study.key(form)
 
-    assert key() != key("retrain.refresh=2")
-    assert key() != key("retrain.mirror=false")
+    assert key() != key("retrain.set_update_interval=2")
+    assert key() != key("retrain.hflip=false")
     truncate = "methods=[truncate]"
-    assert key(truncate) == key(truncate, "retrain.refresh=2", "retrain.averaging=0.5")
+    assert key(truncate) == key(truncate, "retrain.set_update_interval=2", "retrain.ema_momentum=0.5")
     assert key() == key("retrain.temperature=2")
     assert key("retrain.distillation=1") != key("retrain.distillation=1", "retrain.temperature=2")
     assert key("retrain.distillation=1") == key("retrain.distillation=1", "retrain.label_smoothing=0.1")
@@ -163,7 +163,9 @@ def test_a_key_has_only_what_has_an_effect(quick):
 
 def test_sets_are_chosen_anew_once_an_epoch(quick):
     quick = [*quick, "retrain.batch_size=24"]  # 2 steps, and 16 images left over
-    epoch, two, never = (row_of([*quick, f"retrain.refresh={value}"]) for value in ("epoch", 2, "null"))
+    epoch, two, never = (
+        row_of([*quick, f"retrain.set_update_interval={value}"]) for value in ("epoch", 2, "null")
+    )
     assert len({row["key"] for row in (epoch, two, never)}) == 3
     assert epoch["logit_sqnr_db"] == two["logit_sqnr_db"] != never["logit_sqnr_db"]
 
@@ -251,4 +253,4 @@ def test_what_cannot_be_is_refused_before_any_work(quick):
         load([*quick, "retrain.distillation=2"])
     for refresh in ("0", "batch"):
         with pytest.raises(InputError, match=rf"refresh must be .* or epoch, or null, not {refresh}"):
-            load([*quick, f"retrain.refresh={refresh}"])
+            load([*quick, f"retrain.set_update_interval={refresh}"])

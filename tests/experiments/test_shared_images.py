@@ -79,7 +79,7 @@ def test_a_damaged_image_is_left_out_on_request(folders, command_line, tmp_path)
     assert "5 images (2 damaged ones are left out)" in done.out
     rows = swis.load_table(tmp_path / "runs").set_index("method")
     assert (rows["images"] == 5).all()
-    assert rows["damaged_images"].to_dict() == {"float": 1, "base": 2, "swis": 2}  # one to calibrate on
+    assert rows["damaged_images"].to_dict() == {"float": 1, "int8": 2, "swis": 2}  # one to calibrate on
     for split in ("val", "train"):
         (root / split / "b" / "3.png").unlink()
     again = evaluate_methods(load([*folders, f"data.root={root}"]))
@@ -98,7 +98,7 @@ def test_images_to_calibrate_on_that_are_measured_on_are_left_out(folders, tmp_p
     assert line.startswith(f"1 of 7 images of {root / 'train'} to calibrate") and line.endswith(str(shared))
     rows = evaluate_methods(load([*folders, f"data.root={root}", "force=true"])).set_index("method")
     counted = rows["config"].map(lambda text: json.loads(text).get("images_left_out"))
-    assert counted.to_dict() == {"float": None, "base": {"calibration": 1}, "swis": {"calibration": 1}}
+    assert counted.to_dict() == {"float": None, "int8": {"calibration": 1}, "swis": {"calibration": 1}}
     allowed = load([*folders, f"data.root={root}", "allow_calibration_on_test=true"])
     rows = evaluate_methods(allowed).set_index("method")
     assert rows.loc["swis", "calibration_on_test"]

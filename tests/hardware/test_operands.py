@@ -22,7 +22,7 @@ from swis.networks.layers import weight_layers
 
 CONFIG = load(["accelerator=laconic"])
 LACONIC, _ = design(CONFIG.accelerator, energy_table(CONFIG.energy), 4)
-BASE = weight_format("base")
+BASE = weight_format("int8")
 
 
 def study_of(module: nn.Module, image: torch.Tensor) -> SimpleNamespace:

@@ -27,7 +27,7 @@ def test_swis_weights_are_the_decomposed_codes_times_the_scale(model):
 
 def test_all_shifts_equal_the_base_quantizer(model):
     weight = model.conv_head.weight
-    base = approximate(weight, weight_format("base"))
+    base = approximate(weight, weight_format("int8"))
     for method in ("swis", "swis_c", "truncate", "round"):
         assert torch.equal(approximate(weight, weight_format(method, shifts=7)), base)
 
@@ -106,7 +106,7 @@ def test_a_plan_costs_what_its_filters_do(model):
 def test_skipped_layers_stay_at_eight_bits(model):
     macs = layer_macs(model, (1, 32, 32))
     changed, costs = with_weights(model, weight_format("swis"), macs, {"classifier"})
-    base = approximate(model.classifier.weight, weight_format("base"))
+    base = approximate(model.classifier.weight, weight_format("int8"))
     assert torch.equal(changed.classifier.weight, base)
     assert costs[-1].stored_bits == 8 * costs[-1].weights
     assert costs[-1].weight_cycles == 7 * costs[-1].weights

@@ -49,8 +49,8 @@ def test_a_row_counts_them_as_float_and_one_warning_names_them(transformer, tmp_
     left = sum(weight.numel() for weight in float_weights(module).values())
     packed = sum(layer.weight.numel() for layer in weight_layers(module).values())
     assert left == 5 * 8  # four patches and a class token
-    assert rows.loc["base", "weight_bits"] == pytest.approx((8 * packed + 32 * left) / (packed + left))
-    assert rows.loc["base", "compression"] == pytest.approx(8 / rows.loc["base", "weight_bits"])
+    assert rows.loc["int8", "weight_bits"] == pytest.approx((8 * packed + 32 * left) / (packed + left))
+    assert rows.loc["int8", "compression_vs_int8"] == pytest.approx(8 / rows.loc["int8", "weight_bits"])
     assert rows.loc["swis", "float_weights"] == pytest.approx(left / (packed + left))
     assert rows.loc["swis", "float_macs"] == 0
     assert rows["float_weights"].isna()["float"]
@@ -102,5 +102,5 @@ def test_a_row_has_the_share_of_float_macs(tmp_path):
     rows = evaluate_methods(load(chosen)).set_index("method")
     macs = network_macs(network.module, TINY_INPUTS["input_size"])
     share = macs.float_weights / (macs.float_weights + sum(macs.layers.values()))
-    assert rows.at["base", "float_macs"] == pytest.approx(share)
+    assert rows.at["int8", "float_macs"] == pytest.approx(share)
     assert 0.4 < share < 1

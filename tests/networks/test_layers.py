@@ -72,7 +72,7 @@ LAYERS = [
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_patches_times_filters_are_the_layer_s_output(layer):
     inputs = torch.randn(3, 4, 9) if isinstance(layer, nn.Conv1d) else torch.randn(3, 4, 5, 6)
-    found = encode_layers(nn.Sequential(layer), weight_format("base"))["0"]
+    found = encode_layers(nn.Sequential(layer), weight_format("int8"))["0"]
     assert found.shape == filter_shape(layer) == filters_of(layer).shape
     put_filters(layer, found.weight())
     layer.bias.data.zero_()

@@ -20,7 +20,7 @@ METHODS = ("swis", "swis_c", "truncate", "round")
 @st.composite
 def layers(draw):
     bits = draw(st.integers(4, 8))
-    method = draw(st.sampled_from([*METHODS, "base"]))
+    method = draw(st.sampled_from([*METHODS, "int8"]))
     layout = Layout(
         weight_format(method, draw(st.integers(1, bits)), draw(st.integers(1, 6)), magnitude_bits=bits),
         draw(st.integers(1, 4)),
@@ -90,7 +90,7 @@ def test_plain_bits_are_the_described_ones(layer):
     assert len(found) - len(expected) == bits["metadata"] < 8
 
 
-@pytest.mark.parametrize("method", [*METHODS, "base"])
+@pytest.mark.parametrize("method", [*METHODS, "int8"])
 @pytest.mark.parametrize(("shifts", "group_size"), [(1, 16), (2, 4), (4, 5)])
 def test_plain_bits_are_those_of_the_formula(method, shifts, group_size):
     layout = Layout(weight_format(method, shifts, group_size), 5, 37, "plain")

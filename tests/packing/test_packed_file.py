@@ -39,7 +39,7 @@ def packed_file(network, tmp_path):
 
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("fold_bn", [False, True])
-@pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round", "uniform", "base"])
+@pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round", "uniform", "int8"])
 def test_logits_are_the_same_to_the_bit(network, tmp_path, method, fold_bn, coding):
     form, path = weight_format(method, 3), tmp_path / "packed.safetensors"
     save_packed(path, network, form, coding=coding, skip=["conv_stem"], fold_bn=fold_bn, label="tiny")
@@ -50,7 +50,7 @@ def test_logits_are_the_same_to_the_bit(network, tmp_path, method, fold_bn, codi
     with torch.inference_mode():
         assert torch.equal(packed.network.module(images), expected(images))
     assert (packed.form, packed.coding, packed.skip) == (form, coding, ["conv_stem"])
-    assert packed.layers["conv_stem"].form.name == "base"
+    assert packed.layers["conv_stem"].form.name == "int8"
     assert packed.network.inputs == network.inputs
     sizes = [len(tensor) for key, tensor in load_file(path).items() if key.endswith(".packed")]
     assert sum(sum(layer.bits.values()) for layer in packed.layers.values()) == 8 * sum(sizes)
@@ -225,7 +225,7 @@ def of_head(header) -> dict:
         lambda header, _: of_head(header).update(shape=[-1, 4, 1, 1]),
         lambda header, _: of_head(header)["form"].update(group_size=0),
         lambda header, _: of_head(header)["form"].update(shifts=9),
-        lambda header, _: of_head(header)["form"].update(method="base"),
+        lambda header, _: of_head(header)["form"].update(method="int8"),
         lambda _, tensors: tensors.pop("conv_head.weight.packed"),
         lambda _, tensors: tensors.pop("bn2.weight"),
         lambda _, tensors: tensors.update({"conv_head.weight.scale": torch.ones(3)}),

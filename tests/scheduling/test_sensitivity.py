@@ -29,7 +29,7 @@ def test_losses_are_the_metric_of_every_filter_over_its_energy(model, method):
 def test_the_uniform_quantizer_loses_its_squared_error(model):
     weight = model.conv_head.weight.detach()
     losses = filter_losses(weight, weight_format("uniform"))
-    base = approximate(weight, weight_format("base")).double()
+    base = approximate(weight, weight_format("int8")).double()
     hat = approximate(weight, weight_format("uniform", 3)).double()
     expected = (hat - base).square().sum((1, 2, 3)) / base.square().sum((1, 2, 3))
     assert losses[:, 2] == pytest.approx(expected.numpy(), rel=1e-5)
@@ -53,5 +53,5 @@ def test_the_sensitivity_is_the_divergence_that_one_layer_causes(model):
         model.conv_head.weight.data = before["conv_head.weight"]
     divergence = (float_p * (float_p / other_p).log()).sum(1).mean()
     assert found["conv_head"] == pytest.approx(float(divergence), rel=1e-4)
-    exact = layer_sensitivities(model, weight_format("base"), set(), images, torch.device("cpu"))
+    exact = layer_sensitivities(model, weight_format("int8"), set(), images, torch.device("cpu"))
     assert exact["conv_head"] < found["conv_head"] / 20

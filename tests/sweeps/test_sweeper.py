@@ -104,7 +104,7 @@ def test_force_computes_every_row_of_a_sweep_once(command_line, tiny, monkeypatc
     time.sleep(1)  # the times of rows are in seconds
     done = command_line(*SWEEP, *tiny, "force=true")
     assert "4 computed, 0 there before, 0 failed" in done.out
-    assert sorted(computed) == ["base", "float", "round", "round"]
+    assert sorted(computed) == ["int8", "float", "round", "round"]
 
 
 def test_a_row_that_cannot_be_is_a_failed_one_and_the_others_are_computed(
@@ -120,7 +120,7 @@ def test_a_row_that_cannot_be_is_a_failed_one_and_the_others_are_computed(
     done = command_line(*tiny, "methods=[round,truncate]")
     assert done.status == 1
     rows = swis.load_table(tmp_path / "runs").set_index("method")
-    assert rows["status"].to_dict() == {"float": "ok", "base": "ok", "truncate": "ok", "round": "failed"}
+    assert rows["status"].to_dict() == {"float": "ok", "int8": "ok", "truncate": "ok", "round": "failed"}
     assert "top1" in rows.at["round", "error"]
 
 

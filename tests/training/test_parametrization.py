@@ -17,7 +17,7 @@ from swis.networks.apply import encode_layers
 from swis.training.oscillation import Oscillation
 from swis.training.parametrization import Latent, LatentTraining, add_latents, latents
 
-METHODS = ("swis", "swis_c", "truncate", "round", "uniform", "base")
+METHODS = ("swis", "swis_c", "truncate", "round", "uniform", "int8")
 
 
 def weights(*shape, seed=0):
@@ -67,7 +67,7 @@ def test_a_drifted_weight_is_encoded_as_the_library_does(method):
     latent.advance(moved, 1)
     top = 2 ** (3 if method == "uniform" else 7) - 1
     codes = (to_filters(moved) / encoded.scale.reshape(-1, 1)).round().clamp(-top, top).to(torch.int8)
-    expected = codes if method in ("uniform", "base") else decompose(codes, weight_format(method, 3, 4)).codes
+    expected = codes if method in ("uniform", "int8") else decompose(codes, weight_format(method, 3, 4)).codes
     assert torch.equal(latent.codes(moved), expected.float())
 
 
@@ -93,7 +93,7 @@ def test_filters_have_shifts_of_their_own(method):
 def test_weights_take_the_nearest_level_of_kept_sets():
     form = weight_format("swis", 2, 3)
     encoded = encode(weights(3, 7), form)  # the last group is padded
-    latent = Latent(encoded, LatentTraining(refresh=None))
+    latent = Latent(encoded, LatentTraining(set_update_interval=None))
     moved = drifted(encoded)
     latent.advance(moved, 1)
     wished = (moved / encoded.scale).round().clamp(-127, 127)
@@ -107,7 +107,7 @@ def test_weights_take_the_nearest_level_of_kept_sets():
 
 def test_sets_are_chosen_every_so_many_steps_and_not_by_a_forward_pass():
     encoded = encode(weights(4, 6, 3, 3), weight_format("swis", 2, 4))
-    latent, moved = Latent(encoded, LatentTraining(refresh=3)), drifted(encoded)
+    latent, moved = Latent(encoded, LatentTraining(set_update_interval=3)), drifted(encoded)
     start = latent.sets.clone()
     for mode in (True, False):
         latent.train(mode)(moved)
@@ -118,7 +118,7 @@ def test_sets_are_chosen_every_so_many_steps_and_not_by_a_forward_pass():
     assert torch.equal(latent.sets, start)
     latent.advance(moved, 3)
     assert not torch.equal(latent.sets, start)
-    every = Latent(encoded, LatentTraining(refresh=1))
+    every = Latent(encoded, LatentTraining(set_update_interval=1))
     every.advance(moved, 3, last=True)
     assert torch.equal(every.sets, latent.sets)
 
@@ -155,7 +155,7 @@ def test_weights_in_the_middle_of_their_codes_leave_the_scale_alone(method):
     ("method", "shifts", "steps", "size"),
     [
         ("uniform", 2, 3, 1),  # codes -3..3, one apart
-        ("base", 2, 127, 1),
+        ("int8", 2, 127, 1),
         ("truncate", 2, 3, 32),  # codes up to 127 in three steps of 32
         ("swis", 3, 7, 16),
     ],
@@ -214,7 +214,7 @@ def test_truncated_weights_start_in_the_middle_of_what_is_truncated():
 
 
 def test_a_code_that_turns_back_often_is_found():
-    watch = Oscillation(torch.zeros(1, 3), threshold=0.5, averaging=0.1)
+    watch = Oscillation(torch.zeros(1, 3), threshold=0.5, ema_momentum=0.1)
     found = torch.zeros(1, 3, dtype=torch.bool)
     for step in range(30):
         # one flips, one climbs, one changes once
@@ -228,7 +228,7 @@ def test_a_frozen_code_stays_on_a_level_of_its_group_s_set():
     encoded = encode(
         torch.tensor([[64.0, 2.0, 66.0, 127.0], [1.0, 2.0, 127.0, 0.0]]), weight_format("swis", 2)
     )
-    latent = Latent(encoded, LatentTraining(threshold=0.3, averaging=0.2))
+    latent = Latent(encoded, LatentTraining(freeze_threshold=0.3, ema_momentum=0.2))
     moved = encoded.weight()
     for step in range(1, 40):
         moved[0, 0] = 64.0 if step % 2 else 97.0
@@ -250,7 +250,7 @@ def test_a_frozen_code_stays_on_a_level_of_its_group_s_set():
 
 def test_a_truncated_code_freezes_where_it_has_been_most_of_the_time():
     encoded = encode(torch.tensor([[127.0, 64.0, 1.0, 1.0]]), weight_format("truncate", 2))
-    latent = Latent(encoded, LatentTraining(threshold=0.15, averaging=0.05))
+    latent = Latent(encoded, LatentTraining(freeze_threshold=0.15, ema_momentum=0.05))
     moved = latent.start_weight()
     for step in range(1, 60):
         moved[0, 1] = 60.0 if step % 4 == 0 else 70.0  # of level 32, and of 64
@@ -279,7 +279,7 @@ def test_layers_that_share_a_weight_share_its_latent():
 
 def test_a_copy_loads_the_state_of_another():
     network = nn.Sequential(nn.Conv2d(4, 8, 3))
-    settings = LatentTraining(threshold=0.1)
+    settings = LatentTraining(freeze_threshold=0.1)
     add_latents(network, encode_layers(network, weight_format("swis")), settings)
     other = copy.deepcopy(network)
     latent, weight = latents(network)["0"]
@@ -290,7 +290,9 @@ def test_a_copy_loads_the_state_of_another():
     assert torch.equal(other[0].weight, network[0].weight)
 
 
-@pytest.mark.parametrize("wrong", [{"refresh": 0}, {"threshold": 1.0}, {"averaging": 0.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"set_update_interval": 0}, {"freeze_threshold": 1.0}, {"ema_momentum": 0.0}]
+)
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         LatentTraining(**wrong)

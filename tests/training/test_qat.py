@@ -28,7 +28,7 @@ from swis.training.parametrization import LatentTraining, add_latents, latents
 from swis.training.qat import Retraining, _cosine, _optimizer, retrain, task_loss
 
 CPU = torch.device("cpu")
-RECIPE = Retraining(epochs=3, batch_size=16, learning_rate=0.01, shift=0.05, erase=0.2)
+RECIPE = Retraining(epochs=3, batch_size=16, learning_rate=0.01, translate=0.05, random_erasing=0.2)
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -67,7 +67,9 @@ def state(model):
 
 
 def test_retraining_learns(tiny_checkpoint, tmp_path):
-    student, curve = go(tiny_checkpoint, tmp_path / "s", replace(RECIPE, epochs=5, shift=0.0, erase=0.0))
+    student, curve = go(
+        tiny_checkpoint, tmp_path / "s", replace(RECIPE, epochs=5, translate=0.0, random_erasing=0.0)
+    )
     assert [line["epoch"] for line in curve] == [1, 2, 3, 4, 5]
     assert curve[-1]["loss"] < 0.7 * curve[0]["loss"]
     assert all(0 < line["changed"] < 1 for line in curve)
@@ -98,7 +100,7 @@ def test_dropout_is_drawn_from_the_seed_alone(tiny_checkpoint, tmp_path):
     assert torch.equal(*found)
 
 
-def test_images_are_mirrored_unless_they_shall_not_be(tiny_checkpoint, tmp_path, monkeypatch):
+def test_images_are_flipped_unless_they_shall_not_be(tiny_checkpoint, tmp_path, monkeypatch):
     seen = []
 
     def spied(images, *settings):
@@ -106,9 +108,9 @@ def test_images_are_mirrored_unless_they_shall_not_be(tiny_checkpoint, tmp_path,
         return images
 
     monkeypatch.setattr("swis.training.qat.augment", spied)
-    recipe = replace(RECIPE, epochs=1, shift=0.0, erase=0.0)
-    for mirror in (True, False):
-        go(tiny_checkpoint, tmp_path / str(mirror), replace(recipe, mirror=mirror))
+    recipe = replace(RECIPE, epochs=1, translate=0.0, random_erasing=0.0)
+    for hflip in (True, False):
+        go(tiny_checkpoint, tmp_path / str(hflip), replace(recipe, hflip=hflip))
     assert seen == [False] * 4 + [True] * 4
 
 
@@ -116,7 +118,7 @@ def test_images_are_mirrored_unless_they_shall_not_be(tiny_checkpoint, tmp_path,
 def test_an_interrupted_retraining_resumes_to_the_same_weights(
     threshold, optimizer, tiny_checkpoint, tmp_path
 ):
-    settings = LatentTraining(refresh=3, threshold=threshold)
+    settings = LatentTraining(set_update_interval=3, freeze_threshold=threshold)
     recipe = replace(RECIPE, dampening=1e-3, distillation=0.5, optimizer=optimizer)
     whole, curve = go(tiny_checkpoint, tmp_path / "whole", recipe, settings=settings)
 
@@ -224,19 +226,19 @@ CHANGES = {
     "distillation": 0.9,
     "temperature": 2.0,
     "dampening": 0.1,
-    "shift": 0.2,
-    "erase": 0.9,
-    "mirror": False,
+    "translate": 0.2,
+    "random_erasing": 0.9,
+    "hflip": False,
     "precision": "bfloat16",
     "reestimate": False,
-    "refresh": None,
+    "set_update_interval": None,
     "learned_scale": False,
-    "threshold": None,
-    "averaging": 0.5,
+    "freeze_threshold": None,
+    "ema_momentum": 0.5,
 }
 KINDS = (Retraining, LatentTraining)
 MIXED = replace(RECIPE, epochs=1, batch_size=8, learning_rate=0.2, distillation=0.5)
-FREEZING = LatentTraining(threshold=0.05, averaging=0.3)
+FREEZING = LatentTraining(freeze_threshold=0.05, ema_momentum=0.3)
 
 
 @pytest.fixture(scope="module")

@@ -93,7 +93,7 @@ def of_wrong_type(kind: Any) -> list[str]:
     """
     kinds = _kinds(kind)
     wrong = ["null"] if kinds == [kind] or NoneType not in get_args(kind) else []
-    if len(kinds) > 1:  # such as retrain.refresh
+    if len(kinds) > 1:  # such as retrain.set_update_interval
         return [*wrong, "[1]", "1.5", "nan", "nonsense"]
     (only,) = kinds
     inside = get_args(only)

@@ -43,7 +43,7 @@ def run(config: Config, command: str) -> str:
         plans=plan.layers if plan else None,
         schedule=config.schedule.label if form.has_shifts else None,
         calibrate=config.calibrate,
-        retrain=study.science(form)["retrain"] if config.retrained else None,
+        retrain=study.retraining(form) if config.retrained else None,
         live=config.retrained and study.live,
         encoded=encoded,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from torch.optim.swa_utils import AveragedModel, update_bn
@@ -15,11 +15,11 @@ from swis.experiments.config import Config
 from swis.experiments.preflight import check_fit, pick_device
 from swis.experiments.shared_images import drawn
 from swis.networks.models import load_network, new_network, save_checkpoint
+from swis.options.training import FloatTraining
 from swis.results import records
 from swis.runtime.progress import tqdm
-from swis.training.float_training import Recipe, epoch_generator, shuffled, train
+from swis.training.float_training import epoch_generator, shuffled, train
 
-_SHARED_BY_STAGES = ("batch_size", "momentum", "weight_decay", "label_smoothing", "shift", "precision")
 _OF_NEW_NETWORKS = ("input_size", "mean", "std")  # others come with their preprocessing
 
 
@@ -58,9 +58,8 @@ def run(config: Config, command: str) -> str:
         **{key: str(value) for key, value in records.provenance().items()},
     }
 
-    shared = {key: getattr(recipe, key) for key in _SHARED_BY_STAGES}
-    stages = [asdict(stage) for stage in recipe.stages]
-    states = [output.with_suffix(f".stage{number}.state") for number in range(len(stages))]
+    shared = {each.name: used[each.name] for each in fields(FloatTraining)}
+    states = [output.with_suffix(f".stage{number}.state") for number in range(len(recipe.stages))]
     averaged = AveragedModel(network.module)
     for number, state_path in enumerate(states):
         history = [
@@ -69,18 +68,19 @@ def run(config: Config, command: str) -> str:
             train_split.digest,
             config.seed,
             shared,
-            stages[: number + 1],
+            used["stages"][: number + 1],
         ]
         train(
             network.module,
             train_split.prepared(transform, channels),
-            Recipe(**shared, **stages[number]),
+            recipe.stages[number],
+            recipe,
             seed=100 * config.seed + number,
             plan=json.dumps(history),
             device=device,
             state_path=state_path,
         )
-        if number >= len(stages) - recipe.average:
+        if number >= len(states) - recipe.average:
             averaged.update_parameters(network.module)
     if recipe.average > 1:
         images, draws = train_split.prepared(transform, channels), epoch_generator(config.seed, 0)

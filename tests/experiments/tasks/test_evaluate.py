@@ -22,7 +22,7 @@ from swis.networks.models import load_network
 from swis.results import records
 from swis.scheduling import planner
 
-METHODS = ["float", "base", "swis", "swis_c", "truncate", "round", "uniform"]
+METHODS = ["float", "int8", "swis", "swis_c", "truncate", "round", "uniform"]
 
 
 def test_a_row_for_every_method_with_its_costs(tiny):
@@ -31,14 +31,14 @@ def test_a_row_for_every_method_with_its_costs(tiny):
     assert (rows["status"] == "ok").all()
     assert (rows["images"] == 64).all()
     assert rows.loc["float", "agreement"] == 100
-    assert rows.loc["base", "cycles_per_weight"] == 7
-    assert rows.loc["base", "weight_bits"] == 8
+    assert rows.loc["int8", "cycles_per_weight"] == 7
+    assert rows.loc["int8", "weight_bits"] == 8
     assert (rows.loc[["swis", "truncate", "uniform"], "cycles_per_weight"] == 3).all()
     assert rows.loc["truncate", "weight_bits"] == 4
     assert rows.loc["swis", "weight_bits"] > 25 / 4  # padding of 9-weight filters comes on top
-    assert rows.loc["swis", "ideal_cycles"] * 7 == rows.loc["base", "ideal_cycles"] * 3
+    assert rows.loc["swis", "ideal_cycles"] * 7 == rows.loc["int8", "ideal_cycles"] * 3
     # better weights give logits nearer to the float network's
-    order = ["base", "swis", "swis_c", "truncate"]
+    order = ["int8", "swis", "swis_c", "truncate"]
     assert rows.loc[order, "logit_sqnr_db"].is_monotonic_decreasing
 
 
@@ -50,7 +50,7 @@ def test_the_second_run_reads_what_the_first_computed(tiny, monkeypatch):
     assert computed == METHODS
     pd.testing.assert_frame_equal(first, again)
     evaluate_methods(load([*tiny, "force=true", "methods=[swis]"]))
-    assert computed == [*METHODS, "float", "base", "swis"]
+    assert computed == [*METHODS, "float", "int8", "swis"]
 
 
 def test_only_what_depends_on_a_changed_value_is_computed(tiny, monkeypatch):
@@ -92,10 +92,10 @@ def test_joint_selection_has_rows_of_its_own_and_the_base_none(tiny, monkeypatch
     computed = computed_methods(monkeypatch)
     nearest = evaluate_methods(load([*tiny, "methods=[swis]"])).set_index("method")
     joint = evaluate_methods(load([*tiny, "methods=[swis]", "selection=joint"])).set_index("method")
-    assert computed == ["float", "base", "swis", "swis"]
+    assert computed == ["float", "int8", "swis", "swis"]
     assert (nearest.loc["swis", "selection"], joint.loc["swis", "selection"]) == ("nearest", "joint")
     assert nearest.loc["swis", "logit_sqnr_db"] != joint.loc["swis", "logit_sqnr_db"]
-    assert joint.loc["base", "selection"] is None or pd.isna(joint.loc["base", "selection"])
+    assert joint.loc["int8", "selection"] is None or pd.isna(joint.loc["int8", "selection"])
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_joint_selection_has_rows_of_its_own_and_the_base_none(tiny, monkeypatch
 )
 def test_a_schedule_keeps_its_budget_and_its_filters_are_on_record(tiny, tmp_path, schedule, price):
     methods = "methods=[swis,truncate,uniform]"
-    overrides = [f"schedule={schedule}", f"schedule.price={price}", "schedule.images=8", methods]
+    overrides = [f"schedule={schedule}", f"schedule.budget_unit={price}", "schedule.images=8", methods]
     config = load([*tiny, "bits=2.5", *overrides])
     rows = evaluate_methods(config).set_index("method")
     assert (rows["status"] == "ok").all()
@@ -173,7 +173,7 @@ def test_calibration_brings_every_method_nearer(tiny, monkeypatch, extra):
         assert rows["cycles_per_weight"].iloc[2:].between(2.2, 3).all()
     assert (sqnr["none"] < sqnr["output_aware"]).all()
     assert (sqnr["stats"] < sqnr["output_aware"]).all()
-    assert computed == ["float", "base", *["swis", "round"] * 3]  # references need no calibration
+    assert computed == ["float", "int8", *["swis", "round"] * 3]  # references need no calibration
 
 
 def test_a_broken_image_is_named(tiny, tmp_path):
@@ -276,7 +276,7 @@ def test_rows_are_kept_where_the_simulation_breaks(tiny, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         evaluate_methods(config)
     rows = swis.load_table(config.results_dir)
-    assert rows["method"].tolist() == ["base", "float", "round"]
+    assert rows["method"].tolist() == ["int8", "float", "round"]
     assert rows["status"].eq("ok").all()
 
 
@@ -309,7 +309,7 @@ def test_an_interrupted_run_keeps_its_rows(tiny, monkeypatch):
     config = load(tiny)
     with pytest.raises(KeyboardInterrupt):
         evaluate_methods(config)
-    assert set(swis.load_table(config.results_dir)["method"]) == {"float", "base", "swis", "swis_c"}
+    assert set(swis.load_table(config.results_dir)["method"]) == {"float", "int8", "swis", "swis_c"}
 
 
 def test_the_report_shows_every_row_and_where_they_are(tiny):
@@ -343,7 +343,7 @@ def test_rows_that_were_calibrated_on_what_they_measure_say_so(tiny, tmp_path):
     with pytest.raises(InputError, match=r"data\.split=train is to measure on"):
         load(common)
     rows = evaluate_methods(load([*common, "allow_calibration_on_test=true"])).set_index("method")
-    assert rows["calibration_on_test"].isna().to_dict() == {"float": True, "base": False, "swis": False}
+    assert rows["calibration_on_test"].isna().to_dict() == {"float": True, "int8": False, "swis": False}
     assert rows.loc["swis", "calibration_on_test"]
     weights_only = [*common, "activation_bits=null", f"results_dir={tmp_path / 'float'}"]
     assert evaluate_methods(load(weights_only))["calibration_on_test"].isna().all()
@@ -360,7 +360,7 @@ def test_images_of_two_names_are_not_measured_and_learned_from(tiny, tmp_path):
     with pytest.raises(InputError, match="images to measure on are among those of"):
         study.prepare(config)
     allowed = study.prepare(replace(config, allow_calibration_on_test=True))
-    base = next(form for form in study.formats(config) if form.name == "base")
+    base = next(form for form in study.formats(config) if form.name == "int8")
     assert allowed.describe(base)["calibration_on_test"]
     retrains = load([*tiny, f"data.root={tmp_path}", "task=retrain", "activation_bits=null"])
     with pytest.raises(InputError, match="images to measure on are among those to train on"):
@@ -416,7 +416,7 @@ def train_tiny(tmp_path):
     return trained
 
 
-STAGES = ("{epochs: 1, image_sizes: [32]}", "{epochs: 1, image_sizes: [32], erase: 0.5}")
+STAGES = ("{epochs: 1, image_sizes: [32]}", "{epochs: 1, image_sizes: [32], random_erasing: 0.5}")
 
 
 def test_training_writes_a_checkpoint_that_says_how_it_was_made(train_tiny):
@@ -424,7 +424,7 @@ def test_training_writes_a_checkpoint_that_says_how_it_was_made(train_tiny):
     assert f"{float(network.metadata['top1']):.2f} % top-1 on 20 images" in text
     assert network.metadata["command"] == "python run.py task=train model=timm"
     recipe = json.loads(network.metadata["recipe"])
-    assert recipe["stages"][1]["erase"] == 0.5
+    assert recipe["stages"][1]["random_erasing"] == 0.5
     assert recipe["momentum"] == [0.85, 0.95]
     assert network.inputs["mean"] == [0.5]
 
