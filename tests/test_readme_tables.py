@@ -47,7 +47,7 @@ def test_the_table_of_efficientnet_lite0_is_that_of_the_committed_rows():
     )
     assert table.pivot(index="bits", columns=["method", "metric"], values="top1").to_string() in README
     references = rows.set_index("method")["top1"]
-    assert f"(float {references['float']}, 8-bit {references['base']})" in README
+    assert f"(float {references['float']}, 8-bit {references['int8']})" in README
     assert not rows["git_dirty"].any()
     assert (rows["images"] == 500).all()
 
@@ -226,7 +226,7 @@ def test_the_table_of_what_brings_no_more_is_that_of_the_committed_rows(calibrat
     some = some[some["ingredient"].isin(["scales", "reconstruct"])]
     some = some.set_index(["model", "granularity", "rewrites", "calibrate"])[["top1", "logit_sqnr_db"]]
     assert some.sort_index().round(2).to_string() in README
-    base = calibrated.query("method == 'base' and rewrites == 'equalize'")
+    base = calibrated.query("method == 'int8' and rewrites == 'equalize'")
     assert base["top1"].item() < 1
 
 
