@@ -21,10 +21,10 @@ from swis.hardware.energy import Chip
 from swis.hardware.layer_run import Operands
 from swis.hardware.layer_shapes import Layer, workload
 from swis.hardware.simulate import simulate
-from swis.hardware.tiling import Memory
+from swis.options.hardware import Memory
 
 NETWORKS = ("mobilenetv2_100", "resnet18", "vgg16_bn", "tf_efficientnet_lite0")
-ARRAY = Accelerator("swis_ss", "", "swis")
+ARRAY = Accelerator(name="swis_ss")
 TABLE = energy_table(load().energy)
 
 

@@ -52,7 +52,7 @@ def test_a_model_an_accelerator_and_a_format_are_added_as_the_readme_says(tmp_pa
         "from swis.formats.registry import weight_format;"
         "from swis.hardware.operands import operands_of; from swis.hardware.layer_shapes import Layer;"
         "layer = Layer('fc', 64, 8, 1, 1, 1, 1, 1, 1);"
-        "array = Accelerator('c', '', 'swis', consecutive_sets=True);"
+        "array = Accelerator(name='c', consecutive_sets=True);"
         "forms = [weight_format(name, 3) for name in ('swis_gap', 'swis_c')];"
         "print([array.work(layer, operands_of(layer, form, None, False)).steps for form in forms])"
     )

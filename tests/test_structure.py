@@ -16,19 +16,16 @@ from swis.calibration import kinds
 from swis.data import image_sets
 from swis.experiments.config import load, register
 from swis.formats import registry, swis, weight_format
-from swis.hardware.arrays import bit_serial, systolic
 from swis.hardware.datapaths import registry as registry_of_datapaths
 from swis.networks import channel_rewrite
 from swis.options import calibrations, datapaths, tasks
 from swis.options.choices import (
     Clip,
     Coding,
-    Dataflow,
     Granularity,
     Policy,
     Rewrite,
     Selection,
-    Skipping,
 )
 from swis.packing import bitstream
 from swis.scheduling import allocation
@@ -104,8 +101,6 @@ def test_names_on_the_command_line_are_those_of_the_library():
     assert [name for name in calibrations.CALIBRATIONS if name != "none"] == list(kinds.KINDS)
     modules = {path.stem for path in (ROOT / "swis/experiments/tasks").glob("*.py")} - {"__init__"}
     assert set(tasks.TASKS) == modules
-    assert tuple(Dataflow) == systolic.DATAFLOWS
-    assert tuple(Skipping) == (*bit_serial.SKIPPING, bit_serial.PRODUCTS)
     assert {path.stem for path in (ROOT / "conf" / "data").glob("*.yaml")} == set(image_sets._OPENERS)
     assert swis.Swis().magnitude_bits == load().magnitude_bits
 

@@ -41,7 +41,7 @@ def fully_calibrated(rows: pd.DataFrame, group_size: int | None = 4, seed: int |
     """Return the rows of a group size, or of all, with the walk, its target and scales, and their references.
 
     With one scale per channel, of networks as they are, calibrated on one draw of images, or on all
-    (``seed`` None): for every model, group size and draw a row per method and bits, one of the base format
+    (``seed`` None): for every model, group size and draw a row per method and bits, one of the 8-bit format
     and one of the float network.
     """
     plain = rows["granularity"].fillna("channel").eq("channel") & rows["rewrites"].fillna("").eq("")

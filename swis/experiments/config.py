@@ -256,6 +256,7 @@ def register() -> None:
     schema = OmegaConf.structured(Config)
     for names in (schema.model.kwargs, schema.sweep):
         OmegaConf.set_struct(names, False)  # model.kwargs.KEY=VALUE needs no leading +
+    OmegaConf.set_readonly(schema.accelerator, None)  # its values do not change once they are composed
     # ${short:${bits}} in names of files: 2 and not 2.0
     OmegaConf.register_new_resolver("short", "{:g}".format, replace=True)
     store = ConfigStore.instance()
@@ -307,5 +308,5 @@ def accelerator_named(name: str) -> AcceleratorConfig:
     written = OmegaConf.load(CONF / "accelerator" / f"{name}.yaml")
     bases = [base for base in written.pop("defaults", []) if base != "_self_"]  # as Hydra composes it
     parts = [OmegaConf.structured(accelerator_named(base)) for base in bases]
-    schema = OmegaConf.structured(AcceleratorConfig)
+    schema = OmegaConf.structured(AcceleratorConfig, flags={"readonly": False})
     return OmegaConf.to_object(OmegaConf.merge(schema, *parts, written))

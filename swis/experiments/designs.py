@@ -8,10 +8,7 @@ from swis.errors import InputError
 from swis.experiments.config import accelerator_named, accelerator_names
 from swis.hardware.accelerator import Accelerator
 from swis.hardware.energy import Bank, Chip, EnergyTable, Unit
-from swis.hardware.tiling import Memory
-from swis.options.hardware import GROUP_SIZE, AcceleratorConfig, EnergyConfig
-
-_MEMORY = tuple(known.name for known in fields(Memory))
+from swis.options.hardware import GROUP_SIZE, MEMORY, AcceleratorConfig, EnergyConfig
 
 
 def design(settings: AcceleratorConfig, table: EnergyTable, group_size: int) -> tuple[Accelerator, Chip]:
@@ -25,12 +22,11 @@ def design(settings: AcceleratorConfig, table: EnergyTable, group_size: int) -> 
     >>> design(config.accelerator, energy_table(config.energy), config.group_size)[0].columns
     20
     """
-    values = {key: getattr(value, "value", value) for key, value in asdict(settings).items()}
+    values = asdict(settings)
     if values["lanes"] == GROUP_SIZE:
         values["lanes"] = group_size
-    memory = Memory(**{name: values.pop(name) for name in _MEMORY})
     area = values.pop("array_um2")
-    accelerator = Accelerator(**values, memory=memory)
+    accelerator = Accelerator(**values)
     if area is not None:
         row = accelerator.rows * table.unit(accelerator.unit, accelerator.lanes).area_um2
         if area < row:
@@ -52,7 +48,7 @@ def rival(
     theirs, known = accelerator_named(name), AcceleratorConfig()
     if mine.name in accelerator_names():
         known = accelerator_named(mine.name)
-    same = {key: getattr(mine, key) for key in ("frequency_mhz", "array_um2", *_MEMORY)}
+    same = {key: getattr(mine, key) for key in ("frequency_mhz", "array_um2", *MEMORY)}
     same |= {key: getattr(mine, key) for key in theirs.known.follows}
     if theirs.needs_inputs:
         same["side_by_side"] = False

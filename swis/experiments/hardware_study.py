@@ -60,12 +60,12 @@ def has_lines(config: Config, study: Study) -> set[WeightFormat]:
 
 
 def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
-    """Simulate the base format and every configured method on the configured accelerator.
+    """Simulate the 8-bit format and every configured method on the configured accelerator.
 
     Return a line per method, their lines per layer, and, if there is an ``out`` file for it, its table: of
     these and of all methods on all designs in ``versus``, a line per layer, or per network. Layers and
     weights are those of the configured model, before any calibration; ``workload`` names a file of shapes
-    instead. Layers in ``skip`` have the base format. ``unsimulated_macs`` are the network's
+    instead. Layers in ``skip`` have the 8-bit format. ``unsimulated_macs`` are the network's
     multiply-accumulates that are of no layer. Of a method that the accelerator cannot run there is one line
     without numbers, which says why in ``REASON``, and a warning. Raises ``InputError`` for hardware and files
     that do not fit, and, if there is no ``out`` file to say so, if no method can be run.

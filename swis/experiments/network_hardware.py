@@ -19,6 +19,7 @@ from swis.hardware.accelerator import Accelerator
 from swis.hardware.energy import Chip, EnergyTable
 from swis.hardware.operands import ShapeOperands
 from swis.hardware.simulate import simulate, totals
+from swis.options.hardware import MEMORY
 from swis.results import records
 from swis.results.hardware_results import REASON
 from swis.runtime.notices import warn_once
@@ -147,12 +148,11 @@ def describe(accelerator: Accelerator, config: Config) -> dict[str, Any]:
     """Return what lines say of a design, and of the energy table that prices it."""
     names = ("rows", "columns", "lanes", "groups_share_lanes", "systolic", "side_by_side", "spread_fc")
     names += ("frequency_mhz",)
-    memory = ("dram_bits_per_cycle", "weight_sram_bytes", "input_sram_bytes", "output_sram_bytes")
+    names += ("dram_bits_per_cycle", "weight_sram_bytes", "input_sram_bytes", "output_sram_bytes")
     return (
         {"accelerator": accelerator.name, "energy_table": config.energy.name}
         | {"dram_pj_per_bit": config.energy.dram_pj_per_bit}
         | {name: getattr(accelerator, name) for name in names}
-        | {name: getattr(accelerator.memory, name) for name in memory}
     )
 
 
@@ -161,4 +161,6 @@ def _facts(accelerator: Accelerator, chip: Chip) -> dict[str, Any]:
     prices = asdict(chip)
     table = prices.pop("table")
     del table["units"], table["banks"]
-    return {"accelerator": asdict(accelerator), "energy": table | prices}
+    array = asdict(accelerator)
+    array["memory"] = {name: array.pop(name) for name in MEMORY}
+    return {"accelerator": array, "energy": table | prices}

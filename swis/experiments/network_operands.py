@@ -53,7 +53,7 @@ class NetworkOperands:
         return observe_codes(module, weight_layers(module), image, self.study.ranges, bits)
 
     def of(self, form: WeightFormat, accelerator: Accelerator) -> list[Operands]:
-        """Return the operands of every layer in a format; layers in ``skip`` have the base format."""
+        """Return the operands of every layer in a format; layers in ``skip`` have the 8-bit format."""
         study, plan, encoded = self.study, self.study.plan(form), {}
         if accelerator.needs_codes or plan is not None:
             plans = plan.layers if plan else None

@@ -2,66 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
-from swis.hardware.arrays.bit_serial import PRODUCTS, SKIPPING
-from swis.hardware.arrays.systolic import DATAFLOWS
 from swis.hardware.datapaths.base import Datapath
 from swis.hardware.datapaths.registry import DATAPATHS
 from swis.hardware.layer_run import LayerRun, Operands
 from swis.hardware.layer_shapes import Layer
-from swis.hardware.tiling import Memory, Work
-from swis.options.names import require_known
+from swis.hardware.tiling import Work
+from swis.options.hardware import MEMORY, Design, Memory
 
 
 @dataclass(frozen=True)
-class Accelerator:
-    """A design: units of ``lanes`` terms of a dot product, ``rows`` for filters, ``columns`` for pixels.
+class Accelerator(Design):
+    """A design that layers run on."""
 
-    ``datapath`` is "swis" (``shifts_per_cycle`` of a group's shifts, or, without ``shared_sets``, of all bits
-    of a magnitude; with ``consecutive_sets`` only sets of consecutive shifts are shared; with
-    ``groups_share_lanes``, which takes a shifter in every lane, no group leaves lanes idle), "systolic"
-    (bit-parallel MACs in a ``dataflow``, no lanes), "serial" (weights bit by bit if ``weight_serial``, with a
-    cycle for the sign bit if ``sign_cycle``; activations in steps of ``activation_bits_per_cycle`` if that is
-    given), "skipping" (the ones of the weights' bits, as ``skipping`` says) or "fusion" (BitFusion; rows for
-    channels, columns for filters, ``sums_to_dram`` as its public optimizer has it). ``side_by_side`` puts the
-    groups of a convolution on rows together, ``spread_fc`` the filters of a layer with one output pixel on
-    columns as well. With ``systolic`` operands pass from unit to unit, so that every fold fills and drains;
-    without, units hear them all at once, as BitSim has it. ``unit`` names what a unit is in an energy table.
-    Raises ``ValueError`` for another datapath and for sizes of zero.
-    """
-
-    name: str
-    source: str
-    datapath: str
-    unit: str = "swis_ss"
-    rows: int = 8
-    columns: int = 8
-    lanes: int = 4
-    shifts_per_cycle: int = 1
-    shared_sets: bool = True
-    consecutive_sets: bool = False
-    groups_share_lanes: bool = False
-    dataflow: str = "os"
-    weight_serial: bool = True
-    sign_cycle: bool = False
-    activation_bits_per_cycle: int | None = None
-    skipping: str = "bits"
-    side_by_side: bool = False
-    spread_fc: bool = False
-    sums_to_dram: bool = False
-    systolic: bool = True
-    frequency_mhz: float = 500.0
-    memory: Memory = field(default_factory=Memory)
-
-    def __post_init__(self) -> None:
-        require_known("datapath", self.datapath, DATAPATHS)
-        require_known("dataflow", self.dataflow, DATAFLOWS)
-        require_known("skipping", self.skipping, (*SKIPPING, PRODUCTS))
-        self._datapath.check(self)
-        for name in ("rows", "columns", "lanes", "shifts_per_cycle", "frequency_mhz"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+    @cached_property
+    def memory(self) -> Memory:
+        """Its SRAMs and what connects them, which tiles depend on and on nothing else of a design."""
+        return Memory(**{name: getattr(self, name) for name in MEMORY})
 
     def weight_bits(self, layer: Layer, weights: Operands) -> int:
         """Return the bits in which the layer's weights are stored and fetched."""
@@ -85,11 +44,6 @@ class Accelerator:
         return self._datapath.needs_codes(self)
 
     @property
-    def needs_inputs(self) -> bool:
-        """Whether cycles depend on the values of the inputs as well."""
-        return self._datapath.needs_inputs(self)
-
-    @property
     def units(self) -> int:
         return self.rows * self.columns
 
@@ -102,7 +56,7 @@ class Accelerator:
         """Return what the array does for a layer; not for "fusion", which fits tiles to its own buffers.
 
         >>> import numpy as np
-        >>> array = Accelerator("swis_ds", "", "swis", shifts_per_cycle=2)
+        >>> array = Accelerator(name="swis_ds", shifts_per_cycle=2)
         >>> layer = Layer("fc", 512, 64, 1, 1, 1, 1, 1, 1)
         >>> weights = Operands(np.full(64, 4), 8 * layer.weights, np.full(64, 7), group_size=4)
         >>> array.work(layer, weights).cycles(layer)

@@ -15,7 +15,8 @@ import numpy as np
 
 from swis.errors import InputError
 from swis.hardware.layer_shapes import Layer
-from swis.hardware.tiling import Memory, Work, powers, traffic
+from swis.hardware.tiling import Work, powers, traffic
+from swis.options.hardware import Memory
 
 LOOPS = ("pixel", "channel", "filter")
 _ORDERS = tuple(permutations(LOOPS))

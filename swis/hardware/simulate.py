@@ -40,7 +40,7 @@ def simulate(
     >>> layer = Layer("fc", 512, 64, 1, 1, 1, 1, 1, 1)
     >>> operands = Operands(np.full(64, 2), 5 * layer.weights, np.full(64, 7))
     >>> table = EnergyTable("a", {"swis_ss": Unit(1.0, 1e3)}, [Bank(16384, 0.3, 0.3, 0, 0.1)], 15, 0, 0, 0)
-    >>> array = Accelerator("swis_ss", "", "swis")
+    >>> array = Accelerator(name="swis_ss")
     >>> line = simulate(array, [layer], [operands], Chip.of(array, table)).iloc[0]
     >>> int(line.macs), float(line.dram_bytes), int(line.dram_energy_pj)
     (32768, 21056.0, 2526720)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from swis.hardware.dram import SUM_BITS, Run
 from swis.hardware.layer_shapes import Layer
-from swis.hardware.tiling import Memory, Work
+from swis.hardware.tiling import Work
+from swis.options.hardware import Memory
 
 
 @dataclass(frozen=True)

@@ -7,36 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from swis.errors import InputError
 from swis.hardware.layer_shapes import Layer
-
-
-@dataclass(frozen=True)
-class Memory:
-    """SRAM sizes in bytes, and bits per cycle of the array from the DRAM and from SRAMs into the array.
-
-    None: so many that the array never waits. Weights pass their bus, and its decoders, as they are stored.
-    """
-
-    weight_sram_bytes: int = 64 * 1024
-    input_sram_bytes: int = 32 * 1024
-    output_sram_bytes: int = 16 * 1024
-    dram_bits_per_cycle: int | None = 64
-    weight_bus_bits: int | None = None
-    input_bus_bits: int | None = None
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value is not None and value < 1:
-                raise InputError(f"{name} must be at least 1, not {value}")
-
-    def tile_bits(self) -> dict[str, int]:
-        """Return the bits that double buffering leaves for a tile of weights, inputs and outputs.
-
-        >>> Memory(output_sram_bytes=2).tile_bits()["output"]
-        8
-        """
-        return {name: 4 * getattr(self, f"{name}_sram_bytes") for name in ("weight", "input", "output")}
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def encode_layers(
     skip: set[str] = frozenset(),
     plans: dict[str, LayerPlan] | None = None,
 ) -> dict[str, Encoded]:
-    """Bring every weight layer into a format, layers in ``skip`` into the base format.
+    """Bring every weight layer into a format, layers in ``skip`` into the 8-bit format.
 
     Layers that share a parameter share the result, and the plan of the first. ``form`` is ``quantized``.
     Raises ``InputError`` if a convolution and a transposed one share it, whose filters are others.
@@ -65,7 +65,7 @@ def with_weights(
     skip: set[str] = frozenset(),
     plans: dict[str, LayerPlan] | None = None,
 ) -> tuple[nn.Module, list[LayerCost]]:
-    """Copy a network with every weight layer in ``form``; layers in ``skip`` stay in the base format.
+    """Copy a network with every weight layer in ``form``; layers in ``skip`` stay in the 8-bit format.
 
     ``plans`` gives filters shifts of their own. Returns the copy and each layer's cost. Only weights change:
     biases, normalisation and the layers' classes stay, so the copy runs as fast as the original.

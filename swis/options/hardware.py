@@ -1,4 +1,4 @@
-"""The groups of the configuration that describe hardware: their fields and their ranges."""
+"""The options of hardware: designs of accelerators, and tables of energies."""
 
 from __future__ import annotations
 
@@ -17,11 +17,52 @@ from swis.options.ranges import require
 GROUP_SIZE = "group_size"
 
 
-@dataclass
-class AcceleratorConfig:
-    """A design, simulated for every row; see ``swis.hardware.accelerator.Accelerator``.
+@dataclass(frozen=True)
+class Memory:
+    """SRAM sizes in bytes, and bits per cycle of the array from the DRAM and from SRAMs into the array.
 
-    ``lanes`` are a number, or "group_size": an array made for groups of that size.
+    None: so many that the array never waits. Weights pass their bus, and its decoders, as they are stored.
+    """
+
+    weight_sram_bytes: int = 65536
+    input_sram_bytes: int = 32768
+    output_sram_bytes: int = 16384
+    dram_bits_per_cycle: int | None = 64
+    weight_bus_bits: int | None = None
+    input_bus_bits: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if type(value) is int:
+                require(value >= 1, f"accelerator.{name} must be at least 1, not {value}")
+
+    def tile_bits(self) -> dict[str, int]:
+        """Return the bits that double buffering leaves for a tile of weights, inputs and outputs.
+
+        >>> Memory(output_sram_bytes=2).tile_bits()["output"]
+        8
+        """
+        return {name: 4 * getattr(self, f"{name}_sram_bytes") for name in ("weight", "input", "output")}
+
+
+MEMORY = tuple(known.name for known in fields(Memory))
+
+
+@dataclass(frozen=True)
+class Design(Memory):
+    """A design: units of ``lanes`` terms of a dot product, ``rows`` for filters, ``columns`` for pixels.
+
+    ``datapath`` is "swis" (``shifts_per_cycle`` of a group's shifts, or, without ``shared_sets``, of all bits
+    of a magnitude; with ``consecutive_sets`` only sets of consecutive shifts are shared; with
+    ``groups_share_lanes``, which takes a shifter in every lane, no group leaves lanes idle), "systolic"
+    (bit-parallel MACs in a ``dataflow``, no lanes), "serial" (weights bit by bit if ``weight_serial``, with a
+    cycle for the sign bit if ``sign_cycle``; activations in steps of ``activation_bits_per_cycle`` if that is
+    given), "skipping" (the ones of the weights' bits, as ``skipping`` says) or "fusion" (BitFusion; rows for
+    channels, columns for filters, ``sums_to_dram`` as its public optimizer has it). ``side_by_side`` puts the
+    groups of a convolution on rows together, ``spread_fc`` the filters of a layer with one output pixel on
+    columns as well. With ``systolic`` operands pass from unit to unit, so that every fold fills and drains;
+    without, units hear them all at once, as BitSim has it. ``unit`` names what a unit is in an energy table.
+    Raises ``InputError`` for options that do not go together, and for sizes of zero.
     """
 
     name: str = MISSING
@@ -30,7 +71,7 @@ class AcceleratorConfig:
     unit: str = "swis_ss"
     rows: int = 8
     columns: int = 8
-    lanes: int | str = 4
+    lanes: int = 4
     shifts_per_cycle: int = 1
     shared_sets: bool = True
     consecutive_sets: bool = False
@@ -42,16 +83,9 @@ class AcceleratorConfig:
     skipping: Skipping = Skipping.bits
     side_by_side: bool = False
     spread_fc: bool = False
+    sums_to_dram: bool = False
     systolic: bool = True
     frequency_mhz: float = 500.0
-    weight_sram_bytes: int = 65536
-    input_sram_bytes: int = 32768
-    output_sram_bytes: int = 16384
-    dram_bits_per_cycle: int | None = 64
-    weight_bus_bits: int | None = None
-    input_bus_bits: int | None = None
-    array_um2: float | None = None
-    sums_to_dram: bool = False
 
     @property
     def known(self) -> DatapathOptions:
@@ -60,19 +94,15 @@ class AcceleratorConfig:
 
     @property
     def needs_inputs(self) -> bool:
-        """Whether it looks at the values of inputs."""
+        """Whether cycles depend on the values of the inputs, as well as of the weights."""
         looks = self.known.looks_at_inputs
         return looks is not None and getattr(self, looks[0]) == looks[1]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_known("accelerator.datapath", self.datapath, DATAPATHS)
-        for name, value in vars(self).items():
-            if type(value) is int:
-                require(value >= 1, f"accelerator.{name} must be at least 1, not {value}")
-        require(
-            type(self.lanes) is int or self.lanes == GROUP_SIZE,
-            f"accelerator.lanes must be a whole number or {GROUP_SIZE}, not {self.lanes}",
-        )
+        require_known("accelerator.dataflow", self.dataflow, Dataflow)
+        require_known("accelerator.skipping", self.skipping, Skipping)
         owners = {option: name for name, known in DATAPATHS.items() for option in known.own}
         for option, owner in owners.items():
             default = type(self).__dataclass_fields__[option].default
@@ -99,6 +129,25 @@ class AcceleratorConfig:
         require(
             0 < self.frequency_mhz < math.inf,
             f"accelerator.frequency_mhz must be above 0, and finite, not {self.frequency_mhz:g}",
+        )
+
+
+@dataclass(frozen=True)
+class AcceleratorConfig(Design):
+    """A design, simulated for every row.
+
+    ``lanes`` are a number, or "group_size": an array made for groups of that size. With ``array_um2`` it has
+    as many columns as fit that area.
+    """
+
+    lanes: int | str = 4
+    array_um2: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            type(self.lanes) is int or self.lanes == GROUP_SIZE,
+            f"accelerator.lanes must be a whole number or {GROUP_SIZE}, not {self.lanes}",
         )
         require(
             self.array_um2 is None or 0 < self.array_um2 < math.inf,

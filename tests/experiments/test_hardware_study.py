@@ -37,7 +37,7 @@ def test_a_workload_of_shapes_needs_no_weights(tmp_path, command_line):
     assert done.status == 0, done.err
     assert "small on swis_ds" in done.out
     rows = pd.read_parquet(out)
-    assert len(rows) == 2 * 6 * len(LAYERS)  # on two designs, the base format and five methods
+    assert len(rows) == 2 * 6 * len(LAYERS)  # on two designs, the 8-bit format and five methods
     lines, layers, _ = simulate_methods(load([*chosen, "versus=[stripes]"]))
     mine = rows[rows["accelerator"] == "swis_ds"].reset_index(drop=True)
     pd.testing.assert_frame_equal(layers.reset_index(drop=True), mine[layers.columns], check_dtype=False)
@@ -250,7 +250,7 @@ def test_rows_of_networks_that_do_not_fit_the_hardware_say_why(tiny, tmp_path, c
     """Whether it is asked for or not, and once: fusion units take no 9 bits, one byte holds no tile."""
     warn_once.cache_clear()
     rows = evaluate_methods(load([*tiny, "methods=[swis]", "magnitude_bits=8", "versus=[bitfusion,stripes]"]))
-    assert "no comparison with base on bitfusion: fusion units take operands of up to 8 bits" in caplog.text
+    assert "no comparison with int8 on bitfusion: fusion units take operands of up to 8 bits" in caplog.text
     swis = rows.set_index("method").loc["swis"]
     assert pd.isna(swis["speedup_vs_bitfusion"])
     assert swis["speedup_vs_stripes"] > 1

@@ -41,7 +41,7 @@ def test_an_option_that_is_left_out_of_keys_is_found(of, monkeypatch):
 
 
 def test_a_scheduled_uniform_row_has_a_key_for_every_base_format(scheduled):
-    """Its own bits and clip are no option, but its loss is over the base format's codes."""
+    """Its own bits and clip are no option, but its loss is over the 8-bit format's codes."""
     before = numbers(scheduled, ["uniform"])["uniform"]
     form = next(form for form in study.formats(scheduled) if form.name == "uniform")
     for changes in ({"clip": Clip.mse}, {"magnitude_bits": 6}):

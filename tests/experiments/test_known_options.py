@@ -263,9 +263,12 @@ def test_from_python_a_wrong_option_is_one_line_too():
             lambda: Retraining(learning_rate=float("nan")),
             "learning_rate must be above 0, and finite, not nan",
         ),
-        (lambda: Accelerator("mine", "", "systolik"), "did you mean systolic?"),
-        (lambda: Accelerator("mine", "", "systolic", dataflow="is"), "dataflow is one of os, ws, not 'is'"),
-        (lambda: Accelerator("mine", "", "skipping", skipping="bit"), "did you mean bits?"),
+        (lambda: Accelerator(name="mine", datapath="systolik"), "did you mean systolic?"),
+        (
+            lambda: Accelerator(name="mine", datapath="systolic", lanes=1, dataflow="is"),
+            "dataflow is one of os, ws, not 'is'",
+        ),
+        (lambda: Accelerator(name="mine", datapath="skipping", skipping="bit"), "did you mean bits?"),
         (lambda: rewritten(nn.Identity(), (1, 1, 1), ["equalise"]), "did you mean equalize?"),
     ],
 )

@@ -24,7 +24,6 @@ from swis.hardware.layer_run import Operands
 from swis.hardware.layer_shapes import Layer
 from swis.hardware.operands import operands_of
 from swis.hardware.simulate import simulate, totals
-from swis.hardware.tiling import Memory
 
 DESIGNS = sorted(path.stem for path in (ROOT / "conf" / "accelerator").glob("*.yaml"))
 LAYERS = [
@@ -73,7 +72,7 @@ def test_every_design_has_a_source_and_more_bits_never_take_less(name):
 
 def test_defaults_are_those_of_the_configuration():
     config = load().accelerator
-    assert designed() == Accelerator(config.name, config.source, str(config.datapath))
+    assert designed() == Accelerator(name=config.name, source=config.source, datapath=config.datapath)
 
 
 def ideal(name: str) -> Accelerator:
@@ -120,7 +119,7 @@ def test_only_shared_sets_shorten_weights_whose_groups_differ():
 
 
 def test_totals_are_sums_in_units():
-    accelerator = Accelerator("swis_ss", "", "swis", frequency_mhz=200.0)
+    accelerator = Accelerator(name="swis_ss", frequency_mhz=200.0)
     table = run(accelerator, 2)
     found = totals(table, accelerator, Chip.of(accelerator, TABLE))
     assert found["latency_cycles"] == table["latency_cycles"].sum()
@@ -212,7 +211,7 @@ def test_a_design_is_the_same_machine_for_groups_of_any_size(name):
 
 def test_groups_are_mapped_onto_the_lanes_that_there_are():
     """Portions of 4 lanes; a filter of 24 weights in groups of M, and the share of lanes that work."""
-    layer, array = Layer("fc", 24, 8, 1, 1, 1, 1, 1, 1), Accelerator("ss", "", "swis", systolic=False)
+    layer, array = Layer("fc", 24, 8, 1, 1, 1, 1, 1, 1), Accelerator(name="ss", systolic=False)
     shared = replace(array, groups_share_lanes=True)
     for group_size, count in {1: 24, 2: 12, 3: 8, 4: 6, 6: 8, 8: 6, 16: 6, 24: 6, 64: 6}.items():
         swis = Operands(np.full(8, 2), 5 * layer.weights, np.full(8, 7), group_size=group_size)
@@ -228,7 +227,7 @@ def test_tiles_of_channels_do_not_part_groups():
     layer = Layer("pw", 48, 8, 1, 1, 8, 8, 8, 8)
     for group_size, share, grain in ((2, False, 2), (6, False, 6), (6, True, 12), (16, False, 16)):
         swis = Operands(np.full(8, 2), 5 * layer.weights, np.full(8, 7), group_size=group_size)
-        assert Accelerator("ss", "", "swis", groups_share_lanes=share).work(layer, swis).grain == grain
+        assert Accelerator(name="ss", groups_share_lanes=share).work(layer, swis).grain == grain
 
 
 @pytest.mark.parametrize("name", DESIGNS)
@@ -263,7 +262,7 @@ def test_only_what_is_compressed_is_unpacked():
 @pytest.mark.parametrize("method, shifts", [("swis", 4), ("swis_c", 4), ("swis", 3), ("round", 4)])
 def test_four_shifts_in_groups_of_four_are_unpacked_as_three_are(method, shifts):
     """M (1 + N) + 3 N bits of a group of four are 8 a weight at four shifts: as many as plain ones have."""
-    layer, array = LAYERS[2], Accelerator("swis_ss", "", "swis")
+    layer, array = LAYERS[2], Accelerator(name="swis_ss")
     operands = operands_of(layer, weight_format(method, shifts, 4), None, codes=False)
     table = simulate(array, [layer], [operands], Chip.of(array, TABLE))
     bits = 0 if method == "round" else operands.stored_bits * layer.pixels // 8
@@ -282,11 +281,11 @@ def test_whether_sets_are_consecutive_is_asked_of_the_format():
 
 def test_what_is_no_datapath_and_no_size_is_refused():
     with pytest.raises(ValueError, match="datapath is one of"):
-        Accelerator("a", "", "gpu")
-    with pytest.raises(ValueError, match="rows must be above 0"):
-        Accelerator("a", "", "swis", rows=0)
+        Accelerator(name="a", datapath="gpu")
+    with pytest.raises(ValueError, match="rows must be at least 1"):
+        Accelerator(name="a", rows=0)
     with pytest.raises(InputError, match="fusion units take operands of up to 8 bits, not 9"):
-        ideal_fusion = Accelerator("a", "", "fusion", 16, 32, memory=Memory(dram_bits_per_cycle=64))
+        ideal_fusion = Accelerator(name="a", datapath="fusion", rows=32, lanes=1)
         ideal_fusion.run(LAYERS[2], operands_like(LAYERS[2], 8))
 
 

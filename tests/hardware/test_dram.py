@@ -14,7 +14,8 @@ from swis.hardware.arrays.swis import layer_work
 from swis.hardware.arrays.systolic import systolic_work
 from swis.hardware.dram import LOOPS, _lines, _Tiles, best_run
 from swis.hardware.layer_shapes import Layer
-from swis.hardware.tiling import Memory, Work, traffic
+from swis.hardware.tiling import Work, traffic
+from swis.options.hardware import Memory
 
 
 @settings(max_examples=200, deadline=None)

@@ -7,10 +7,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from swis.hardware.layer_shapes import Layer
 from swis.hardware.tiling import Work, filter_folds
+from swis.options.choices import Skipping
 from swis.options.names import require_known
 
-SKIPPING = ("bits", "significances", "columns")
-PRODUCTS = "products"  # of weights and inputs, by Laconic
+SKIPPING = (Skipping.bits, Skipping.significances, Skipping.columns)  # of the weights alone
 
 
 def stripes_work(

@@ -17,7 +17,8 @@ from swis.errors import InputError
 from swis.hardware.dram import SUM_BITS, lines_of
 from swis.hardware.layer_shapes import Layer
 from swis.hardware.sram import OnChip
-from swis.hardware.tiling import Memory, powers, traffic
+from swis.hardware.tiling import powers, traffic
+from swis.options.hardware import Memory
 
 LOOPS = ("OW", "OH", "IC", "OC")
 # Which loops change the tile of an operand.

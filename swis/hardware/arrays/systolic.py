@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from swis.hardware.layer_shapes import Layer
 from swis.hardware.tiling import Work
+from swis.options.choices import Dataflow
 from swis.options.names import require_known
-
-DATAFLOWS = ("os", "ws")
 
 
 def systolic_work(layer: Layer, rows: int, columns: int, dataflow: str) -> Work:
@@ -22,7 +21,7 @@ def systolic_work(layer: Layer, rows: int, columns: int, dataflow: str) -> Work:
     34888
     """
     width, across = layer.filter_weights, layer.groups * -(-layer.group_filters // columns)
-    require_known("dataflow", dataflow, DATAFLOWS)
+    require_known("dataflow", dataflow, Dataflow)
     if dataflow == "os":
         return Work(columns, rows, 1, across * width, across, layer.macs, restart=rows + columns - 2)
     passes = -(-width // rows)

@@ -23,9 +23,6 @@ class Datapath:
     name: ClassVar[str]
     counts_filling: ClassVar[bool] = False  # whether its work has the array's filling and draining in it
 
-    def check(self, design: Accelerator) -> None:
-        """Raise ``ValueError`` for a design that cannot have this datapath."""
-
     def work(
         self,
         design: Accelerator,
@@ -61,10 +58,6 @@ class Datapath:
 
     def needs_codes(self, design: Accelerator) -> bool:
         """Say whether cycles depend on the values of the weights."""
-        return False
-
-    def needs_inputs(self, design: Accelerator) -> bool:
-        """Say whether cycles depend on the values of the inputs as well."""
         return False
 
     def banks(self, design: Accelerator) -> dict[str, int]:

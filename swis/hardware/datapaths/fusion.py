@@ -22,10 +22,6 @@ class Fusion(Datapath):
 
     name: ClassVar[str] = "fusion"
 
-    def check(self, design: Accelerator) -> None:
-        if design.memory.dram_bits_per_cycle is None:
-            raise ValueError("dram_bits_per_cycle must be a number for datapath fusion")
-
     def banks(self, design: Accelerator) -> dict[str, int]:
         return {"weight": design.units, "input": design.rows, "output": design.columns}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from swis.hardware.arrays.bit_serial import PRODUCTS, laconic_work, skipping_work
+from swis.hardware.arrays.bit_serial import laconic_work, skipping_work
 from swis.hardware.datapaths.base import Datapath, Size
 from swis.hardware.layer_run import Operands
 from swis.hardware.layer_shapes import Layer
@@ -21,9 +21,6 @@ class Skipping(Datapath):
 
     def needs_codes(self, design: Accelerator) -> bool:
         return True
-
-    def needs_inputs(self, design: Accelerator) -> bool:
-        return design.skipping == PRODUCTS
 
     def work(
         self,

@@ -10,7 +10,7 @@ import pytest
 from swis.errors import InputError
 from swis.hardware.arrays.bitfusion import LOOPS, FusionArray, FusionModel, FusionRun, Tiling
 from swis.hardware.layer_shapes import Layer
-from swis.hardware.tiling import Memory
+from swis.options.hardware import Memory
 
 
 @pytest.fixture(scope="module")

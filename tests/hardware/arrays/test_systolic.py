@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 from conftest import scalesim_layer
 
-from swis.hardware.arrays.systolic import DATAFLOWS, systolic_work
+from swis.hardware.arrays.systolic import systolic_work
 from swis.hardware.layer_shapes import Layer
+from swis.options.choices import Dataflow
 
 
 def test_scalesim_3_0_0_cycles_on_every_row(shared):
@@ -19,7 +20,7 @@ def test_scalesim_3_0_0_cycles_on_every_row(shared):
     assert len(table) > 100
 
 
-@pytest.mark.parametrize("dataflow", DATAFLOWS)
+@pytest.mark.parametrize("dataflow", Dataflow)
 def test_a_depthwise_layer_is_one_layer_per_channel(dataflow):
     together = Layer("dw", 32, 32, 3, 3, 14, 14, 14, 14, groups=32)
     alone = Layer("dw", 1, 1, 3, 3, 14, 14, 14, 14)
