@@ -93,7 +93,7 @@ def test_retraining_learns_and_is_the_same_every_time(
         ranges = observe_ranges(copy.deepcopy(model), weight_layers(student), [images])
         add_latents(student, encoded, settings)
         quantize_activations(weight_layers(student), ranges, 8)
-        further = {"seed": 0, "plan": "a", "device": cuda, "state_path": tmp_path / name, "workers": 0}
+        further = {"seed": 0, "identity": "a", "device": cuda, "state_path": tmp_path / name, "workers": 0}
         dataset = TensorDataset(images, labels)
         curve = retrain(student, copy.deepcopy(model), dataset, recipe, **further, on_epoch=on_epoch)
         return student.cpu().state_dict(), curve

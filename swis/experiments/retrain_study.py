@@ -65,7 +65,7 @@ def retrained(
             images,
             recipe,
             seed=seed,
-            plan=key,
+            identity=key,
             device=device,
             state_path=state_path,
             workers=workers,

@@ -73,8 +73,7 @@ def weight_format(name: str, *settings: Any, **named: Any) -> WeightFormat:
     8
     """
     known = formats()
-    present = {kind.formerly: kind.name for kind in known.values()}
-    name = present.get(name, name)
+    name = next((kind.name for kind in known.values() if name and name == kind.formerly), name)
     require_known("method", name, known)
     return known[name](*settings, **named)
 

@@ -80,10 +80,10 @@ def shuffled(dataset: Dataset, batch_size: int, generator: torch.Generator, work
     )
 
 
-def load_state(path: Path, plan: str) -> dict | None:
+def load_state(path: Path, identity: str) -> dict | None:
     """Return the state of an interrupted training, on the CPU; None if there is none.
 
-    A damaged one is set aside with a warning. Raises ``InputError`` if it is of another plan.
+    A damaged one is set aside with a warning. Raises ``InputError`` if it is of another training.
     """
     if not path.exists():
         return None
@@ -100,7 +100,7 @@ def load_state(path: Path, plan: str) -> dict | None:
             "%s is damaged (%s); it is now %s, and training starts anew", path, type(error).__name__, aside
         )
         return None
-    if found != plan:
+    if found != identity:
         raise InputError(f"{path} is of another training; remove it to start anew")
     return state
 
@@ -112,18 +112,18 @@ def train(
     recipe: FloatTraining,
     *,
     seed: int,
-    plan: str,
+    identity: str,
     device: torch.device,
     state_path: Path,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> nn.Module:
     """Train ``model`` in place for a stage on ``dataset`` of (image [C, H, W], label) and return it.
 
-    The state after every epoch goes to ``state_path``, with ``plan``: a text that identifies the
-    whole training. A later call with the same plan goes on from there and ends with the weights of
+    The state after every epoch goes to ``state_path``, with ``identity``: a text that identifies the
+    whole training. A later call with the same identity goes on from there and ends with the weights of
     an uninterrupted run, because every epoch draws its order and augmentation from a generator
     seeded by (seed, epoch). (Networks with dropout draw from the global generator: theirs differ.)
-    Raises ``InputError`` if the state is of another plan or the data set smaller than a batch,
+    Raises ``InputError`` if the state is of another training or the data set smaller than a batch,
     ``FloatingPointError`` when the loss stops being finite.
     """
     model.to(device=device, memory_format=torch.channels_last).train()
@@ -144,7 +144,7 @@ def train(
         max_momentum=most,
     )
     first_epoch = 0
-    state = load_state(state_path, plan)
+    state = load_state(state_path, identity)
     if state is not None:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -174,7 +174,7 @@ def train(
             total += value
             bar.set_postfix(loss=f"{value:.3f}", refresh=False)
         state = {
-            "plan": plan,
+            "plan": identity,
             "epoch": epoch,
             "model": model.state_dict(),
             "optimizer": optimizer.state_dict(),

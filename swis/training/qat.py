@@ -32,7 +32,7 @@ def retrain(
     recipe: Retraining,
     *,
     seed: int,
-    plan: str,
+    identity: str,
     device: torch.device,
     state_path: Path,
     workers: int = 1,
@@ -45,9 +45,9 @@ def retrain(
     the end, the share of codes that differ from those an epoch ago, and the share of frozen ones.
     ``on_epoch`` gets the curve so far.
 
-    The state after every epoch goes to ``state_path``, and a later call with the same ``plan`` goes on from
+    The state after every epoch goes to ``state_path``, and a later call with the same ``identity`` goes on from
     there: it ends with the weights of an uninterrupted run. Raises ``InputError`` if the state is of another
-    plan or the data set smaller than a batch, ``FloatingPointError`` when the loss or a weight stops being
+    training or the data set smaller than a batch, ``FloatingPointError`` when the loss or a weight stops being
     finite, ``ValueError`` if there is no teacher to distil from.
     """
     if recipe.distillation > 0 and teacher is None:
@@ -62,7 +62,7 @@ def retrain(
     optimizer = _optimizer(student, recipe)
     schedule = _cosine(optimizer, recipe, steps * recipe.epochs)
     curve: list[dict[str, float]] = []
-    state = load_state(state_path, plan)
+    state = load_state(state_path, identity)
     if state is not None:
         student.load_state_dict(state["model"])
         curve = state["curve"]
@@ -101,7 +101,7 @@ def retrain(
         )
         if on_epoch is not None:  # before the state: after a kill in between, the epoch says its line again
             on_epoch(curve)
-        state = {"plan": plan, "curve": curve, "model": student.state_dict()}
+        state = {"plan": identity, "curve": curve, "model": student.state_dict()}
         state["optimizer"] = optimizer.state_dict()
         write_atomically(state_path, partial(torch.save, state))
     normalised = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in student.modules())
@@ -113,7 +113,7 @@ def retrain(
             update_bn(tqdm(batches, desc="statistics of normalisation", leave=False), student, device)
     student.eval()
     # of a finished training no momentum is needed: half the file
-    state = {"plan": plan, "curve": curve, "model": student.state_dict()}
+    state = {"plan": identity, "curve": curve, "model": student.state_dict()}
     write_atomically(state_path, partial(torch.save, state))
     return curve
 

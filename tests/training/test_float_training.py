@@ -47,7 +47,7 @@ def test_training_lowers_the_loss(dataset, tmp_path):
         STAGE,
         RECIPE,
         seed=0,
-        plan="a",
+        identity="a",
         device=CPU,
         state_path=tmp_path / "s",
         on_epoch=lambda _, x: losses.append(x),
@@ -65,7 +65,7 @@ def test_a_killed_training_resumes_to_the_same_weights(dataset, tmp_path):
             raise Killed
 
     whole = train(
-        fresh(), dataset, STAGE, RECIPE, seed=4, plan="a", device=CPU, state_path=tmp_path / "whole"
+        fresh(), dataset, STAGE, RECIPE, seed=4, identity="a", device=CPU, state_path=tmp_path / "whole"
     )
     with pytest.raises(Killed):
         train(
@@ -74,7 +74,7 @@ def test_a_killed_training_resumes_to_the_same_weights(dataset, tmp_path):
             STAGE,
             RECIPE,
             seed=4,
-            plan="a",
+            identity="a",
             device=CPU,
             state_path=tmp_path / "cut",
             on_epoch=kill,
@@ -86,7 +86,7 @@ def test_a_killed_training_resumes_to_the_same_weights(dataset, tmp_path):
         STAGE,
         RECIPE,
         seed=4,
-        plan="a",
+        identity="a",
         device=CPU,
         state_path=tmp_path / "cut",
         on_epoch=lambda epoch, _: epochs.append(epoch),
@@ -95,16 +95,16 @@ def test_a_killed_training_resumes_to_the_same_weights(dataset, tmp_path):
     assert torch.equal(weights(whole), weights(resumed))
 
 
-def test_a_state_of_another_plan_is_refused(dataset, tmp_path):
-    train(fresh(), dataset, STAGE, RECIPE, seed=0, plan="a", device=CPU, state_path=tmp_path / "s")
+def test_a_state_of_another_training_is_refused(dataset, tmp_path):
+    train(fresh(), dataset, STAGE, RECIPE, seed=0, identity="a", device=CPU, state_path=tmp_path / "s")
     with pytest.raises(InputError, match="of another training"):
-        train(fresh(), dataset, STAGE, RECIPE, seed=0, plan="b", device=CPU, state_path=tmp_path / "s")
+        train(fresh(), dataset, STAGE, RECIPE, seed=0, identity="b", device=CPU, state_path=tmp_path / "s")
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
     bad = TensorDataset(torch.full((32, 1, 24, 24), torch.nan), torch.zeros(32, dtype=torch.long))
     with pytest.raises(FloatingPointError, match="epoch 1"):
-        train(fresh(), bad, STAGE, RECIPE, seed=0, plan="a", device=CPU, state_path=tmp_path / "s")
+        train(fresh(), bad, STAGE, RECIPE, seed=0, identity="a", device=CPU, state_path=tmp_path / "s")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_recipe_has_the_ranges_of_its_options(name, value, message):
 def test_fewer_images_than_a_batch_are_refused(tmp_path):
     few = TensorDataset(torch.zeros(8, 1, 24, 24), torch.zeros(8, dtype=torch.long))
     with pytest.raises(InputError, match="do not fill a batch of 16"):
-        train(fresh(), few, STAGE, RECIPE, seed=0, plan="a", device=CPU, state_path=tmp_path / "s")
+        train(fresh(), few, STAGE, RECIPE, seed=0, identity="a", device=CPU, state_path=tmp_path / "s")
 
 
 CHANGES = {
@@ -161,7 +161,7 @@ def trained(tmp_path_factory):
             for known in (STAGE, RECIPE)
         )
         path = tmp_path_factory.mktemp("trained") / "s"
-        return weights(train(model, some, stage, recipe, seed=0, plan="a", device=CPU, state_path=path))
+        return weights(train(model, some, stage, recipe, seed=0, identity="a", device=CPU, state_path=path))
 
     return of
 

@@ -55,9 +55,9 @@ def setting(checkpoint, method="swis", settings=None, count=64):
     return teacher, student, dataset
 
 
-def go(checkpoint, path, recipe=RECIPE, plan="a", settings=None, on_epoch=None, distil=True, workers=0):
+def go(checkpoint, path, recipe=RECIPE, identity="a", settings=None, on_epoch=None, distil=True, workers=0):
     teacher, student, dataset = setting(checkpoint, settings=settings)
-    further = {"seed": 4, "plan": plan, "device": CPU, "state_path": path, "workers": workers}
+    further = {"seed": 4, "identity": identity, "device": CPU, "state_path": path, "workers": workers}
     curve = retrain(student, teacher if distil else None, dataset, recipe, **further, on_epoch=on_epoch)
     return student, curve
 
@@ -93,7 +93,13 @@ def test_dropout_is_drawn_from_the_seed_alone(tiny_checkpoint, tmp_path):
         expected = torch.rand(1)
         torch.manual_seed(start)
         student.classifier = nn.Sequential(nn.Dropout(0.5), student.classifier)
-        further = {"seed": 4, "plan": "a", "device": CPU, "state_path": tmp_path / str(start), "workers": 0}
+        further = {
+            "seed": 4,
+            "identity": "a",
+            "device": CPU,
+            "state_path": tmp_path / str(start),
+            "workers": 0,
+        }
         retrain(student, teacher, dataset, replace(RECIPE, epochs=1), **further)
         assert torch.rand(1) == expected
         found.append(state(student))
@@ -171,7 +177,7 @@ def test_a_killed_process_resumes_to_the_same_weights(tiny_checkpoint, tmp_path)
 @pytest.mark.parametrize("method", ["swis_c", "truncate", "round", "uniform"])
 def test_every_method_can_be_retrained(method, tiny_checkpoint, tmp_path):
     teacher, student, dataset = setting(tiny_checkpoint, method)
-    further = {"seed": 0, "plan": "a", "device": CPU, "state_path": tmp_path / "s", "workers": 0}
+    further = {"seed": 0, "identity": "a", "device": CPU, "state_path": tmp_path / "s", "workers": 0}
     curve = retrain(student, teacher, dataset, Retraining(epochs=4, batch_size=16), **further)
     assert all(line["changed"] > 0 for line in curve)
     assert curve[-1]["loss"] < 0.7 * curve[0]["loss"]
@@ -183,7 +189,7 @@ def test_autocast_and_the_other_optimizer_change_little_of_a_first_step(tiny_che
         teacher, student, dataset = setting(tiny_checkpoint, count=16)
         further = {
             "seed": 0,
-            "plan": "a",
+            "identity": "a",
             "device": CPU,
             "state_path": tmp_path / str(settings),
             "workers": 0,
@@ -258,7 +264,12 @@ def changed_weights(tmp_path_factory):
         )
         student = copy.deepcopy(teacher)
         add_latents(student, encode_layers(student, weight_format("swis", 2, 4)), latent)
-        further = {"seed": 4, "plan": "a", "device": CPU, "state_path": tmp_path_factory.mktemp("s") / "s"}
+        further = {
+            "seed": 4,
+            "identity": "a",
+            "device": CPU,
+            "state_path": tmp_path_factory.mktemp("s") / "s",
+        }
         retrain(student, teacher, images, recipe, **further, workers=0)
         found = student.state_dict()
         return torch.cat([found[name].flatten().double() for name in found if not name.endswith("gain")])
@@ -333,7 +344,7 @@ def test_statistics_are_those_of_batches_of_mixed_classes(reestimate, tiny_check
     order = labels.argsort(stable=True)
     dataset = TensorDataset(images[order], labels[order])
     recipe = replace(RECIPE, epochs=1, batch_size=32, reestimate=reestimate)
-    further = {"seed": 4, "plan": "a", "device": CPU, "state_path": tmp_path / "s", "workers": 0}
+    further = {"seed": 4, "identity": "a", "device": CPU, "state_path": tmp_path / "s", "workers": 0}
     retrain(student, teacher, dataset, recipe, **further)
     seen = []
     student.conv_stem.register_forward_hook(lambda _, __, output: seen.append(output))
@@ -349,17 +360,17 @@ def test_dampening_leaves_layers_that_do_not_run(tiny_checkpoint, tmp_path):
     teacher, student, dataset = setting(tiny_checkpoint)
     student.idle = nn.Linear(8, 2)
     add_latents(student.idle, {"": encode_layers(student.idle, weight_format("swis"))[""]}, LatentTraining())
-    further = {"seed": 4, "plan": "a", "device": CPU, "state_path": tmp_path / "s", "workers": 0}
+    further = {"seed": 4, "identity": "a", "device": CPU, "state_path": tmp_path / "s", "workers": 0}
     before = student.idle.parametrizations.weight.original.clone()
     retrain(student, teacher, dataset, replace(RECIPE, epochs=1, dampening=1e-3), **further)
     assert torch.equal(student.idle.parametrizations.weight.original, before)
 
 
-def test_a_state_of_another_plan_is_refused(tiny_checkpoint, tmp_path):
+def test_a_state_of_another_training_is_refused(tiny_checkpoint, tmp_path):
     recipe = replace(RECIPE, epochs=1)
     go(tiny_checkpoint, tmp_path / "s", recipe)
     with pytest.raises(InputError, match="of another training"):
-        go(tiny_checkpoint, tmp_path / "s", recipe, plan="b")
+        go(tiny_checkpoint, tmp_path / "s", recipe, identity="b")
 
 
 @pytest.mark.parametrize("damage", ["cut", "other"])

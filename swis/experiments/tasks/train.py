@@ -76,7 +76,7 @@ def run(config: Config, command: str) -> str:
             recipe.stages[number],
             recipe,
             seed=100 * config.seed + number,
-            plan=json.dumps(history),
+            identity=json.dumps(history),
             device=device,
             state_path=state_path,
         )
