@@ -45,10 +45,10 @@ def retrain(
     the end, the share of codes that differ from those an epoch ago, and the share of frozen ones.
     ``on_epoch`` gets the curve so far.
 
-    The state after every epoch goes to ``state_path``, and a later call with the same ``identity`` goes on from
-    there: it ends with the weights of an uninterrupted run. Raises ``InputError`` if the state is of another
-    training or the data set smaller than a batch, ``FloatingPointError`` when the loss or a weight stops being
-    finite, ``ValueError`` if there is no teacher to distil from.
+    The state after every epoch goes to ``state_path``, and a later call with the same ``identity`` goes on
+    from there: it ends with the weights of an uninterrupted run. Raises ``InputError`` if the state is of
+    another training or the data set smaller than a batch, ``FloatingPointError`` when the loss or a weight
+    stops being finite, ``ValueError`` if there is no teacher to distil from.
     """
     if recipe.distillation > 0 and teacher is None:
         raise ValueError("distillation needs a teacher")
