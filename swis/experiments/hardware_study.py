@@ -1,4 +1,4 @@
-"""Rows' lines of hardware, and tables of a network, or the shapes of one, on accelerators."""
+"""Hardware results of rows, and tables of a network, or the shapes of one, on accelerators."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from swis.runtime.progress import tqdm
 log = logging.getLogger("swis")
 
 
-def simulated_lines(config: Config, study: Study) -> dict[str, pd.DataFrame]:
-    """Return the line of hardware of every method's row, computed or read; none if activations are float.
+def hardware_results(config: Config, study: Study) -> dict[str, pd.DataFrame]:
+    """Return the hardware result of every method's row, computed or read; none if activations are float.
 
     Of a network that does not fit the accelerator it says so in the column ``REASON``, and so does a warning.
     Raises ``InputError`` for hardware that no network fits.
@@ -38,17 +38,17 @@ def simulated_lines(config: Config, study: Study) -> dict[str, pd.DataFrame]:
     if config.activation_bits is None:
         return {}
     hardware = Hardware(config, NetworkOperands(study))
-    _ = hardware.mine, hardware.rivals
+    _ = hardware.mine, hardware.baselines
     forms = [form for form in formats(config) if form.quantized]
-    lines = {form.name: hardware.row(form, study.key(form), study.folder) for form in forms}
-    reasons = [line[REASON].item() for line in lines.values() if REASON in line]
+    results = {form.name: hardware.result(form, study.key(form), study.folder) for form in forms}
+    reasons = [result[REASON].item() for result in results.values() if REASON in result]
     for reason in dict.fromkeys(reason for reason in reasons if pd.notna(reason)):
         log.warning("no numbers of hardware: %s: %s", hardware.mine[0].name, reason)
-    return lines
+    return results
 
 
-def has_lines(config: Config, study: Study) -> set[WeightFormat]:
-    """Return the formats whose rows lack no line of hardware: it is there, or there is none to have.
+def with_hardware(config: Config, study: Study) -> set[WeightFormat]:
+    """Return the formats whose rows lack no hardware result: it is there, or there is none to have.
 
     Raises ``InputError`` for hardware that no network fits.
     """
@@ -56,7 +56,8 @@ def has_lines(config: Config, study: Study) -> set[WeightFormat]:
     if config.activation_bits is None:
         return forms
     hardware = Hardware(config, NetworkOperands(study))
-    return {form for form in forms if not form.quantized or hardware.has_row(study.key(form), study.folder)}
+    kept = {form: hardware.kept(study.key(form), study.folder) for form in forms if form.quantized}
+    return {form for form in forms if not form.quantized or kept[form] is not None}
 
 
 def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
@@ -112,8 +113,8 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     if config.out is None:
         return lines, layers, None
     whole = [layers if config.per_layer else lines]
-    for form, name in tqdm([*product(forms, hardware.rivals)], desc="other designs", leave=False):
-        table, other = hardware.on_rival(form, name), hardware.rivals[name]
+    for form, name in tqdm([*product(forms, hardware.baselines)], desc="other designs", leave=False):
+        table, other = hardware.on_baseline(form, name), hardware.baselines[name]
         if table is not None and other != mine:  # whose lines are there already
             table = table if config.per_layer else pd.DataFrame([totals(table, *other) | beside])
             whole.append(labelled(table, form, other[0]))

@@ -12,15 +12,15 @@ from typing import Any
 import pandas as pd
 
 from swis.errors import CannotWrite, InputError
-from swis.results import line_files
+from swis.results import parquet_files
 from swis.results.artifacts import (
     CURVE,
     SCHEDULE,
     STATE,
     TENSORS,
-    beside,
-    claimed,
+    artifact_path,
     kept_tensors,
+    locked,
     read_tensors,
     write_tensors,
 )
@@ -48,8 +48,7 @@ __all__ = [
     "STATE",
     "TENSORS",
     "UnsoundRow",
-    "beside",
-    "claimed",
+    "artifact_path",
     "compact",
     "compared",
     "config_of_table",
@@ -59,6 +58,7 @@ __all__ = [
     "load_simulated",
     "load_storage",
     "load_table",
+    "locked",
     "provenance",
     "read_hardware",
     "read_row",
@@ -113,9 +113,9 @@ def _tables(folder: str | Path, what: str) -> list[pd.DataFrame]:
 def read_table(path: Path) -> pd.DataFrame:
     """Read a table that is not of rows of results; raise ``InputError`` for a damaged file."""
     try:
-        with line_files.reading(path):
-            return line_files.read_lines(path).to_pandas()
-    except line_files.Damaged as error:
+        with parquet_files.reading(path):
+            return parquet_files.read_rows(path).to_pandas()
+    except parquet_files.Damaged as error:
         raise InputError(f"{path} {error}") from error
 
 
@@ -125,7 +125,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     Raises ``CannotWrite``.
     """
     whole = table.assign(**provenance())
-    write_atomically(path, lambda partial: line_files.write_table(whole, partial))
+    write_atomically(path, lambda partial: parquet_files.write_table(whole, partial))
 
 
 def config_of_table(path: Path) -> dict[str, Any] | None:

@@ -86,7 +86,7 @@ DAMAGE = {
     "wrong value": "top1 is 101.0, not in 0..100",
     "wrong type": "cannot be read",
     "missing value": "lacks a value of model",
-    "two rows": "has 2 lines, not one",
+    "two rows": "has 2 rows, not one",
 }
 
 
@@ -155,7 +155,7 @@ def test_an_interrupted_write_leaves_the_old_row_and_no_debris(tmp_path, monkeyp
         Path(path).write_bytes(b"half a row")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("swis.results.rows.write_table", stop)
+    monkeypatch.setattr("swis.results.store.write_table", stop)
     with pytest.raises(KeyboardInterrupt):
         records.write_row(row(top1=20.0), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["k.parquet"]
@@ -175,7 +175,7 @@ def test_tensors_come_back(tmp_path):
     records.write_tensors({"logits": logits.T}, "k", tmp_path)
     assert torch.equal(records.read_tensors("k", tmp_path)["logits"], logits.T)
     assert records.read_tensors("other", tmp_path) is None
-    records.beside("k", tmp_path, records.TENSORS).write_bytes(b"damaged")
+    records.artifact_path("k", tmp_path, records.TENSORS).write_bytes(b"damaged")
     assert records.read_tensors("k", tmp_path) is None  # computed again
 
 
