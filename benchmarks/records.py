@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 
 from swis.results import hardware_results, records, rows
+from swis.results.compaction import compact
 from swis.results.parquet_files import write_rows
 from swis.results.store import Store, in_order
 from swis.runtime.files import write_atomically
@@ -39,7 +40,7 @@ def main(count: int) -> None:
         for place in range(len(few)):
             store.write(few["key"].iloc[place], few.iloc[[place]])
         _report("load_table, a row in its own file", _time(lambda: records.load_table(folder)), len(few))
-        _report("compact, a row in its own file", _time(lambda: records.compact(folder)), len(few))
+        _report("compact, a row in its own file", _time(lambda: compact(folder)), len(few))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _write(table, rows.store(folder))

@@ -1,13 +1,10 @@
-"""Keeping a folder of results in order: many files made few, damage found, what is there counted."""
+"""Many files of results made few, while other processes write and read them."""
 
 from __future__ import annotations
 
 import time
 from contextlib import suppress
 from pathlib import Path
-
-import pandas as pd
-import pyarrow.compute as pc
 
 from swis.errors import CannotWrite
 from swis.results import hardware_results, rows
@@ -27,9 +24,9 @@ def compact(folder: Path) -> str:
     ``CannotWrite``, and then nothing is lost.
     """
     said = []
-    for kind, store in _stores(folder).items():
+    for kind, store in stores(folder).items():
         done = merge(store)
-        said.append(f"{_count(done)} {kind}: {len(done.files)} files merged, {len(done.damaged)} set aside")
+        said.append(f"{done.count} {kind}: {len(done.files)} files merged, {len(done.damaged)} set aside")
     return "\n".join([*said, f"{_delete_partial_files(folder)} old partial files deleted"])
 
 
@@ -38,7 +35,7 @@ def compact_many(folder: Path) -> None:
 
     Raises ``CannotWrite``, and then nothing is lost.
     """
-    for store in _stores(folder).values():
+    for store in stores(folder).values():
         if len(store.singles()) > _MANY:
             merge(store)
 
@@ -79,70 +76,20 @@ def _delete(path: Path) -> None:
         raise CannotWrite(f"{path} cannot be deleted: {error.strerror}") from error
 
 
-def check(folder: Path) -> tuple[str, bool]:
-    """Read every row and hardware result; say which files are damaged and why, and whether none is."""
-    damaged, counts = {}, []
-    for kind, store in _stores(folder).items():
-        found = store.scan()
-        damaged |= found.damaged
-        failed = ""
-        if found.rows is not None and "status" in found.rows.column_names:
-            failed = f" ({pc.sum(pc.equal(found.rows['status'], 'failed')).as_py()} failed)"
-        counts.append(f"{_count(found)} {kind}{failed} in {len(found.files)} files")
-    counts.append(f"{len(damaged)} damaged files, {len(_partial_files(folder))} partial files")
-    return "\n".join([*(f"{path} {reason}" for path, reason in damaged.items()), *counts]), not damaged
-
-
-def _stores(folder: Path) -> dict[str, Store]:
+def stores(folder: Path) -> dict[str, Store]:
+    """Return the stores of a results folder by what they hold."""
     return {"rows": rows.store(folder), "hardware results": hardware_results.store(folder)}
 
 
-def _count(found: Found) -> int:
-    return 0 if found.rows is None else found.rows.num_rows
-
-
-def summary(table: pd.DataFrame) -> str:
-    """Return how many rows of a table are of each model, data set and method, how many bits, and the last.
-
-    >>> one = {"key": "k", "model": "vgg16", "data": "cifar10", "method": "swis", "status": "ok"}
-    >>> print(summary(pd.DataFrame([one | {"bits": 2.5, "created": "2026-01-01"}])))
-    model    data method  rows  ok  failed bits       last
-    vgg16 cifar10   swis     1   1       0  2.5 2026-01-01
-    """
-    rows = table.drop_duplicates("key")  # one is there for every accelerator
-    ok = rows["status"].eq("ok")
-    groups = rows.assign(ok=ok, failed=~ok).groupby(["model", "data", "method"], as_index=False)
-    counted = groups.agg(
-        rows=("key", "size"),
-        ok=("ok", "sum"),
-        failed=("failed", "sum"),
-        fewest=("bits", "min"),
-        most=("bits", "max"),
-        last=("created", "max"),
-    )
-    bits = [_range(low, high) for low, high in zip(counted["fewest"], counted["most"], strict=True)]
-    counted.insert(counted.columns.get_loc("last"), "bits", bits)
-    return counted.drop(columns=["fewest", "most"]).to_string(index=False)
-
-
-def _range(low: float, high: float) -> str:
-    """
-    >>> [_range(1, 4.5), _range(2, 2), _range(float("nan"), float("nan"))]
-    ['1 to 4.5', '2', '']
-    """
-    if pd.isna(low):
-        return ""
-    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
-
-
-def _partial_files(folder: Path) -> list[Path]:
+def partial_files(folder: Path) -> list[Path]:
+    """List the files that are being written, or were by processes that were killed."""
     return sorted(folder.rglob(f"*{PARTIAL}"))
 
 
 def _delete_partial_files(folder: Path) -> int:
     """Delete the files that were begun more than a day ago; return how many."""
     deleted = 0
-    for path in _partial_files(folder):
+    for path in partial_files(folder):
         with suppress(FileNotFoundError):  # just finished
             if time.time() - path.stat().st_mtime > _DAY:
                 path.unlink()

@@ -1,17 +1,15 @@
-"""Results on disk: rows and what belongs to them; python -m swis.results summary|compact|check DIR."""
+"""Results on disk: rows, their hardware results and artifacts, and tables of other tasks."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
-import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from swis.errors import CannotWrite, InputError
+from swis.errors import InputError
 from swis.results import parquet_files
 from swis.results.artifacts import (
     CURVE,
@@ -24,7 +22,6 @@ from swis.results.artifacts import (
     read_tensors,
     write_tensors,
 )
-from swis.results.compaction import check, compact, summary
 from swis.results.hardware_results import (
     HARDWARE_VERSION,
     all_hardware,
@@ -49,7 +46,6 @@ __all__ = [
     "TENSORS",
     "UnsoundRow",
     "artifact_path",
-    "compact",
     "compared",
     "config_of_table",
     "digest",
@@ -80,7 +76,7 @@ def load_table(results_dir: str | Path = "results/runs") -> pd.DataFrame:
     A row is there once for every accelerator that was simulated for it. Files that are damaged or of another
     schema version are left out, with a warning. Raises ``InputError`` if the folder is not there.
     """
-    folder = _folder(results_dir)
+    folder = existing_folder(results_dir)
     table, found = all_rows(folder)
     hardware, more = all_hardware(folder)
     _warn(folder, found.damaged | more.damaged)
@@ -136,31 +132,6 @@ def config_of_table(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Look after a results folder as the command line says; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m swis.results", description="Look after results.")
-    commands = {
-        "summary": "count the rows by model, data and method",
-        "compact": "merge files of one row each into one file; others may go on writing",
-        "check": "read everything and name damaged files; status 1 if there are any",
-    }
-    subparsers = parser.add_subparsers(dest="command", required=True)
-    for name, said in commands.items():
-        subparsers.add_parser(name, help=said, description=said).add_argument("folder", metavar="DIR")
-    chosen = parser.parse_args(arguments)
-    try:
-        folder = _folder(chosen.folder)
-        if chosen.command == "check":
-            text, whole = check(folder)
-            print(text)
-            return 0 if whole else 1
-        print(compact(folder) if chosen.command == "compact" else summary(load_table(folder)))
-        return 0
-    except (InputError, CannotWrite) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, InputError) else 1
-
-
 def finished(folder: Path) -> set[str]:
     """Return the keys of all rows in a folder that did not fail; none if it is not there."""
     if not folder.is_dir():
@@ -179,7 +150,8 @@ def _warn(folder: Path, damaged: dict[Path, str]) -> None:
         )
 
 
-def _folder(path: str | Path) -> Path:
+def existing_folder(path: str | Path) -> Path:
+    """Return a results folder as a path; raise ``InputError`` if it is not there."""
     folder = Path(path)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; run.py writes one (results_dir=...)")

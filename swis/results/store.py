@@ -36,6 +36,10 @@ class Found:
     files: list[Path]
     damaged: dict[Path, str]
 
+    @property
+    def count(self) -> int:
+        return 0 if self.rows is None else self.rows.num_rows
+
 
 @dataclass(frozen=True)
 class Store:

@@ -18,7 +18,8 @@ from swis.experiments.tasks.evaluate import evaluate_methods
 from swis.hardware.arrays.bit_serial import laconic_work
 from swis.hardware.layer_shapes import Layer, write_workload
 from swis.networks.apply import encode_layers, layer_costs, weight_layers
-from swis.results.records import HARDWARE_VERSION, compact, load_table
+from swis.results.compaction import compact
+from swis.results.records import HARDWARE_VERSION, load_table
 from swis.runtime.notices import warn_once
 
 LAYERS = [

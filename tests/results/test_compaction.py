@@ -11,6 +11,7 @@ from test_store import numbers, put, simple, written
 
 from swis.errors import CannotWrite
 from swis.results import compaction, records
+from swis.results.command import main
 
 
 class Killed(BaseException):
@@ -107,14 +108,14 @@ def test_the_command_line(tmp_path, capsys):
     written(tmp_path, 6)
     records.write_row(row("9", method="round", bits=3.5, status="failed", error="E"), tmp_path)
     records.write_row(row("8", method="round", bits=2), tmp_path)
-    assert records.main(["summary", str(tmp_path)]) == 0
+    assert main(["summary", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     words = " ".join(out.split())
     assert words.startswith("model data method rows ok failed bits last tiny")
     assert "tiny fashion_mnist round 2 1 1 2 to 3.5 20" in words
     assert "tiny fashion_mnist swis 6 6 0 2 20" in words
 
-    assert records.main(["check", str(tmp_path)]) == 0
+    assert main(["check", str(tmp_path)]) == 0
     assert "8 rows (1 failed) in 8 files" in capsys.readouterr().out
     (tmp_path / "04.parquet").write_bytes(b"torn")
     for name, hours in (("_new.partial", 1), ("_old.partial", 30)):
@@ -122,39 +123,39 @@ def test_the_command_line(tmp_path, capsys):
         (tmp_path / "_references" / name).touch()
         then = time.time() - hours * 3600
         os.utime(tmp_path / "_references" / name, (then, then))
-    assert records.main(["check", str(tmp_path)]) == 1
+    assert main(["check", str(tmp_path)]) == 1
     out = capsys.readouterr().out
     assert f"{tmp_path / '04.parquet'} cannot be read" in out
     assert "1 damaged files, 2 partial files" in out
 
-    assert records.main(["compact", str(tmp_path)]) == 0
+    assert main(["compact", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "7 rows: 7 files merged, 1 set aside" in out
     assert "1 old partial files deleted" in out
     assert [path.name for path in (tmp_path / "_references").iterdir()] == ["_new.partial"]
-    assert records.main(["check", str(tmp_path)]) == 0
+    assert main(["check", str(tmp_path)]) == 0
     assert "7 rows (1 failed) in 1 files" in capsys.readouterr().out
 
     for command in ("summary", "check", "compact"):
-        assert records.main([command, str(tmp_path / "nowhere")]) == 2
+        assert main([command, str(tmp_path / "nowhere")]) == 2
         captured = capsys.readouterr()
         assert captured.err.startswith(f"error: {tmp_path / 'nowhere'} is not a folder")
         assert (captured.out, captured.err.count("\n")) == ("", 1)
     with pytest.raises(SystemExit) as stop:
-        records.main(["tidy", str(tmp_path)])
+        main(["tidy", str(tmp_path)])
     assert stop.value.code == 2
 
 
 def test_a_check_reads_the_values_of_compacted_rows_too(tmp_path, capsys):
     table = records.write_row(row(), tmp_path)
     table.assign(key="j", top1=101.0).to_parquet(tmp_path / "rows-1.parquet", index=False)
-    assert records.main(["check", str(tmp_path)]) == 1
+    assert main(["check", str(tmp_path)]) == 1
     assert "rows-1.parquet top1 is 101.0, not in 0..100" in capsys.readouterr().out
 
 
 def test_an_empty_folder_has_nothing_to_look_after(tmp_path, capsys):
     for command in ("summary", "compact", "check"):
-        assert records.main([command, str(tmp_path)]) == 0
+        assert main([command, str(tmp_path)]) == 0
     with suppress(StopIteration):
         next(tmp_path.iterdir())
         raise AssertionError("something was written")

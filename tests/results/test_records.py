@@ -16,6 +16,7 @@ import swis
 from swis.errors import InputError
 from swis.results import provenance as provenance_module
 from swis.results import records
+from swis.results.compaction import compact
 
 
 def test_a_row_comes_back_with_its_provenance(tmp_path):
@@ -211,7 +212,7 @@ def test_intervals_of_older_rows_are_read_as_those_of_new_ones(tmp_path):
         table = swis.load_table(tmp_path).set_index("key")
         assert table.loc["old", "top1_high"] == pytest.approx(expected)
         assert table.loc["failed", ["top1_low", "top1_high"]].isna().all()
-        records.compact(tmp_path)
+        compact(tmp_path)
     rows = swis.load_table(ROOT / "results" / "first_table")
     for line in rows.itertuples():
         right = round(line.top1 * line.images / 100)

@@ -16,6 +16,7 @@ from processes import PROCESSES
 import swis
 from swis.errors import CannotWrite
 from swis.results import compaction, parquet_files, records, store
+from swis.results.compaction import compact
 from swis.results.store import Store
 
 
@@ -53,7 +54,7 @@ def test_compacted_rows_are_the_same_rows(tmp_path):
     path = tmp_path / "b.parquet"
     pd.read_parquet(path).drop(columns="selection").to_parquet(path)  # an older row
     table, one = swis.load_table(tmp_path), records.read_row("b", tmp_path)
-    records.compact(tmp_path)
+    compact(tmp_path)
     assert [path.name.split("-")[0] for path in tmp_path.iterdir()] == ["rows"]
     pd.testing.assert_frame_equal(swis.load_table(tmp_path), table)
     pd.testing.assert_frame_equal(records.read_row("b", tmp_path), one)
@@ -61,27 +62,27 @@ def test_compacted_rows_are_the_same_rows(tmp_path):
     assert records.read_row("d", tmp_path) is None
     assert list(pd.read_parquet(tmp_path)) == list(records.COLUMNS)
     before = list(tmp_path.iterdir())
-    records.compact(tmp_path)  # there is nothing to do
+    compact(tmp_path)  # there is nothing to do
     assert list(tmp_path.iterdir()) == before
 
 
 def test_a_single_row_counts_before_a_compacted_one_and_a_failed_one_never(tmp_path):
     records.write_row(row("a", top1=1.0), tmp_path)
     records.write_row(row("b", status="failed", error="Traceback", top1=None), tmp_path)
-    records.compact(tmp_path)
+    compact(tmp_path)
     records.write_row(row("a", top1=2.0), tmp_path)
     records.write_row(row("b", top1=3.0), tmp_path)
     for _ in range(2):
         assert swis.load_table(tmp_path)["top1"].tolist() == [2, 3]
         assert [records.read_row(key, tmp_path)["top1"].item() for key in "ab"] == [2, 3]
-        records.compact(tmp_path)
+        compact(tmp_path)
     # a failure that another process wrote, seeing no row yet
     failed = pd.read_parquet(next(tmp_path.glob("rows-*"))).query("key == 'a'").assign(status="failed")
     failed.to_parquet(tmp_path / "a.parquet", index=False)
     for _ in range(2):
         assert swis.load_table(tmp_path)["top1"].tolist() == [2, 3]
         assert records.read_row("a", tmp_path)["top1"].item() == 2
-        records.compact(tmp_path)
+        compact(tmp_path)
 
 
 def test_of_two_compacted_rows_the_one_compacted_last_counts(tmp_path):
@@ -93,12 +94,12 @@ def test_of_two_compacted_rows_the_one_compacted_last_counts(tmp_path):
     for _ in range(2):
         assert swis.load_table(tmp_path)["top1"].tolist() == [2]
         assert records.read_row("k", tmp_path)["top1"].item() == 2
-        records.compact(tmp_path)
+        compact(tmp_path)
 
 
 def test_a_compacted_file_is_indexed_once(tmp_path, monkeypatch):
     keys = written(tmp_path, 20)
-    records.compact(tmp_path)
+    compact(tmp_path)
     read, original = [], pq.ParquetFile.read
     monkeypatch.setattr(pq.ParquetFile, "read", lambda *a, **k: read.append(a) or original(*a, **k))
     for key in keys:
@@ -125,13 +126,13 @@ def test_hardware_results_come_in_the_order_of_rows_then_accelerators(tmp_path):
         ]
         assert table["hardware"].dtype == "str"
         assert json.loads(table["hardware"][0])["number"] == 3
-        records.compact(tmp_path)
+        compact(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["torn", "a changed byte", "another version", "no name"])
 def test_a_damaged_compacted_file_is_set_aside_whole(tmp_path, caplog, damage):
     written(tmp_path, 30)
-    records.compact(tmp_path)
+    compact(tmp_path)
     records.write_row(row("other"), tmp_path)
     (path,) = tmp_path.glob("rows-*")
     whole = path.read_bytes()
@@ -209,7 +210,7 @@ def test_where_nothing_can_be_locked_rows_are_written_and_not_compacted(tmp_path
     (tmp_path / "_writing.lock").mkdir()
     records.write_row(row(), tmp_path)
     with pytest.raises(CannotWrite, match="cannot be compacted: no file can be locked there"):
-        records.compact(tmp_path)
+        compact(tmp_path)
     assert records.read_row("k", tmp_path) is not None
 
 
@@ -222,7 +223,7 @@ def keep_writing(folder: Path, name: str, stop) -> None:
 
 def keep_compacting(folder: Path, stop) -> None:
     while not stop.is_set():
-        records.compact(folder)
+        compact(folder)
 
 
 def test_two_write_and_two_compact_while_one_reads(tmp_path, caplog):
@@ -244,7 +245,7 @@ def test_two_write_and_two_compact_while_one_reads(tmp_path, caplog):
     for process in (*writers, *compacting):
         process.join()
         assert process.exitcode == 0
-    records.compact(tmp_path)
+    compact(tmp_path)
     assert set(swis.load_table(tmp_path)["key"]) == {
         *keys,
         *(f"{name}{n}" for name in "xy" for n in range(10)),

@@ -13,6 +13,7 @@ from examples import row
 import swis
 from swis.errors import InputError
 from swis.results import parquet_files, records
+from swis.results.compaction import compact
 from swis.training.float_training import load_state
 
 HARDWARE = {"version": records.HARDWARE_VERSION, "energy": {"pj": 1.5}}
@@ -45,7 +46,7 @@ def test_a_flipped_bit_anywhere_in_a_row_is_noticed(tmp_path, caplog):
 def test_a_flipped_bit_anywhere_in_compacted_rows_is_noticed(tmp_path):
     for key in "abc":
         records.write_row(row(key), tmp_path / "whole")
-    records.compact(tmp_path / "whole")
+    compact(tmp_path / "whole")
     (path,) = (tmp_path / "whole").glob("rows-*")
     assert len(swis.load_table(tmp_path / "whole")) == 3
     for place, flipped in flips(path.read_bytes(), 150):
