@@ -239,7 +239,7 @@ def rewrite_facts(config: Config) -> dict[str, Any]:
     return {"rewrites": config.rewrites} if config.rewrites else {}
 
 
-# What plays no part in a row: hardware has its own lines, and how it was computed changes no number.
+# What plays no part in a row: hardware has results of its own, and how it was computed changes no number.
 _OF_NO_ROW = (
     *("accelerator", "energy", "versus", "per_layer", "methods", "results_dir", "device"),
     *("sweep", "sweep_started", "minutes", "dry_run", "force", "threads", "out", "coding", "workload"),

@@ -86,9 +86,9 @@ def load_table(results_dir: str | Path = "results/runs") -> pd.DataFrame:
 
 
 def load_simulated(folder: str | Path) -> pd.DataFrame:
-    """Read the tables that ``task=simulate`` wrote to a folder into one, a line that several have once.
+    """Read the tables that ``task=simulate`` wrote to a folder into one, a row that several have once.
 
-    Lines are the same if they differ in nothing but provenance (``swis.results.tables.union``). Raises
+    Rows are the same if they differ in nothing but provenance (``swis.results.tables.union``). Raises
     ``InputError`` if there are none.
     """
     return union(_tables(folder, "simulated networks; task=simulate out=FILE writes one"))
@@ -116,7 +116,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table that is not of rows of results, with provenance in every line, by rename.
+    """Write a table that is not of rows of results, with provenance in every row, by rename.
 
     Raises ``CannotWrite``.
     """
@@ -125,7 +125,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 
 def config_of_table(path: Path) -> dict[str, Any] | None:
-    """Return the configuration in the lines of a table, or None if there is no table that has one."""
+    """Return the configuration in the rows of a table, or None if there is no table that has one."""
     try:
         return json.loads(read_table(path)["config"][0])
     except (FileNotFoundError, InputError, KeyError, TypeError, ValueError):

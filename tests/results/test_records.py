@@ -214,7 +214,7 @@ def test_intervals_of_older_rows_are_read_as_those_of_new_ones(tmp_path):
         assert table.loc["failed", ["top1_low", "top1_high"]].isna().all()
         compact(tmp_path)
     rows = swis.load_table(ROOT / "results" / "first_table")
-    for line in rows.itertuples():
-        right = round(line.top1 * line.images / 100)
-        ends = binomtest(right, line.images).proportion_ci(method="wilson")
-        assert (line.top1_low, line.top1_high) == pytest.approx((100 * ends.low, 100 * ends.high))
+    for each in rows.itertuples():
+        right = round(each.top1 * each.images / 100)
+        ends = binomtest(right, each.images).proportion_ci(method="wilson")
+        assert (each.top1_low, each.top1_high) == pytest.approx((100 * ends.low, 100 * ends.high))
