@@ -107,7 +107,8 @@ def test_a_compacted_file_is_indexed_once(tmp_path, monkeypatch):
     assert len(read) == 1
 
 
-def test_hardware_results_come_in_the_order_of_rows_then_accelerators(tmp_path):
+def test_hardware_results_come_in_the_order_of_rows_then_accelerators(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "_BATCH", 2)
     for key in "ab":
         records.write_row(row(key), tmp_path)
     for key, name, facts in (("b", "x", 1), ("a", "y", 2), ("a", "x", 3), ("b", "x", 0), ("z", "x", 0)):
