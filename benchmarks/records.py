@@ -1,7 +1,7 @@
 """Time of a results folder of many rows: python benchmarks/records.py [ROWS] (100,000 by default)
 
 The rows are made of the one with the longest configuration in results/calibration, each with a key, numbers,
-a configuration and predictions of its own; their lines of hardware of one in results/first_table. A hundredth
+a configuration and predictions of its own; their hardware results of one in results/first_table. A hundredth
 of them have a file each at first. All of them are then loaded from compacted files, each time in a new
 process, the best of three, and looked up by their keys. "cpu" is the time of all cores together.
 """
@@ -20,7 +20,8 @@ import pandas as pd
 import pyarrow as pa
 
 from swis.results import hardware_results, records, rows
-from swis.results.line_files import ONE_LINE, write_lines
+from swis.results.compaction import compact
+from swis.results.parquet_files import write_rows
 from swis.results.store import Store, in_order
 from swis.runtime.files import write_atomically
 
@@ -37,18 +38,15 @@ def main(count: int) -> None:
         folder, few = Path(name), table.iloc[: count // 100]
         store = rows.store(folder)
         for place in range(len(few)):
-            one = few.iloc[[place]]
-            write_atomically(
-                store.path(one["key"].item()), lambda path, one=one: one.to_parquet(path, **ONE_LINE)
-            )
+            store.write(few["key"].iloc[place], few.iloc[[place]])
         _report("load_table, a row in its own file", _time(lambda: records.load_table(folder)), len(few))
-        _report("compact, a row in its own file", _time(lambda: records.compact(folder)), len(few))
+        _report("compact, a row in its own file", _time(lambda: compact(folder)), len(few))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _write(table, rows.store(folder))
         _report("load_table, rows", _load(folder))
-        _write(_lines(table["key"]), hardware_results.store(folder))
-        _report("load_table, rows and lines of hardware", _load(folder))
+        _write(_results(table["key"]), hardware_results.store(folder))
+        _report("load_table, rows and hardware results", _load(folder))
         keys = RANDOM.choice(table["key"], 101)
         _report("read_row, the first", _time(lambda: records.read_row(keys[0], folder)))
         _report("read_row, another", _time(lambda: [records.read_row(key, folder) for key in keys[1:]]), 100)
@@ -68,18 +66,18 @@ def _rows(count: int) -> pd.DataFrame:
     )
 
 
-def _lines(keys: pd.Series) -> pd.DataFrame:
+def _results(keys: pd.Series) -> pd.DataFrame:
     table = records.load_table(RESULTS / "first_table").dropna(subset="accelerator")
-    line = table.iloc[[0]].drop(columns=list(records.COLUMNS))
+    result = table.iloc[[0]].drop(columns=list(records.COLUMNS))
     latency = RANDOM.uniform(1, 100, len(keys))
-    whole = pd.concat([line] * len(keys), ignore_index=True).assign(key=keys, latency_ms=latency)
+    whole = pd.concat([result] * len(keys), ignore_index=True).assign(key=keys, latency_ms=latency)
     return whole.assign(name=[f"{key}.{records.digest(0)}" for key in keys])
 
 
 def _write(table: pd.DataFrame, store: Store) -> None:
     """Write a compacted file, as compaction does, without the time that its single files would take."""
-    lines = in_order(store.conform(pa.Table.from_pandas(table, preserve_index=False)), store.order)
-    write_atomically(store.folder / "rows-benchmark.parquet", lambda path: write_lines(lines, path))
+    whole = in_order(store.conform(pa.Table.from_pandas(table, preserve_index=False)), store.order)
+    write_atomically(store.folder / "rows-benchmark.parquet", lambda path: write_rows(whole, path))
 
 
 def _load(folder: Path) -> tuple[float, float]:

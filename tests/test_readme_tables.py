@@ -34,7 +34,7 @@ def test_the_first_table_is_that_of_the_committed_rows():
     order = ["float", "int8", "swis", "swis_c", "truncate", "round", "uniform"]
     rows = rows.loc[order].reset_index()
     assert summary(rows) in README
-    assert hardware(rows[1:], load().rivals) in README
+    assert hardware(rows[1:], load().baselines) in README
     assert not rows["git_dirty"].any()
     assert (rows["images"] == 10_000).all()
 

@@ -204,7 +204,7 @@ class Config:
     def needs_calibration(self) -> bool:
         """Whether unlabelled images are needed beside those to measure on."""
         if self.does.simulates:
-            designs = [self.accelerator, *map(accelerator_named, self.rivals)]
+            designs = [self.accelerator, *map(accelerator_named, self.baselines)]
             looked_at = self.workload is None and any(design.needs_inputs for design in designs)
             return self.schedule.sensitivity or looked_at
         if not self.does.calibrates:
@@ -223,7 +223,7 @@ class Config:
         return self.does.retrains or self.retrained
 
     @property
-    def rivals(self) -> list[str]:
+    def baselines(self) -> list[str]:
         """The designs to compare with, "all" spelled out."""
         if "all" not in self.versus:
             return self.versus

@@ -35,15 +35,15 @@ def design(settings: AcceleratorConfig, table: EnergyTable, group_size: int) -> 
     return accelerator, Chip.of(accelerator, table)
 
 
-def rival(
+def baseline(
     name: str, mine: AcceleratorConfig, table: EnergyTable, group_size: int
 ) -> tuple[Accelerator, Chip]:
     """Return a design to compare with, with the clock, the SRAMs, the DRAM and any ``array_um2`` of ``mine``.
 
-    Where ``mine`` has other rows or columns than its file says, the rival's change alike; its lanes stay its
-    own. Channels lie side by side, and filters on columns, where those of ``mine`` do and the rival can.
-    Another "swis" array fills and drains if ``mine`` does. Raises ``InputError`` if it does not exist like
-    that.
+    Where ``mine`` has other rows or columns than its file says, the baseline's change alike; its lanes stay
+    its own. Channels lie side by side, and filters on columns, where those of ``mine`` do and the baseline
+    can. Another "swis" array fills and drains if ``mine`` does. Raises ``InputError`` if it does not exist
+    like that.
     """
     theirs, known = accelerator_named(name), AcceleratorConfig()
     if mine.name in accelerator_names():

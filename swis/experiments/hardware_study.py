@@ -1,4 +1,4 @@
-"""Rows' lines of hardware, and tables of a network, or the shapes of one, on accelerators."""
+"""Hardware results of rows, and tables of a network, or the shapes of one, on accelerators."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from swis.runtime.progress import tqdm
 log = logging.getLogger("swis")
 
 
-def simulated_lines(config: Config, study: Study) -> dict[str, pd.DataFrame]:
-    """Return the line of hardware of every method's row, computed or read; none if activations are float.
+def hardware_results(config: Config, study: Study) -> dict[str, pd.DataFrame]:
+    """Return the hardware result of every method's row, computed or read; none if activations are float.
 
     Of a network that does not fit the accelerator it says so in the column ``REASON``, and so does a warning.
     Raises ``InputError`` for hardware that no network fits.
@@ -38,17 +38,17 @@ def simulated_lines(config: Config, study: Study) -> dict[str, pd.DataFrame]:
     if config.activation_bits is None:
         return {}
     hardware = Hardware(config, NetworkOperands(study))
-    _ = hardware.mine, hardware.rivals
+    _ = hardware.mine, hardware.baselines
     forms = [form for form in formats(config) if form.quantized]
-    lines = {form.name: hardware.row(form, study.key(form), study.folder) for form in forms}
-    reasons = [line[REASON].item() for line in lines.values() if REASON in line]
+    results = {form.name: hardware.result(form, study.key(form), study.folder) for form in forms}
+    reasons = [result[REASON].item() for result in results.values() if REASON in result]
     for reason in dict.fromkeys(reason for reason in reasons if pd.notna(reason)):
         log.warning("no numbers of hardware: %s: %s", hardware.mine[0].name, reason)
-    return lines
+    return results
 
 
-def has_lines(config: Config, study: Study) -> set[WeightFormat]:
-    """Return the formats whose rows lack no line of hardware: it is there, or there is none to have.
+def with_hardware(config: Config, study: Study) -> set[WeightFormat]:
+    """Return the formats whose rows lack no hardware result: it is there, or there is none to have.
 
     Raises ``InputError`` for hardware that no network fits.
     """
@@ -56,17 +56,18 @@ def has_lines(config: Config, study: Study) -> set[WeightFormat]:
     if config.activation_bits is None:
         return forms
     hardware = Hardware(config, NetworkOperands(study))
-    return {form for form in forms if not form.quantized or hardware.has_row(study.key(form), study.folder)}
+    kept = {form: hardware.kept(study.key(form), study.folder) for form in forms if form.quantized}
+    return {form for form in forms if not form.quantized or kept[form] is not None}
 
 
 def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
     """Simulate the 8-bit format and every configured method on the configured accelerator.
 
-    Return a line per method, their lines per layer, and, if there is an ``out`` file for it, its table: of
-    these and of all methods on all designs in ``versus``, a line per layer, or per network. Layers and
+    Return a row per method, their rows per layer, and, if there is an ``out`` file for it, its table: of
+    these and of all methods on all designs in ``versus``, a row per layer, or per network. Layers and
     weights are those of the configured model, before any calibration; ``workload`` names a file of shapes
     instead. Layers in ``skip`` have the 8-bit format. ``unsimulated_macs`` are the network's
-    multiply-accumulates that are of no layer. Of a method that the accelerator cannot run there is one line
+    multiply-accumulates that are of no layer. Of a method that the accelerator cannot run there is one row
     without numbers, which says why in ``REASON``, and a warning. Raises ``InputError`` for hardware and files
     that do not fit, and, if there is no ``out`` file to say so, if no method can be run.
     """
@@ -90,33 +91,33 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
             names["accelerator"] += ", as in its file"
         return table.assign(**names, method=form.name, bits=bits, group_size=config.group_size)
 
-    mine, lines, layers = hardware.mine, [], []
-    beside = {"unsimulated_macs": operands.unsimulated_macs}
+    mine, networks, layers = hardware.mine, [], []
+    unsimulated = {"unsimulated_macs": operands.unsimulated_macs}
     refused: dict[WeightFormat, InputError] = {}
     for form in tqdm(forms, desc=mine[0].name, leave=False, delay=2):
         try:
-            line = pd.DataFrame([hardware.totals(form) | hardware.columns(form) | beside])
+            network = pd.DataFrame([hardware.totals(form) | hardware.columns(form) | unsimulated])
         except InputError as error:
             refused[form] = error
             continue
-        lines.append(labelled(line, form, mine[0]))
+        networks.append(labelled(network, form, mine[0]))
         layers.append(labelled(hardware.layers(form), form, mine[0]))
-    if not lines and config.out is None:
+    if not networks and config.out is None:
         raise next(iter(refused.values()))
     for form, error in refused.items():
         log.warning("%s left out: %s: %s", form.name, mine[0].name, error)
         reason = labelled(pd.DataFrame([{REASON: str(error)}]), form, mine[0])
-        lines.append(reason)
+        networks.append(reason)
         layers.append(reason)
-    lines, layers = pd.concat(lines, ignore_index=True), pd.concat(layers, ignore_index=True)
+    networks, layers = (pd.concat(tables, ignore_index=True) for tables in (networks, layers))
     if config.out is None:
-        return lines, layers, None
-    whole = [layers if config.per_layer else lines]
-    for form, name in tqdm([*product(forms, hardware.rivals)], desc="other designs", leave=False):
-        table, other = hardware.on_rival(form, name), hardware.rivals[name]
-        if table is not None and other != mine:  # whose lines are there already
-            table = table if config.per_layer else pd.DataFrame([totals(table, *other) | beside])
+        return networks, layers, None
+    whole = [layers if config.per_layer else networks]
+    for form, name in tqdm([*product(forms, hardware.baselines)], desc="other designs", leave=False):
+        table, other = hardware.on_baseline(form, name), hardware.baselines[name]
+        if table is not None and other != mine:  # whose rows are there already
+            table = table if config.per_layer else pd.DataFrame([totals(table, *other) | unsimulated])
             whole.append(labelled(table, form, other[0]))
     whole = pd.concat(whole, ignore_index=True)
     records.write_table(whole.assign(config=json.dumps(table_settings(config))), Path(config.out))
-    return lines, layers, whole
+    return networks, layers, whole

@@ -11,7 +11,7 @@ import pandas as pd
 
 from swis.errors import InputError
 from swis.experiments.config import Config, accelerator_names
-from swis.experiments.designs import design, energy_table, rival
+from swis.experiments.designs import baseline, design, energy_table
 from swis.experiments.network_operands import NetworkOperands
 from swis.formats.registry import int8_of
 from swis.formats.weight_format import WeightFormat
@@ -51,19 +51,19 @@ class Hardware:
         return design(self.config.accelerator, self.table, self.config.group_size)
 
     @cached_property
-    def rivals(self) -> dict[str, tuple[Accelerator, Chip] | None]:
+    def baselines(self) -> dict[str, tuple[Accelerator, Chip] | None]:
         """The designs in ``versus``; None, and a warning says why, for those that do not exist like that."""
         config, found = self.config, {}
-        for name in config.rivals:
+        for name in config.baselines:
             try:
-                found[name] = rival(name, config.accelerator, self.table, config.group_size)
+                found[name] = baseline(name, config.accelerator, self.table, config.group_size)
             except InputError as error:
                 found[name] = None
                 warn_once(f"no comparison with {name}: {error}")
         return found
 
     def layers(self, form: WeightFormat, on: tuple[Accelerator, Chip] | None = None) -> pd.DataFrame:
-        """Return a line per layer of a format on the configured accelerator, or on another."""
+        """Return a row per layer of a format on the configured accelerator, or on another."""
         accelerator, chip = on or self.mine
         if (accelerator, form) not in self._tables:
             operands, bits = self.operands.of(form, accelerator), self.config.activation_bits
@@ -86,47 +86,51 @@ class Hardware:
         mine = self.totals(form)
         found = {name: mine[name] for name in COLUMNS}
         base = int8_of(form)
-        for name, other in self.rivals.items():
-            layers = self.on_rival(base, name)
+        for name, other in self.baselines.items():
+            layers = self.on_baseline(base, name)
             theirs = None if layers is None else totals(layers, *other)
             for column, quantity in (("speedup", "latency_ms"), ("energy_gain", "energy_pj")):
                 found[f"{column}_vs_{name}"] = theirs[quantity] / mine[quantity] if theirs else None
         return found
 
-    def on_rival(self, form: WeightFormat, name: str) -> pd.DataFrame | None:
-        """Return a line per layer of a format on a design in ``versus``.
+    def on_baseline(self, form: WeightFormat, name: str) -> pd.DataFrame | None:
+        """Return a row per layer of a format on a design in ``versus``.
 
         None, and a warning says why, if that cannot run it.
         """
         try:
-            return self.layers(form, self.rivals[name]) if self.rivals[name] else None
+            return self.layers(form, self.baselines[name]) if self.baselines[name] else None
         except InputError as error:  # such as weights of more bits than its units take
             warn_once(f"no comparison with {form.name} on {name}: {error}")
             return None
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """What simulated numbers depend on beside the row that they belong to."""
+        """What simulated numbers depend on besides the row of results."""
         return {"version": records.HARDWARE_VERSION, **_facts(*self.mine)}
 
-    def row(self, form: WeightFormat, key: str, folder: Path) -> pd.DataFrame:
-        """Return, computed or read, the line of hardware that belongs to the row of results ``key``.
+    def result(self, form: WeightFormat, key: str, folder: Path) -> pd.DataFrame:
+        """Return, computed or read, the hardware result of the row of results ``key``.
 
         Of a network that does not fit the accelerator it has no numbers, and says why in ``REASON``. Designs
         that it was compared with before stay in it on disk.
         """
-        there, versus = self.has_row(key, folder) and not self.config.force, list(self.rivals)
-        row = records.read_hardware(key, self.facts, folder, versus) if there else None
-        if row is None:
-            with records.claimed(f"{key}-hardware", folder):
-                before = records.compared(key, self.facts, folder) or {}
-                others = [name for name in accelerator_names() if name in before and name not in versus]
-                # simulated anew as well, so that all of a line is of one code and one table of energies
-                whole = Hardware(replace(self.config, versus=versus + others), self.operands, self._tables)
+        found = None if self.config.force else self.kept(key, folder)
+        if found is None:
+            with records.locked(f"{key}-hardware", folder):
+                before = records.compared(key, self.facts, folder)
+                versus = list(self.baselines)
+                versus += [name for name in accelerator_names() if name in before and name not in versus]
+                # all are simulated anew, so that a result is of one code and one table of energies
+                whole = Hardware(replace(self.config, versus=versus), self.operands, self._tables)
                 columns = describe(self.mine[0], self.config) | whole._columns_or_reason(form)
                 records.write_hardware(columns, self.facts, whole._versus, key, folder)
-                row = records.read_hardware(key, self.facts, folder, versus)
-        return row
+                found = self.kept(key, folder)
+        return found
+
+    def kept(self, key: str, folder: Path) -> pd.DataFrame | None:
+        """Return the hardware result of a row if it is there and compares with these designs, or None."""
+        return records.read_hardware(key, self.facts, self._versus, folder)
 
     def _columns_or_reason(self, form: WeightFormat) -> dict[str, Any]:
         try:
@@ -134,18 +138,13 @@ class Hardware:
         except InputError as error:  # accuracies do not depend on it
             return {REASON: str(error)}
 
-    def has_row(self, key: str, folder: Path) -> bool:
-        """Say whether the line of a row is there, and compares with these designs."""
-        kept = records.compared(key, self.facts, folder)
-        return kept is not None and self._versus.items() <= kept.items()
-
     @cached_property
     def _versus(self) -> dict[str, Any]:
-        return {name: pair and _facts(*pair) for name, pair in self.rivals.items()}
+        return {name: pair and _facts(*pair) for name, pair in self.baselines.items()}
 
 
 def describe(accelerator: Accelerator, config: Config) -> dict[str, Any]:
-    """Return what lines say of a design, and of the energy table that prices it."""
+    """Return what rows of tables say of a design, and of the energy table that prices it."""
     names = ("rows", "columns", "lanes", "groups_share_lanes", "systolic", "side_by_side", "spread_fc")
     names += ("frequency_mhz",)
     names += ("dram_bits_per_cycle", "weight_sram_bytes", "input_sram_bytes", "output_sram_bytes")

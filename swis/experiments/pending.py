@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from swis.experiments.config import Config
-from swis.experiments.hardware_study import has_lines
+from swis.experiments.hardware_study import with_hardware
 from swis.experiments.packed_study import prepare_packed
 from swis.experiments.preflight import table_settings
 from swis.experiments.study import formats, prepare
@@ -52,7 +52,7 @@ class Point:
 def planned(config: Config, finished: Collection[str]) -> list[PlannedRow]:
     """Return the rows of a configuration in their order; ``finished``: the keys of rows without failure.
 
-    A row is done when its lines of hardware are there as well. Raises ``InputError`` as the run itself
+    A row is done when its hardware result is there as well. Raises ``InputError`` as the run itself
     would.
     """
     if config.weights is not None:
@@ -62,7 +62,7 @@ def planned(config: Config, finished: Collection[str]) -> list[PlannedRow]:
     study = prepare(config)
     rows = [(study.key(form), form) for form in formats(config)]
     there = {form for key, form in rows if key in finished and not config.force}
-    done = there & has_lines(config, study) if there else there
+    done = there & with_hardware(config, study) if there else there
     return [PlannedRow(key, form.name, form in there, form in done) for key, form in rows]
 
 
@@ -115,7 +115,7 @@ def _completed(written: dict[str, Any], like: Any) -> dict[str, Any]:
 
 
 def listed(rows: list[PlannedRow]) -> str:
-    """Say of every row whether it is done, or lacks its line of hardware alone.
+    """Say of every row whether it is done, or lacks its hardware result alone.
 
     >>> listed([PlannedRow("a", "float", True, True), PlannedRow("b", "swis", True, False)])
     'float done, swis hardware to do'

@@ -11,7 +11,7 @@ from swis.errors import InputError
 from swis.formats.registry import weight_format
 from swis.packing.file import PackedNetwork
 from swis.results.hardware_results import REASON
-from swis.results.records import CURVE, SCHEDULE, beside, read_table
+from swis.results.records import CURVE, SCHEDULE, artifact_path, read_table
 
 
 def summary(rows: pd.DataFrame) -> str:
@@ -49,7 +49,7 @@ def schedules(rows: pd.DataFrame, bits: float, folder: str) -> str:
         f"{row.method}, {row.schedule} schedule of {bits:g}: {row.shifts_per_weight:.3f} shifts and "
         f"{row.cycles_per_weight:.3f} cycles per weight ({row.cycles_per_weight_unordered:.3f} without "
         f"reordering), {row.cycles_per_mac:.3f} cycles per MAC, {row.weight_bits:.3f} bits per weight"
-        f"\n  filters in {beside(row.key, Path(folder), SCHEDULE)}"
+        f"\n  filters in {artifact_path(row.key, Path(folder), SCHEDULE)}"
         for row in rows.dropna(subset="schedule_spent").itertuples()
     ]
     return "\n".join(lines)
@@ -59,7 +59,7 @@ def trainings(rows: pd.DataFrame, folder: str) -> str:
     """Format, a line per retrained method, what its training did to the loss and to its weights."""
     lines = []
     for row in rows.dropna(subset="training").itertuples():
-        path = beside(row.training, Path(folder), CURVE)
+        path = artifact_path(row.training, Path(folder), CURVE)
         try:
             curve = read_table(path)
         except FileNotFoundError:  # rows may have been copied without what belongs to them

@@ -50,13 +50,13 @@ def retrained(
         return part(**{field.name: chosen[field.name] for field in fields(part)})
 
     student = add_latents(plain_copy(module), dict(encoded), of(LatentTraining))
-    recipe, state_path = of(Retraining), records.beside(key, folder, records.STATE)
-    curve_path = records.beside(key, folder, records.CURVE)
+    recipe, state_path = of(Retraining), records.artifact_path(key, folder, records.STATE)
+    curve_path = records.artifact_path(key, folder, records.CURVE)
 
     def keep(curve: list[dict[str, float]]) -> None:
         records.write_table(pd.DataFrame(curve), curve_path)
 
-    with records.claimed(key, folder):  # rows on other images have the same training
+    with records.locked(key, folder):  # rows on other images have the same training
         if newer_than is not None and state_path.exists() and state_path.stat().st_mtime < newer_than:
             state_path.unlink()
         curve = retrain(

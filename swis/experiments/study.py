@@ -206,7 +206,7 @@ class Study(StudyIdentity):
         if plan is not None:
             filters = self.planner.filter_table(plan)
             if self.folder is not None:
-                path = records.beside(self.key(form), self.folder, records.SCHEDULE)
+                path = records.artifact_path(self.key(form), self.folder, records.SCHEDULE)
                 records.write_table(filters, path)
             columns |= _schedule_columns(plan, filters, columns["cycles_per_weight"], costs)
         return module, columns

@@ -2,6 +2,6 @@
 
 import sys
 
-from swis.results.records import main
+from swis.results.command import main
 
 sys.exit(main())

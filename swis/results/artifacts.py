@@ -1,34 +1,34 @@
-"""Files beside the rows of results: what several of them are computed from, and what belongs to one."""
+"""Artifacts of rows: what several of them are computed from, and what belongs to one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from swis.runtime import locks
 from swis.runtime.checksums import of_tensors
 from swis.runtime.files import write_atomically
 
-# Endings of files that belong to rows: of what can be made again, and of what a row has beside it.
+# Endings of artifacts: of what can be made again, and of what belongs to one row.
 TENSORS, _LOCK = "safetensors", "lock"
 SCHEDULE, CURVE, STATE = "schedule.parquet", "curve.parquet", "state"
 
 
 def write_tensors(tensors: dict[str, Tensor], key: str, folder: Path) -> None:
-    """Keep what several rows are computed from (the float logits, tables of losses) beside the rows."""
+    """Keep what several rows are computed from (the float logits, tables of losses)."""
     contiguous = {name: value.contiguous() for name, value in tensors.items()}
     about = {"sha256": of_tensors(contiguous, key.encode())}
-    write_atomically(beside(key, folder, TENSORS), lambda path: save_file(contiguous, path, about))
+    write_atomically(artifact_path(key, folder, TENSORS), lambda path: save_file(contiguous, path, about))
 
 
 def read_tensors(key: str, folder: Path) -> dict[str, Tensor] | None:
     """Return tensors that were kept before; None if there are none, or others than were kept by this key."""
-    path = beside(key, folder, TENSORS)
+    path = artifact_path(key, folder, TENSORS)
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
@@ -47,7 +47,7 @@ def kept_tensors(key: str, folder: Path | None, make: Callable[[], dict[str, Ten
         return make()
     kept = read_tensors(key, folder)
     if kept is None:
-        with claimed(key, folder):
+        with locked(key, folder):
             kept = read_tensors(key, folder)  # another process may have made it meanwhile
             if kept is None:
                 made = make()
@@ -56,32 +56,20 @@ def kept_tensors(key: str, folder: Path | None, make: Callable[[], dict[str, Ten
     return kept
 
 
-@contextmanager
-def claimed(key: str, folder: Path) -> Iterator[None]:
-    """Wait until no other process works on what has this key, and keep others waiting meanwhile.
+def locked(key: str, folder: Path) -> AbstractContextManager[bool]:
+    """Keep other processes from work on what has this key, and wait until none is at it.
 
-    The claim of a process that is killed ends with it. Where files cannot be locked nobody waits: work may
-    then be done twice, and is still done right.
+    Where files cannot be locked nobody waits: work may then be done twice, and is still done right.
     """
-    path = beside(key, folder, _LOCK)
-    lock = FileLock(path, mode=0o644)
-    with suppress(OSError):  # what cannot be written is said by who writes results there
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        if lock.is_locked:
-            path.unlink(missing_ok=True)  # before the release: who waits sees that, and makes another one
-            lock.release()
+    return locks.locked(artifact_path(key, folder, _LOCK))
 
 
-def beside(key: str, folder: Path, ending: str) -> Path:
-    """Return the path of a file that belongs to rows and is none itself.
+def artifact_path(key: str, folder: Path, ending: str) -> Path:
+    """Return the path of an artifact.
 
-    >>> beside("k", Path("results"), TENSORS).as_posix()
+    >>> artifact_path("k", Path("results"), TENSORS).as_posix()
     'results/_references/k.safetensors'
-    >>> beside("k", Path("results"), CURVE).as_posix()
+    >>> artifact_path("k", Path("results"), CURVE).as_posix()
     'results/_details/k.curve.parquet'
     """
     # the underscore hides the folder from readers that take results_dir as one parquet data set

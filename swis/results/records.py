@@ -1,31 +1,28 @@
-"""Results on disk: rows and what belongs to them; python -m swis.results summary|compact|check DIR."""
+"""Results on disk: rows, their hardware results and artifacts, and tables of other tasks."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
-import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from swis.errors import CannotWrite, InputError
-from swis.results import line_files
+from swis.errors import InputError
+from swis.results import parquet_files
 from swis.results.aliases import with_present_names
 from swis.results.artifacts import (
     CURVE,
     SCHEDULE,
     STATE,
     TENSORS,
-    beside,
-    claimed,
+    artifact_path,
     kept_tensors,
+    locked,
     read_tensors,
     write_tensors,
 )
-from swis.results.compaction import check, compact, summary
 from swis.results.hardware_results import (
     HARDWARE_VERSION,
     all_hardware,
@@ -49,9 +46,7 @@ __all__ = [
     "STATE",
     "TENSORS",
     "UnsoundRow",
-    "beside",
-    "claimed",
-    "compact",
+    "artifact_path",
     "compared",
     "config_of_table",
     "digest",
@@ -60,6 +55,7 @@ __all__ = [
     "load_simulated",
     "load_storage",
     "load_table",
+    "locked",
     "provenance",
     "read_hardware",
     "read_row",
@@ -81,7 +77,7 @@ def load_table(results_dir: str | Path = "results/runs") -> pd.DataFrame:
     A row is there once for every accelerator that was simulated for it. Files that are damaged or of another
     schema version are left out, with a warning. Raises ``InputError`` if the folder is not there.
     """
-    folder = _folder(results_dir)
+    folder = existing_folder(results_dir)
     table, found = all_rows(folder)
     hardware, more = all_hardware(folder)
     _warn(folder, found.damaged | more.damaged)
@@ -91,9 +87,9 @@ def load_table(results_dir: str | Path = "results/runs") -> pd.DataFrame:
 
 
 def load_simulated(folder: str | Path) -> pd.DataFrame:
-    """Read the tables that ``task=simulate`` wrote to a folder into one, a line that several have once.
+    """Read the tables that ``task=simulate`` wrote to a folder into one, a row that several have once.
 
-    Lines are the same if they differ in nothing but provenance (``swis.results.tables.union``). Raises
+    Rows are the same if they differ in nothing but provenance (``swis.results.tables.union``). Raises
     ``InputError`` if there are none.
     """
     return union(_tables(folder, "simulated networks; task=simulate out=FILE writes one"))
@@ -114,52 +110,27 @@ def _tables(folder: str | Path, what: str) -> list[pd.DataFrame]:
 def read_table(path: Path) -> pd.DataFrame:
     """Read a table that is not of rows of results; raise ``InputError`` for a damaged file."""
     try:
-        with line_files.reading(path):
-            return with_present_names(line_files.read_lines(path)).to_pandas()
-    except line_files.Damaged as error:
+        with parquet_files.reading(path):
+            return with_present_names(parquet_files.read_rows(path)).to_pandas()
+    except parquet_files.Damaged as error:
         raise InputError(f"{path} {error}") from error
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table that is not of rows of results, with provenance in every line, by rename.
+    """Write a table that is not of rows of results, with provenance in every row, by rename.
 
     Raises ``CannotWrite``.
     """
     whole = table.assign(**provenance())
-    write_atomically(path, lambda partial: line_files.write_table(whole, partial))
+    write_atomically(path, lambda partial: parquet_files.write_table(whole, partial))
 
 
 def config_of_table(path: Path) -> dict[str, Any] | None:
-    """Return the configuration in the lines of a table, or None if there is no table that has one."""
+    """Return the configuration in the rows of a table, or None if there is no table that has one."""
     try:
         return json.loads(read_table(path)["config"][0])
     except (FileNotFoundError, InputError, KeyError, TypeError, ValueError):
         return None
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Look after a results folder as the command line says; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m swis.results", description="Look after results.")
-    commands = {
-        "summary": "count the rows by model, data and method",
-        "compact": "merge files of one row each into one file; others may go on writing",
-        "check": "read everything and name damaged files; status 1 if there are any",
-    }
-    subparsers = parser.add_subparsers(dest="command", required=True)
-    for name, said in commands.items():
-        subparsers.add_parser(name, help=said, description=said).add_argument("folder", metavar="DIR")
-    chosen = parser.parse_args(arguments)
-    try:
-        folder = _folder(chosen.folder)
-        if chosen.command == "check":
-            text, whole = check(folder)
-            print(text)
-            return 0 if whole else 1
-        print(compact(folder) if chosen.command == "compact" else summary(load_table(folder)))
-        return 0
-    except (InputError, CannotWrite) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, InputError) else 1
 
 
 def finished(folder: Path) -> set[str]:
@@ -180,7 +151,8 @@ def _warn(folder: Path, damaged: dict[Path, str]) -> None:
         )
 
 
-def _folder(path: str | Path) -> Path:
+def existing_folder(path: str | Path) -> Path:
+    """Return a results folder as a path; raise ``InputError`` if it is not there."""
     folder = Path(path)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; run.py writes one (results_dir=...)")

@@ -9,10 +9,8 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from swis.results import schema
-from swis.results.line_files import write_table
 from swis.results.provenance import provenance
 from swis.results.store import Found, Store
-from swis.runtime.files import write_atomically
 
 # A table of rows is in the order of these columns, and of the hardware of a row.
 _ORDER = ("model", "weights", "data", "method", "bits", "group_size", "key")
@@ -20,8 +18,7 @@ _ORDER = ("model", "weights", "data", "method", "bits", "group_size", "key")
 
 def store(folder: Path) -> Store:
     """Return the rows of a results folder; "ok" comes after "failed", and so counts."""
-    better = ("status", "place", "created")
-    return Store(folder, "key", schema.conform, schema.faults, better, _ORDER)
+    return Store(folder, "key", _ORDER, schema.conform, rank="status")
 
 
 def write_row(row: dict[str, Any], folder: Path) -> pd.DataFrame:
@@ -33,8 +30,7 @@ def write_row(row: dict[str, Any], folder: Path) -> pd.DataFrame:
     row = row | provenance() | {"schema_version": schema.SCHEMA_VERSION, "created": created}
     table = schema.table_of(row)
     if row["status"] == "ok" or read_row(row["key"], folder) is None:
-        path = store(folder).path(row["key"])
-        write_atomically(path, lambda partial: write_table(table, partial))
+        store(folder).write(row["key"], table)
     return table
 
 
@@ -46,12 +42,12 @@ def read_row(key: str, folder: Path) -> pd.DataFrame | None:
     for rows in store(folder).find(key):
         done = rows.filter(pc.equal(rows["status"], "ok"))
         if done.num_rows:
-            return schema.to_frame(done.sort_by("created").slice(done.num_rows - 1))
+            return schema.to_frame(done)
     return None
 
 
 def all_rows(folder: Path) -> tuple[pd.DataFrame, Found]:
     """Return the rows of a folder in order, and what of its files was read."""
     found = store(folder).scan()
-    rows = schema.ARROW_SCHEMA.empty_table() if found.lines is None else found.lines
+    rows = schema.ARROW_SCHEMA.empty_table() if found.rows is None else found.rows
     return schema.to_frame(rows), found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -39,18 +38,18 @@ class Column:
     above: float | None = None
     among: tuple[str, ...] | None = None
 
-    def wrong(self, values: pd.Series) -> pd.Series:
-        """Say of every value whether it is out of limits; null is in them."""
-        found = pd.Series(False, values.index)
+    def wrong(self, values: pyarrow.ChunkedArray) -> list[Any]:
+        """Return the values that are out of limits; null is in them."""
+        outside = []
         if self.low is not None:
-            found |= (values < self.low).fillna(False)
+            outside.append(pc.less(values, self.low))
         if self.high is not None:
-            found |= (values > self.high).fillna(False)
+            outside.append(pc.greater(values, self.high))
         if self.above is not None:
-            found |= (values <= self.above).fillna(False)
+            outside.append(pc.less_equal(values, self.above))
         if self.among is not None:
-            found |= ~values.isin(self.among)
-        return found
+            outside.append(pc.invert(pc.is_in(values, pyarrow.array(self.among, values.type))))
+        return [value for each in outside for value in values.filter(each).to_pylist()]
 
     def __str__(self) -> str:
         if self.among is not None:
@@ -169,8 +168,8 @@ def conform(table: pyarrow.Table) -> pyarrow.Table:
     """Give rows as they are in a file the columns and types of ``COLUMNS``; some are younger than the file.
 
     Intervals of accuracies are computed from these, for rows of older code have others; names are those of
-    today (``swis.results.aliases``). Raises ``ValueError``
-    for what are no rows of this schema version, but looks at no limits of values.
+    today (``swis.results.aliases``). Raises ``ValueError`` for what are no rows of this schema version, and
+    for values that a column cannot have.
 
     >>> conform(pyarrow.table({"schema_version": [99]}))
     Traceback (most recent call last):
@@ -192,6 +191,8 @@ def conform(table: pyarrow.Table) -> pyarrow.Table:
     for name, column in COLUMNS.items():
         if not column.nullable and rows[name].null_count:
             raise ValueError(f"lacks a value of {name}")
+        if wrong := column.wrong(rows[name]):
+            raise ValueError(f"{name} is {wrong[0]}, not {column}")
     return _with_intervals(rows)
 
 
@@ -218,21 +219,10 @@ def table_of(row: dict[str, Any]) -> pd.DataFrame:
         table = pd.DataFrame([{name: row.get(name) for name in COLUMNS}]).astype(_DTYPES)
     except (TypeError, ValueError) as error:
         raise UnsoundRow(f"a row has a value of another type: {error}") from error
-    for _, fault in _faults(table):
-        raise UnsoundRow(fault)
-    return table
-
-
-def faults(rows: pyarrow.Table) -> dict[int, str]:
-    """Say of every row of a table from ``conform``, by its place, which value is out of limits."""
-    return dict(_faults(to_frame(rows)))
-
-
-def _faults(rows: pd.DataFrame) -> Iterator[tuple[int, str]]:
     for name, column in COLUMNS.items():
-        wrong = column.wrong(rows[name])
-        for place in np.flatnonzero(wrong):
-            yield int(place), f"{name} is {rows[name].iloc[place]}, not {column}"
+        if wrong := column.wrong(pyarrow.array(table[name], _STORED[column.kind])):
+            raise UnsoundRow(f"{name} is {wrong[0]}, not {column}")
+    return table
 
 
 def to_frame(rows: pyarrow.Table) -> pd.DataFrame:

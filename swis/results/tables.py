@@ -1,4 +1,4 @@
-"""Tables of lines put together, a line that several of them have once."""
+"""Tables of rows put together, a row that several of them have once."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pandas as pd
 
-# What a line says of the run that made it, and not of what it is about.
+# What a row says of the run that made it, and not of what it is about.
 _PROVENANCE = ("config", "git_commit", "git_dirty", "packages", "machine", "created")
-# Columns that compare a line with another design: a run has them for the designs that it was told to.
+# Columns that compare a row with another design: a run has them for the designs that it was told to.
 _COMPARISONS = ("speedup_vs_", "energy_gain_vs_")
 # Columns that are younger than some tables, and what these would say: not what another table does.
 _YOUNGER = {"groups_share_lanes": False}
 
 
 def union(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Join tables; a line that several have is there as often as in the one that has it most often.
+    """Join tables; a row that several have is there as often as in the one that has it most often.
 
     Lines are the same if all their columns are but those of provenance; what only one of them is compared
-    with is kept, and so is what a whole table lacks. A table's own equal lines, such as of two layers of one
+    with is kept, and so is what a whole table lacks. A table's own equal rows, such as of two layers of one
     name and shape, are all kept.
 
     >>> one = pd.DataFrame({"layer": ["conv", "conv"], "rows": 8, "macs": 100, "machine": "a"})
@@ -39,7 +39,7 @@ def union(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _said(table: pd.DataFrame) -> list[str]:
-    """Return the columns that tell a line from others."""
+    """Return the columns that tell a row from others."""
     return [name for name in table if name not in _PROVENANCE and not name.startswith(_COMPARISONS)]
 
 
@@ -51,9 +51,9 @@ def _with_younger(table: pd.DataFrame, known: Collection[str]) -> pd.DataFrame:
 
 
 def _with_lacking(table: pd.DataFrame, others: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Give a table the columns it lacks, with what others say in otherwise equal lines.
+    """Give a table the columns it lacks, with what others say in otherwise equal rows.
 
-    Others are those with all of its columns: a table of layers has no lines of one of networks.
+    Others are those with all of its columns: a table of layers has no rows of one of networks.
     """
     own = _said(table)
     wider = [other for other in others if set(own) < set(_said(other))]
@@ -66,14 +66,14 @@ def _with_lacking(table: pd.DataFrame, others: Sequence[pd.DataFrame]) -> pd.Dat
 
 
 def _places(whole: pd.DataFrame, said: list[str], tables: Sequence[pd.DataFrame]) -> list[pd.Series]:
-    """Number the lines that differ, and how often each was in its table before."""
-    line = whole.groupby(said, dropna=False, sort=False).ngroup()
+    """Number the rows that differ, and how often each was in its table before."""
+    row = whole.groupby(said, dropna=False, sort=False).ngroup()
     table = np.repeat(range(len(tables)), [len(table) for table in tables])
-    return [line.rename("line"), line.groupby([line, table]).cumcount().rename("occurrence")]
+    return [row.rename("row"), row.groupby([row, table]).cumcount().rename("occurrence")]
 
 
 def _filled(whole: pd.DataFrame, names: list[str], places: list[pd.Series]) -> pd.DataFrame:
-    """Fill in what the first of the lines at one place says that says it."""
+    """Fill in what the first of the rows at one place says that says it."""
     if not names:
         return whole
     return whole.assign(**whole[names].fillna(whole[names].groupby(places).transform("first")))

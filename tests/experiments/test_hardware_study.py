@@ -18,7 +18,8 @@ from swis.experiments.tasks.evaluate import evaluate_methods
 from swis.hardware.arrays.bit_serial import laconic_work
 from swis.hardware.layer_shapes import Layer, write_workload
 from swis.networks.apply import encode_layers, layer_costs, weight_layers
-from swis.results.records import HARDWARE_VERSION, compact, load_table
+from swis.results.compaction import compact
+from swis.results.records import HARDWARE_VERSION, load_table
 from swis.runtime.notices import warn_once
 
 LAYERS = [
@@ -61,7 +62,7 @@ def test_a_model_s_schedule_and_skipped_layers_count():
     assert found["two"]["swis"] < found["skipped"]["swis"] < found["two"]["int8"]
 
 
-def test_rivals_see_the_bits_of_real_weights():
+def test_baselines_see_the_bits_of_real_weights():
     common = ["task=simulate", "methods=[swis]", "model=mobilenet_v2", "bits=2"]
     cycles = {
         name: simulate_methods(load([*common, f"accelerator={name}"]))[0].set_index("method")[
@@ -200,11 +201,11 @@ def test_rows_keep_their_hardware_and_a_table_has_them_for_every_accelerator(tin
     dearer = evaluate_methods(load([*common, "energy.dram_pj_per_bit=30"])).set_index("method").loc["swis"]
     assert dearer["dram_energy_pj"] == 2 * swis.loc["swis_ss", "dram_energy_pj"]
     assert len(load_table(tmp_path / "runs")) == len(table) + 2
-    # other designs to compare with are other columns of the same line
+    # other designs to compare with are other columns of the same result
     fresh = evaluate_methods(load([*common[:-1], "versus=[pragmatic]"])).set_index("method").loc["swis"]
     assert fresh["speedup_vs_pragmatic"] > 1
     assert len(load_table(tmp_path / "runs")) == len(table) + 2
-    # groups of another size find the same machine, and a row without groups has its line
+    # groups of another size find the same machine, and a row without groups has its result
     eight = evaluate_methods(load([*common, "group_size=8"])).set_index("method")
     wide = evaluate_methods(load([*common, "group_size=8", "accelerator.lanes=group_size"]))
     wide, narrow = wide.set_index("method"), first.set_index("method")
@@ -305,7 +306,7 @@ def test_a_table_without_numbers_says_why_and_is_done(tmp_path, command_line, me
     assert command_line(*common, "dry_run=true").out.strip() == f"{out} done"
 
 
-def test_a_damaged_line_of_hardware_is_set_aside_and_simulated_anew(tiny, tmp_path, caplog):
+def test_a_damaged_hardware_result_is_set_aside_and_simulated_anew(tiny, tmp_path, caplog):
     config = load([*tiny, "methods=[swis]", "versus=[]"])
     whole = evaluate_methods(config)
     path = next((tmp_path / "runs" / "_hardware").glob("*.parquet"))
@@ -317,7 +318,7 @@ def test_a_damaged_line_of_hardware_is_set_aside_and_simulated_anew(tiny, tmp_pa
     assert load_table(tmp_path / "runs")["accelerator"].notna().sum() == 2
 
 
-def test_compaction_keeps_lines_of_hardware(tiny, tmp_path, monkeypatch):
+def test_compaction_keeps_hardware_results(tiny, tmp_path, monkeypatch):
     """Each with the columns that it was written with, though a compacted file has those of all."""
     common, folder = [*tiny, "methods=[swis]", "bits=3"], tmp_path / "runs"
     configs = [
@@ -340,7 +341,7 @@ def test_compaction_keeps_lines_of_hardware(tiny, tmp_path, monkeypatch):
     assert "accelerator" not in load_table(folder)
 
 
-def test_lines_of_hardware_outlive_units_and_memories_added_to_the_energy_table(tiny, monkeypatch):
+def test_hardware_results_outlive_units_and_memories_added_to_the_energy_table(tiny, monkeypatch):
     common = [*tiny, "methods=[swis]", "versus=[stripes]"]
     rows = evaluate_methods(load(common))
     config = load(common)
@@ -351,14 +352,14 @@ def test_lines_of_hardware_outlive_units_and_memories_added_to_the_energy_table(
         "swis.experiments.network_hardware.Hardware.columns", None
     )  # nothing is simulated again
     pd.testing.assert_frame_equal(evaluate_methods(replace(config, energy=energy)), rows)
-    for name in ("swis_ss", "stripes"):  # the design's own, and that of one beside it
+    for name in ("swis_ss", "stripes"):  # the design's own, and that of a baseline
         dearer = replace(energy.units[name], pj_per_cycle=9.0)
         changed = replace(config, energy=replace(energy, units=energy.units | {name: dearer}))
         with pytest.raises(TypeError):
             evaluate_methods(changed)
 
 
-def test_a_line_of_hardware_keeps_what_it_was_compared_with(tiny, tmp_path, monkeypatch):
+def test_a_hardware_result_keeps_what_it_was_compared_with(tiny, tmp_path, monkeypatch):
     many, one, none = (
         load([*tiny, "methods=[swis]", f"versus={names}"]) for names in ("[stripes,bitwave]", "[loom]", "[]")
     )

@@ -48,7 +48,7 @@ def test_a_row_says_how_it_was_retrained(quick, tmp_path):
     assert after["key"] != before["key"]
     assert pd.isna(before["retrain"])
     assert json.loads(after["retrain"])["epochs"] == 2
-    curve = pd.read_parquet(records.beside(after["training"], tmp_path / "runs", records.CURVE))
+    curve = pd.read_parquet(records.artifact_path(after["training"], tmp_path / "runs", records.CURVE))
     assert curve["epoch"].tolist() == [1, 2]
     assert {"loss", "learning_rate", "changed", "frozen", "git_commit"} <= set(curve.columns)
     report = run(load([*quick, "retrain.learning_rate=0.001"]))

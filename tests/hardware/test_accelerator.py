@@ -13,7 +13,7 @@ from swis.encoding.encode import encode
 from swis.encoding.layer_plan import LayerPlan
 from swis.errors import InputError
 from swis.experiments.config import accelerator_named, load
-from swis.experiments.designs import design, energy_table, rival
+from swis.experiments.designs import baseline, design, energy_table
 from swis.formats.registry import weight_format
 from swis.hardware.accelerator import Accelerator
 from swis.hardware.arrays.bit_serial import stripes_work
@@ -179,22 +179,22 @@ def test_a_systolic_rival_fills_and_drains_every_fold():
         assert cycles[1] - cycles[0] == layer.out_h * layer.out_w / 8 * folds * 14
 
 
-def test_an_area_buys_columns_and_rivals_share_clock_memory_and_size():
+def test_an_area_buys_columns_and_baselines_share_clock_memory_and_size():
     two, four = (designed(f"accelerator.array_um2={area}") for area in (84e3, 168e3))
     assert (two.columns, four.columns) == (8, 16)
     small = load(
         ["accelerator.rows=4", "accelerator.frequency_mhz=250", "accelerator.weight_sram_bytes=8192"]
     )
-    stripes, _ = rival("stripes", small.accelerator, TABLE, 4)
+    stripes, _ = baseline("stripes", small.accelerator, TABLE, 4)
     assert (stripes.rows, stripes.columns, stripes.frequency_mhz) == (4, 8, 250)
     assert stripes.memory == designed("accelerator.weight_sram_bytes=8192").memory
     endless = load(["accelerator.dram_bits_per_cycle=null"]).accelerator
     with pytest.raises(InputError, match="dram_bits_per_cycle"):
-        rival("bitfusion", endless, TABLE, 4)
+        baseline("bitfusion", endless, TABLE, 4)
     half = load(["accelerator.lanes=2"]).accelerator
-    assert [rival(name, half, TABLE, 4)[0].lanes for name in ("stripes", "bitlet", "swis_ds")] == [4, 8, 4]
+    assert [baseline(name, half, TABLE, 4)[0].lanes for name in ("stripes", "bitlet", "swis_ds")] == [4, 8, 4]
     own = replace(small.accelerator, name="mine", rows=32)
-    assert rival("stripes", own, TABLE, 4)[0].rows == 32
+    assert baseline("stripes", own, TABLE, 4)[0].rows == 32
 
 
 @pytest.mark.parametrize("name", DESIGNS)

@@ -1,4 +1,4 @@
-"""Files beside rows: what one process makes others wait for, and a claim ends with who made it."""
+"""Artifacts of rows: what one process makes others wait for, and a lock ends with who holds it."""
 
 import multiprocessing
 import os
@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from swis.results.artifacts import claimed, kept_tensors
+from swis.results.artifacts import kept_tensors, locked
 
 _COPY = multiprocessing.get_context("fork")
 
@@ -35,23 +35,23 @@ def test_of_many_processes_one_makes_what_all_have(tmp_path):
     assert [path.name for path in (tmp_path / "results" / "_references").iterdir()] == ["key.safetensors"]
 
 
-def claim_and_be_killed(folder):
-    with claimed("key", folder):
+def lock_and_be_killed(folder):
+    with locked("key", folder):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_the_claim_of_a_killed_process_ends(tmp_path):
-    process = _COPY.Process(target=claim_and_be_killed, args=(tmp_path,))
+def test_the_lock_of_a_killed_process_ends(tmp_path):
+    process = _COPY.Process(target=lock_and_be_killed, args=(tmp_path,))
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
-    assert list(tmp_path.rglob("*.lock"))  # it had the claim
-    with claimed("key", tmp_path):
+    assert list(tmp_path.rglob("*.lock"))  # it had the lock
+    with locked("key", tmp_path):
         pass
     assert not list(tmp_path.rglob("*.lock"))
 
 
 def test_where_nothing_can_be_locked_work_is_done(tmp_path):
     (tmp_path / "_references").write_text("no folder")
-    with claimed("key", tmp_path):
+    with locked("key", tmp_path):
         pass

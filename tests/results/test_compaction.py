@@ -1,36 +1,21 @@
 """Keeping results in order: compactions that are killed or refused lose nothing, and the command line."""
 
 import os
-import random
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from examples import row
-from processes import PROCESSES
 from test_store import numbers, put, simple, written
 
-import swis
 from swis.errors import CannotWrite
 from swis.results import compaction, records
+from swis.results.command import main
 
 
 class Killed(BaseException):
     """What stands for SIGKILL in one process."""
-
-
-def test_compaction_sets_damaged_files_aside(tmp_path, caplog):
-    written(tmp_path, 3)
-    (tmp_path / "01.parquet").write_bytes(b"torn")
-    said = records.compact(tmp_path)
-    assert "2 rows: 2 files merged, 1 set aside" in said
-    assert "01.parquet" in caplog.text or "01." in caplog.text
-    (aside,) = (tmp_path / "_set_aside").iterdir()
-    assert aside.read_bytes() == b"torn"
-    caplog.clear()
-    assert swis.load_table(tmp_path)["key"].tolist() == ["00", "02"]
-    assert not caplog.messages
 
 
 def steps(monkeypatch, before) -> None:
@@ -47,11 +32,11 @@ def steps(monkeypatch, before) -> None:
 
 def test_a_compaction_killed_at_any_step_loses_nothing(tmp_path, monkeypatch):
     """And its next step is the first of another one that is killed."""
-    lines, expected, stopped = simple(tmp_path), {}, 0
+    rows, expected, stopped = simple(tmp_path), {}, 0
     for step in range(40):
-        put(lines, f"n{step % 5}", step)
+        put(rows, f"n{step % 5}", step)
         expected[f"n{step % 5}"] = step
-        left = [step % 17]
+        left = [step % 11]
 
         def count(left=left):
             left[0] -= 1
@@ -61,102 +46,76 @@ def test_a_compaction_killed_at_any_step_loses_nothing(tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             steps(patch, count)
             try:
-                compaction.merge(lines)
+                compaction.merge(rows)
             except Killed:
                 stopped += 1
-        assert numbers(lines) == expected
+        assert numbers(rows) == expected
         for name, number in expected.items():
-            assert next(lines.find(name))["number"].to_pylist()[-1] == number
+            assert next(rows.find(name))["number"].to_pylist() == [number]
     assert 20 < stopped < 40
-    compaction.merge(lines)
-    assert numbers(lines) == expected
+    compaction.merge(rows)
+    assert numbers(rows) == expected
     assert len(list(tmp_path.glob("*.parquet"))) == 1
 
 
-def test_a_reader_sees_every_line_at_every_step_of_a_compaction(tmp_path, monkeypatch):
-    lines = simple(tmp_path)
+def test_a_reader_sees_every_row_at_every_step_of_a_compaction(tmp_path, monkeypatch):
+    """And a row that is written meanwhile without a lock stays."""
+    rows = simple(tmp_path)
     for number in range(3):
-        put(lines, f"n{number}", number)
-    compaction.merge(lines)
+        put(rows, f"n{number}", number)
+    compaction.merge(rows)
     for number in range(2, 6):
-        put(lines, f"n{number}", number)
+        put(rows, f"n{number}", number)
+    put(rows, "written", -1)
     seen = []
 
     def look():
-        put(lines, "written", len(seen))  # anew, whatever becomes of the one before
-        seen.append(numbers(lines))
-        assert all(next(lines.find(f"n{number}"), None) for number in range(6))
+        if not seen:
+            put(rows, "written", 0)
+        seen.append(numbers(rows))
+        assert all(next(rows.find(f"n{number}"), None) for number in range(6))
 
     with monkeypatch.context() as patch:
         steps(patch, look)
-        compaction.merge(lines)
-    assert len(seen) > 8
-    same = {f"n{number}": number for number in range(6)}
-    assert seen == [same | {"written": number} for number in range(len(seen))]
-    compaction.merge(lines)
-    assert numbers(lines) == seen[-1]
+        compaction.merge(rows)
+    assert len(seen) > 5
+    assert seen == [{f"n{number}": number for number in range(6)} | {"written": 0}] * len(seen)
+    compaction.merge(rows)
+    assert numbers(rows) == seen[-1]
 
 
-def test_a_full_disk_stops_a_compaction_without_loss(tmp_path, monkeypatch):
-    lines = simple(tmp_path)
+@pytest.mark.parametrize("step", ["write_rows", "_delete"])
+def test_a_full_or_read_only_disk_stops_a_compaction_without_loss(tmp_path, monkeypatch, step):
+    rows = simple(tmp_path)
     for number in range(4):
-        put(lines, f"n{number}", number)
+        put(rows, f"n{number}", number)
 
-    def refuse(*_):
-        raise OSError(28, "full")
+    def refuse(*_, **__):
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(compaction, "write_lines", refuse)
-    with pytest.raises(CannotWrite, match=r"rows-\w+\.parquet cannot be written: No space left on device"):
-        compaction.merge(lines)
-    monkeypatch.undo()
-    assert len(numbers(lines)) == 4
+    owner, name = (compaction, "write_rows") if step == "write_rows" else (Path, "unlink")
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, refuse)
+        with pytest.raises(CannotWrite, match=r"parquet cannot be \w+: No space left on device"):
+            compaction.merge(rows)
+    assert len(numbers(rows)) == 4
     assert not list(tmp_path.rglob("*.partial"))
-    compaction.merge(lines)
-    assert len(numbers(lines)) == 4
-
-
-def compact_when_ready(folder: Path, ready) -> None:
-    ready.set()
-    records.compact(folder)
-
-
-def test_a_compaction_killed_at_random_moments_loses_no_row(tmp_path, caplog):
-    keys = written(tmp_path, 30)
-    waits, killed, longest = random.Random(0), 0, None
-    for attempt in range(6):
-        for key in waits.sample(keys, 2):  # some rows are written anew
-            records.write_row(row(key, seed=attempt), tmp_path)
-        ready = PROCESSES.Event()
-        process = PROCESSES.Process(target=compact_when_ready, args=(tmp_path, ready))
-        process.start()
-        ready.wait()
-        start = time.monotonic()
-        process.join(None if longest is None else waits.uniform(0, longest))
-        longest = longest or time.monotonic() - start
-        process.kill()
-        process.join()
-        killed += process.exitcode != 0
-        assert swis.load_table(tmp_path)["key"].tolist() == keys
-        assert records.read_row(waits.choice(keys), tmp_path) is not None
-    assert killed
-    records.compact(tmp_path)
-    assert swis.load_table(tmp_path)["key"].tolist() == keys
-    assert not (tmp_path / "_compacting").exists()
-    assert not caplog.messages
+    compaction.merge(rows)
+    assert len(numbers(rows)) == 4
 
 
 def test_the_command_line(tmp_path, capsys):
     written(tmp_path, 6)
     records.write_row(row("9", method="round", bits=3.5, status="failed", error="E"), tmp_path)
     records.write_row(row("8", method="round", bits=2), tmp_path)
-    assert records.main(["summary", str(tmp_path)]) == 0
+    assert main(["summary", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     words = " ".join(out.split())
     assert words.startswith("model data method rows ok failed bits last tiny")
     assert "tiny fashion_mnist round 2 1 1 2 to 3.5 20" in words
     assert "tiny fashion_mnist swis 6 6 0 2 20" in words
 
-    assert records.main(["check", str(tmp_path)]) == 0
+    assert main(["check", str(tmp_path)]) == 0
     assert "8 rows (1 failed) in 8 files" in capsys.readouterr().out
     (tmp_path / "04.parquet").write_bytes(b"torn")
     for name, hours in (("_new.partial", 1), ("_old.partial", 30)):
@@ -164,39 +123,39 @@ def test_the_command_line(tmp_path, capsys):
         (tmp_path / "_references" / name).touch()
         then = time.time() - hours * 3600
         os.utime(tmp_path / "_references" / name, (then, then))
-    assert records.main(["check", str(tmp_path)]) == 1
+    assert main(["check", str(tmp_path)]) == 1
     out = capsys.readouterr().out
     assert f"{tmp_path / '04.parquet'} cannot be read" in out
     assert "1 damaged files, 2 partial files" in out
 
-    assert records.main(["compact", str(tmp_path)]) == 0
+    assert main(["compact", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "7 rows: 7 files merged, 1 set aside" in out
     assert "1 old partial files deleted" in out
     assert [path.name for path in (tmp_path / "_references").iterdir()] == ["_new.partial"]
-    assert records.main(["check", str(tmp_path)]) == 0
+    assert main(["check", str(tmp_path)]) == 0
     assert "7 rows (1 failed) in 1 files" in capsys.readouterr().out
 
     for command in ("summary", "check", "compact"):
-        assert records.main([command, str(tmp_path / "nowhere")]) == 2
+        assert main([command, str(tmp_path / "nowhere")]) == 2
         captured = capsys.readouterr()
         assert captured.err.startswith(f"error: {tmp_path / 'nowhere'} is not a folder")
         assert (captured.out, captured.err.count("\n")) == ("", 1)
     with pytest.raises(SystemExit) as stop:
-        records.main(["tidy", str(tmp_path)])
+        main(["tidy", str(tmp_path)])
     assert stop.value.code == 2
 
 
 def test_a_check_reads_the_values_of_compacted_rows_too(tmp_path, capsys):
     table = records.write_row(row(), tmp_path)
     table.assign(key="j", top1=101.0).to_parquet(tmp_path / "rows-1.parquet", index=False)
-    assert records.main(["check", str(tmp_path)]) == 1
+    assert main(["check", str(tmp_path)]) == 1
     assert "rows-1.parquet top1 is 101.0, not in 0..100" in capsys.readouterr().out
 
 
 def test_an_empty_folder_has_nothing_to_look_after(tmp_path, capsys):
     for command in ("summary", "compact", "check"):
-        assert records.main([command, str(tmp_path)]) == 0
+        assert main([command, str(tmp_path)]) == 0
     with suppress(StopIteration):
         next(tmp_path.iterdir())
         raise AssertionError("something was written")

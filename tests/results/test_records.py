@@ -16,6 +16,7 @@ import swis
 from swis.errors import InputError
 from swis.results import provenance as provenance_module
 from swis.results import records
+from swis.results.compaction import compact
 
 
 def test_a_row_comes_back_with_its_provenance(tmp_path):
@@ -86,7 +87,7 @@ DAMAGE = {
     "wrong value": "top1 is 101.0, not in 0..100",
     "wrong type": "cannot be read",
     "missing value": "lacks a value of model",
-    "two rows": "has 2 lines, not one",
+    "two rows": "has 2 rows, not one",
 }
 
 
@@ -155,7 +156,7 @@ def test_an_interrupted_write_leaves_the_old_row_and_no_debris(tmp_path, monkeyp
         Path(path).write_bytes(b"half a row")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("swis.results.rows.write_table", stop)
+    monkeypatch.setattr("swis.results.store.write_table", stop)
     with pytest.raises(KeyboardInterrupt):
         records.write_row(row(top1=20.0), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["k.parquet"]
@@ -175,7 +176,7 @@ def test_tensors_come_back(tmp_path):
     records.write_tensors({"logits": logits.T}, "k", tmp_path)
     assert torch.equal(records.read_tensors("k", tmp_path)["logits"], logits.T)
     assert records.read_tensors("other", tmp_path) is None
-    records.beside("k", tmp_path, records.TENSORS).write_bytes(b"damaged")
+    records.artifact_path("k", tmp_path, records.TENSORS).write_bytes(b"damaged")
     assert records.read_tensors("k", tmp_path) is None  # computed again
 
 
@@ -211,9 +212,9 @@ def test_intervals_of_older_rows_are_read_as_those_of_new_ones(tmp_path):
         table = swis.load_table(tmp_path).set_index("key")
         assert table.loc["old", "top1_high"] == pytest.approx(expected)
         assert table.loc["failed", ["top1_low", "top1_high"]].isna().all()
-        records.compact(tmp_path)
+        compact(tmp_path)
     rows = swis.load_table(ROOT / "results" / "first_table")
-    for line in rows.itertuples():
-        right = round(line.top1 * line.images / 100)
-        ends = binomtest(right, line.images).proportion_ci(method="wilson")
-        assert (line.top1_low, line.top1_high) == pytest.approx((100 * ends.low, 100 * ends.high))
+    for each in rows.itertuples():
+        right = round(each.top1 * each.images / 100)
+        ends = binomtest(right, each.images).proportion_ci(method="wilson")
+        assert (each.top1_low, each.top1_high) == pytest.approx((100 * ends.low, 100 * ends.high))

@@ -1,4 +1,4 @@
-"""Tables joined: equal lines of several once, those of one table and of different designs all."""
+"""Tables joined: equal rows of several once, those of one table and of different designs all."""
 
 import pandas as pd
 
@@ -26,7 +26,7 @@ def test_layers_of_one_name_all_count(tmp_path):
     again = simulate(tmp_path, "two", "versus=[systolic_os]")
     table = load_simulated(tmp_path / "tables")
     swis = table.query("accelerator == 'swis_ss' and method == 'swis'")
-    assert swis["macs"].sum() == 2 * SAME.macs + OTHER.macs  # lines of both files, once
+    assert swis["macs"].sum() == 2 * SAME.macs + OTHER.macs  # rows of both files, once
     assert len(table) == len(one) + len(again) - 2 * 3  # both have the two formats on swis_ss
     assert table.groupby(["accelerator", "method"])["macs"].sum().eq(swis["macs"].sum()).all()
 
@@ -41,28 +41,28 @@ def test_designs_that_differ_in_one_number_are_all_kept(tmp_path):
         "clock": ["accelerator.frequency_mhz=250"],
         "energy": ["energy.dram_pj_per_bit=30"],
     }
-    lines = [
+    tables = [
         simulate(tmp_path, name, "versus=[]", "per_layer=false", *chosen) for name, chosen in designs.items()
     ]
-    assert len(load_simulated(tmp_path / "tables")) == sum(map(len, lines)) == 2 * len(designs)
+    assert len(load_simulated(tmp_path / "tables")) == sum(map(len, tables)) == 2 * len(designs)
 
 
-def test_a_design_beside_itself_is_there_once(tmp_path):
+def test_a_design_compared_with_itself_is_there_once(tmp_path):
     whole = simulate(tmp_path, "whole", "versus=[swis_ss,stripes]", "per_layer=false")
     assert whole.groupby(["accelerator", "method"]).size().eq(1).all()
     assert len(whole) == 4
 
 
 def test_what_one_table_is_compared_with_is_kept_and_what_differs_stays_apart():
-    line = {"accelerator": "stripes", "macs": 100, "machine": "a"}
-    none, one = pd.DataFrame([line]), pd.DataFrame([line | {"speedup_vs_loom": 2.0}])
-    other = pd.DataFrame([line | {"speedup_vs_loom": 3.0, "speedup_vs_swis": None, "machine": "b"}])
+    row = {"accelerator": "stripes", "macs": 100, "machine": "a"}
+    none, one = pd.DataFrame([row]), pd.DataFrame([row | {"speedup_vs_loom": 2.0}])
+    other = pd.DataFrame([row | {"speedup_vs_loom": 3.0, "speedup_vs_swis": None, "machine": "b"}])
     both = union([none, one])
     assert both["speedup_vs_loom"].tolist() == [2.0]
     assert union([none, one, other])["speedup_vs_loom"].tolist() == [2.0, 3.0]
 
 
-def test_lines_of_a_table_that_lacks_a_column_are_those_of_tables_that_have_it():
+def test_rows_of_a_table_that_lacks_a_column_are_those_of_tables_that_have_it():
     old = pd.DataFrame({"layer": ["conv", "conv", "head"], "macs": [100, 100, 7], "machine": "a"})
     new = old.assign(unsimulated_macs=40, machine="b")
     for tables in ([old, new], [new, old], [old, old, new]):
@@ -76,11 +76,11 @@ def test_lines_of_a_table_that_lacks_a_column_are_those_of_tables_that_have_it()
     assert (len(alone), alone["unsimulated_macs"].isna().sum()) == (6, 3)
 
 
-def test_what_is_null_in_a_table_that_has_the_column_is_another_line():
-    line = {"layer": "conv", "macs": 100}
+def test_what_is_null_in_a_table_that_has_the_column_is_another_row():
+    row = {"layer": "conv", "macs": 100}
     shapes, network = (
-        pd.DataFrame([line | {"unsimulated_macs": None}]),
-        pd.DataFrame([line | {"unsimulated_macs": 40}]),
+        pd.DataFrame([row | {"unsimulated_macs": None}]),
+        pd.DataFrame([row | {"unsimulated_macs": 40}]),
     )
     assert len(union([shapes, network])) == 2
     sums = pd.DataFrame([{"macs": 100, "frames_per_s": 5.0}])  # of networks, and not of a layer

@@ -12,7 +12,8 @@ from examples import row
 
 import swis
 from swis.errors import InputError
-from swis.results import line_files, records
+from swis.results import parquet_files, records
+from swis.results.compaction import compact
 from swis.training.float_training import load_state
 
 HARDWARE = {"version": records.HARDWARE_VERSION, "energy": {"pj": 1.5}}
@@ -45,7 +46,7 @@ def test_a_flipped_bit_anywhere_in_a_row_is_noticed(tmp_path, caplog):
 def test_a_flipped_bit_anywhere_in_compacted_rows_is_noticed(tmp_path):
     for key in "abc":
         records.write_row(row(key), tmp_path / "whole")
-    records.compact(tmp_path / "whole")
+    compact(tmp_path / "whole")
     (path,) = (tmp_path / "whole").glob("rows-*")
     assert len(swis.load_table(tmp_path / "whole")) == 3
     for place, flipped in flips(path.read_bytes(), 150):
@@ -81,14 +82,14 @@ def test_a_row_under_the_name_of_another_is_not_read(tmp_path, caplog):
     assert swis.load_table(tmp_path)["key"].tolist() == ["a"]
 
 
-def test_a_line_of_hardware_under_the_name_of_another_is_not_read(tmp_path):
+def test_a_hardware_result_under_the_name_of_another_is_not_read(tmp_path):
     records.write_row(row("a"), tmp_path)
     for facts, area in ((HARDWARE, 1.0), (HARDWARE | {"energy": {"pj": 2.5}}, 2.0)):
         records.write_hardware({"accelerator": "x", "area": area}, facts, {}, "a", tmp_path)
     one, other = (tmp_path / "_hardware").glob("*.parquet")
     shutil.copy(one, other)
-    found = [records.read_hardware("a", HARDWARE | {"energy": {"pj": pj}}, tmp_path, []) for pj in (1.5, 2.5)]
-    assert [line is None for line in found].count(True) == 1
+    found = [records.read_hardware("a", HARDWARE | {"energy": {"pj": pj}}, {}, tmp_path) for pj in (1.5, 2.5)]
+    assert [result is None for result in found].count(True) == 1
     assert len(swis.load_table(tmp_path)) == 1
 
 
@@ -96,7 +97,7 @@ def test_a_line_of_hardware_under_the_name_of_another_is_not_read(tmp_path):
 def test_kept_tensors_that_are_not_what_was_kept_are_made_anew(tmp_path, damage):
     for key in "ab":
         records.write_tensors({"logits": torch.full((4, 4), float(ord(key)))}, key, tmp_path)
-    a, b = (records.beside(key, tmp_path, records.TENSORS) for key in "ab")
+    a, b = (records.artifact_path(key, tmp_path, records.TENSORS) for key in "ab")
     if damage == "a bit":
         content = bytearray(b.read_bytes())
         content[-1] ^= 1
@@ -140,9 +141,9 @@ def test_a_damaged_table_is_refused_in_one_line(tmp_path):
     assert records.config_of_table(path) is None
 
 
-def test_older_lines_without_checksums_are_found_by_name(tmp_path):
+def test_older_rows_without_checksums_are_found_by_name(tmp_path):
     records.write_row(row("a"), tmp_path)
     pd.read_parquet(tmp_path / "a.parquet").to_parquet(tmp_path / "rows-old.parquet", index=False)
     (tmp_path / "a.parquet").unlink()
-    assert line_files.read_line(tmp_path / "rows-old.parquet", "key", "a").num_rows == 1
+    assert parquet_files.find_row(tmp_path / "rows-old.parquet", "key", "a").num_rows == 1
     assert records.read_row("a", tmp_path) is not None

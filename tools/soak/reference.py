@@ -70,15 +70,16 @@ def numbers(folder: Path) -> tuple[dict[str, str], list[str]]:
     found, problems = {}, []
     results = folder / "runs"
     if results.is_dir():
-        table, of_rows = rows.all_rows(results)
-        lines, of_lines = hardware_results.all_hardware(results)
-        problems += [f"{path.name} {reason}" for path, reason in (of_rows.damaged | of_lines.damaged).items()]
+        table, found_rows = rows.all_rows(results)
+        hardware, found_hardware = hardware_results.all_hardware(results)
+        damaged = found_rows.damaged | found_hardware.damaged
+        problems += [f"{path.name} {reason}" for path, reason in damaged.items()]
         if not table["key"].is_unique:
             problems.append("a row is there twice")
         for row in table.drop(columns=_OF_THE_MOMENT).to_dict("records"):
             found[f"row {row['key']}"] = repr(row)
-        for line in [] if lines is None else lines.astype({"hardware": str}).to_dict("records"):
-            found[f"hardware of {line['key']}"] = repr(line)
+        for result in [] if hardware is None else hardware.astype({"hardware": str}).to_dict("records"):
+            found[f"hardware of {result['key']}"] = repr(result)
     for path in (folder / "packed.safetensors", folder / "table.parquet"):
         if path.is_file():
             found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()

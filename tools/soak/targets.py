@@ -54,17 +54,17 @@ def of_rows(key: str, folder: Path) -> str:
     return repr(row.to_dict("records"))
 
 
-def of_hardware(key: str, facts: dict[str, Any], versus: Sequence[str], folder: Path) -> str:
-    """Say what a line of hardware is, as a run reads it and as a table has it."""
-    lines, _ = hardware_results.all_hardware(folder)
-    listed = None if lines is None else hardware_results.texts(lines[lines["key"] == key])
-    line = records.read_hardware(key, facts, folder, versus)
-    if line is None:
+def of_hardware(key: str, facts: dict[str, Any], versus: dict[str, Any], folder: Path) -> str:
+    """Say what a hardware result is, as a run reads it and as a table has it."""
+    table, _ = hardware_results.all_hardware(folder)
+    listed = None if table is None else hardware_results.texts(table[table["key"] == key])
+    result = records.read_hardware(key, facts, versus, folder)
+    if result is None:
         return NOTHING if listed is None or listed.empty else f"listed, though damaged: {listed.to_dict()}"
-    columns = [*line.columns]
-    if listed is not None and not listed.empty and _text(listed[columns]) != _text(line):
-        return f"{_text(line)} or {_text(listed)}"
-    return _text(line)
+    columns = [*result.columns]
+    if listed is not None and not listed.empty and _text(listed[columns]) != _text(result):
+        return f"{_text(result)} or {_text(listed)}"
+    return _text(result)
 
 
 def of_kept(key: str, folder: Path) -> str:
@@ -75,7 +75,7 @@ def of_kept(key: str, folder: Path) -> str:
 
 def of_state(key: str, folder: Path) -> str:
     """Say what the state of a training is."""
-    state = load_state(records.beside(key, folder, STATE), key)
+    state = load_state(records.artifact_path(key, folder, STATE), key)
     return NOTHING if state is None else of_tensors(state["model"], repr(state["curve"]).encode())
 
 
@@ -109,20 +109,21 @@ def gather(results: Path, packed: Sequence[Path], tables: Sequence[Path], folder
     row_bytes = [path.read_bytes() for path in row_files]
     for path in row_files:
         targets.append(Target("rows", singles, path, partial(of_rows, path.stem), row_bytes))
-    lines = sorted((singles / "_hardware").glob("*.parquet"))
-    line_bytes = [path.read_bytes() for path in lines]
-    compacted_rows, compacted_lines = next(compacted.glob("rows-*")), next(compacted.glob("_hardware/rows-*"))
-    others = [compacted_rows.read_bytes(), compacted_lines.read_bytes()]
+    hardware_files = sorted((singles / "_hardware").glob("*.parquet"))
+    hardware_bytes = [path.read_bytes() for path in hardware_files]
+    compacted_rows = next(compacted.glob("rows-*"))
+    compacted_hardware = next(compacted.glob("_hardware/rows-*"))
+    others = [compacted_rows.read_bytes(), compacted_hardware.read_bytes()]
     for path in row_files:
         read = partial(of_rows, path.stem)
         targets.append(Target("compacted rows", compacted, compacted_rows, read, others))
-    for path in lines:
+    for path in hardware_files:
         key = path.stem.partition(".")[0]
         said = json.loads(pd.read_parquet(path)["hardware"][0])
         facts = {name: value for name, value in said.items() if name != "versus" and name[:3] != "git"}
-        read = partial(of_hardware, key, facts, sorted(said["versus"]))
-        targets.append(Target("lines of hardware", singles, path, read, line_bytes))
-        targets.append(Target("compacted lines", compacted, compacted_lines, read, others))
+        read = partial(of_hardware, key, facts, said["versus"])
+        targets.append(Target("hardware results", singles, path, read, hardware_bytes))
+        targets.append(Target("compacted hardware results", compacted, compacted_hardware, read, others))
     tensors = sorted((singles / "_references").glob(f"*.{TENSORS}"))
     tensor_bytes = [path.read_bytes() for path in tensors]
     for path in tensors:
@@ -132,7 +133,7 @@ def gather(results: Path, packed: Sequence[Path], tables: Sequence[Path], folder
         targets.append(Target("states of trainings", singles, path, partial(of_state, path.stem)))
     for path in sorted(details.glob("*.parquet")):
         name = str(path.relative_to(singles))
-        targets.append(Target("tables beside rows", singles, path, partial(of_table, name)))
+        targets.append(Target("tables of rows", singles, path, partial(of_table, name)))
     for path in tables:
         targets.append(Target("tables", path.parent, path, partial(of_table, path.name)))
     contents = [path.read_bytes() for path in packed]

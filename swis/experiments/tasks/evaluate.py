@@ -13,7 +13,7 @@ from torch import Tensor
 from swis.data.image_sets import Split
 from swis.errors import CannotWrite, DamagedImage, InputError, RunFailed
 from swis.experiments.config import Config
-from swis.experiments.hardware_study import simulated_lines
+from swis.experiments.hardware_study import hardware_results
 from swis.experiments.packed_study import prepare_packed
 from swis.experiments.pending import is_old
 from swis.experiments.report import hardware, schedules, summary, trainings
@@ -43,7 +43,7 @@ def run(config: Config, command: str) -> str:
     if len(done):
         lines = [summary(done), schedules(done, config.bits, folder), trainings(done, folder)]
     if "accelerator" in done and done["accelerator"].notna().any():
-        lines.append(hardware(done[done["accelerator"].notna()], config.rivals))
+        lines.append(hardware(done[done["accelerator"].notna()], config.baselines))
     report = "\n\n".join(filter(None, [*lines, where]))
     if len(failed):
         reasons = "; ".join(f"{row.method}: {row.error.splitlines()[-1]}" for row in failed.itertuples())
@@ -56,7 +56,7 @@ def run(config: Config, command: str) -> str:
 def evaluate_methods(config: Config) -> pd.DataFrame:
     """Measure the float and base references and every method; return their rows, in that order.
 
-    With task=retrain methods are measured after retraining, each with its learning curve beside its row.
+    With task=retrain methods are measured after retraining, each with its learning curve as an artifact.
 
     Rows computed before are read, not computed. A row that fails has status "failed" and its
     traceback as error, and the others are computed all the same.
@@ -64,7 +64,7 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
     study, broken = prepare(config), None
     # first, for it takes a second, and hardware that does not fit is refused before any work
     try:
-        simulated = simulated_lines(config, study)
+        simulated = hardware_results(config, study)
     except (InputError, CannotWrite):
         raise
     except Exception as error:  # for the end: accuracies do not depend on it
@@ -79,7 +79,7 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
     for form, key in keys.items():
         row, logits = _with_logits(study, form, known[form]) if missing else (known[form], None)
         if row is None:
-            with records.claimed(key, study.folder):
+            with records.locked(key, study.folder):
                 computed = _computed_before(config, key, study.folder)  # by another process meanwhile
                 row, logits = _with_logits(study, form, computed)
                 if row is None:
@@ -163,7 +163,7 @@ def evaluate_packed(config: Config) -> pd.DataFrame:
     The row's agreement is null: the float network is not at hand.
     """
     study = prepare_packed(config)
-    with records.claimed(study.key, study.folder):
+    with records.locked(study.key, study.folder):
         row = _computed_before(config, study.key, study.folder)
         if row is None:
             try:

@@ -9,8 +9,8 @@ from swis.experiments.report import kinds, simulation
 
 def run(config: Config, command: str) -> str:
     """Simulate the network, or the shapes of a workload, in every method; return the report."""
-    lines, layers, written = simulate_methods(config)
-    parts = [simulation(lines, config.accelerator.source, config.rivals)]
+    networks, layers, written = simulate_methods(config)
+    parts = [simulation(networks, config.accelerator.source, config.baselines)]
     run = layers.dropna(subset="macs") if "macs" in layers else layers[:0]  # others could not be
     if len(run):
         parts.append(kinds(run[run["method"] == run["method"].iloc[-1]]))

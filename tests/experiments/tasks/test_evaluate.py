@@ -115,7 +115,7 @@ def test_a_schedule_keeps_its_budget_and_its_filters_are_on_record(tiny, tmp_pat
     if spent:
         assert scheduled[spent].to_numpy() == pytest.approx(scheduled["schedule_spent"].to_numpy())
     for row in scheduled.itertuples():
-        filters = pd.read_parquet(records.beside(row.key, tmp_path / "runs", records.SCHEDULE))
+        filters = pd.read_parquet(records.artifact_path(row.key, tmp_path / "runs", records.SCHEDULE))
         weights = filters["weights"] @ filters["cycles"] / filters["weights"].sum()
         assert weights == pytest.approx(row.cycles_per_weight)
         assert filters["macs"] @ filters["cycles"] / filters["macs"].sum() == pytest.approx(
@@ -189,7 +189,7 @@ def test_a_broken_image_is_named(tiny, tmp_path):
 def test_favoured_layers_have_their_shifts(tiny, tmp_path):
     favours = ["schedule=optimal", "schedule.first=5", "schedule.depthwise=4"]
     row = evaluate_methods(load([*tiny, "bits=2.5", *favours, "methods=[swis]"])).iloc[-1]
-    filters = pd.read_parquet(records.beside(row["key"], tmp_path / "runs", records.SCHEDULE))
+    filters = pd.read_parquet(records.artifact_path(row["key"], tmp_path / "runs", records.SCHEDULE))
     assert (filters.query("layer == 'conv_stem'")["cycles"] == 5).all()
     assert (filters.query("layer.str.contains('conv_dw')")["cycles"] == 4).all()
     assert filters.query("layer == 'classifier'")["cycles"].mean() < 2.5
@@ -271,7 +271,7 @@ def test_a_failure_does_not_replace_a_good_row(tiny, monkeypatch):
 
 
 def test_rows_are_kept_where_the_simulation_breaks(tiny, monkeypatch):
-    monkeypatch.setattr(evaluate, "simulated_lines", lambda *_: 1 / 0)
+    monkeypatch.setattr(evaluate, "hardware_results", lambda *_: 1 / 0)
     config = load([*tiny, "methods=[round]"])
     with pytest.raises(ZeroDivisionError):
         evaluate_methods(config)

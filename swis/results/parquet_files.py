@@ -1,4 +1,4 @@
-"""Parquet files of named lines: read whole or one line of many, and told apart from damaged ones."""
+"""Parquet files of named rows: read whole or one row of many, and told apart from damaged ones."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from swis.runtime.checksums import SEALED, is_sealed, seal, seal_place
 
 log = logging.getLogger("swis")
 
-# Lines of a row group, all of which are read to have one of them, and lines that are read at a time.
+# Rows of a row group, all of which are read to have one of them, and rows that are read at a time.
 _GROUP, _PIECE = 1000, 10_000
 
 
 class Damaged(ValueError):
-    """A file has no lines that can be used; the message says why, to be read after the file's name."""
+    """A file has no rows that can be used; the message says why, to be read after the file's name."""
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def reading(path: Path) -> Iterator[None]:
     >>> with reading(Path("k.parquet")):
     ...     raise pa.ArrowInvalid("no magic bytes")
     Traceback (most recent call last):
-    swis.results.line_files.Damaged: cannot be read (ArrowInvalid: no magic bytes)
+    swis.results.parquet_files.Damaged: cannot be read (ArrowInvalid: no magic bytes)
     """
     try:
         yield
@@ -53,70 +53,61 @@ def reading(path: Path) -> Iterator[None]:
         raise Damaged(said if plain else f"cannot be read ({type(error).__name__}: {said})") from error
 
 
-def read_lines(path: Path, repeated: Sequence[str] = ()) -> pa.Table:
-    """Return all lines of a file, the columns ``repeated`` as dictionaries of their texts."""
+def read_rows(path: Path, repeated: Sequence[str] = ()) -> pa.Table:
+    """Return all rows of a file, the columns ``repeated`` as dictionaries of their texts."""
     with _open(path, repeated) as file:
         # a column in one piece would be copied over and over while it grows, which took twice the time
         return pa.Table.from_batches(file.iter_batches(_PIECE, use_threads=False), file.schema_arrow)
 
 
-def read_line(path: Path, column: str, name: str, repeated: Sequence[str] = ()) -> pa.Table | None:
-    """Return the line with a name in a column of a file of many, or None; what is where is kept in mind."""
+def find_row(path: Path, column: str, name: str, repeated: Sequence[str] = ()) -> pa.Table | None:
+    """Return the row with a name in a column of a file of many, or None; what is where is kept in mind."""
     status = path.stat()
     metadata, places = _index(path, status.st_mtime_ns, status.st_size, column)
     if name not in places:
         return None
-    group, line = divmod(places[name], metadata.row_group(0).num_rows)  # all but the last are as long
+    group, row = divmod(places[name], metadata.row_group(0).num_rows)  # all but the last are as long
     with _open(path, repeated, metadata) as file:
-        return file.read_row_group(group).slice(line, 1)
+        return file.read_row_group(group).slice(row, 1)
 
 
 def write_table(table: pd.DataFrame, path: str) -> None:
     """Write a table with checksums, so that what is read later is what was written."""
-    # of a small file statistics and pandas' schema would be most, of one of one line dictionaries as well
-    lines = pa.Table.from_pandas(table, preserve_index=False)
-    _write(lines, path, len(lines), use_dictionary=len(lines) > 1, write_statistics=False)
+    # of a small file statistics and pandas' schema would be most, of one of one row dictionaries as well
+    rows = pa.Table.from_pandas(table, preserve_index=False)
+    _write(rows, path, len(rows), use_dictionary=len(rows) > 1, write_statistics=False)
 
 
-def write_lines(lines: pa.Table, path: str) -> None:
-    """Write lines with checksums, so that what is read later is what was checked before."""
-    _write(lines, path, _GROUP, compression="zstd")
+def write_rows(rows: pa.Table, path: str) -> None:
+    """Write rows with checksums, so that what is read later is what was checked before."""
+    _write(rows, path, _GROUP, compression="zstd")
 
 
-def _write(lines: pa.Table, path: str, group: int, **settings: Any) -> None:
-    schema = lines.schema.remove_metadata()
+def _write(rows: pa.Table, path: str, group: int, **settings: Any) -> None:
+    schema = rows.schema.remove_metadata()
     settings |= {"store_schema": False, "write_page_checksum": True}
     with pa.OSFile(path, "wb") as file, pq.ParquetWriter(file, schema, **settings) as writer:
-        writer.write_table(lines.replace_schema_metadata(None), group)
+        writer.write_table(rows.replace_schema_metadata(None), group)
         writer.add_key_value_metadata({SEALED: str(file.tell())})
     seal(Path(path))
 
 
-def move(path: Path, target: Path) -> bool:
-    """Rename a file, into a folder that is made if need be; say whether it was still there.
-
-    Raises ``CannotWrite``.
-    """
+def set_aside(path: Path, reason: str) -> None:
+    """Move a damaged file to where nobody looks for rows, with a warning; raise ``CannotWrite``."""
+    target = path.parent / "_set_aside" / path.name
     try:
         target.parent.mkdir(exist_ok=True)
         path.rename(target)
-    except FileNotFoundError:  # another process moved it, or deleted the empty folder
-        return False
+    except FileNotFoundError:  # another process moved it
+        return
     except OSError as error:
         raise CannotWrite(f"{path} cannot be moved to {target.parent}: {error.strerror}") from error
-    return True
-
-
-def set_aside(path: Path, folder: Path, reason: str) -> None:
-    """Move a damaged file to where nobody in ``folder`` looks for lines, with a warning."""
-    target = folder / "_set_aside" / path.name
-    if move(path, target):
-        log.warning("%s %s; it is now %s", path, reason, target)
+    log.warning("%s %s; it is now %s", path, reason, target)
 
 
 @lru_cache(maxsize=4)
 def _index(path: Path, mtime_ns: int, size: int, column: str) -> tuple[pq.FileMetaData, dict[str, int]]:
-    """Say in which place of a file each line is; time and size are those of the file."""
+    """Say in which place of a file each row is; time and size are those of the file."""
     with _open(path) as file:
         names = file.read([column])[column].to_pylist()
         return file.metadata, {name: place for place, name in enumerate(names)}

@@ -1,0 +1,87 @@
+"""python -m swis.results summary|compact|check DIR: a results folder counted, compacted and checked."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.compute as pc
+
+from swis.errors import CannotWrite, InputError
+from swis.results.compaction import compact, partial_files, stores
+from swis.results.records import existing_folder, load_table
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Look after a results folder as the command line says; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m swis.results", description="Look after results.")
+    commands = {
+        "summary": "count the rows by model, data and method",
+        "compact": "merge files of one row each into one file; others may go on",
+        "check": "read everything and name damaged files; status 1 if there are any",
+    }
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    for name, said in commands.items():
+        subparsers.add_parser(name, help=said, description=said).add_argument("folder", metavar="DIR")
+    chosen = parser.parse_args(arguments)
+    try:
+        folder = existing_folder(chosen.folder)
+        if chosen.command == "check":
+            text, whole = check(folder)
+            print(text)
+            return 0 if whole else 1
+        print(compact(folder) if chosen.command == "compact" else summary(load_table(folder)))
+        return 0
+    except (InputError, CannotWrite) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
+
+
+def check(folder: Path) -> tuple[str, bool]:
+    """Read every row and hardware result; say which files are damaged and why, and whether none is."""
+    damaged, counts = {}, []
+    for kind, store in stores(folder).items():
+        found = store.scan()
+        damaged |= found.damaged
+        failed = ""
+        if found.rows is not None and "status" in found.rows.column_names:
+            failed = f" ({pc.sum(pc.equal(found.rows['status'], 'failed')).as_py()} failed)"
+        counts.append(f"{found.count} {kind}{failed} in {len(found.files)} files")
+    counts.append(f"{len(damaged)} damaged files, {len(partial_files(folder))} partial files")
+    return "\n".join([*(f"{path} {reason}" for path, reason in damaged.items()), *counts]), not damaged
+
+
+def summary(table: pd.DataFrame) -> str:
+    """Return how many rows of a table are of each model, data set and method, how many bits, and the last.
+
+    >>> one = {"key": "k", "model": "vgg16", "data": "cifar10", "method": "swis", "status": "ok"}
+    >>> print(summary(pd.DataFrame([one | {"bits": 2.5, "created": "2026-01-01"}])))
+    model    data method  rows  ok  failed bits       last
+    vgg16 cifar10   swis     1   1       0  2.5 2026-01-01
+    """
+    rows = table.drop_duplicates("key")  # one is there for every accelerator
+    ok = rows["status"].eq("ok")
+    groups = rows.assign(ok=ok, failed=~ok).groupby(["model", "data", "method"], as_index=False)
+    counted = groups.agg(
+        rows=("key", "size"),
+        ok=("ok", "sum"),
+        failed=("failed", "sum"),
+        fewest=("bits", "min"),
+        most=("bits", "max"),
+        last=("created", "max"),
+    )
+    bits = [_range(low, high) for low, high in zip(counted["fewest"], counted["most"], strict=True)]
+    counted.insert(counted.columns.get_loc("last"), "bits", bits)
+    return counted.drop(columns=["fewest", "most"]).to_string(index=False)
+
+
+def _range(low: float, high: float) -> str:
+    """
+    >>> [_range(1, 4.5), _range(2, 2), _range(float("nan"), float("nan"))]
+    ['1 to 4.5', '2', '']
+    """
+    if pd.isna(low):
+        return ""
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
