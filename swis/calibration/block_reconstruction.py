@@ -53,7 +53,7 @@ def reconstruct(
     learned = {
         name: _Rounding(weights, filters_of(originals[name]).detach(), device)
         for name, weights in encoded.items()
-        if uses[id(weights)] == 1 and weights.form.has_shifts
+        if uses[id(weights)] == 1 and weights.fmt.has_shifts
     }
     judged = torch.arange(len(images)) % _HELD_OUT == min(len(images), _HELD_OUT) - 1
     taught, held_out = images[~judged], images[judged]
@@ -148,11 +148,11 @@ def _neighbours(encoded: Encoded) -> tuple[Tensor, Tensor]:
 
     The lowest and the highest level of a set are their own neighbours.
     """
-    form, (filters, width) = encoded.form, encoded.codes.shape
-    shifts = np.full(filters, form.shifts) if encoded.plan is None else encoded.plan.shifts
+    fmt, (filters, width) = encoded.fmt, encoded.codes.shape
+    shifts = np.full(filters, fmt.shifts) if encoded.schedule is None else encoded.schedule.shifts
     below, above = (torch.empty(filters, width, dtype=torch.int32) for _ in range(2))
     for n in np.unique(shifts).tolist():
-        here, mine = form.with_shifts(n), torch.from_numpy(shifts == n)
+        here, mine = fmt.with_shifts(n), torch.from_numpy(shifts == n)
         tables = torch.from_numpy(_neighbour_tables(here))
         row = torch.zeros(256, dtype=torch.long)
         row[list(here.set_ids())] = torch.arange(tables.shape[1])
@@ -165,10 +165,10 @@ def _neighbours(encoded: Encoded) -> tuple[Tensor, Tensor]:
     return below, above
 
 
-def _neighbour_tables(form: WeightFormat) -> np.ndarray:
+def _neighbour_tables(fmt: WeightFormat) -> np.ndarray:
     """Return the level below and the one above every level, int32 [2, sets, 2 ** code_bits]."""
-    sets = form.level_sets()
-    tables = np.zeros((2, len(sets), 2**form.code_bits), np.int32)
+    sets = fmt.level_sets()
+    tables = np.zeros((2, len(sets), 2**fmt.code_bits), np.int32)
     for row, levels in enumerate(sets):
         tables[0, row, levels] = [levels[0], *levels[:-1]]
         tables[1, row, levels] = [*levels[1:], levels[-1]]

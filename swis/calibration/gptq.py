@@ -58,7 +58,7 @@ def factors(hessian: Tensor, group_size: int) -> Factors:
 
 
 def walk(
-    target: Tensor, of: Factors, owner: np.ndarray, form: WeightFormat, rounds: int, threads: int
+    target: Tensor, of: Factors, owner: np.ndarray, fmt: WeightFormat, rounds: int, threads: int
 ) -> tuple[Tensor, Tensor]:
     """Quantize filters so that the error of their outputs is small.
 
@@ -69,7 +69,7 @@ def walk(
     rows = target.to(torch.float32).contiguous().numpy()
     codes = np.empty(rows.shape, np.float32)
     sets = np.empty((len(rows), of.local.shape[1]), np.int64)
-    settings = (owner, of.group_size, form.half_step_levels())
+    settings = (owner, of.group_size, fmt.half_step_levels())
 
     def work(start: int) -> None:
         end = min(start + _PART, len(rows))
@@ -78,7 +78,7 @@ def walk(
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, range(0, len(rows), _PART)))
-    return torch.from_numpy(codes).to(torch.int16), torch.from_numpy(np.array(form.set_ids(), np.uint8)[sets])
+    return torch.from_numpy(codes).to(torch.int16), torch.from_numpy(np.array(fmt.set_ids(), np.uint8)[sets])
 
 
 @njit(nogil=True)

@@ -14,7 +14,7 @@ from swis.calibration.block_reconstruction import reconstruct
 from swis.calibration.layerwise import LayerCalibration, calibrate
 from swis.calibration.output_aware import OutputAware, output_aware
 from swis.encoding.encode import Encoded
-from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.layer_schedule import LayerSchedule
 from swis.formats.weight_format import WeightFormat
 
 Weights = dict[str, Encoded]
@@ -31,14 +31,14 @@ class Kind:
         self,
         reference: nn.Module,
         network: nn.Module,
-        form: WeightFormat,
+        fmt: WeightFormat,
         images: Tensor,
         skip: set[str],
-        plans: dict[str, LayerPlan] | None,
+        schedules: dict[str, LayerSchedule] | None,
         device: torch.device,
     ) -> Weights:
         """Calibrate ``network`` in place, as ``layerwise.calibrate`` does; return its weights."""
-        encoded = calibrate(reference, network, form, images, self.layer, skip, plans, device)
+        encoded = calibrate(reference, network, fmt, images, self.layer, skip, schedules, device)
         return encoded if self.refine is None else self.refine(reference, network, encoded, images, device)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from swis.calibration.layer_stepper import Lockstep
 from swis.encoding.encode import Encoded
-from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.layer_schedule import LayerSchedule
 from swis.formats.weight_format import WeightFormat
 from swis.networks.apply import encode_layers
 from swis.networks.layers import axes_of, put_filters, weight_layers
@@ -35,7 +35,7 @@ _LARGEST_GAIN = 4.0
 class LayerCalibration:
     """What is done with a layer when its turn comes.
 
-    ``choose`` gets the float layer, its format and plan, and the inputs of the network of few bits and of the
+    ``choose`` gets the float layer, its format and schedule, and the inputs of the network of few bits and of the
     float one, image by image; it returns the layer's weights (None: those of the nearest levels). Then the
     means of its output's channels are matched and, with ``match_variance``, their variances.
     """
@@ -47,24 +47,24 @@ class LayerCalibration:
 def calibrate(
     reference: nn.Module,
     network: nn.Module,
-    form: WeightFormat,
+    fmt: WeightFormat,
     images: Tensor,
     layer_calibration: LayerCalibration,
     skip: set[str] = frozenset(),
-    plans: dict[str, LayerPlan] | None = None,
+    schedules: dict[str, LayerSchedule] | None = None,
     device: torch.device | str = "cpu",
 ) -> dict[str, Encoded]:
     """Calibrate ``network`` in place to compute what ``reference`` does; return its layers' weights.
 
     Both networks start as the same float one; ``network`` may round its activations. ``images`` [N, C, H, W].
     Layers in ``skip`` get 8 bits and matched statistics; layers that share a weight, and those that are not
-    called, get ``form`` without calibration; those that are called again are calibrated at their first call.
+    called, get ``fmt`` without calibration; those that are called again are calibrated at their first call.
     The networks run on ``device`` and end on the CPU. Raises ``RuntimeError`` if the images decide which
     layers are called.
     """
     choose = layer_calibration.choose
     layers, originals = weight_layers(network), weight_layers(reference)
-    encoded = encode_layers(network, form, skip, plans)
+    encoded = encode_layers(network, fmt, skip, schedules)
     uses = Counter(id(weights) for weights in encoded.values())
     waiting = {name for name, weights in encoded.items() if uses[id(weights)] == 1}
     for name, layer in layers.items():
@@ -73,7 +73,7 @@ def calibrate(
     reference.to(device)
     chunks = images.to(device).split(min(_CHUNK, -(-len(images) // 2)))
     ours, theirs = Lockstep(network, chunks, copies=True), Lockstep(reference, chunks)
-    with torch.no_grad(), tqdm(total=len(layers), desc=f"{form.name}: calibrating", leave=False) as bar:
+    with torch.no_grad(), tqdm(total=len(layers), desc=f"{fmt.name}: calibrating", leave=False) as bar:
         try:
             while (name := ours.enter()) is not None:
                 if (other := theirs.enter()) != name:
@@ -84,10 +84,10 @@ def calibrate(
                     continue
                 waiting.remove(name)
                 layer, plain = layers[name], encoded[name]
-                if choose is not None and plain.form.has_shifts:
+                if choose is not None and plain.fmt.has_shifts:
                     inputs = [_by_image(layer, *pair) for pair in zip(ours.inputs, chunks, strict=True)]
                     wished = [_by_image(layer, *pair) for pair in zip(theirs.inputs, chunks, strict=True)]
-                    encoded[name] = choose(originals[name], plain.form, plain.plan, inputs, wished)
+                    encoded[name] = choose(originals[name], plain.fmt, plain.schedule, inputs, wished)
                     put_filters(layer, encoded[name].weight().to(device))
                 ours.leave()
                 theirs.leave()

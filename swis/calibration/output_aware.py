@@ -14,7 +14,7 @@ from swis.calibration.input_moments import input_moments
 from swis.calibration.ridge import damped, refit
 from swis.encoding.decompose import from_filters, to_filters
 from swis.encoding.encode import Encoded
-from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.layer_schedule import LayerSchedule
 from swis.encoding.quantizer import quantize
 from swis.formats.weight_format import WeightFormat
 from swis.networks.layers import filters_of
@@ -23,13 +23,13 @@ from swis.options.calibrations import OutputAware
 
 def output_aware(
     layer: nn.Module,
-    form: WeightFormat,
-    plan: LayerPlan | None,
+    fmt: WeightFormat,
+    schedule: LayerSchedule | None,
     inputs: Sequence[Tensor],
     float_inputs: Sequence[Tensor],
     settings: OutputAware,
 ) -> Encoded:
-    """Return a layer's weights in ``form``, chosen for the inputs it gets.
+    """Return a layer's weights in ``fmt``, chosen for the inputs it gets.
 
     ``layer`` is that of the float network, which gets ``float_inputs``; both inputs are chunks with images
     along the first axis. What is returned is on the CPU, where the walk runs, wherever these are.
@@ -47,25 +47,25 @@ def output_aware(
     hessian = damped(covariance, settings.damping * rows.shape[1] / sum(map(len, inputs)))
     if settings.asymmetric:
         rows = refit(rows, halves)
-    group_size = min(form.weights_per_group, rows.shape[1])
+    group_size = min(fmt.weights_per_group, rows.shape[1])
     walks = _Walks(rows, hessian, group_size, settings.order)
     fitted = from_filters(rows.float(), weight.shape).cpu()
-    shifts = np.full(len(rows), form.shifts) if plan is None else plan.shifts
+    shifts = np.full(len(rows), fmt.shifts) if schedule is None else schedule.shifts
     # one scale for a whole tensor is not searched
-    scales = settings.scales if form.granularity == "channel" else (1.0,)
+    scales = settings.scales if fmt.granularity == "channel" else (1.0,)
     codes = torch.empty(rows.shape, dtype=torch.int16)
     fields = torch.empty(len(rows), -(-rows.shape[1] // group_size), dtype=torch.uint8)
     scale = torch.empty(len(rows), 1)
     for n in np.unique(shifts).tolist():
         mine = torch.from_numpy(shifts == n)
-        here = form.with_shifts(n)
-        quantized = quantize(fitted, here.code_bits, form.granularity, here.code_clip)
+        here = fmt.with_shifts(n)
+        quantized = quantize(fitted, here.code_bits, fmt.granularity, here.code_clip)
         start = quantized.scale.reshape(-1, 1).expand(scale.shape)[mine]
         codes[mine], fields[mine], scale[mine] = walks.best(mine, here, start, scales, settings.rounds)
-    codes = codes.to(torch.int8 if form.magnitude_bits <= 7 else torch.int16)
-    fields = fields if form.on_codes else None
+    codes = codes.to(torch.int8 if fmt.magnitude_bits <= 7 else torch.int16)
+    fields = fields if fmt.on_codes else None
     scale = scale.reshape(-1, *[1] * (weight.ndim - 1))
-    return Encoded(form, codes, fields, scale, weight.shape, plan=plan)
+    return Encoded(fmt, codes, fields, scale, weight.shape, schedule=schedule)
 
 
 class _Walks:
@@ -95,7 +95,7 @@ class _Walks:
         self.rows, self.hessian, self.factors = rows.cpu(), hessian, factors(hessian, group_size)
 
     def best(
-        self, mine: Tensor, form: WeightFormat, start: Tensor, scales: Sequence[float], rounds: int
+        self, mine: Tensor, fmt: WeightFormat, start: Tensor, scales: Sequence[float], rounds: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return codes, fields and scales of the filters ``mine``, scales those of least error.
 
@@ -105,7 +105,7 @@ class _Walks:
         least, best = torch.full((len(rows),), torch.inf, dtype=torch.float64), None
         for factor in scales:
             step = start * factor
-            walked = walk(rows / step, self.factors, owner, form, rounds, torch.get_num_threads())
+            walked = walk(rows / step, self.factors, owner, fmt, rounds, torch.get_num_threads())
             found = (*walked, step)
             errors = torch.zeros_like(self.rows)
             errors[mine] = walked[0] * step - rows

@@ -6,7 +6,7 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 
-from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.layer_schedule import LayerSchedule
 from swis.formats.weight_format import FLOAT_BITS, WeightFormat
 
 BASELINE_BITS = 8  # compression is quoted against 8-bit weights
@@ -47,7 +47,7 @@ class LayerCost:
 
 
 def layer_cost(
-    form: WeightFormat, filters: int, filter_weights: int, macs: int, cycles: int | None = None
+    fmt: WeightFormat, filters: int, filter_weights: int, macs: int, cycles: int | None = None
 ) -> LayerCost:
     """Cost of a layer of ``filters`` x ``filter_weights`` weights that perform ``macs`` MACs.
 
@@ -58,23 +58,23 @@ def layer_cost(
     35
     """
     weights = filters * filter_weights
-    spent = form.level_bits if cycles is None else cycles
-    bits = form.stored_bits(filters, filter_weights)
+    spent = fmt.level_bits if cycles is None else cycles
+    bits = fmt.stored_bits(filters, filter_weights)
     return LayerCost(weights, macs, bits, weights * spent, macs * spent)
 
 
-def scheduled_cost(form: WeightFormat, plan: LayerPlan, filter_weights: int, macs: int) -> LayerCost:
-    """Cost as ``layer_cost`` says, of filters with the shifts and cycles of a plan.
+def scheduled_cost(fmt: WeightFormat, schedule: LayerSchedule, filter_weights: int, macs: int) -> LayerCost:
+    """Cost as ``layer_cost`` says, of filters with the shifts and cycles of a schedule.
 
     >>> from swis.formats.swis import Swis
-    >>> plan = LayerPlan(np.array([1, 2]), np.array([0, 1]), filters_per_tile=2)
-    >>> scheduled_cost(Swis(group_size=4), plan, filter_weights=4, macs=8).stored_bits
+    >>> schedule = LayerSchedule(np.array([1, 2]), np.array([0, 1]), filters_per_tile=2)
+    >>> scheduled_cost(Swis(group_size=4), schedule, filter_weights=4, macs=8).stored_bits
     29
     """
-    filters = len(plan.shifts)
-    kinds, counts = np.unique(np.stack([plan.shifts, plan.cycles]), axis=1, return_counts=True)
+    filters = len(schedule.shifts)
+    kinds, counts = np.unique(np.stack([schedule.shifts, schedule.cycles]), axis=1, return_counts=True)
     parts = [
-        layer_cost(form.with_shifts(n), count, filter_weights, macs * count // filters, spent)
+        layer_cost(fmt.with_shifts(n), count, filter_weights, macs * count // filters, spent)
         for (n, spent), count in zip(kinds.T.tolist(), counts.tolist(), strict=True)
     ]
     return sum(parts[1:], parts[0])

@@ -58,7 +58,7 @@ def from_filters(rows: Tensor, shape: torch.Size) -> Tensor:
     return rows.reshape(shape[0], *shape[2:], shape[1]).movedim(-1, 1)
 
 
-def decompose(codes: Tensor, form: WeightFormat) -> Decomposition:
+def decompose(codes: Tensor, fmt: WeightFormat) -> Decomposition:
     """Bring integer codes to the levels of a format whose levels approximate them (``form.on_codes``).
 
     ``codes`` [filters, weights] holds integers in -(2^B - 1)..2^B - 1. Each row is cut into groups of
@@ -75,40 +75,40 @@ def decompose(codes: Tensor, form: WeightFormat) -> Decomposition:
     >>> d.codes.tolist(), [s for s in range(7) if d.shift_sets.item() >> s & 1]
     ([[66, -2, 64, 2]], [1, 6])
     """
-    if not form.on_codes:
-        raise ValueError(f"{form.name} has no levels of its own to bring codes to")
-    form.check()
-    if form.group_size != int(form.group_size) or not form.alpha < math.inf:
-        raise ValueError(f"group_size must be whole and alpha finite, not {form.group_size} and {form.alpha}")
-    if form.selection == "joint" and form.group_size > LARGEST_JOINT_GROUP:
+    if not fmt.on_codes:
+        raise ValueError(f"{fmt.name} has no levels of its own to bring codes to")
+    fmt.check()
+    if fmt.group_size != int(fmt.group_size) or not fmt.alpha < math.inf:
+        raise ValueError(f"group_size must be whole and alpha finite, not {fmt.group_size} and {fmt.alpha}")
+    if fmt.selection == "joint" and fmt.group_size > LARGEST_JOINT_GROUP:
         raise ValueError(
-            f"joint selection is for groups of up to {LARGEST_JOINT_GROUP}, not {form.group_size}"
+            f"joint selection is for groups of up to {LARGEST_JOINT_GROUP}, not {fmt.group_size}"
         )
     if codes.ndim != 2 or codes.is_floating_point() or codes.is_complex():
         raise ValueError(f"codes must be integers [filters, weights], not {codes.dtype} {list(codes.shape)}")
     largest = max(abs(int(value)) for value in codes.aminmax()) if codes.numel() else 0
-    if largest >= 2**form.magnitude_bits:
-        raise ValueError(f"codes reach {largest}, more than {form.magnitude_bits} magnitude bits hold")
+    if largest >= 2**fmt.magnitude_bits:
+        raise ValueError(f"codes reach {largest}, more than {fmt.magnitude_bits} magnitude bits hold")
 
-    group_size = min(int(form.group_size), max(1, codes.shape[1]))  # what is beyond a filter is padding
-    alpha = min(form.alpha, 2.0**100)  # as good as any larger one, and no metric becomes infinite
+    group_size = min(int(fmt.group_size), max(1, codes.shape[1]))  # what is beyond a filter is padding
+    alpha = min(fmt.alpha, 2.0**100)  # as good as any larger one, and no metric becomes infinite
     settings = (group_size, alpha, torch.get_num_threads())
-    table, ids = form.level_table(), np.array(form.set_ids(), np.uint8)
-    rows = codes.to(torch.int8 if form.magnitude_bits <= 7 else torch.int16).contiguous()
-    if form.selection == "joint" and form.grouped and alpha > 0:
-        approximated, chosen = joint(rows.cpu().numpy(), table, ids, _levels(form), *settings)
+    table, ids = fmt.level_table(), np.array(fmt.set_ids(), np.uint8)
+    rows = codes.to(torch.int8 if fmt.magnitude_bits <= 7 else torch.int16).contiguous()
+    if fmt.selection == "joint" and fmt.grouped and alpha > 0:
+        approximated, chosen = joint(rows.cpu().numpy(), table, ids, _levels(fmt), *settings)
     elif codes.device.type == "cpu":
         approximated, chosen = nearest(rows.numpy(), table, ids, *settings)
     else:
         tables = torch.from_numpy(table), torch.from_numpy(ids)
-        return Decomposition(*_nearest_in_torch(rows, *tables, group_size, alpha), form.magnitude_bits)
+        return Decomposition(*_nearest_in_torch(rows, *tables, group_size, alpha), fmt.magnitude_bits)
     found = (torch.from_numpy(array).to(codes.device) for array in (approximated, chosen))
-    return Decomposition(*found, form.magnitude_bits)
+    return Decomposition(*found, fmt.magnitude_bits)
 
 
-def _levels(form: WeightFormat) -> np.ndarray:
+def _levels(fmt: WeightFormat) -> np.ndarray:
     """Return the levels of all sets, int16 [sets, levels]; sets with fewer repeat their largest."""
-    sets = form.level_sets()
+    sets = fmt.level_sets()
     most = max(map(len, sets))
     return np.array([[*chosen, *[chosen[-1]] * (most - len(chosen))] for chosen in sets], np.int16)
 

@@ -311,9 +311,9 @@ def _refuse_form(texts: Sequence[str], settings: type) -> NoReturn:
         words.append(text)
     said = " ".join(words)
     chosen = [f"{group}={said}" for group in sorted(groups()) if said in choices(group)]
-    for form in (*chosen, _apart(said), _squeezed(said), _dotted(said), _closed(said), _quoted(said)):
-        if form and _is_right(form, settings):
-            raise InputError(f"{said!r} is not NAME=VALUE; write {form}")
+    for fmt in (*chosen, _apart(said), _squeezed(said), _dotted(said), _closed(said), _quoted(said)):
+        if fmt and _is_right(fmt, settings):
+            raise InputError(f"{said!r} is not NAME=VALUE; write {fmt}")
     if _parsed(_dotted(said)) is not None:
         check_options([_dotted(said)], settings)
     name, equals, value = said.partition("=")
@@ -362,10 +362,10 @@ def _quoted(said: str) -> str:
     return f"'{name}=\"{value}\"'" if equals and not set(value) & set("\"'$\\") else ""
 
 
-def _is_right(form: str, settings: type) -> bool:
+def _is_right(fmt: str, settings: type) -> bool:
     """Say whether what someone is told to write, as a shell has it, is right."""
     try:
-        texts = shlex.split(form)
+        texts = shlex.split(fmt)
         readable = texts and all(_parsed(text) is not None for text in texts)
         return bool(readable) and check_options(texts, settings) is None
     except ValueError:  # of an option, or of a quote that is not closed

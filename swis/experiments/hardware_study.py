@@ -39,8 +39,8 @@ def hardware_results(config: Config, study: Study) -> dict[str, pd.DataFrame]:
         return {}
     hardware = Hardware(config, NetworkOperands(study))
     _ = hardware.mine, hardware.baselines
-    forms = [form for form in formats(config) if form.quantized]
-    results = {form.name: hardware.result(form, study.key(form), study.folder) for form in forms}
+    forms = [fmt for fmt in formats(config) if fmt.quantized]
+    results = {fmt.name: hardware.result(fmt, study.key(fmt), study.folder) for fmt in forms}
     reasons = [result[REASON].item() for result in results.values() if REASON in result]
     for reason in dict.fromkeys(reason for reason in reasons if pd.notna(reason)):
         log.warning("no numbers of hardware: %s: %s", hardware.mine[0].name, reason)
@@ -56,8 +56,8 @@ def with_hardware(config: Config, study: Study) -> set[WeightFormat]:
     if config.activation_bits is None:
         return forms
     hardware = Hardware(config, NetworkOperands(study))
-    kept = {form: hardware.kept(study.key(form), study.folder) for form in forms if form.quantized}
-    return {form for form in forms if not form.quantized or kept[form] is not None}
+    kept = {fmt: hardware.kept(study.key(fmt), study.folder) for fmt in forms if fmt.quantized}
+    return {fmt for fmt in forms if not fmt.quantized or kept[fmt] is not None}
 
 
 def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
@@ -82,42 +82,42 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
         facts = {"network": Path(config.workload).stem, "weights": "shapes"}
         operands = ShapeOperands(read_workload(config.workload), config.seed, config.activation_bits)
     hardware = Hardware(config, operands)
-    forms = [form for form in formats(config) if form.quantized]
+    forms = [fmt for fmt in formats(config) if fmt.quantized]
 
-    def labelled(table: pd.DataFrame, form: WeightFormat, accelerator: Accelerator) -> pd.DataFrame:
-        bits = float(config.bits if form.has_shifts else form.magnitude_bits)
+    def labelled(table: pd.DataFrame, fmt: WeightFormat, accelerator: Accelerator) -> pd.DataFrame:
+        bits = float(config.bits if fmt.has_shifts else fmt.magnitude_bits)
         names = facts | describe(accelerator, config)
         if accelerator.name == hardware.mine[0].name and accelerator != hardware.mine[0]:
             names["accelerator"] += ", as in its file"
-        return table.assign(**names, method=form.name, bits=bits, group_size=config.group_size)
+        return table.assign(**names, method=fmt.name, bits=bits, group_size=config.group_size)
 
     mine, networks, layers = hardware.mine, [], []
     unsimulated = {"unsimulated_macs": operands.unsimulated_macs}
     refused: dict[WeightFormat, InputError] = {}
-    for form in tqdm(forms, desc=mine[0].name, leave=False, delay=2):
+    for fmt in tqdm(forms, desc=mine[0].name, leave=False, delay=2):
         try:
-            network = pd.DataFrame([hardware.totals(form) | hardware.columns(form) | unsimulated])
+            network = pd.DataFrame([hardware.totals(fmt) | hardware.columns(fmt) | unsimulated])
         except InputError as error:
-            refused[form] = error
+            refused[fmt] = error
             continue
-        networks.append(labelled(network, form, mine[0]))
-        layers.append(labelled(hardware.layers(form), form, mine[0]))
+        networks.append(labelled(network, fmt, mine[0]))
+        layers.append(labelled(hardware.layers(fmt), fmt, mine[0]))
     if not networks and config.out is None:
         raise next(iter(refused.values()))
-    for form, error in refused.items():
-        log.warning("%s left out: %s: %s", form.name, mine[0].name, error)
-        reason = labelled(pd.DataFrame([{REASON: str(error)}]), form, mine[0])
+    for fmt, error in refused.items():
+        log.warning("%s left out: %s: %s", fmt.name, mine[0].name, error)
+        reason = labelled(pd.DataFrame([{REASON: str(error)}]), fmt, mine[0])
         networks.append(reason)
         layers.append(reason)
     networks, layers = (pd.concat(tables, ignore_index=True) for tables in (networks, layers))
     if config.out is None:
         return networks, layers, None
     whole = [layers if config.per_layer else networks]
-    for form, name in tqdm([*product(forms, hardware.baselines)], desc="other designs", leave=False):
-        table, other = hardware.on_baseline(form, name), hardware.baselines[name]
+    for fmt, name in tqdm([*product(forms, hardware.baselines)], desc="other designs", leave=False):
+        table, other = hardware.on_baseline(fmt, name), hardware.baselines[name]
         if table is not None and other != mine:  # whose rows are there already
             table = table if config.per_layer else pd.DataFrame([totals(table, *other) | unsimulated])
-            whole.append(labelled(table, form, other[0]))
+            whole.append(labelled(table, fmt, other[0]))
     whole = pd.concat(whole, ignore_index=True)
     records.write_table(whole.assign(config=json.dumps(table_settings(config))), Path(config.out))
     return networks, layers, whole

@@ -83,19 +83,19 @@ class StudyIdentity:
         images = self.sensitivity_images
         return {} if images is None else {"inputs": self.network.inputs, "images": images.digest}
 
-    def identity(self, form: WeightFormat) -> dict[str, Any]:
+    def identity(self, fmt: WeightFormat) -> dict[str, Any]:
         """Return all that a row's numbers depend on, and nothing else (no path, no device)."""
         config = self.config
         found: dict[str, Any] = {
             "network": self.network.digest,
             "inputs": self.network.inputs,
             "data": None if self.split is None else self.split.digest,
-            "method": form.formerly or form.name,
+            "method": fmt.formerly or fmt.name,
         }
-        if not form.quantized:
+        if not fmt.quantized:
             return found
         # skipped layers are in 8 bits, and losses of a schedule are measured against them
-        found |= form.identity(beside_int8=bool(self.skip) or config.scheduled)
+        found |= fmt.identity(beside_int8=bool(self.skip) or config.scheduled)
         found |= {
             "skip": sorted(self.skip),
             "fold_bn": config.fold_bn,
@@ -106,11 +106,11 @@ class StudyIdentity:
             settings = identity(config.activation)
             found |= {f"activation_{name}": value for name, value in settings.items()}
             found["calibration"] = self.calibration.digest
-        if form.has_shifts:
+        if fmt.has_shifts:
             if config.scheduled:
                 found["schedule"] = identity(config.schedule) | self.image_identity
-                if form.on_codes and not form.grouped:  # scheduled by their metric
-                    found["schedule"] |= {"group_size": form.group_size, "alpha": form.alpha}
+                if fmt.on_codes and not fmt.grouped:  # scheduled by their metric
+                    found["schedule"] |= {"group_size": fmt.group_size, "alpha": fmt.alpha}
             if config.is_calibrated:
                 found |= {"calibrate": config.calibrate, "calibration": self.calibration.digest}
                 kind = config.calibration_kind
@@ -118,30 +118,30 @@ class StudyIdentity:
                     seed = {"seed": config.seed} if name in kind.seeded else {}
                     found[name] = identity(getattr(config, group)) | seed
             if config.retrains:
-                found["retrain"] = self._retraining(form)
+                found["retrain"] = self._retraining(fmt)
         return json.loads(json.dumps(found))
 
-    def _retraining(self, form: WeightFormat) -> dict[str, Any]:
+    def _retraining(self, fmt: WeightFormat) -> dict[str, Any]:
         found = identity(self.config.retrain)
-        if not form.grouped:  # no sets are chosen anew
+        if not fmt.grouped:  # no sets are chosen anew
             del found["refresh"]
         return found | {"images": self.training.digest, "seed": self.config.seed}
 
-    def retraining(self, form: WeightFormat) -> dict[str, Any]:
+    def retraining(self, fmt: WeightFormat) -> dict[str, Any]:
         """Return what a retraining depends on, by the names of its options."""
-        return renamed(self.identity(form)["retrain"], RetrainConfig)
+        return renamed(self.identity(fmt)["retrain"], RetrainConfig)
 
-    def key(self, form: WeightFormat) -> str:
+    def key(self, fmt: WeightFormat) -> str:
         """Return the name of a row."""
-        return records.row_key(self.identity(form))
+        return records.row_key(self.identity(fmt))
 
-    def training_key(self, form: WeightFormat) -> str:
+    def training_key(self, fmt: WeightFormat) -> str:
         """Return the name of a retraining: that of its rows, whatever images these are measured on."""
-        return records.row_key({**self.identity(form), "data": None})
+        return records.row_key({**self.identity(fmt), "data": None})
 
-    def describe(self, form: WeightFormat) -> dict[str, Any]:
+    def describe(self, fmt: WeightFormat) -> dict[str, Any]:
         """Return the columns of a row that are known before it is computed."""
-        found = self.identity(form)
+        found = self.identity(fmt)
         return {
             "key": records.row_key(found),
             "model": self.config.model.label,
@@ -150,7 +150,7 @@ class StudyIdentity:
             "split": self.config.data.split,
             "images": len(self.split),
             "damaged_images": self._damaged(found),
-            "method": form.name,
+            "method": fmt.name,
             "bits": found.get("shifts"),
             "shifts": found.get("shifts"),
             "skip": ",".join(self.config.skip) if "skip" in found else None,
@@ -159,11 +159,11 @@ class StudyIdentity:
             "seed": self.config.seed if self._draws(found) else None,
             "config": json.dumps(self._config(found)),
             **{name: found.get(name) for name in (*FORMAT_COLUMNS, "activation_bits", "activation_range")},
-            "selection": form.selection if "group_size" in found else None,
+            "selection": fmt.selection if "group_size" in found else None,
             "calibrate": found.get("calibrate", "none" if "shifts" in found else None),
             "calibration_on_test": True if self.calibrates_on_test and self._calibrates(found) else None,
-            "retrain": json.dumps(self.retraining(form), sort_keys=True) if "retrain" in found else None,
-            "training": self.training_key(form) if "retrain" in found else None,
+            "retrain": json.dumps(self.retraining(fmt), sort_keys=True) if "retrain" in found else None,
+            "training": self.training_key(fmt) if "retrain" in found else None,
             **self._describe_schedule(found),
         }
 

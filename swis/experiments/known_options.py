@@ -215,11 +215,11 @@ def _refuse_inside(name: str, rest: str, element: Any, value: str) -> NoReturn:
         near = nearest(first, hints(element))
         if near and near != first:
             raise InputError(f"there is no option {name}.{rest}; did you mean {name}.0.{near}{dot}{others}?")
-        form = f"{name}.0.{rest}={value}" if near else f"{name}.0.NAME=VALUE"
+        fmt = f"{name}.0.{rest}={value}" if near else f"{name}.0.NAME=VALUE"
     else:
         fitting = [each for each in (rest, value) if _fits("", element, each)]
-        form = f"{name}=[{fitting[0] if fitting else '...'}]"
-    raise InputError(f"{name} is a list; write {form}")
+        fmt = f"{name}=[{fitting[0] if fitting else '...'}]"
+    raise InputError(f"{name} is a list; write {fmt}")
 
 
 def _refuse_name(name: str, index: int, known: Iterable[str], settings: type) -> NoReturn:

@@ -62,30 +62,30 @@ class Hardware:
                 warn_once(f"no comparison with {name}: {error}")
         return found
 
-    def layers(self, form: WeightFormat, on: tuple[Accelerator, Chip] | None = None) -> pd.DataFrame:
+    def layers(self, fmt: WeightFormat, on: tuple[Accelerator, Chip] | None = None) -> pd.DataFrame:
         """Return a row per layer of a format on the configured accelerator, or on another."""
         accelerator, chip = on or self.mine
-        if (accelerator, form) not in self._tables:
-            operands, bits = self.operands.of(form, accelerator), self.config.activation_bits
+        if (accelerator, fmt) not in self._tables:
+            operands, bits = self.operands.of(fmt, accelerator), self.config.activation_bits
             table = simulate(accelerator, self.operands.layers, operands, chip, bits)
-            self._tables[accelerator, form] = table
-        return self._tables[accelerator, form]
+            self._tables[accelerator, fmt] = table
+        return self._tables[accelerator, fmt]
 
-    def totals(self, form: WeightFormat) -> dict[str, Any]:
+    def totals(self, fmt: WeightFormat) -> dict[str, Any]:
         """Return what a format takes for one image on the configured accelerator."""
-        return totals(self.layers(form), *self.mine)
+        return totals(self.layers(fmt), *self.mine)
 
-    def columns(self, form: WeightFormat) -> dict[str, Any]:
+    def columns(self, fmt: WeightFormat) -> dict[str, Any]:
         """Return a row's columns of hardware; none for float weights.
 
         ``speedup_vs_NAME`` and ``energy_gain_vs_NAME`` compare with 8 bits on another design; None
         where that cannot run it.
         """
-        if not form.quantized:
+        if not fmt.quantized:
             return {}
-        mine = self.totals(form)
+        mine = self.totals(fmt)
         found = {name: mine[name] for name in COLUMNS}
-        base = int8_of(form)
+        base = int8_of(fmt)
         for name, other in self.baselines.items():
             layers = self.on_baseline(base, name)
             theirs = None if layers is None else totals(layers, *other)
@@ -93,23 +93,23 @@ class Hardware:
                 found[f"{column}_vs_{name}"] = theirs[quantity] / mine[quantity] if theirs else None
         return found
 
-    def on_baseline(self, form: WeightFormat, name: str) -> pd.DataFrame | None:
+    def on_baseline(self, fmt: WeightFormat, name: str) -> pd.DataFrame | None:
         """Return a row per layer of a format on a design in ``versus``.
 
         None, and a warning says why, if that cannot run it.
         """
         try:
-            return self.layers(form, self.baselines[name]) if self.baselines[name] else None
+            return self.layers(fmt, self.baselines[name]) if self.baselines[name] else None
         except InputError as error:  # such as weights of more bits than its units take
-            warn_once(f"no comparison with {form.name} on {name}: {error}")
+            warn_once(f"no comparison with {fmt.name} on {name}: {error}")
             return None
 
     @cached_property
-    def facts(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """What simulated numbers depend on besides the row of results."""
         return {"version": records.HARDWARE_VERSION, **_facts(*self.mine)}
 
-    def result(self, form: WeightFormat, key: str, folder: Path) -> pd.DataFrame:
+    def result(self, fmt: WeightFormat, key: str, folder: Path) -> pd.DataFrame:
         """Return, computed or read, the hardware result of the row of results ``key``.
 
         Of a network that does not fit the accelerator it has no numbers, and says why in ``REASON``. Designs
@@ -118,23 +118,23 @@ class Hardware:
         found = None if self.config.force else self.kept(key, folder)
         if found is None:
             with records.locked(f"{key}-hardware", folder):
-                before = records.compared(key, self.facts, folder)
+                before = records.compared(key, self.identity, folder)
                 versus = list(self.baselines)
                 versus += [name for name in accelerator_names() if name in before and name not in versus]
                 # all are simulated anew, so that a result is of one code and one table of energies
                 whole = Hardware(replace(self.config, versus=versus), self.operands, self._tables)
-                columns = describe(self.mine[0], self.config) | whole._columns_or_reason(form)
-                records.write_hardware(columns, self.facts, whole._versus, key, folder)
+                columns = describe(self.mine[0], self.config) | whole._columns_or_reason(fmt)
+                records.write_hardware(columns, self.identity, whole._versus, key, folder)
                 found = self.kept(key, folder)
         return found
 
     def kept(self, key: str, folder: Path) -> pd.DataFrame | None:
         """Return the hardware result of a row if it is there and compares with these designs, or None."""
-        return records.read_hardware(key, self.facts, self._versus, folder)
+        return records.read_hardware(key, self.identity, self._versus, folder)
 
-    def _columns_or_reason(self, form: WeightFormat) -> dict[str, Any]:
+    def _columns_or_reason(self, fmt: WeightFormat) -> dict[str, Any]:
         try:
-            return self.columns(form)
+            return self.columns(fmt)
         except InputError as error:  # accuracies do not depend on it
             return {REASON: str(error)}
 

@@ -52,21 +52,21 @@ class NetworkOperands:
         bits = self.study.config.activation_bits
         return observe_codes(module, weight_layers(module), image, self.study.ranges, bits)
 
-    def of(self, form: WeightFormat, accelerator: Accelerator) -> list[Operands]:
+    def of(self, fmt: WeightFormat, accelerator: Accelerator) -> list[Operands]:
         """Return the operands of every layer in a format; layers in ``skip`` have the 8-bit format."""
-        study, plan, encoded = self.study, self.study.plan(form), {}
-        if accelerator.needs_codes or plan is not None:
-            plans = plan.layers if plan else None
+        study, schedule, encoded = self.study, self.study.schedule(fmt), {}
+        if accelerator.needs_codes or schedule is not None:
+            schedules = schedule.layers if schedule else None
             encoded = last_encoded(
                 self._kept,
-                form,
-                lambda: encode_layers(plain_copy(study.base_module), form, study.skip, plans),
+                fmt,
+                lambda: encode_layers(plain_copy(study.base_module), fmt, study.skip, schedules),
             )
         kept = self._inputs if accelerator.needs_inputs else {}
         calls = {name: iter(values) for name, values in kept.items()}
         found = []
         for layer in self.layers:
-            mine = int8_of(form) if layer.name in study.skip else form
+            mine = int8_of(fmt) if layer.name in study.skip else fmt
             inputs = next(calls.get(layer.name, iter(())), None)
             if accelerator.needs_inputs and inputs is None:
                 raise InputError(

@@ -44,8 +44,8 @@ class PackedStudy:
 
     def describe(self) -> dict[str, Any]:
         """Return the columns of the row that are known before it is computed."""
-        packed, form = self.packed, self.packed.form
-        found = form.identity(beside_int8=bool(packed.skip))
+        packed, fmt = self.packed, self.packed.fmt
+        found = fmt.identity(beside_int8=bool(packed.skip))
         # of the run's configuration, what is not the file's own affair
         config = {key: value for key, value in asdict(self.config).items() if key in _OF_THE_RUN}
         return {
@@ -56,15 +56,15 @@ class PackedStudy:
             "split": self.config.data.split,
             "images": len(self.split),
             "damaged_images": self.split.damaged,
-            "method": form.name,
+            "method": fmt.name,
             "bits": found.get("shifts"),
             "shifts": found.get("shifts"),
-            "selection": form.selection if form.grouped else None,
+            "selection": fmt.selection if fmt.grouped else None,
             **{name: found.get(name) for name in FORMAT_COLUMNS},
             "skip": ",".join(packed.skip),
             "fold_bn": packed.fold_bn,
             "rewrites": ",".join(packed.rewrites),
-            "schedule": packed.schedule,
+            "schedule": packed.policy,
             "calibrate": packed.calibrate,
             "retrain": None if packed.retrain is None else json.dumps(packed.retrain, sort_keys=True),
             "coding": packed.coding,
@@ -86,7 +86,7 @@ class PackedStudy:
             self.split, packed.network.inputs, self.folder, config.data, config.batch_size
         )
         start = time.perf_counter()
-        prediction = predict(module, batches, self.device, packed.form.name)
+        prediction = predict(module, batches, self.device, packed.fmt.name)
         columns = score(prediction, prediction.logits) | costs
         columns |= {"agreement": None, "logit_sqnr_db": None}
         return columns | {"seconds": time.perf_counter() - start, "status": "ok"}
@@ -97,7 +97,7 @@ class PackedStudy:
         macs = counted.layers
         costs = []
         for name, layer in self.packed.layers.items():
-            cost = cost_of(layer.form, layer.plan, layer.filters, layer.filter_weights, macs[name])
+            cost = cost_of(layer.fmt, layer.schedule, layer.filters, layer.filter_weights, macs[name])
             costs.append(cost if layer.bits else replace(cost, weights=0, stored_bits=0, weight_cycles=0))
         weight_bits = sum(self.packed.bits_per_weight().values())
         return network_cost(costs, count_float_weights(network.module), counted.float_weights) | {

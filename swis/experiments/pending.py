@@ -58,12 +58,12 @@ def planned(config: Config, finished: Collection[str]) -> list[PlannedRow]:
     if config.weights is not None:
         study = prepare_packed(config)
         there = study.key in finished and not config.force
-        return [PlannedRow(study.key, study.packed.form.name, there, there)]
+        return [PlannedRow(study.key, study.packed.fmt.name, there, there)]
     study = prepare(config)
-    rows = [(study.key(form), form) for form in formats(config)]
-    there = {form for key, form in rows if key in finished and not config.force}
+    rows = [(study.key(fmt), fmt) for fmt in formats(config)]
+    there = {fmt for key, fmt in rows if key in finished and not config.force}
     done = there & with_hardware(config, study) if there else there
-    return [PlannedRow(key, form.name, form in there, form in done) for key, form in rows]
+    return [PlannedRow(key, fmt.name, fmt in there, fmt in done) for key, fmt in rows]
 
 
 def is_old(created: str, config: Config) -> bool:

@@ -159,9 +159,9 @@ def storage(packed: PackedNetwork) -> str:
     parts = packed.bits_per_weight()
     total = sum(parts.values())
     shares = ", ".join(f"{part} {bits:.3f}" for part, bits in parts.items())
-    form = packed.form
+    fmt = packed.fmt
     return (
-        f"{packed.label}, {form.name} N={form.shifts} M={form.group_size}, {packed.coding}: "
+        f"{packed.label}, {fmt.name} N={fmt.shifts} M={fmt.group_size}, {packed.coding}: "
         f"{total:.3f} bits per weight ({shares}), {BASELINE_BITS / total:.2f}x of 8 bits, "
         f"{FLOAT_BITS / total:.2f}x of float32"
     )

@@ -22,17 +22,17 @@ _DECODERS = ("pillow", "timm", "torch", "torchvision")
 
 
 def in_memory(
-    kind: str, facts: Any, make: Callable[[], T], is_current: Callable[[T], bool] = lambda _: True
+    kind: str, identity: Any, make: Callable[[], T], is_current: Callable[[T], bool] = lambda _: True
 ) -> T:
-    """Return what ``make`` makes, or made before in this process for the same ``kind`` and ``facts``.
+    """Return what ``make`` makes, or made before in this process for the same ``kind`` and ``identity``.
 
-    ``facts``: all that the result depends on, as JSON can express it. A few results of a kind are kept, and
-    nobody must change them. One that is not ``is_current`` is made anew.
+    ``identity``: all that the result depends on, as JSON can express it. A few results of a kind are kept,
+    and nobody must change them. One that is not ``is_current`` is made anew.
 
     >>> in_memory("sum", [1, 2], lambda: 3), in_memory("sum", [1, 2], lambda: 4)
     (3, 3)
     """
-    results, name = _kept.setdefault(kind, {}), records.digest(facts)
+    results, name = _kept.setdefault(kind, {}), records.digest(identity)
     kept = results.pop(name, None)
     result = results[name] = make() if kept is None or not is_current(kept) else kept  # the last one now
     while len(results) > _COUNT:
@@ -41,7 +41,7 @@ def in_memory(
 
 
 def on_disk(
-    kind: str, facts: Any, folder: Path | None, make: Callable[[], dict[str, Tensor]]
+    kind: str, identity: Any, folder: Path | None, make: Callable[[], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
     """Return tensors as ``in_memory`` does, and keep them in ``folder``, if there is one.
 
@@ -50,6 +50,6 @@ def on_disk(
 
     def read_or_make() -> dict[str, Tensor]:
         versions = {name: metadata.version(name) for name in _DECODERS}
-        return records.kept_tensors(records.digest([kind, facts, versions]), folder, make)
+        return records.kept_tensors(records.digest([kind, identity, versions]), folder, make)
 
-    return in_memory(kind, facts, read_or_make)
+    return in_memory(kind, identity, read_or_make)

@@ -45,7 +45,7 @@ from swis.options.ranges import require
 from swis.results import records
 from swis.runtime.files import stamp
 from swis.runtime.notices import warn_once
-from swis.scheduling.allocation import Plan
+from swis.scheduling.allocation import NetworkSchedule
 from swis.scheduling.planner import Planner
 
 log = logging.getLogger("swis")
@@ -81,8 +81,8 @@ class Study(StudyIdentity):
 
     @cached_property
     def _all_macs(self) -> Macs:
-        facts = [self.network.digest, self.network.inputs]
-        return in_memory("macs", facts, self._count_macs)
+        identity = [self.network.digest, self.network.inputs]
+        return in_memory("macs", identity, self._count_macs)
 
     def _count_macs(self) -> Macs:
         macs = network_macs(self.network.module, self.network.inputs["input_size"])
@@ -146,8 +146,8 @@ class Study(StudyIdentity):
         percentile = (
             self.config.activation.percentile if self.config.activation.range == "percentile" else None
         )
-        facts = [*self._base_identity, self.calibration.digest, percentile]
-        kept = on_disk("ranges", facts, self.folder, lambda: self._observe(percentile))
+        identity = [*self._base_identity, self.calibration.digest, percentile]
+        kept = on_disk("ranges", identity, self.folder, lambda: self._observe(percentile))
         return {name: ActivationRange(*bounds.tolist()) for name, bounds in kept.items()}
 
     def _observe(self, percentile: float | None) -> dict[str, Tensor]:
@@ -172,43 +172,43 @@ class Study(StudyIdentity):
             macs=self.macs,
             skip=self.skip,
             settings=settings,
-            facts={"network": self.network.digest, "fold_bn": config.fold_bn} | rewrite_identity(config),
+            identity={"network": self.network.digest, "fold_bn": config.fold_bn} | rewrite_identity(config),
             image_identity=self.image_identity,
             images=lambda: [batch for batch, _ in loader(images, _CALIBRATION_BATCH, config.data.workers)],
             device=self.device,
             folder=self.folder,
         )
 
-    def plan(self, form: WeightFormat) -> Plan | None:
+    def schedule(self, fmt: WeightFormat) -> NetworkSchedule | None:
         """Return the schedule of a method's shifts; None if all filters have the configured number."""
-        if not self.config.scheduled or not form.has_shifts:
+        if not self.config.scheduled or not fmt.has_shifts:
             return None
-        return self.planner.plan(form, self.config.bits)
+        return self.planner.schedule(fmt, self.config.bits)
 
-    def emulate(self, form: WeightFormat, activation_bits: int | None) -> tuple[nn.Module, dict[str, float]]:
+    def emulate(self, fmt: WeightFormat, activation_bits: int | None) -> tuple[nn.Module, dict[str, float]]:
         """Return a network that computes as the format does, and the format's cost columns."""
-        plan = self.plan(form)
+        schedule = self.schedule(fmt)
         retrains = self.config.retrains
-        if not form.has_shifts or not (self.config.is_calibrated or retrains):
-            source = self.base_module if form.quantized else self.network.module
-            plans = plan.layers if plan else None
-            module, costs = with_weights(source.cpu(), form, self.macs, self.skip, plans)
-            if form.quantized:
+        if not fmt.has_shifts or not (self.config.is_calibrated or retrains):
+            source = self.base_module if fmt.quantized else self.network.module
+            schedules = schedule.layers if schedule else None
+            module, costs = with_weights(source.cpu(), fmt, self.macs, self.skip, schedules)
+            if fmt.quantized:
                 module = self._run(module, activation_bits)
         else:
             trained = self.retrained if retrains else self.calibrated
-            module, encoded = trained(form, plan, activation_bits)
-            costs = layer_costs(weight_layers(module), encoded, form, self.macs)
+            module, encoded = trained(fmt, schedule, activation_bits)
+            costs = layer_costs(weight_layers(module), encoded, fmt, self.macs)
             if retrains:
                 module = self._run(module, activation_bits)
         columns = network_cost(costs, self.float_weights, self._all_macs.float_weights)
         columns["shifts_per_weight"] = columns["cycles_per_weight"]
-        if plan is not None:
-            filters = self.planner.filter_table(plan)
+        if schedule is not None:
+            filters = self.planner.filter_table(schedule)
             if self.folder is not None:
-                path = records.artifact_path(self.key(form), self.folder, records.SCHEDULE)
+                path = records.artifact_path(self.key(fmt), self.folder, records.SCHEDULE)
                 records.write_table(filters, path)
-            columns |= _schedule_columns(plan, filters, columns["cycles_per_weight"], costs)
+            columns |= _schedule_columns(schedule, filters, columns["cycles_per_weight"], costs)
         return module, columns
 
     def _run(self, module: nn.Module, activation_bits: int | None) -> nn.Module:
@@ -219,7 +219,7 @@ class Study(StudyIdentity):
         return module
 
     def calibrated(
-        self, form: WeightFormat, plan: Plan | None, activation_bits: int | None
+        self, fmt: WeightFormat, schedule: NetworkSchedule | None, activation_bits: int | None
     ) -> tuple[nn.Module, dict[str, Encoded]]:
         """Return a network calibrated in a format, its normalisation folded, and its layers' weights."""
         reference = fused(self.base_module.cpu(), self.network.inputs["input_size"])
@@ -227,24 +227,24 @@ class Study(StudyIdentity):
         if activation_bits is not None:
             quantize_activations(weight_layers(module), self.ranges, activation_bits)
             self.base_module.cpu()
-        kind, plans = KINDS[self.config.calibrate](self.config), plan.layers if plan else None
+        kind, schedules = KINDS[self.config.calibrate](self.config), schedule.layers if schedule else None
         images = self.calibration_images
-        return module, kind.run(reference, module, form, images, self.skip, plans, self.device)
+        return module, kind.run(reference, module, fmt, images, self.skip, schedules, self.device)
 
     def retrained(
-        self, form: WeightFormat, plan: Plan | None, activation_bits: int | None
+        self, fmt: WeightFormat, schedule: NetworkSchedule | None, activation_bits: int | None
     ) -> tuple[nn.Module, dict[str, Encoded]]:
         """Return a network retrained in a format from its post-training result, and its layers' weights.
 
         Its activations are not rounded any more.
         """
-        plans, size = plan.layers if plan else None, self.network.inputs["input_size"]
+        schedules, size = schedule.layers if schedule else None, self.network.inputs["input_size"]
         if not self.config.is_calibrated:
             base = self.base_module.cpu()
             module = plain_copy(base) if self.live else fused(base, size)
-            encoded = encode_layers(module, form, self.skip, plans)
+            encoded = encode_layers(module, fmt, self.skip, schedules)
         else:
-            module, encoded = self.calibrated(form, plan, activation_bits)
+            module, encoded = self.calibrated(fmt, schedule, activation_bits)
             keep_activations(weight_layers(module))
             if self.live:
                 module, encoded = unfolded(self.network.module.cpu(), module, encoded, size)
@@ -257,7 +257,7 @@ class Study(StudyIdentity):
             self.training,
             self.config.retrain,
             seed=self.config.seed,
-            key=self.training_key(form),
+            key=self.training_key(fmt),
             folder=self.folder,
             device=self.device,
             workers=self.config.data.workers,
@@ -270,14 +270,14 @@ class Study(StudyIdentity):
         started = self.config.sweep_started
         return None if not self.config.force else math.inf if started is None else started
 
-    def measure(self, form: WeightFormat, reference: Tensor | None) -> tuple[dict[str, Any], Tensor]:
+    def measure(self, fmt: WeightFormat, reference: Tensor | None) -> tuple[dict[str, Any], Tensor]:
         """Compute a row's measured columns and the logits; the float format is its own reference."""
         batches = self.batches  # decoded before the clocks start
         start = time.perf_counter()
-        module, costs = self.emulate(form, self.config.activation_bits)
-        prediction = predict(module, batches, self.device, form.name)
+        module, costs = self.emulate(fmt, self.config.activation_bits)
+        prediction = predict(module, batches, self.device, fmt.name)
         columns = score(prediction, prediction.logits if reference is None else reference) | costs
-        if not form.quantized:
+        if not fmt.quantized:
             columns |= dict.fromkeys(_NOT_OF_FLOAT)
         return columns | {"seconds": time.perf_counter() - start, "status": "ok"}, prediction.logits
 
@@ -290,8 +290,8 @@ def prepare(config: Config) -> Study:
     few bits and for a schedule by sensitivity, and not for task=storage.
     """
     device = pick_device(config.device)
-    facts = [asdict(config.model), stamp(config.model.weights)]
-    network = in_memory("network", facts, lambda: _plain(load_network(config.model)))
+    identity = [asdict(config.model), stamp(config.model.weights)]
+    network = in_memory("network", identity, lambda: _plain(load_network(config.model)))
 
     def images_of(name: str, count: int | None) -> Split:
         images = drawn(config.data, name, count, config.seed, decode=not config.dry_run)
@@ -320,9 +320,9 @@ def prepare(config: Config) -> Study:
         study.warn_of_float_weights()
     _ = study.base_module  # folding can be refused: now rather than later
     if config.scheduled and (config.does.calibrates or config.does.simulates):
-        for form in formats(config):
-            if form.has_shifts:
-                study.planner.check(form, config.bits)
+        for fmt in formats(config):
+            if fmt.has_shifts:
+                study.planner.check(fmt, config.bits)
     return study
 
 
@@ -346,7 +346,7 @@ def _plain(network: Network) -> Network:
 
 
 def _schedule_columns(
-    plan: Plan, filters: pd.DataFrame, cycles_per_weight: float, costs: list[LayerCost]
+    schedule: NetworkSchedule, filters: pd.DataFrame, cycles_per_weight: float, costs: list[LayerCost]
 ) -> dict[str, float]:
     weights = sum(cost.weights for cost in costs)
     waiting = ((filters["cycles"] - filters["shifts"]) * filters["weights"]).sum() / weights
@@ -354,9 +354,9 @@ def _schedule_columns(
     return {
         "shifts_per_weight": cycles_per_weight - waiting,
         "cycles_per_weight_unordered": cycles_per_weight + longer,
-        "schedule_spent": plan.spent,
-        "schedule_loss": plan.loss,
-        "schedule_bound": plan.bound,
+        "schedule_spent": schedule.spent,
+        "schedule_loss": schedule.loss,
+        "schedule_bound": schedule.bound,
     }
 
 

@@ -83,12 +83,12 @@ def layer_figure(
     'conv1 on swis_ss'
     """
     codes = _codes(model, layer)
-    form = weight_format(method, shifts, group_size)
-    found = decompose(codes, form)
+    fmt = weight_format(method, shifts, group_size)
+    found = decompose(codes, fmt)
     groups = -(-codes.shape[1] // group_size)
     row, place = divmod(group % (len(codes) * groups), groups)
     some = slice(place * group_size, (place + 1) * group_size)
-    used = int(found.shift_sets[row, place]) if form.grouped else int(found.shift_sets.flatten()[0])
+    used = int(found.shift_sets[row, place]) if fmt.grouped else int(found.shift_sets.flatten()[0])
     figure = Figure((11, 3.6), dpi=_DPI)
     # no layout, which would take most of the time
     figure.subplots_adjust(left=0.05, right=0.98, top=0.85, bottom=0.15, wspace=0.48)
@@ -118,8 +118,8 @@ def _errors(codes: Tensor, approximated: Tensor, axes: Axes) -> None:
 def _cycles(layer: Layer, method: str, shifts: int, group_size: int, name: str) -> Any:
     array, chip = design(accelerator_named(name), _energies(), group_size)
     forms = [Int8(), weight_format(method, shifts, group_size)]
-    given = [operands_of(layer, form, None, codes=False) for form in forms]
-    return simulate(array, [layer] * len(given), given, chip).assign(method=[form.label for form in forms])
+    given = [operands_of(layer, fmt, None, codes=False) for fmt in forms]
+    return simulate(array, [layer] * len(given), given, chip).assign(method=[fmt.label for fmt in forms])
 
 
 def panel() -> Any:

@@ -65,5 +65,5 @@ class TopBits(PowersOfTwo):
 
 
 @cache
-def _level_sets(form: PowersOfTwo) -> tuple[tuple[int, ...], ...]:
-    return tuple(map(sums, form.shift_sets()))
+def _level_sets(fmt: PowersOfTwo) -> tuple[tuple[int, ...], ...]:
+    return tuple(map(sums, fmt.shift_sets()))

@@ -84,13 +84,13 @@ def from_settings(settings: dict[str, Any]) -> WeightFormat:
     return weight_format(given.pop("method"), **given)
 
 
-def int8_of(form: WeightFormat) -> WeightFormat:
+def int8_of(fmt: WeightFormat) -> WeightFormat:
     """Return the 8-bit format with the settings that all formats have.
 
     >>> int8_of(Uniform(shifts=3)).code_bits
     7
     """
-    return Int8(**{each.name: getattr(form, each.name) for each in fields(WeightFormat)})
+    return Int8(**{each.name: getattr(fmt, each.name) for each in fields(WeightFormat)})
 
 
 @cache

@@ -28,7 +28,7 @@ class Round(TopBits):
 
 
 @cache
-def _rounded(form: Round) -> np.ndarray:
-    step = 2 ** (form.magnitude_bits - form.shifts)
-    levels = (np.arange(2**form.magnitude_bits) / step).round() * step
-    return levels.clip(max=2**form.magnitude_bits - step).astype(np.int16)[None]
+def _rounded(fmt: Round) -> np.ndarray:
+    step = 2 ** (fmt.magnitude_bits - fmt.shifts)
+    levels = (np.arange(2**fmt.magnitude_bits) / step).round() * step
+    return levels.clip(max=2**fmt.magnitude_bits - step).astype(np.int16)[None]

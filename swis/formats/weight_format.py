@@ -185,14 +185,14 @@ class WeightFormat(ABC):
 
 
 @cache
-def _check(form: WeightFormat) -> None:
+def _check(fmt: WeightFormat) -> None:
     def require(holds: bool, message: str) -> None:
         if not holds:
-            raise InputError(f"format {form.name}: {message}")
+            raise InputError(f"format {fmt.name}: {message}")
 
-    sets, names, top = form.level_sets(), form.set_ids(), 2**form.code_bits
+    sets, names, top = fmt.level_sets(), fmt.set_ids(), 2**fmt.code_bits
     require(0 < len(sets) <= 256, f"it has {len(sets)} candidate sets, not 1 to 256")
-    require(form.grouped or len(sets) == 1, "groups choose among its sets; say so by grouped = True")
+    require(fmt.grouped or len(sets) == 1, "groups choose among its sets; say so by grouped = True")
     for levels in sets:
         ascending = all(a < b for a, b in pairwise(levels))
         require(
@@ -201,26 +201,26 @@ def _check(form: WeightFormat) -> None:
         )
     unique = len(set(names)) == len(sets) and 0 <= min(names) <= max(names) < 256
     require(unique, "set_ids are numbers below 256, one for every set")
-    require(form.on_codes or sets[0] == tuple(range(top)), "levels that are not all codes need on_codes")
+    require(fmt.on_codes or sets[0] == tuple(range(top)), "levels that are not all codes need on_codes")
     require(
-        not form.has_shifts or form.level_bits == form.shifts, "a level takes a cycle for each of its shifts"
+        not fmt.has_shifts or fmt.level_bits == fmt.shifts, "a level takes a cycle for each of its shifts"
     )
-    require(not (form.own_quantizer and form.on_codes), "levels on codes are on those of the 8-bit quantizer")
-    codes = (form.code_bits, form.code_clip)
-    if form.own_quantizer:
-        other = replace(form, magnitude_bits=form.magnitude_bits % 8 + 1, clip=CLIPS[form.clip == CLIPS[0]])
+    require(not (fmt.own_quantizer and fmt.on_codes), "levels on codes are on those of the 8-bit quantizer")
+    codes = (fmt.code_bits, fmt.code_clip)
+    if fmt.own_quantizer:
+        other = replace(fmt, magnitude_bits=fmt.magnitude_bits % 8 + 1, clip=CLIPS[fmt.clip == CLIPS[0]])
         require((other.code_bits, other.code_clip) == codes, "its own quantizer does not depend on others")
     else:
-        require(codes == (form.magnitude_bits, form.clip), "code_bits or code_clip need own_quantizer = True")
+        require(codes == (fmt.magnitude_bits, fmt.clip), "code_bits or code_clip need own_quantizer = True")
 
 
 @cache
-def _nearest_levels(form: WeightFormat) -> np.ndarray:
-    magnitudes = np.arange(2**form.code_bits)
+def _nearest_levels(fmt: WeightFormat) -> np.ndarray:
+    magnitudes = np.arange(2**fmt.code_bits)
     tables = []
-    for chosen in form.level_sets():
+    for chosen in fmt.level_sets():
         levels = np.array(chosen)
-        if form.rounds_down:
+        if fmt.rounds_down:
             tables.append(levels[np.searchsorted(levels, magnitudes, side="right") - 1])
         else:  # of equals the first
             tables.append(levels[np.abs(levels[None, :] - magnitudes[:, None]).argmin(1)])
@@ -228,12 +228,12 @@ def _nearest_levels(form: WeightFormat) -> np.ndarray:
 
 
 @cache
-def _half_step_levels(form: WeightFormat) -> np.ndarray:
-    inside = np.arange(2 ** (form.code_bits + 1)) / 2 + 0.25
+def _half_step_levels(fmt: WeightFormat) -> np.ndarray:
+    inside = np.arange(2 ** (fmt.code_bits + 1)) / 2 + 0.25
     tables = []
-    for chosen in form.level_sets():
+    for chosen in fmt.level_sets():
         levels = np.array(chosen, np.float32)
-        if form.rounds_down:
+        if fmt.rounds_down:
             tables.append(levels[np.searchsorted(levels, inside) - 1])
         else:
             tables.append(levels[np.abs(levels[:, None] - inside).argmin(0)])

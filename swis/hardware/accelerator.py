@@ -9,7 +9,7 @@ from swis.hardware.datapaths.base import Datapath
 from swis.hardware.datapaths.registry import DATAPATHS
 from swis.hardware.layer_run import LayerRun, Operands
 from swis.hardware.layer_shapes import Layer
-from swis.hardware.tiling import Work
+from swis.hardware.tiling import ArrayWork
 from swis.options.hardware import MEMORY, Design, Memory
 
 
@@ -52,7 +52,7 @@ class Accelerator(Design):
         """How many banks each SRAM has."""
         return self._datapath.banks(self)
 
-    def work(self, layer: Layer, weights: Operands, activation_bits: int = 8) -> Work:
+    def work(self, layer: Layer, weights: Operands, activation_bits: int = 8) -> ArrayWork:
         """Return what the array does for a layer; not for "fusion", which fits tiles to its own buffers.
 
         >>> import numpy as np

@@ -15,7 +15,7 @@ import numpy as np
 
 from swis.errors import InputError
 from swis.hardware.layer_shapes import Layer
-from swis.hardware.tiling import Work, powers, traffic
+from swis.hardware.tiling import ArrayWork, powers, traffic
 from swis.options.hardware import Memory
 
 LOOPS = ("pixel", "channel", "filter")
@@ -71,7 +71,7 @@ class Run:
 
 def best_run(
     layer: Layer,
-    work: Work,
+    work: ArrayWork,
     memory: Memory,
     weight_bits: int,
     activation_bits: int = 8,
@@ -88,7 +88,8 @@ def best_run(
     first is taken. Raises ``InputError`` if not even the smallest tile fits.
 
     >>> layer = Layer("fc", 512, 1000, 1, 1, 1, 1, 1, 1)
-    >>> run = best_run(layer, Work(8, 8, 4, 32000, folds=125, busy=0), Memory(), 8 * layer.weights)
+    >>> work = ArrayWork(8, 8, 4, 32000, folds=125, useful_lane_cycles=0)
+    >>> run = best_run(layer, work, Memory(), 8 * layer.weights)
     >>> run.compute_cycles, run.dram_bits - 8 * layer.weights
     (32000, 12096)
     """
@@ -100,7 +101,7 @@ def best_run(
 
 @lru_cache(maxsize=1000)  # networks have many layers of the same shape
 def _best(
-    layer: Layer, work: Work, memory: Memory, weight_bits: int, activation_bits: int, slack: float
+    layer: Layer, work: ArrayWork, memory: Memory, weight_bits: int, activation_bits: int, slack: float
 ) -> Run:
     tiles = _Tiles.of(layer, work)
     room = memory.tile_bits()
@@ -145,14 +146,14 @@ class _Tiles:
     """
 
     layer: Layer
-    work: Work
+    work: ArrayWork
     high: np.ndarray
     wide: np.ndarray
     depth: np.ndarray
     filters: np.ndarray
 
     @classmethod
-    def of(cls, layer: Layer, work: Work) -> _Tiles:
+    def of(cls, layer: Layer, work: ArrayWork) -> _Tiles:
         channels, filters = layer.group_channels, layer.group_filters
         # groups of weights reach over taps where they do not divide the channels
         grain = work.grain or work.lanes

@@ -39,7 +39,7 @@ class LayerRun:
 
     compute_cycles: int
     stall_cycles: int
-    busy: int
+    useful_lane_cycles: int
     weight_dram_bits: int
     dram_read_bits: int
     dram_write_bits: int

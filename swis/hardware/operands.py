@@ -12,7 +12,7 @@ import torch
 
 from swis.encoding.decompose import from_filters
 from swis.encoding.encode import Encoded, cost_of, encode
-from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.layer_schedule import LayerSchedule
 from swis.formats.weight_format import WeightFormat
 from swis.hardware.accelerator import Accelerator
 from swis.hardware.layer_run import Operands
@@ -43,33 +43,33 @@ class ShapeOperands:
         least = torch.finfo(torch.float32).tiny  # values may be drawn that are all 0
         return [(value / value.max().clamp_min(least) * top).round().int().numpy() for value in values]
 
-    def _encode(self, form: WeightFormat) -> list[Encoded]:
+    def _encode(self, fmt: WeightFormat) -> list[Encoded]:
         generator = torch.Generator().manual_seed(self.seed)
         shapes = [(x.out_channels, x.group_channels, x.kernel_h, x.kernel_w) for x in self.layers]
-        return [encode(torch.randn(shape, generator=generator), form) for shape in shapes]
+        return [encode(torch.randn(shape, generator=generator), fmt) for shape in shapes]
 
-    def of(self, form: WeightFormat, accelerator: Accelerator) -> list[Operands]:
+    def of(self, fmt: WeightFormat, accelerator: Accelerator) -> list[Operands]:
         """Return the operands of every layer in a format."""
         codes, nothing = accelerator.needs_codes, [None] * len(self.layers)
-        encoded = last_encoded(self._kept, form, lambda: self._encode(form)) if codes else nothing
+        encoded = last_encoded(self._kept, fmt, lambda: self._encode(fmt)) if codes else nothing
         inputs = self._inputs if accelerator.needs_inputs else nothing
         return [
-            operands_of(layer, form, known, codes, values)
+            operands_of(layer, fmt, known, codes, values)
             for layer, known, values in zip(self.layers, encoded, inputs, strict=True)
         ]
 
 
-def last_encoded(kept: dict[WeightFormat, T], form: WeightFormat, encoded: Callable[[], T]) -> T:
+def last_encoded(kept: dict[WeightFormat, T], fmt: WeightFormat, encoded: Callable[[], T]) -> T:
     """Return a format's codes, kept until another is asked for: they are as large as the network."""
-    if form not in kept:
+    if fmt not in kept:
         kept.clear()
-        kept[form] = encoded()
-    return kept[form]
+        kept[fmt] = encoded()
+    return kept[fmt]
 
 
 def operands_of(
     layer: Layer,
-    form: WeightFormat,
+    fmt: WeightFormat,
     encoded: Encoded | None,
     codes: bool,
     inputs: np.ndarray | None = None,
@@ -83,15 +83,15 @@ def operands_of(
     >>> operands_of(layer, Swis(shifts=2), None, codes=False).stored_bits
     72
     """
-    filters, plan = layer.out_channels, encoded.plan if encoded else None
-    counts = np.full(filters, form.shifts) if plan is None else plan.shifts
-    forms = {n: form.with_shifts(n) for n in np.unique(counts).tolist()}
+    filters, schedule = layer.out_channels, encoded.schedule if encoded else None
+    counts = np.full(filters, fmt.shifts) if schedule is None else schedule.shifts
+    forms = {n: fmt.with_shifts(n) for n in np.unique(counts).tolist()}
     shifts = np.array([forms[n].level_bits for n in counts.tolist()])
     widths = np.array([forms[n].plain_bits for n in counts.tolist()])
     order, values = np.arange(filters), None
-    if plan is not None:
-        order = rows_of(layer, plan)
-    cost = cost_of(form, plan, filters, layer.filter_weights, layer.macs)
+    if schedule is not None:
+        order = rows_of(layer, schedule)
+    cost = cost_of(fmt, schedule, filters, layer.filter_weights, layer.macs)
     if codes:
         values = from_filters(encoded.codes, encoded.shape).cpu().numpy()[order]
         values = values.reshape(filters, -1, layer.kernel_h, layer.kernel_w)
@@ -100,20 +100,20 @@ def operands_of(
         inputs = inputs.reshape(layer.groups, layer.group_channels, *inputs.shape[1:])[groups]
         inputs = inputs.reshape(layer.in_channels, *inputs.shape[2:])
     operands = Operands(shifts[order], cost.stored_bits, widths[order], values, inputs)
-    if not form.grouped:
+    if not fmt.grouped:
         return operands
     alike = all(each.consecutive for each in forms.values())
-    return replace(operands, group_size=form.group_size, consecutive=alike)
+    return replace(operands, group_size=fmt.group_size, consecutive=alike)
 
 
-def rows_of(layer: Layer, plan: LayerPlan) -> np.ndarray:
+def rows_of(layer: Layer, schedule: LayerSchedule) -> np.ndarray:
     """Return the filters [out_channels] in the order that they occupy an array's rows.
 
-    It is the plan's, but filters stay in their group of the convolution, whose rows share activations.
+    It is the schedule's, but filters stay in their group of the convolution, whose rows share activations.
 
     >>> layer = Layer("conv", 4, 4, 1, 1, 1, 1, 1, 1, groups=2)
-    >>> rows_of(layer, LayerPlan(np.array([1, 2, 1, 1]), np.array([2, 3, 0, 1]))).tolist()
+    >>> rows_of(layer, LayerSchedule(np.array([1, 2, 1, 1]), np.array([2, 3, 0, 1]))).tolist()
     [0, 1, 2, 3]
     """
     each = layer.group_filters
-    return plan.order if each == 1 else plan.order[np.argsort(plan.order // each, kind="stable")]
+    return schedule.order if each == 1 else schedule.order[np.argsort(schedule.order // each, kind="stable")]

@@ -58,7 +58,7 @@ def simulate(
             "stall_cycles": run.stall_cycles,
             "latency_cycles": run.cycles,
             "lane_cycles": accelerator.units * accelerator.lanes * run.cycles,
-            "busy_lane_cycles": run.busy,
+            "busy_lane_cycles": run.useful_lane_cycles,
             "dram_read_bytes": run.dram_read_bits / 8,
             "dram_write_bytes": run.dram_write_bits / 8,
             "dram_bytes": run.dram_bits / 8,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from swis.hardware.dram import SUM_BITS, Run
 from swis.hardware.layer_shapes import Layer
-from swis.hardware.tiling import Work
+from swis.hardware.tiling import ArrayWork
 from swis.options.hardware import Memory
 
 
@@ -23,10 +23,11 @@ class OnChip:
     register_bits: int = 0
 
 
-def paced(work: Work, layer: Layer, memory: Memory, weight_bits: int, activation_bits: int) -> Work:
+def paced(work: ArrayWork, layer: Layer, memory: Memory, weight_bits: int, activation_bits: int) -> ArrayWork:
     """Return the work at the pace at which the buses of the SRAMs deliver weights and inputs.
 
-    >>> layer, work = Layer("fc", 64, 8, 1, 1, 1, 1, 1, 1), Work(8, 8, 4, 32, folds=1, busy=0)
+    >>> layer = Layer("fc", 64, 8, 1, 1, 1, 1, 1, 1)
+    >>> work = ArrayWork(8, 8, 4, 32, folds=1, useful_lane_cycles=0)
     >>> paced(work, layer, Memory(weight_bus_bits=64), 8 * layer.weights, 8).steps
     64
     """
@@ -44,7 +45,7 @@ def paced(work: Work, layer: Layer, memory: Memory, weight_bits: int, activation
 
 
 def on_chip(
-    layer: Layer, work: Work, run: Run, weight_bits: int, activation_bits: int, systolic: bool
+    layer: Layer, work: ArrayWork, run: Run, weight_bits: int, activation_bits: int, systolic: bool
 ) -> OnChip:
     """Return the traffic of a run on its chip.
 
@@ -55,7 +56,8 @@ def on_chip(
     all rows and weights those of all columns, or sums those of all lanes if weights are stationary.
 
     >>> from swis.hardware.dram import best_run
-    >>> layer, work = Layer("fc", 64, 8, 1, 1, 1, 1, 1, 1), Work(8, 8, 4, 32, folds=1, busy=0)
+    >>> layer = Layer("fc", 64, 8, 1, 1, 1, 1, 1, 1)
+    >>> work = ArrayWork(8, 8, 4, 32, folds=1, useful_lane_cycles=0)
     >>> run = best_run(layer, work, Memory(dram_bits_per_cycle=None), 8 * layer.weights)
     >>> chip = on_chip(layer, work, run, 8 * layer.weights, 8, systolic=True)
     >>> chip.weight_read_bits, chip.input_read_bits, chip.output_write_bits, chip.register_bits

@@ -11,13 +11,13 @@ from swis.hardware.layer_shapes import Layer
 
 
 @dataclass(frozen=True)
-class Work:
+class ArrayWork:
     """Cycles of a layer on an array of ``rows`` (filters) x ``columns`` (output pixels) x ``lanes``.
 
     For every fold of output pixels, ``columns`` of them, or of those in one row if ``by_row``: ``steps``
     over all ``folds`` of filters of all groups of the convolution, and ``restart`` to fill and drain each of
     these, for every tile of channels anew; ``load`` for every tile of pixels. ``bundle`` groups of a
-    convolution lie side by side. ``busy`` are lane-cycles that a real weight and a real pixel need, of one
+    convolution lie side by side. ``useful_lane_cycles`` are lane-cycles that a real weight and a real pixel need, of one
     image: what is left of all is waiting. A weight-stationary array has one column, for it takes one pixel
     at a time, and as many lanes as it has rows of MACs; sums leave it ``passes`` times, whole at the last.
     Tiles do not part ``grain`` channels, None: as many as lanes.
@@ -28,7 +28,7 @@ class Work:
     lanes: int
     steps: int
     folds: int
-    busy: int
+    useful_lane_cycles: int
     restart: int = 0
     load: int = 0
     by_row: bool = False
@@ -43,7 +43,7 @@ class Work:
     def cycles(self, layer: Layer) -> int:
         """Return the compute cycles of a layer that is one tile.
 
-        >>> Work(8, 8, 4, 288, folds=1, busy=0, restart=14).cycles(Layer("conv", 64, 8, 3, 3, 6, 6, 4, 4))
+        >>> ArrayWork(8, 8, 4, 288, folds=1, useful_lane_cycles=0, restart=14).cycles(Layer("conv", 64, 8, 3, 3, 6, 6, 4, 4))
         604
         """
         each = self.steps + self.folds * self.restart

@@ -10,7 +10,7 @@ from torch import nn
 
 from swis.encoding.cost import LayerCost
 from swis.encoding.encode import Encoded, cost_of, encode
-from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.layer_schedule import LayerSchedule
 from swis.errors import InputError
 from swis.formats.registry import int8_of
 from swis.formats.weight_format import WeightFormat
@@ -34,13 +34,13 @@ def skipped_layers(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
 
 def encode_layers(
     model: nn.Module,
-    form: WeightFormat,
+    fmt: WeightFormat,
     skip: set[str] = frozenset(),
-    plans: dict[str, LayerPlan] | None = None,
+    schedules: dict[str, LayerSchedule] | None = None,
 ) -> dict[str, Encoded]:
     """Bring every weight layer into a format, layers in ``skip`` into the 8-bit format.
 
-    Layers that share a parameter share the result, and the plan of the first. ``form`` is ``quantized``.
+    Layers that share a parameter share the result, and the schedule of the first. ``fmt`` is ``quantized``.
     Raises ``InputError`` if a convolution and a transposed one share it, whose filters are others.
     """
     encoded: dict[str, Encoded] = {}
@@ -49,8 +49,8 @@ def encode_layers(
     for name, layer in layers.items():
         other = first.setdefault(id(layer.weight), name)
         if other == name:
-            form_here = int8_of(form) if name in skip else form
-            encoded[name] = encode(filters_of(layer), form_here, (plans or {}).get(name))
+            form_here = int8_of(fmt) if name in skip else fmt
+            encoded[name] = encode(filters_of(layer), form_here, (schedules or {}).get(name))
         elif is_transposed(layer) != is_transposed(layers[other]):
             raise InputError(f"layers {other} and {name} share a weight, but not its filters")
         else:
@@ -60,31 +60,31 @@ def encode_layers(
 
 def with_weights(
     model: nn.Module,
-    form: WeightFormat,
+    fmt: WeightFormat,
     macs: dict[str, int],
     skip: set[str] = frozenset(),
-    plans: dict[str, LayerPlan] | None = None,
+    schedules: dict[str, LayerSchedule] | None = None,
 ) -> tuple[nn.Module, list[LayerCost]]:
-    """Copy a network with every weight layer in ``form``; layers in ``skip`` stay in the 8-bit format.
+    """Copy a network with every weight layer in ``fmt``; layers in ``skip`` stay in the 8-bit format.
 
-    ``plans`` gives filters shifts of their own. Returns the copy and each layer's cost. Only weights change:
+    ``schedules`` gives filters shifts of their own. Returns the copy and each layer's cost. Only weights change:
     biases, normalisation and the layers' classes stay, so the copy runs as fast as the original.
     """
     changed = plain_copy(model)
     layers = weight_layers(changed)
-    if not form.quantized:
-        return changed, layer_costs(layers, {}, form, macs)
-    encoded = encode_layers(changed, form, skip, plans)
-    costs = layer_costs(layers, encoded, form, macs)
+    if not fmt.quantized:
+        return changed, layer_costs(layers, {}, fmt, macs)
+    encoded = encode_layers(changed, fmt, skip, schedules)
+    costs = layer_costs(layers, encoded, fmt, macs)
     for name, layer in layers.items():
         put_filters(layer, encoded[name].weight())
     return changed, costs
 
 
 def layer_costs(
-    layers: dict[str, nn.Module], encoded: dict[str, Encoded], form: WeightFormat, macs: dict[str, int]
+    layers: dict[str, nn.Module], encoded: dict[str, Encoded], fmt: WeightFormat, macs: dict[str, int]
 ) -> list[LayerCost]:
-    """Return what each layer costs; those that are not encoded are float, as ``form`` says.
+    """Return what each layer costs; those that are not encoded are float, as ``fmt`` says.
 
     A weight that several layers share is stored once.
     """
@@ -94,9 +94,9 @@ def layer_costs(
         shape = (filter_shape(layer)[0], filter_shape(layer)[1:].numel())
         if name in encoded:
             found = encoded[name]
-            cost = replace(cost_of(found.form, found.plan, *shape, macs[name]), metric=found.metric)
+            cost = replace(cost_of(found.fmt, found.schedule, *shape, macs[name]), metric=found.metric)
         else:
-            cost = cost_of(form, None, *shape, macs[name])
+            cost = cost_of(fmt, None, *shape, macs[name])
         if id(layer.weight) in stored:
             cost = replace(cost, weights=0, stored_bits=0, weight_cycles=0, metric=None)
         stored.add(id(layer.weight))

@@ -52,9 +52,9 @@ def _divided(found: Encoded, gain: Tensor, weight: Tensor) -> Encoded:
     codes, sets = found.codes * sign[:, None], found.shift_sets
     scale = found.scale / torch.where(dead, 1, gain.abs()).reshape(along)
     if dead.any():
-        plain = encode(weight, found.form, found.plan)
+        plain = encode(weight, found.fmt, found.schedule)
         codes = torch.where(dead[:, None], plain.codes, codes)
         scale = torch.where(dead.reshape(along), plain.scale, scale)
-        if found.form.grouped:  # all others have one set for all
+        if found.fmt.grouped:  # all others have one set for all
             sets = torch.where(dead[:, None], plain.shift_sets, sets)
     return replace(found, codes=codes, scale=scale, shift_sets=sets, metrics=None)

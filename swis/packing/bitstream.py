@@ -38,21 +38,21 @@ _LONGEST = 15  # bits of a Huffman code, so that its length fits four
 class Layout:
     """What a decoder knows of a layer beside its bits: the format, [filters, weights], and the coding."""
 
-    form: WeightFormat
+    fmt: WeightFormat
     filters: int
     weights: int
     coding: str
 
     def __post_init__(self) -> None:
-        self.form.check()
+        self.fmt.check()
         require_known("coding", self.coding, CODINGS)
         at_least(0, filters=self.filters, weights=self.weights)
 
     def set_codes(self) -> tuple[list[int], int]:
         """Return every candidate set's bits, and how many they are."""
-        if self.coding == "plain" and self.form.grouped:
-            return self.form.set_codes()
-        return self.form.set_ranks()
+        if self.coding == "plain" and self.fmt.grouped:
+            return self.fmt.set_codes()
+        return self.fmt.set_ranks()
 
 
 def pack(codes: np.ndarray, fields: np.ndarray | None, layout: Layout) -> tuple[np.ndarray, dict[str, int]]:
@@ -63,41 +63,41 @@ def pack(codes: np.ndarray, fields: np.ndarray | None, layout: Layout) -> tuple[
     the Huffman code, and what fills the last byte); together they are 8 bits for each byte. Raises
     ``ValueError`` for codes of another shape, or that are no levels of their sets.
     """
-    form, masks = layout.form, layout.form.mask_bits
-    groups = -(-layout.weights // form.weights_per_group)
+    fmt, masks = layout.fmt, layout.fmt.mask_bits
+    groups = -(-layout.weights // fmt.weights_per_group)
     if codes.shape != (layout.filters, layout.weights) or (
         fields is not None and fields.shape != (layout.filters, groups)
     ):
         raise ValueError(f"codes or shift sets have other shapes than {layout} says")
-    if codes.size and max(-int(codes.min()), int(codes.max())) >= 1 << form.code_bits:
-        raise ValueError(f"codes do not fit {form.code_bits} magnitude bits")
-    sets = list(form.set_ids())
+    if codes.size and max(-int(codes.min()), int(codes.max())) >= 1 << fmt.code_bits:
+        raise ValueError(f"codes do not fit {fmt.code_bits} magnitude bits")
+    sets = list(fmt.set_ids())
     if fields is None:
         fields = np.full((layout.filters, groups), sets[0], np.uint8)
     if not np.isin(fields, sets).all():
         raise ValueError("a shift set is none of the candidates")
     compact = layout.coding == "compact"
-    mask_of = _mask_table(form)
+    mask_of = _mask_table(fmt)
     set_codes, set_bits = layout.set_codes()
     code_of_field = np.zeros(256, np.uint32)
     code_of_field[sets] = set_codes
     lengths = np.zeros(1 << masks, np.int64)
     if compact:
         counts = np.zeros(1 << masks, np.int64)
-        flat = codes.reshape(-1), layout.weights, form.weights_per_group, fields.reshape(-1)
+        flat = codes.reshape(-1), layout.weights, fmt.weights_per_group, fields.reshape(-1)
         _count(*flat, mask_of, counts)
         lengths = _huffman_lengths(counts, masks)
     words, used = _huffman_codes(lengths, masks)
     coded = bool(lengths.any())
     header = int(compact) + 4 * len(lengths) * coded
-    largest = header + fields.size * (set_bits + form.weights_per_group * (1 + int(used.max())))
+    largest = header + fields.size * (set_bits + fmt.weights_per_group * (1 + int(used.max())))
     out = np.zeros(largest // 32 + 2, np.uint32)
     if coded:
         at = _put(out, 0, 1, 1)
         for length in lengths:
             at = _put(out, at, length, 4)
     end, signs, mask_total = _pack(
-        *(codes.reshape(-1), layout.weights, form.weights_per_group, fields.reshape(-1), mask_of),
+        *(codes.reshape(-1), layout.weights, fmt.weights_per_group, fields.reshape(-1), mask_of),
         *(code_of_field, set_bits, words, used, compact, out, header),
     )
     if end < 0:
@@ -112,7 +112,7 @@ def unpack(payload: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]
 
     Raises ``InputError`` if the payload does not end where the layer does or holds what no layer can.
     """
-    form, masks = layout.form, layout.form.mask_bits
+    fmt, masks = layout.fmt, layout.fmt.mask_bits
     compact = layout.coding == "compact"
     if layout.filters * layout.weights > 8 * len(payload):  # before memory is taken for them
         raise InputError(f"a packed layer has {len(payload)} bytes, too few for what it declares")
@@ -127,32 +127,32 @@ def unpack(payload: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]
         lengths = np.array([_peek(words, 1 + 4 * mask, 4) for mask in range(len(lengths))])
     set_codes, set_bits = layout.set_codes()
     order = np.argsort(set_codes)
-    groups = -(-layout.weights // form.weights_per_group)
-    codes = np.empty((layout.filters, layout.weights), np.int8 if form.code_bits <= 7 else np.int16)
+    groups = -(-layout.weights // fmt.weights_per_group)
+    codes = np.empty((layout.filters, layout.weights), np.int8 if fmt.code_bits <= 7 else np.int16)
     fields = np.empty((layout.filters, groups), np.uint8)
     end = _unpack(
-        *(words, 8 * len(payload), header, layout.weights, form.weights_per_group),
-        *(np.array(set_codes, np.uint32)[order], np.array(form.set_ids(), np.uint8)[order], set_bits),
+        *(words, 8 * len(payload), header, layout.weights, fmt.weights_per_group),
+        *(np.array(set_codes, np.uint32)[order], np.array(fmt.set_ids(), np.uint8)[order], set_bits),
         *(*_decoder(lengths, masks), masks, compact),
-        *(_level_table(form), codes.reshape(-1), fields.reshape(-1)),
+        *(_level_table(fmt), codes.reshape(-1), fields.reshape(-1)),
     )
     if end < 0 or -(-end // 8) != len(payload) or int(payload[-1:].sum()) >> (end - 1) % 8 + 1:
         raise InputError("a packed layer is not whole: its bits do not end where its weights do")
     return codes, fields
 
 
-def _mask_table(form: WeightFormat) -> np.ndarray:
+def _mask_table(fmt: WeightFormat) -> np.ndarray:
     """Tabulate the mask of a magnitude in a set, by the set's name; -1 where it is none of its levels."""
-    table = np.full((256, 1 << form.code_bits), -1, np.int16)
-    for name, levels in zip(form.set_ids(), form.level_sets(), strict=True):
+    table = np.full((256, 1 << fmt.code_bits), -1, np.int16)
+    for name, levels in zip(fmt.set_ids(), fmt.level_sets(), strict=True):
         table[name, list(levels)] = range(len(levels))
     return table
 
 
-def _level_table(form: WeightFormat) -> np.ndarray:
+def _level_table(fmt: WeightFormat) -> np.ndarray:
     """Tabulate the magnitude of a mask in a set, by the set's name; -1 for masks that stand for none."""
-    table = np.full((256, 1 << form.mask_bits), -1, np.int16)
-    for name, levels in zip(form.set_ids(), form.level_sets(), strict=True):
+    table = np.full((256, 1 << fmt.mask_bits), -1, np.int16)
+    for name, levels in zip(fmt.set_ids(), fmt.level_sets(), strict=True):
         table[name, : len(levels)] = levels
     return table
 

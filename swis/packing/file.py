@@ -4,7 +4,7 @@ The file is safetensors. For every weight layer it holds ``LAYER.weight.packed``
 ``swis.packing.bitstream`` describes, ``LAYER.weight.scale`` and, where filters have shifts of their own,
 ``LAYER.weight.schedule`` (``swis.packing.layer``). All other tensors of the network's ``plain_copy`` are
 there as they are. The metadata have one entry, ``swis``, JSON: ``version``, ``sha256`` (of everything else),
-``network`` (architecture, arguments, input, what the weights were), ``form`` (of all layers but those that
+``network`` (architecture, arguments, input, what the weights were), ``fmt`` (of all layers but those that
 match ``skip``), ``schedule`` (the policy's name), ``layers`` (each one's format, shape, bits and tiles),
 ``aliases`` (tensors that are a packed weight again), ``coding``, ``fold_bn``, ``folded`` (whether the
 normalisation is), ``rewrites``, ``limited`` (names of the activations with a limit for every channel),
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from swis.encoding.cost import FLOAT_BITS
 from swis.encoding.encode import Encoded
-from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.layer_schedule import LayerSchedule
 from swis.errors import InputError
 from swis.formats.registry import from_settings
 from swis.formats.weight_format import WeightFormat
@@ -57,11 +57,11 @@ class PackedLayer:
     The parts are sign, mask, shift and metadata; a layer that shares another one's weight has none.
     """
 
-    form: WeightFormat
+    fmt: WeightFormat
     filters: int
     filter_weights: int
     bits: dict[str, int]
-    plan: LayerPlan | None = None
+    schedule: LayerSchedule | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class PackedNetwork:
 
     network: Network
     label: str
-    form: WeightFormat
+    fmt: WeightFormat
     coding: str
     skip: list[str]
     fold_bn: bool
@@ -78,7 +78,7 @@ class PackedNetwork:
     activation_bits: int | None
     activation_range: str | None
     ranges: dict[str, ActivationRange]
-    schedule: str | None = None
+    policy: str | None = None
     calibrate: str = "none"
     retrain: dict[str, Any] | None = None
     rewrites: list[str] = field(default_factory=list)
@@ -95,7 +95,7 @@ class PackedNetwork:
 def save_packed(
     path: str | Path,
     network: Network,
-    form: WeightFormat,
+    fmt: WeightFormat,
     *,
     coding: str = "plain",
     skip: Iterable[str] = (),
@@ -105,25 +105,25 @@ def save_packed(
     activation_bits: int | None = None,
     activation_range: str | None = None,
     ranges: dict[str, ActivationRange] | None = None,
-    plans: dict[str, LayerPlan] | None = None,
-    schedule: str | None = None,
+    schedules: dict[str, LayerSchedule] | None = None,
+    policy: str | None = None,
     calibrate: str = "none",
     retrain: dict[str, Any] | None = None,
     live: bool = False,
     encoded: dict[str, Encoded] | None = None,
 ) -> None:
-    """Write a float32 network with its weights in ``form`` as a packed file.
+    """Write a float32 network with its weights in ``fmt`` as a packed file.
 
     Layers whose names match a pattern in ``skip`` are packed in 8 bits. ``ranges`` are those of the layers'
-    inputs, for ``activation_bits``; ``plans`` give the filters of layers shifts of their own, by a
-    ``schedule`` of that name. A network that was calibrated, and so folded by
+    inputs, for ``activation_bits``; ``schedules`` give the filters of layers shifts of their own, by a
+    ``policy`` of that name. A network that was calibrated, and so folded by
     ``swis.networks.batch_norm.fused``, or trained in the format comes with its ``encoded`` weights and with
     what ``calibrate`` and ``retrain`` were; ``live`` if training left its normalisation in place. Raises
     ``ValueError`` for an unknown coding, a format that is not ``quantized`` and networks that are not
     float32, ``InputError`` for a pattern without a match.
     """
     require_known("coding", coding, CODINGS)
-    if not form.quantized:
+    if not fmt.quantized:
         raise ValueError("the format float has no bits to pack; use base or a decomposition")
     module = plain_copy(network.module, network.inputs["input_size"]).cpu()
     if any(
@@ -136,7 +136,7 @@ def save_packed(
     tensors, layers, first_name = {}, {}, {}
     skip = sorted(skip)
     if encoded is None:
-        encoded = encode_layers(module, form, skipped_layers(list(weight_layers(module)), skip), plans)
+        encoded = encode_layers(module, fmt, skipped_layers(list(weight_layers(module)), skip), schedules)
     for name, layer in encoded.items():
         if id(layer) in first_name:
             layers[name] = {"same_as": first_name[id(layer)]}
@@ -167,8 +167,8 @@ def save_packed(
     header = {
         "version": _VERSION,
         "network": about,
-        "form": form.settings(),
-        "schedule": schedule,
+        "form": fmt.settings(),
+        "schedule": policy,
         "coding": coding,
         "skip": skip,
         "fold_bn": fold_bn,
@@ -224,7 +224,7 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork
         parts = {part: state.pop(f"{name}.weight.{part}").numpy() for part in packed_parts(entry)}
         layer = unpack_layer(parts, entry, state.pop(f"{name}.weight.scale"), coding)
         state[f"{name}.weight"] = weight_of(module.get_submodule(name), layer.weight())
-        packed_layers[name] = PackedLayer(layer.form, *layer.codes.shape, entry["bits"], layer.plan)
+        packed_layers[name] = PackedLayer(layer.fmt, *layer.codes.shape, entry["bits"], layer.schedule)
     state |= {key: state[source] for key, source in header["aliases"].items()}
     for name, layer in weight_layers(module).items():
         if calibrate != "none" and layer.bias is None and f"{name}.bias" in state:

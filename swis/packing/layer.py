@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from swis.encoding.encode import Encoded
-from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.layer_schedule import LayerSchedule
 from swis.errors import InputError
 from swis.formats.registry import from_settings
 from swis.formats.weight_format import WeightFormat
@@ -28,23 +28,23 @@ def pack_layer(layer: Encoded, coding: str) -> tuple[dict[str, np.ndarray], dict
     The description holds the format, the shape, the bits of the parts sign, mask, shift and metadata
     (together those of the arrays) and, for a schedule, how its tiles and kinds of filters are laid out.
     """
-    about = {"form": layer.form.settings(), "shape": list(layer.shape)}
-    if layer.plan is None:
-        payload, bits = _pack(layer, layer.form, np.arange(len(layer.codes)), coding)
+    about = {"form": layer.fmt.settings(), "shape": list(layer.shape)}
+    if layer.schedule is None:
+        payload, bits = _pack(layer, layer.fmt, np.arange(len(layer.codes)), coding)
         return {"packed": payload}, about | {"bits": bits}
-    plan, payloads, total = layer.plan, {}, {}
-    for shifts, filters in _kinds(plan):
-        payloads[shifts], bits = _pack(layer, layer.form.with_shifts(shifts), filters, coding)
+    schedule, payloads, total = layer.schedule, {}, {}
+    for shifts, filters in _kinds(schedule):
+        payloads[shifts], bits = _pack(layer, layer.fmt.with_shifts(shifts), filters, coding)
         total = {part: total.get(part, 0) + count for part, count in bits.items()}
-    schedule = _pack_schedule(plan, layer.form.magnitude_bits)
-    total["metadata"] += 8 * len(schedule)
+    fields = _pack_schedule(schedule, layer.fmt.magnitude_bits)
+    total["metadata"] += 8 * len(fields)
     about["tiles"] = {
-        "filters_per_tile": plan.filters_per_tile,
-        "multiple": plan.multiple,
-        "reordered": plan.reordered,
+        "filters_per_tile": schedule.filters_per_tile,
+        "multiple": schedule.multiple,
+        "reordered": schedule.reordered,
         "bytes": [len(payload) for payload in payloads.values()],
     }
-    return {"packed": np.concatenate([*payloads.values()]), "schedule": schedule}, about | {"bits": total}
+    return {"packed": np.concatenate([*payloads.values()]), "schedule": fields}, about | {"bits": total}
 
 
 def packed_parts(about: dict[str, Any]) -> tuple[str, ...]:
@@ -54,49 +54,49 @@ def packed_parts(about: dict[str, Any]) -> tuple[str, ...]:
 
 def unpack_layer(parts: dict[str, np.ndarray], about: dict[str, Any], scale: Tensor, coding: str) -> Encoded:
     """Undo ``pack_layer``, but for the shift sets; raise ``InputError`` for bits that are not a layer's."""
-    form, shape = from_settings(about["form"]), torch.Size(about["shape"])
+    fmt, shape = from_settings(about["form"]), torch.Size(about["shape"])
     filters = shape[0]
     if "tiles" not in about:
-        codes, _ = unpack(parts["packed"], Layout(form, filters, shape[1:].numel(), coding))
-        return Encoded(form, torch.from_numpy(codes), None, scale, shape)
-    plan = _unpack_schedule(parts["schedule"], filters, form.magnitude_bits, about["tiles"])
-    kinds, lengths = _kinds(plan), about["tiles"]["bytes"]
+        codes, _ = unpack(parts["packed"], Layout(fmt, filters, shape[1:].numel(), coding))
+        return Encoded(fmt, torch.from_numpy(codes), None, scale, shape)
+    schedule = _unpack_schedule(parts["schedule"], filters, fmt.magnitude_bits, about["tiles"])
+    kinds, lengths = _kinds(schedule), about["tiles"]["bytes"]
     if len(kinds) != len(lengths) or sum(lengths) != len(parts["packed"]):
         raise InputError("a packed layer is not whole: its schedule has other filters than its bits")
     payloads = np.split(parts["packed"], np.cumsum(lengths)[:-1])
-    codes = np.empty((filters, shape[1:].numel()), np.int8 if form.magnitude_bits <= 7 else np.int16)
+    codes = np.empty((filters, shape[1:].numel()), np.int8 if fmt.magnitude_bits <= 7 else np.int16)
     for (shifts, members), payload in zip(kinds, payloads, strict=True):
-        layout = Layout(form.with_shifts(shifts), len(members), codes.shape[1], coding)
+        layout = Layout(fmt.with_shifts(shifts), len(members), codes.shape[1], coding)
         codes[members], _ = unpack(payload, layout)
-    return Encoded(form, torch.from_numpy(codes), None, scale, shape, plan=plan)
+    return Encoded(fmt, torch.from_numpy(codes), None, scale, shape, schedule=schedule)
 
 
-def _kinds(plan: LayerPlan) -> list[tuple[int, np.ndarray]]:
+def _kinds(schedule: LayerSchedule) -> list[tuple[int, np.ndarray]]:
     """Return (shifts, filters that have so many, in the order of the tiles)."""
-    ordered = plan.shifts[plan.order]
-    return [(shifts, plan.order[ordered == shifts]) for shifts in np.unique(ordered).tolist()]
+    ordered = schedule.shifts[schedule.order]
+    return [(shifts, schedule.order[ordered == shifts]) for shifts in np.unique(ordered).tolist()]
 
 
 def _pack(
-    layer: Encoded, form: WeightFormat, filters: np.ndarray, coding: str
+    layer: Encoded, fmt: WeightFormat, filters: np.ndarray, coding: str
 ) -> tuple[np.ndarray, dict[str, int]]:
-    layout = Layout(form, len(filters), layer.codes.shape[1], coding)
+    layout = Layout(fmt, len(filters), layer.codes.shape[1], coding)
     fields = None
-    if form.grouped:  # the others have one set for all
+    if fmt.grouped:  # the others have one set for all
         fields = layer.shift_sets.numpy()[filters]
     return pack(layer.codes.numpy()[filters], fields, layout)
 
 
-def _pack_schedule(plan: LayerPlan, magnitude_bits: int) -> np.ndarray:
-    fields = [_bits(plan.shifts[plan.order] - 1, (magnitude_bits - 1).bit_length())]
-    if plan.reordered:
-        fields.append(_bits(plan.order, (len(plan.order) - 1).bit_length()))
+def _pack_schedule(schedule: LayerSchedule, magnitude_bits: int) -> np.ndarray:
+    fields = [_bits(schedule.shifts[schedule.order] - 1, (magnitude_bits - 1).bit_length())]
+    if schedule.reordered:
+        fields.append(_bits(schedule.order, (len(schedule.order) - 1).bit_length()))
     return np.packbits(np.concatenate(fields, axis=1), bitorder="little")
 
 
 def _unpack_schedule(
     payload: np.ndarray, filters: int, magnitude_bits: int, tiles: dict[str, Any]
-) -> LayerPlan:
+) -> LayerSchedule:
     width = (magnitude_bits - 1).bit_length()
     place = (filters - 1).bit_length() if tiles["reordered"] else 0
     if len(payload) != -(-filters * (width + place) // 8):
@@ -111,7 +111,7 @@ def _unpack_schedule(
         raise InputError(
             "a packed layer is not sound: its schedule has more shifts than a magnitude has bits"
         )
-    return LayerPlan(shifts, order, tiles["filters_per_tile"], tiles["multiple"])
+    return LayerSchedule(shifts, order, tiles["filters_per_tile"], tiles["multiple"])
 
 
 def _bits(values: np.ndarray, width: int) -> np.ndarray:

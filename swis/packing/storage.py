@@ -55,10 +55,10 @@ def storage_table(
         for count in (n for n in shifts if n <= magnitude_bits):
             point = {"group_size": group_size, "bits": count}
             for kind, fits in ((Swis, _bits_fit), (SwisC, _places_fit)):
-                form = kind(count, group_size, magnitude_bits=magnitude_bits)
+                fmt = kind(count, group_size, magnitude_bits=magnitude_bits)
                 lossless = _fraction(fits(used, count) for used in unions.values())
-                for coding, bits in _packed_bits(layers, form):
-                    row = {"method": form.name, "coding": coding, "lossless": lossless}
+                for coding, bits in _packed_bits(layers, fmt):
+                    row = {"method": fmt.name, "coding": coding, "lossless": lossless}
                     rows.append({**row, **point, **bits})
             common = _fraction(_best_common_set(used, count, magnitude_bits) for used in unions.values())
             rows.append({"method": "layer", "lossless": common, **point})
@@ -108,8 +108,8 @@ def _fraction(flags: Iterable[np.ndarray]) -> float:
     return float(np.concatenate(list(flags)).mean())
 
 
-def _packed_bits(layers: dict[str, Tensor], form: WeightFormat) -> Iterator[tuple[str, dict[str, float]]]:
-    found = {name: decompose(codes, form) for name, codes in layers.items()}
+def _packed_bits(layers: dict[str, Tensor], fmt: WeightFormat) -> Iterator[tuple[str, dict[str, float]]]:
+    found = {name: decompose(codes, fmt) for name, codes in layers.items()}
     whole = torch.cat([codes.flatten() for codes in layers.values()])
     error = sqnr_db(whole, torch.cat([result.codes.flatten() for result in found.values()]))
     for coding in CODINGS:
@@ -117,10 +117,10 @@ def _packed_bits(layers: dict[str, Tensor], form: WeightFormat) -> Iterator[tupl
         formula = weights = 0
         for result in found.values():
             filters, filter_weights = result.codes.shape
-            layout = Layout(form, filters, filter_weights, coding)
+            layout = Layout(fmt, filters, filter_weights, coding)
             _, bits = pack(result.codes.numpy(), result.shift_sets.numpy(), layout)
             totals = {part: totals[part] + bits[part] for part in totals}
-            formula += form.stored_bits(filters, filter_weights)
+            formula += fmt.stored_bits(filters, filter_weights)
             weights += result.codes.numel()
         parts = {f"{part}_bits": count / weights for part, count in totals.items()}
         measured = sum(parts.values())

@@ -152,8 +152,8 @@ def cycle_breakdown(
 def name_formats(lines: pd.DataFrame, height: pd.Series, axes: Axes) -> None:
     """Write above bars, a line for each, which format it is of; ``height``: the bars'."""
     for place, (line, top) in enumerate(zip(lines.itertuples(), height, strict=True)):
-        form = formats().get(line.method)
-        shifts = f" {line.bits:g}" if form is None or form.has_shifts else ""
+        fmt = formats().get(line.method)
+        shifts = f" {line.bits:g}" if fmt is None or fmt.has_shifts else ""
         label = f"{label_of(line.method)}{shifts}"
         at = {"xy": (place, top), "xytext": (0, 3), "textcoords": "offset points"}
         axes.annotate(label, **at, rotation=90, ha="center", va="bottom", fontsize=8)

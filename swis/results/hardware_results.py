@@ -28,25 +28,25 @@ def store(folder: Path) -> Store:
 
 
 def write_hardware(
-    columns: dict[str, Any], facts: dict[str, Any], versus: dict[str, Any], key: str, folder: Path
+    columns: dict[str, Any], identity: dict[str, Any], versus: dict[str, Any], key: str, folder: Path
 ) -> None:
-    """Keep what an accelerator takes for the network of the row ``key``, with the ``facts`` it depends on.
+    """Keep what an accelerator takes for the network of the row ``key``, with the ``identity`` it depends on.
 
     ``versus``: the designs that ``columns`` compare it with, and the facts of each. Raises ``CannotWrite``.
     """
     commit = {name: value for name, value in provenance().items() if not _is_fact(name)}
-    text = json.dumps(facts | {"versus": versus} | commit)
-    store(folder).write(_name(key, facts), pd.DataFrame([{"key": key} | columns | {"hardware": text}]))
+    text = json.dumps(identity | {"versus": versus} | commit)
+    store(folder).write(_name(key, identity), pd.DataFrame([{"key": key} | columns | {"hardware": text}]))
 
 
 def read_hardware(
-    key: str, facts: dict[str, Any], versus: dict[str, Any], folder: Path
+    key: str, identity: dict[str, Any], versus: dict[str, Any], folder: Path
 ) -> pd.DataFrame | None:
     """Return a result that ``write_hardware`` kept if it compares with the designs ``versus``, or None.
 
     It has the columns of these designs alone. A damaged one is set aside.
     """
-    found = _find(key, facts, folder)
+    found = _find(key, identity, folder)
     if found is None or not versus.items() <= _versus(found).items():
         return None
     frame = texts(_to_frame(found))
@@ -54,9 +54,9 @@ def read_hardware(
     return frame[own + [name for design in versus for name in frame if name.endswith(f"_vs_{design}")]]
 
 
-def compared(key: str, facts: dict[str, Any], folder: Path) -> Collection[str]:
+def compared(key: str, identity: dict[str, Any], folder: Path) -> Collection[str]:
     """Return the designs that a kept result is compared with; none if there is no such result."""
-    found = _find(key, facts, folder)
+    found = _find(key, identity, folder)
     return [] if found is None else [*_versus(found)]
 
 
@@ -89,12 +89,12 @@ def texts(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(hardware=categories.take(codes, allow_fill=True))
 
 
-def _find(key: str, facts: dict[str, Any], folder: Path) -> pa.Table | None:
-    return next(store(folder).find(_name(key, facts)), None)
+def _find(key: str, identity: dict[str, Any], folder: Path) -> pa.Table | None:
+    return next(store(folder).find(_name(key, identity)), None)
 
 
-def _name(key: str, facts: dict[str, Any]) -> str:
-    return f"{key}.{digest(facts)}"
+def _name(key: str, identity: dict[str, Any]) -> str:
+    return f"{key}.{digest(identity)}"
 
 
 def _is_fact(name: str) -> bool:
@@ -117,11 +117,11 @@ def _conform(table: pa.Table) -> pa.Table:
             raise ValueError(f"lacks a value of {name}")
     texts = table["hardware"].cast(pa.dictionary(pa.int32(), pa.string()))
     known = {text for chunk in texts.chunks for text in chunk.dictionary.to_pylist()}
-    facts = {text: _facts(text) for text in known}
+    identity = {text: _facts(text) for text in known}
     table = table.set_column(table.column_names.index("hardware"), "hardware", texts)
     if "name" in table.column_names:
         return table
-    names = map(_name, table["key"].to_pylist(), (facts[text] for text in texts.to_pylist()))
+    names = map(_name, table["key"].to_pylist(), (identity[text] for text in texts.to_pylist()))
     return table.append_column("name", pa.array(names, pa.string()))
 
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.layer_schedule import LayerSchedule
 from swis.errors import InputError
 from swis.options.scheduling import Schedule
 from swis.scheduling.knapsack import Solution, check_budget, greedy, optimal, solution_of
@@ -34,31 +34,31 @@ class LayerTable:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The plans of all layers; what they spend, of what was asked; what they lose.
+class NetworkSchedule:
+    """The schedules of all layers; what they spend, of what was asked; what they lose.
 
     ``spent``: the average of the filters' ``cycles``, weighed by price. ``loss``: the sum over the filters,
     ``bound``: no schedule of these tiles in these orders goes below.
     """
 
-    layers: dict[str, LayerPlan]
+    layers: dict[str, LayerSchedule]
     spent: float
     loss: float
     bound: float
 
 
-def plan(tables: dict[str, LayerTable], bits: float, schedule: Schedule) -> Plan:
+def allocate(tables: dict[str, LayerTable], bits: float, schedule: Schedule) -> NetworkSchedule:
     """Spend ``bits`` shifts per unit of price on average; the average is never above it.
 
     Layers whose ``least`` is more get that, and all others less. Raises ``InputError`` if no
     number of shifts is allowed, or if the fewest allowed cost more than the budget.
 
     >>> table = LayerTable(np.array([[9.0, 1.0, 0.0], [4.0, 3.0, 0.0]]), price=4)
-    >>> plan({"conv": table}, 1.5, Schedule("optimal")).layers["conv"].shifts.tolist()
+    >>> allocate({"conv": table}, 1.5, Schedule("optimal")).layers["conv"].shifts.tolist()
     [2, 1]
     """
     options = _options(schedule, next(iter(tables.values())).losses.shape[1])
-    layers: dict[str, LayerPlan] = {}
+    layers: dict[str, LayerSchedule] = {}
     loss = bound = 0.0
     for names, budget in _shares(tables, Fraction(str(bits)), schedule, options):
         found, solution = _solve({name: tables[name] for name in names}, budget, schedule, options)
@@ -67,7 +67,7 @@ def plan(tables: dict[str, LayerTable], bits: float, schedule: Schedule) -> Plan
         bound += solution.bound
     paid = sum(table.price * int(layers[name].cycles.sum()) for name, table in tables.items())
     total = sum(table.price * len(table.losses) for table in tables.values())
-    return Plan({name: layers[name] for name in tables}, paid / total, loss, bound)
+    return NetworkSchedule({name: layers[name] for name in tables}, paid / total, loss, bound)
 
 
 def _options(schedule: Schedule, magnitude_bits: int) -> np.ndarray:
@@ -107,7 +107,7 @@ def _shares(
 
 def _solve(
     tables: dict[str, LayerTable], budget: int, schedule: Schedule, options: np.ndarray
-) -> tuple[dict[str, LayerPlan], Solution]:
+) -> tuple[dict[str, LayerSchedule], Solution]:
     """Schedule the layers that share a budget, with their filters in the order that turns out best.
 
     Beside their own order, filters are sorted by what they lose with each number of shifts: orders that do
@@ -129,7 +129,7 @@ def _assign(
     schedule: Schedule,
     options: np.ndarray,
     orders: dict[str, np.ndarray],
-) -> tuple[dict[str, LayerPlan], Solution]:
+) -> tuple[dict[str, LayerSchedule], Solution]:
     """Choose the shifts that every tile pays for, the filters being in these orders."""
     solve = POLICIES[schedule.policy].solve
     losses, prices, allowed, sizes = [], [], {}, {}
@@ -152,7 +152,7 @@ def _assign(
         numbers = np.arange(1, table.losses.shape[1] + 1)
         affordable = (numbers >= max(schedule.min, table.least)) & (numbers <= most[:, None])
         shifts = np.where(affordable, table.losses, np.inf).argmin(1) + 1  # of equals the fewest
-        layers[name] = LayerPlan(shifts, orders[name], schedule.filters_per_tile, schedule.multiple)
+        layers[name] = LayerSchedule(shifts, orders[name], schedule.filters_per_tile, schedule.multiple)
     return layers, solution
 
 

@@ -19,7 +19,7 @@ from swis.options.choices import BudgetUnit
 from swis.options.scheduling import ScheduleConfig
 from swis.results import records
 from swis.runtime.progress import tqdm
-from swis.scheduling.allocation import LayerTable, Plan, plan
+from swis.scheduling.allocation import LayerTable, NetworkSchedule, allocate
 from swis.scheduling.sensitivity import filter_losses, layer_sensitivities
 
 # Sensitivities are kept to so many digits: what kernels and devices differ by rarely changes a schedule.
@@ -30,7 +30,7 @@ _DIGITS = 3
 class Planner:
     """A network whose filters get shifts of their own, and what the schedule needs to know of it.
 
-    ``facts`` name what the losses depend on beside the format: they are kept in ``folder`` (None: nowhere)
+    ``identity`` name what the losses depend on beside the format: they are kept in ``folder`` (None: nowhere)
     and read again. ``images`` returns batches to measure sensitivities on, ``image_identity`` name them.
     """
 
@@ -38,7 +38,7 @@ class Planner:
     macs: dict[str, int]
     skip: frozenset[str]
     settings: ScheduleConfig
-    facts: dict[str, Any]
+    identity: dict[str, Any]
     image_identity: dict[str, Any]
     images: Callable[[], list[Tensor]]
     device: torch.device
@@ -54,19 +54,19 @@ class Planner:
                 distinct.setdefault(id(layer.weight), name)
         return {name: layers[name] for name in distinct.values()}
 
-    def plan(self, form: WeightFormat, bits: float) -> Plan:
+    def schedule(self, fmt: WeightFormat, bits: float) -> NetworkSchedule:
         """Spend ``bits`` shifts on average; raise ``InputError`` if a budget or constraint cannot be met."""
-        losses = self._losses(form)
+        losses = self._losses(fmt)
         if self.settings.sensitivity:
-            losses = self._weigh(form, losses)
-        return self._solve(form, bits, losses)
+            losses = self._weigh(fmt, losses)
+        return self._solve(fmt, bits, losses)
 
-    def check(self, form: WeightFormat, bits: float) -> None:
-        """Raise as ``plan`` does, at once: whether a budget can be met does not depend on losses."""
-        sizes = {name: (filter_shape(layer)[0], form.magnitude_bits) for name, layer in self.layers.items()}
-        self._solve(form, bits, {name: np.zeros(size) for name, size in sizes.items()})
+    def check(self, fmt: WeightFormat, bits: float) -> None:
+        """Raise as ``schedule`` does, at once: whether a budget can be met does not depend on losses."""
+        sizes = {name: (filter_shape(layer)[0], fmt.magnitude_bits) for name, layer in self.layers.items()}
+        self._solve(fmt, bits, {name: np.zeros(size) for name, size in sizes.items()})
 
-    def _solve(self, form: WeightFormat, bits: float, losses: dict[str, np.ndarray]) -> Plan:
+    def _solve(self, fmt: WeightFormat, bits: float, losses: dict[str, np.ndarray]) -> NetworkSchedule:
         chosen = self.settings
         first = next(iter(weight_layers(self.module)))
         tables = {}
@@ -75,47 +75,47 @@ class Planner:
                 chosen.first if name == first else None,
                 chosen.depthwise if is_depthwise(layer) else None,
             )
-            price = self._price(name, layer, form)
+            price = self._price(name, layer, fmt)
             tables[name] = LayerTable(losses[name], price, max(filter(None, least), default=1))
-        return plan(tables, bits, chosen)
+        return allocate(tables, bits, chosen)
 
-    def _price(self, name: str, layer: nn.Module, form: WeightFormat) -> int:
+    def _price(self, name: str, layer: nn.Module, fmt: WeightFormat) -> int:
         """Return what one more shift of one filter costs of the budget."""
         filters, filter_weights = filter_shape(layer)[0], filter_shape(layer)[1:].numel()
         if self.settings.budget_unit == BudgetUnit.weights:
             return filter_weights
         if self.settings.budget_unit == BudgetUnit.storage:
-            one, two = (form.with_shifts(n).stored_bits(1, filter_weights) for n in (1, 2))
+            one, two = (fmt.with_shifts(n).stored_bits(1, filter_weights) for n in (1, 2))
             return two - one
         sharing = [
             other for other, module in weight_layers(self.module).items() if module.weight is layer.weight
         ]
         return max(1, sum(self.macs[other] for other in sharing) // filters)
 
-    def _losses(self, form: WeightFormat) -> dict[str, np.ndarray]:
+    def _losses(self, fmt: WeightFormat) -> dict[str, np.ndarray]:
         def compute() -> dict[str, Tensor]:
-            bar = tqdm(self.layers.items(), desc=f"{form.name}: losses of filters", leave=False)
+            bar = tqdm(self.layers.items(), desc=f"{fmt.name}: losses of filters", leave=False)
             return {
-                name: torch.from_numpy(filter_losses(filters_of(layer).detach().cpu(), form))
+                name: torch.from_numpy(filter_losses(filters_of(layer).detach().cpu(), fmt))
                 for name, layer in bar
             }
 
-        kept = self._kept(self.facts | {"table": "losses", "layers": list(self.layers)}, form, compute)
+        kept = self._kept(self.identity | {"table": "losses", "layers": list(self.layers)}, fmt, compute)
         return {name: kept[name].numpy() for name in self.layers}
 
-    def _weigh(self, form: WeightFormat, losses: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _weigh(self, fmt: WeightFormat, losses: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Scale each layer's losses so that they add up to the divergence of the logits that was measured."""
         probe = self.settings.probe
-        facts = self.facts | self.image_identity
-        facts |= {"table": "sensitivities", "probe": probe, "skip": sorted(self.skip)}
+        identity = self.identity | self.image_identity
+        identity |= {"table": "sensitivities", "probe": probe, "skip": sorted(self.skip)}
 
         def compute() -> dict[str, Tensor]:
-            images, at_probe = self.images(), form.with_shifts(probe)
+            images, at_probe = self.images(), fmt.with_shifts(probe)
             found = layer_sensitivities(self.module, at_probe, self.skip, images, self.device)
             self.module.cpu()
             return {name: torch.tensor(value, dtype=torch.float64) for name, value in found.items()}
 
-        divergence = self._kept(facts, form, compute)
+        divergence = self._kept(identity, fmt, compute)
         factors = {}
         for name, loss in losses.items():
             total = loss[:, probe - 1].sum()
@@ -126,13 +126,13 @@ class Planner:
         return {name: loss * float(f"{exact[name]:.{_DIGITS - 1}e}") for name, loss in losses.items()}
 
     def _kept(
-        self, facts: dict[str, Any], form: WeightFormat, compute: Callable[[], dict[str, Tensor]]
+        self, identity: dict[str, Any], fmt: WeightFormat, compute: Callable[[], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
         """Read what was computed from these facts in this format, whatever its shifts, or compute it."""
-        key = records.row_key(facts | form.settings() | {"shifts": None})
+        key = records.row_key(identity | fmt.settings() | {"shifts": None})
         return records.kept_tensors(key, self.folder, compute)
 
-    def filter_table(self, found: Plan) -> pd.DataFrame:
+    def filter_table(self, found: NetworkSchedule) -> pd.DataFrame:
         """Return a line per filter: its layer, place, tile, shifts, cycles, weights and MACs."""
         parts = []
         for name, layer in found.layers.items():

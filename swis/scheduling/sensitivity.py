@@ -14,7 +14,7 @@ from swis.networks.layers import filters_of, put_filters, weight_layers
 from swis.runtime.progress import tqdm
 
 
-def filter_losses(weight: Tensor, form: WeightFormat) -> np.ndarray:
+def filter_losses(weight: Tensor, fmt: WeightFormat) -> np.ndarray:
     """Return each filter's error with 1..B shifts, float64 [filters, B], over its sum of squared weights.
 
     The error is MSE++ summed over the groups, or the squared error of a format with its own quantizer.
@@ -24,9 +24,9 @@ def filter_losses(weight: Tensor, form: WeightFormat) -> np.ndarray:
     >>> filter_losses(torch.tensor([[127.0, 64.0]]), Truncate()).round(3)[0, :2].tolist()
     [0.392, 0.095]
     """
-    base = encode(weight, int8_of(form))
+    base = encode(weight, int8_of(fmt))
     signal = base.codes.double().square().sum(1).clamp(min=1)
-    columns = [_errors(encode(weight, form.with_shifts(n)), base) for n in range(1, form.magnitude_bits + 1)]
+    columns = [_errors(encode(weight, fmt.with_shifts(n)), base) for n in range(1, fmt.magnitude_bits + 1)]
     return np.stack(columns, 1) / signal.numpy()[:, None]
 
 
@@ -42,7 +42,7 @@ def _per_filter(encoded: Encoded) -> Tensor:
 
 
 def layer_sensitivities(
-    model: nn.Module, form: WeightFormat, skip: set[str], images: list[Tensor], device: torch.device
+    model: nn.Module, fmt: WeightFormat, skip: set[str], images: list[Tensor], device: torch.device
 ) -> dict[str, float]:
     """Measure what decomposing one layer at a time does to the logits: KL(float || decomposed) [nats].
 
@@ -53,9 +53,9 @@ def layer_sensitivities(
     model = model.to(device).eval()
     reference = [_log_probabilities(model, batch.to(device)) for batch in images]
     found: dict[str, float] = {}
-    for name, layer in tqdm(layers.items(), desc=f"{form.name}: sensitivity of layers", leave=False):
+    for name, layer in tqdm(layers.items(), desc=f"{fmt.name}: sensitivity of layers", leave=False):
         original = layer.weight.data
-        put_filters(layer, approximate(filters_of(layer).data.cpu(), form).to(original))
+        put_filters(layer, approximate(filters_of(layer).data.cpu(), fmt).to(original))
         try:
             divergence = [
                 kl_div(

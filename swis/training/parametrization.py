@@ -46,10 +46,10 @@ class Latent(nn.Module):
     def __init__(self, encoded: Encoded, settings: LatentTraining) -> None:
         super().__init__()
         self.start, self.settings = encoded, settings
-        form, (filters, width) = encoded.form, encoded.codes.shape
-        self.searched = form.grouped
-        self.span = max(1, min(form.group_size, width) if self.searched else width)
-        self.shifts = np.full(filters, form.shifts) if encoded.plan is None else encoded.plan.shifts
+        fmt, (filters, width) = encoded.fmt, encoded.codes.shape
+        self.searched = fmt.grouped
+        self.span = max(1, min(fmt.group_size, width) if self.searched else width)
+        self.shifts = np.full(filters, fmt.shifts) if encoded.schedule is None else encoded.schedule.shifts
         tables, names, self.first = _tables(encoded, np.unique(self.shifts).tolist())
         self.top = tables.shape[1] - 1  # the largest code of the quantizer before the levels
         tables = torch.cat([-tables[:, 1:].flip(1), tables], 1)  # of -top..top
@@ -89,8 +89,8 @@ class Latent(nn.Module):
 
     def _of_each(self, of: Callable[[WeightFormat], float]) -> np.ndarray:
         """Return a number of every filter's format [filters]."""
-        form = self.start.form
-        return np.array([of(form.with_shifts(n)) for n in self.shifts.tolist()])
+        fmt = self.start.fmt
+        return np.array([of(fmt.with_shifts(n)) for n in self.shifts.tolist()])
 
     def _rate(self, weights: int) -> Tensor:
         """Return LSQ's factor of a scale's gradient, 1 / sqrt(weights x largest code), as ``unit``.
@@ -115,7 +115,7 @@ class Latent(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         self.seen = self.codes(weight)
         codes = from_filters(self.seen, weight.shape)
-        truncated = self.start.form.rounds_down
+        truncated = self.start.fmt.rounds_down
         centres = from_filters(self._centres(self.seen), weight.shape) if truncated else None
         return StraightThrough.apply(weight, self.gain, self.unit, codes, centres, self.limits, self.rate)
 
@@ -191,13 +191,13 @@ class Latent(nn.Module):
         return torch.addcmul(codes, codes.sign(), self.middle)
 
     def _choose_sets(self, weight: Tensor) -> None:
-        form = self.start.form
-        rows = self._rounded(weight).to(torch.int8 if form.magnitude_bits <= 7 else torch.int16)
+        fmt = self.start.fmt
+        rows = self._rounded(weight).to(torch.int8 if fmt.magnitude_bits <= 7 else torch.int16)
         sets = torch.empty_like(self.sets)
         for row_of, n in zip(self.row_of, self.first, strict=True):
             # an index that takes all would copy all
             mine = slice(None) if len(self.first) == 1 else torch.from_numpy(self.shifts == n).to(rows.device)
-            found = decompose(rows[mine], form.with_shifts(n))
+            found = decompose(rows[mine], fmt.with_shifts(n))
             sets[mine] = _looked_up(row_of, found.shift_sets.int())
         if self.oscillation is not None:
             sets = torch.where(self._groups_with(self.oscillation.frozen), self.sets, sets)
@@ -216,14 +216,14 @@ def _looked_up(table: Tensor, index: Tensor) -> Tensor:
 
 def _tables(encoded: Encoded, shifts: list[int]) -> tuple[Tensor, Tensor, dict[int, int]]:
     """Return the levels of all sets [sets, magnitudes], the sets' names, and the first row of each N."""
-    forms = {n: encoded.form.with_shifts(n) for n in shifts}
-    magnitudes = 2 ** max(form.code_bits for form in forms.values())
+    forms = {n: encoded.fmt.with_shifts(n) for n in shifts}
+    magnitudes = 2 ** max(fmt.code_bits for fmt in forms.values())
     tables, names, first = [], [], {}
-    for n, form in forms.items():
+    for n, fmt in forms.items():
         first[n] = sum(map(len, tables))
-        table = form.level_table()
+        table = fmt.level_table()
         tables.append(np.pad(table, ((0, 0), (0, magnitudes - table.shape[1])), mode="edge"))
-        names += form.set_ids()
+        names += fmt.set_ids()
     return torch.from_numpy(np.concatenate(tables)), torch.tensor(names, dtype=torch.uint8), first
 
 

@@ -69,26 +69,26 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
         raise
     except Exception as error:  # for the end: accuracies do not depend on it
         simulated, broken = {}, error
-    keys = {form: study.key(form) for form in formats(config)}
-    known = {form: _computed_before(config, key, study.folder) for form, key in keys.items()}
-    to_do = [form.name for form, row in known.items() if row is None]
+    keys = {fmt: study.key(fmt) for fmt in formats(config)}
+    known = {fmt: _computed_before(config, key, study.folder) for fmt, key in keys.items()}
+    to_do = [fmt.name for fmt, row in known.items() if row is None]
     note(
         f"{len(to_do)} of {len(keys)} rows to compute: {', '.join(to_do)}" if to_do else "all rows are there"
     )
     rows, reference, missing = [], None, bool(to_do)
-    for form, key in keys.items():
-        row, logits = _with_logits(study, form, known[form]) if missing else (known[form], None)
+    for fmt, key in keys.items():
+        row, logits = _with_logits(study, fmt, known[fmt]) if missing else (known[fmt], None)
         if row is None:
             with records.locked(key, study.folder):
                 computed = _computed_before(config, key, study.folder)  # by another process meanwhile
-                row, logits = _with_logits(study, form, computed)
+                row, logits = _with_logits(study, fmt, computed)
                 if row is None:
-                    row, logits = _compute(study, form, reference)
-        if not form.quantized:
+                    row, logits = _compute(study, fmt, reference)
+        if not fmt.quantized:
             reference = logits
             _warn_if_off(study.network, study.split, row["top1"].item())
-        elif form.name in simulated and row["status"].item() == "ok":
-            row = row.merge(simulated[form.name], on="key")
+        elif fmt.name in simulated and row["status"].item() == "ok":
+            row = row.merge(simulated[fmt.name], on="key")
         rows.append(row)
     if broken is not None:
         raise broken
@@ -102,23 +102,21 @@ def _computed_before(config: Config, key: str, folder: Path) -> pd.DataFrame | N
 
 
 def _with_logits(
-    study: Study, form: WeightFormat, row: pd.DataFrame | None
+    study: Study, fmt: WeightFormat, row: pd.DataFrame | None
 ) -> tuple[pd.DataFrame | None, Tensor | None]:
     """Return a row, that of float weights with its logits: without them None, for nothing can be compared."""
-    if row is None or form.quantized:
+    if row is None or fmt.quantized:
         return row, None
-    kept = records.read_tensors(study.key(form), study.folder)
+    kept = records.read_tensors(study.key(fmt), study.folder)
     return (None, None) if kept is None else (row, kept["logits"])
 
 
-def _compute(
-    study: Study, form: WeightFormat, reference: Tensor | None
-) -> tuple[pd.DataFrame, Tensor | None]:
+def _compute(study: Study, fmt: WeightFormat, reference: Tensor | None) -> tuple[pd.DataFrame, Tensor | None]:
     """Measure a format and write its row; return it, and the logits."""
-    columns, logits = _measure_or_explain(study, form, reference)
-    if not form.quantized and logits is not None:
-        records.write_tensors({"logits": logits}, study.key(form), study.folder)
-    return _written(study.describe(form), columns, study.folder), logits
+    columns, logits = _measure_or_explain(study, fmt, reference)
+    if not fmt.quantized and logits is not None:
+        records.write_tensors({"logits": logits}, study.key(fmt), study.folder)
+    return _written(study.describe(fmt), columns, study.folder), logits
 
 
 def _written(described: dict[str, Any], columns: dict[str, Any], folder: Path) -> pd.DataFrame:
@@ -130,14 +128,14 @@ def _written(described: dict[str, Any], columns: dict[str, Any], folder: Path) -
 
 
 def _measure_or_explain(
-    study: Study, form: WeightFormat, reference: Tensor | None
+    study: Study, fmt: WeightFormat, reference: Tensor | None
 ) -> tuple[dict[str, Any], Tensor | None]:
     try:
-        if not form.quantized:
-            return study.measure(form, None)
+        if not fmt.quantized:
+            return study.measure(fmt, None)
         if reference is None:
             raise RuntimeError("there is no float reference to compare with")
-        return study.measure(form, reference)
+        return study.measure(fmt, reference)
     except Exception as error:
         return _failure(error), None
 

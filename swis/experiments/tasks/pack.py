@@ -18,20 +18,20 @@ def run(config: Config, command: str) -> str:
     path = Path(config.out)
     check_output(path, config.force)
     study = prepare(config)
-    form = next(form for form in formats(config) if form.name == config.methods[0])
-    few_bits, plan = config.activation_bits is not None, study.plan(form)
+    fmt = next(fmt for fmt in formats(config) if fmt.name == config.methods[0])
+    few_bits, schedule = config.activation_bits is not None, study.schedule(fmt)
     network, encoded = study.network, None
     if config.retrained or config.is_calibrated:
         made = study.retrained if config.retrained else study.calibrated
         try:
-            module, encoded = made(form, plan, config.activation_bits)
+            module, encoded = made(fmt, schedule, config.activation_bits)
         except FloatingPointError as error:
-            raise RunFailed(f"{form.name} could not be retrained: {error}", "nothing was packed") from error
+            raise RunFailed(f"{fmt.name} could not be retrained: {error}", "nothing was packed") from error
         network = replace(network, module=module)
     save_packed(
         path,
         network,
-        form,
+        fmt,
         coding=str(config.coding),
         skip=config.skip,
         fold_bn=config.fold_bn,
@@ -40,10 +40,10 @@ def run(config: Config, command: str) -> str:
         activation_bits=config.activation_bits,
         activation_range=str(config.activation.range) if few_bits else None,
         ranges=study.ranges if few_bits else {},
-        plans=plan.layers if plan else None,
-        schedule=config.schedule.label if form.has_shifts else None,
+        schedules=schedule.layers if schedule else None,
+        policy=config.schedule.label if fmt.has_shifts else None,
         calibrate=config.calibrate,
-        retrain=study.retraining(form) if config.retrained else None,
+        retrain=study.retraining(fmt) if config.retrained else None,
         live=config.retrained and study.live,
         encoded=encoded,
     )

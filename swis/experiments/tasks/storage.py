@@ -31,19 +31,19 @@ def run(config: Config, command: str) -> str:
     path = Path(config.out)
     check_output(path, config.force)
     study = prepare(config)
-    form = Int8(
+    fmt = Int8(
         magnitude_bits=config.magnitude_bits,
         granularity=str(config.granularity),
         clip=str(config.clip),
     )
     generator = torch.Generator().manual_seed(config.seed)
-    encoded = encode_layers(plain_copy(study.base_module), form)
+    encoded = encode_layers(plain_copy(study.base_module), fmt)
     distinct = {id(layer): name for name, layer in encoded.items() if name not in study.skip}
     if not distinct:
         raise InputError("skip leaves no layer to measure")
     real = {name: encoded[name].codes for name in distinct.values()}
     gaussian = {
-        name: encode(torch.randn(encoded[name].shape, generator=generator), form).codes
+        name: encode(torch.randn(encoded[name].shape, generator=generator), fmt).codes
         for name in distinct.values()
     }
     left, tables = study.float_weights, []

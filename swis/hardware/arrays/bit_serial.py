@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from swis.hardware.layer_shapes import Layer
-from swis.hardware.tiling import Work, filter_folds
+from swis.hardware.tiling import ArrayWork, filter_folds
 from swis.options.choices import Skipping
 from swis.options.names import require_known
 
@@ -15,7 +15,7 @@ SKIPPING = (Skipping.bits, Skipping.significances, Skipping.columns)  # of the w
 
 def stripes_work(
     layer: Layer, filters: int, columns: int, lanes: int, weight_bits: int, side_by_side: bool = False
-) -> Work:
+) -> ArrayWork:
     """Return the work of an array of ``filters`` x ``columns`` units that spend a cycle on every weight bit.
 
     It is BitSim's model of Stripes, with the weights, not the activations, as the serial operand. A unit
@@ -32,8 +32,10 @@ def stripes_work(
     channels, taps = layer.group_channels, layer.kernel_h * layer.kernel_w
     terms = -(-taps // lanes) * channels if taps > channels else -(-channels // lanes) * taps
     starts, bundle = filter_folds(layer, filters, side_by_side)
-    steps, busy = terms * len(starts) * weight_bits, layer.macs * weight_bits
-    return Work(filters, columns, lanes, steps, len(starts), busy, by_row=True, bundle=bundle)
+    steps, useful_lane_cycles = terms * len(starts) * weight_bits, layer.macs * weight_bits
+    return ArrayWork(
+        filters, columns, lanes, steps, len(starts), useful_lane_cycles, by_row=True, bundle=bundle
+    )
 
 
 def skipping_work(
@@ -44,7 +46,7 @@ def skipping_work(
     lanes: int,
     skipping: str,
     side_by_side: bool = False,
-) -> Work:
+) -> ArrayWork:
     """Return the work of an array as in ``stripes_work`` that passes over weight bits of zero.
 
     ``codes`` int [out_channels, in_channels / groups, kernel_h, kernel_w], sign-magnitude. All filters and
@@ -71,13 +73,15 @@ def skipping_work(
     ones = int(np.bitwise_count(steps).sum(dtype=np.int64))
     if skipping == "significances":  # a unit takes a one of each of 8 significances a cycle
         ones = -(-ones * lanes // 8)
-    steps, busy = int(slowest.sum(dtype=np.int64)), layer.pixels * ones
-    return Work(filters, columns, lanes, steps, len(starts), busy, by_row=True, bundle=bundle)
+    steps, useful_lane_cycles = int(slowest.sum(dtype=np.int64)), layer.pixels * ones
+    return ArrayWork(
+        filters, columns, lanes, steps, len(starts), useful_lane_cycles, by_row=True, bundle=bundle
+    )
 
 
 def laconic_work(
     codes: np.ndarray, inputs: np.ndarray, layer: Layer, filters: int, columns: int, lanes: int
-) -> Work:
+) -> ArrayWork:
     """Return the work of an array as in ``stripes_work`` that multiplies ones of weights by ones of inputs.
 
     ``codes`` as in ``skipping_work``; ``inputs`` int [in_channels, maps in_h, in_w] of one image, as
@@ -98,10 +102,10 @@ def laconic_work(
     ones = np.bitwise_count(_magnitudes(codes, layer))
     terms = _in_steps(ones, lanes).reshape(layer.groups, layer.group_filters, -1)
     slowest = np.maximum.reduceat(terms, range(0, layer.group_filters, filters), axis=1)
-    cycles = busy = folds = 0
+    cycles = useful_lane_cycles = folds = 0
     for group, (weights, mine) in enumerate(zip(terms, slowest, strict=True)):
         seen = _in_steps(_windows(inputs, layer, group), lanes).reshape(layer.pixels, -1)
-        busy += int((seen.sum(0, dtype=np.int64) * weights.sum(0, dtype=np.int64)).sum())
+        useful_lane_cycles += int((seen.sum(0, dtype=np.int64) * weights.sum(0, dtype=np.int64)).sum())
         rows = seen.reshape(layer.maps * layer.out_h, layer.out_w, -1)
         most = np.maximum.reduceat(rows, range(0, layer.out_w, columns), axis=1)
         folds = most.shape[0] * most.shape[1]
@@ -110,7 +114,9 @@ def laconic_work(
             products = [most[:, :, lane] * fold[:, lane] for lane in range(lanes)]
             cycles += int(np.maximum.reduce(products).sum(dtype=np.int64))
     steps = -(-cycles // folds)
-    return Work(filters, columns, lanes, steps, layer.groups * slowest.shape[1], busy, by_row=True)
+    return ArrayWork(
+        filters, columns, lanes, steps, layer.groups * slowest.shape[1], useful_lane_cycles, by_row=True
+    )
 
 
 def _magnitudes(codes: np.ndarray, layer: Layer) -> np.ndarray:

@@ -17,7 +17,7 @@ from math import lcm
 import numpy as np
 
 from swis.hardware.layer_shapes import Layer
-from swis.hardware.tiling import Work, filter_folds
+from swis.hardware.tiling import ArrayWork, filter_folds
 
 
 def portions(weights: int, lanes: int, group_size: int | None = None) -> int:
@@ -55,7 +55,7 @@ def layer_work(
     side_by_side: bool = False,
     group_size: int | None = None,
     groups_share_lanes: bool = False,
-) -> Work:
+) -> ArrayWork:
     """Return the work of a layer, one fold after another.
 
     ``shifts`` [out_channels] are those of the filters in the order they occupy the rows; a fold has ``rows``
@@ -76,10 +76,12 @@ def layer_work(
     starts, bundle = filter_folds(layer, rows, side_by_side)
     paces = -(-shifts // shifts_per_cycle)
     steps = portions(layer.filter_weights, lanes, apart) * int(np.maximum.reduceat(paces, starts).sum())
-    busy = layer.pixels * layer.filter_weights * int(paces.sum())
+    useful_lane_cycles = layer.pixels * layer.filter_weights * int(paces.sum())
     restart = rows + columns - 2
     grain = lcm(lanes, group_size or lanes) if groups_share_lanes else group_size or lanes
-    return Work(rows, columns, lanes, steps, len(starts), busy, restart, bundle=bundle, grain=grain)
+    return ArrayWork(
+        rows, columns, lanes, steps, len(starts), useful_lane_cycles, restart, bundle=bundle, grain=grain
+    )
 
 
 @dataclass

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from swis.hardware.layer_shapes import Layer
-from swis.hardware.tiling import Work
+from swis.hardware.tiling import ArrayWork
 from swis.options.choices import Dataflow
 from swis.options.names import require_known
 
 
-def systolic_work(layer: Layer, rows: int, columns: int, dataflow: str) -> Work:
+def systolic_work(layer: Layer, rows: int, columns: int, dataflow: str) -> ArrayWork:
     """Return the work of a layer on ``rows`` x ``columns`` MAC units, one fold after another.
 
     Output stationary ("os"): ceil(EF/R) ceil(M/C) folds of W + R + C - 2 cycles; weight stationary ("ws"):
@@ -23,8 +23,8 @@ def systolic_work(layer: Layer, rows: int, columns: int, dataflow: str) -> Work:
     width, across = layer.filter_weights, layer.groups * -(-layer.group_filters // columns)
     require_known("dataflow", dataflow, Dataflow)
     if dataflow == "os":
-        return Work(columns, rows, 1, across * width, across, layer.macs, restart=rows + columns - 2)
+        return ArrayWork(columns, rows, 1, across * width, across, layer.macs, restart=rows + columns - 2)
     passes = -(-width // rows)
     folds = across * passes
     load = folds * (2 * rows + columns - 2)
-    return Work(columns, 1, rows, folds, folds, layer.macs, load=load, passes=passes)
+    return ArrayWork(columns, 1, rows, folds, folds, layer.macs, load=load, passes=passes)

@@ -8,7 +8,7 @@ from swis.hardware.dram import best_run
 from swis.hardware.layer_run import LayerRun, Operands
 from swis.hardware.layer_shapes import Layer
 from swis.hardware.sram import on_chip, paced
-from swis.hardware.tiling import Work
+from swis.hardware.tiling import ArrayWork
 
 if TYPE_CHECKING:
     from swis.hardware.accelerator import Accelerator
@@ -30,7 +30,7 @@ class Datapath:
         weights: Operands,
         size: Size,
         activation_bits: int,
-    ) -> Work:
+    ) -> ArrayWork:
         """Return what the array does for a layer, its filters and pixels on ``size`` rows and columns."""
         raise NotImplementedError(f"{self.name} has no work of its own")
 
@@ -44,7 +44,7 @@ class Datapath:
         return LayerRun(
             run.compute_cycles,
             run.stall_cycles,
-            work.busy,
+            work.useful_lane_cycles,
             run.weight_read_bits,
             run.dram_read_bits,
             run.dram_write_bits,

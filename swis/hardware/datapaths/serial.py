@@ -8,7 +8,7 @@ from swis.hardware.arrays.bit_serial import stripes_work
 from swis.hardware.datapaths.base import Datapath, Size
 from swis.hardware.layer_run import Operands
 from swis.hardware.layer_shapes import Layer
-from swis.hardware.tiling import Work
+from swis.hardware.tiling import ArrayWork
 
 if TYPE_CHECKING:
     from swis.hardware.accelerator import Accelerator
@@ -26,7 +26,7 @@ class Serial(Datapath):
         weights: Operands,
         size: Size,
         activation_bits: int,
-    ) -> Work:
+    ) -> ArrayWork:
         cycles = int(weights.widths.max()) + design.sign_cycle if design.weight_serial else 1
         if design.activation_bits_per_cycle is not None:
             cycles *= -(-activation_bits // design.activation_bits_per_cycle)

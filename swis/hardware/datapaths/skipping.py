@@ -8,7 +8,7 @@ from swis.hardware.arrays.bit_serial import laconic_work, skipping_work
 from swis.hardware.datapaths.base import Datapath, Size
 from swis.hardware.layer_run import Operands
 from swis.hardware.layer_shapes import Layer
-from swis.hardware.tiling import Work
+from swis.hardware.tiling import ArrayWork
 
 if TYPE_CHECKING:
     from swis.hardware.accelerator import Accelerator
@@ -29,7 +29,7 @@ class Skipping(Datapath):
         weights: Operands,
         size: Size,
         activation_bits: int,
-    ) -> Work:
+    ) -> ArrayWork:
         if design.needs_inputs:
             return laconic_work(weights.codes, weights.inputs, layer, *size, design.lanes)
         return skipping_work(weights.codes, layer, *size, design.lanes, design.skipping, design.side_by_side)

@@ -8,7 +8,7 @@ from swis.hardware.arrays.swis import layer_work
 from swis.hardware.datapaths.base import Datapath, Size
 from swis.hardware.layer_run import Operands
 from swis.hardware.layer_shapes import Layer
-from swis.hardware.tiling import Work
+from swis.hardware.tiling import ArrayWork
 
 if TYPE_CHECKING:
     from swis.hardware.accelerator import Accelerator
@@ -29,7 +29,7 @@ class Swis(Datapath):
         weights: Operands,
         size: Size,
         activation_bits: int,
-    ) -> Work:
+    ) -> ArrayWork:
         shared = design.shares(weights)
         return layer_work(
             layer,

@@ -8,7 +8,7 @@ from swis.hardware.arrays.systolic import systolic_work
 from swis.hardware.datapaths.base import Datapath, Size
 from swis.hardware.layer_run import Operands
 from swis.hardware.layer_shapes import Layer
-from swis.hardware.tiling import Work
+from swis.hardware.tiling import ArrayWork
 
 if TYPE_CHECKING:
     from swis.hardware.accelerator import Accelerator
@@ -27,5 +27,5 @@ class Systolic(Datapath):
         weights: Operands,
         size: Size,
         activation_bits: int,
-    ) -> Work:
+    ) -> ArrayWork:
         return systolic_work(layer, design.columns, design.rows, design.dataflow)

@@ -8,7 +8,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class LayerPlan:
+class LayerSchedule:
     """The shifts of a layer's filters, and how the filters share the array.
 
     ``shifts`` [filters]; ``order`` [filters] lists the filters tile by tile: position -> filter.
@@ -23,7 +23,7 @@ class LayerPlan:
     def cycles(self) -> np.ndarray:
         """The cycles [filters] that each filter's weights take in a single-shift lane, waiting included.
 
-        >>> LayerPlan(np.array([1, 3, 1]), np.array([0, 2, 1]), filters_per_tile=2).cycles.tolist()
+        >>> LayerSchedule(np.array([1, 3, 1]), np.array([0, 2, 1]), filters_per_tile=2).cycles.tolist()
         [1, 3, 1]
         """
         cycles = np.empty_like(self.shifts)
