@@ -8,7 +8,7 @@ import sys
 
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, TINY
 
 from swis.formats import registry
 from swis.packing.file import load_packed
@@ -111,7 +111,7 @@ def signed(tmp_path, monkeypatch):
 
 def test_a_format_from_outside_goes_through_everything(signed, tmp_path, tiny_checkpoint, command_line):
     few = ["data.limit=48", "data.workers=0", "results_dir=runs"]
-    network = ["model=timm", "model.name=mobilenetv2_035", f"model.weights={tiny_checkpoint}"]
+    network = ["model=timm", f"model.name={TINY}", f"model.weights={tiny_checkpoint}"]
 
     def run(*arguments):
         done = command_line(*network, *few, "calibration.images=24", "methods=[swis,signed]", *arguments)

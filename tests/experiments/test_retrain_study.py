@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
-from conftest import TINY, TINY_INPUTS, computed_methods
+from conftest import TINY, TINY_INPUTS, TINY_KWARGS, computed_methods
 
 from swis.errors import InputError, RunFailed
 from swis.evaluation.predict import predict, score
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture
 def quick(tiny, model, tmp_path) -> list[str]:
     """Two epochs of 64 images, of a network whose normalisations have statistics."""
-    drawn = new_network(ModelConfig(label="tiny", name=TINY), 10, TINY_INPUTS, seed=0)
+    drawn = new_network(ModelConfig(label="tiny", name=TINY, kwargs=TINY_KWARGS), 10, TINY_INPUTS, seed=0)
     weights = tmp_path / "normalised.safetensors"
     save_checkpoint(replace(drawn, module=model), weights, {"data": "fashion_mnist"})
     return [

@@ -18,7 +18,7 @@ from swis.networks.macs import layer_macs
 
 
 def test_swis_weights_are_the_decomposed_codes_times_the_scale(model):
-    weight = model.blocks[1][0].conv_dw.weight
+    weight = model.blocks[3][0].conv_dw.weight
     q = quantize(weight)
     codes = decompose(to_filters(q.codes), weight_format("swis", 2, 4)).codes
     expected = torch.stack([row.reshape(3, 3) for row in codes])[:, None] * q.scale
@@ -75,7 +75,7 @@ def test_the_metric_is_that_of_the_groups(model):
 @pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round", "uniform"])
 @pytest.mark.parametrize("granularity", ["channel", "tensor"])
 def test_filters_of_a_plan_are_those_of_their_number_of_shifts(model, method, granularity):
-    weight = model.blocks[1][0].conv_pw.weight
+    weight = model.blocks[3][0].conv_pw.weight
     filters = len(weight)
     plan = LayerPlan(np.arange(filters) % 3 + 2, np.arange(filters))
     found = encode(weight, weight_format(method, 2, granularity=granularity), plan)
@@ -114,7 +114,7 @@ def test_skipped_layers_stay_at_eight_bits(model):
 
 def test_a_pattern_that_matches_nothing_is_an_error(model):
     names = list(weight_layers(model))
-    assert skipped_layers(names, ["conv_stem", "blocks.0.*"]) >= {"conv_stem", "blocks.0.0.conv_dw"}
+    assert skipped_layers(names, ["conv_stem", "blocks.3.*"]) >= {"conv_stem", "blocks.3.0.conv_dw"}
     with pytest.raises(InputError, match="'stem' matches no layer"):
         skipped_layers(names, ["stem"])
 
@@ -122,9 +122,9 @@ def test_a_pattern_that_matches_nothing_is_an_error(model):
 def test_macs_of_known_layers(model):
     macs = layer_macs(model, (1, 32, 32))
     assert macs["conv_stem"] == 16 * 16 * 9 * model.conv_stem.out_channels
-    assert macs["classifier"] == 1280 * 10
-    depthwise = model.blocks[0][0].conv_dw
-    assert macs["blocks.0.0.conv_dw"] == 16 * 16 * 9 * depthwise.out_channels
+    assert macs["classifier"] == 256 * 10
+    depthwise = model.blocks[3][0].conv_dw
+    assert macs["blocks.3.0.conv_dw"] == 2 * 2 * 9 * depthwise.out_channels
 
 
 def test_a_weight_used_by_two_layers_is_stored_once():

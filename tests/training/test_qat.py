@@ -11,6 +11,7 @@ from functools import cache
 
 import pytest
 import torch
+from conftest import TINY, TINY_KWARGS
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -36,7 +37,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @cache
 def float_network(checkpoint, count):
-    network = load_network(ModelConfig(label="tiny", name="mobilenetv2_035", weights=str(checkpoint)))
+    model = ModelConfig(label="tiny", name=TINY, kwargs=TINY_KWARGS, weights=str(checkpoint))
+    network = load_network(model)
     data = DataConfig(name="fashion_mnist", split="test", calibration_split="train")
     split = open_split(data, "train").sample(count, 0).prepared(network.transform(), network.channels)
     images, labels = zip(*(split[i] for i in range(count)), strict=True)

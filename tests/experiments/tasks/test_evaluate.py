@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import SHORT, computed_methods
+from conftest import SHORT, TINY, computed_methods
 
 import swis
 from swis.data import image_sets
@@ -397,7 +397,7 @@ def train_tiny(tmp_path):
     for split, count in (("train", 64), ("t10k", 20)):
         write_idx(tmp_path / f"{split}-images-idx3-ubyte.gz", random.integers(0, 256, (count, 28, 28)))
         write_idx(tmp_path / f"{split}-labels-idx1-ubyte.gz", np.arange(count) % 10)
-    model = ["model=timm", "model.name=mobilenetv2_035"]
+    model = ["model=timm", f"model.name={TINY}"]
 
     def trained(*overrides):
         output = tmp_path / "out.safetensors"
