@@ -172,7 +172,7 @@ def test_a_killed_process_resumes_to_the_same_weights(tiny_checkpoint, tmp_path)
 def test_every_method_can_be_retrained(method, tiny_checkpoint, tmp_path):
     teacher, student, dataset = setting(tiny_checkpoint, method)
     further = {"seed": 0, "plan": "a", "device": CPU, "state_path": tmp_path / "s", "workers": 0}
-    curve = retrain(student, teacher, dataset, Retraining(epochs=4, batch_size=16), **further)
+    curve = retrain(student, teacher, dataset, Retraining(epochs=8, batch_size=16), **further)
     assert all(line["changed"] > 0 for line in curve)
     assert curve[-1]["loss"] < 0.7 * curve[0]["loss"]
 
@@ -180,7 +180,7 @@ def test_every_method_can_be_retrained(method, tiny_checkpoint, tmp_path):
 def test_autocast_and_the_other_optimizer_change_little_of_a_first_step(tiny_checkpoint, tmp_path):
     losses = []
     for settings in ({}, {"precision": "bfloat16"}, {"optimizer": "adamw"}):
-        teacher, student, dataset = setting(tiny_checkpoint, count=16)
+        teacher, student, dataset = setting(tiny_checkpoint)
         further = {
             "seed": 0,
             "plan": "a",
@@ -188,7 +188,8 @@ def test_autocast_and_the_other_optimizer_change_little_of_a_first_step(tiny_che
             "state_path": tmp_path / str(settings),
             "workers": 0,
         }
-        (line,) = retrain(student, teacher, dataset, replace(RECIPE, epochs=1, **settings), **further)
+        recipe = replace(RECIPE, epochs=1, batch_size=len(dataset), **settings)
+        (line,) = retrain(student, teacher, dataset, recipe, **further)
         assert line["changed"] > 0
         losses.append(line["loss"])
     plain, half, adamw = losses
