@@ -41,6 +41,23 @@ TINY_INPUTS = {
 }
 
 
+# Files with tests that take long: they are run first, for at the end one core would wait for the other.
+SLOW = {
+    *(
+        "test_imagenet.py",
+        "test_launchers.py",
+        "test_sweep_faults.py",
+        "test_browser.py",
+        "test_extending.py",
+    ),
+    *("test_readme.py", "test_retrain_study.py"),
+}
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in SLOW and item.path.suffix != ".ipynb")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of development data beside the repository, or a skip."""
