@@ -57,8 +57,8 @@ def test_a_row_says_how_it_was_retrained(quick, tmp_path):
 
 
 def test_retraining_wins_back_more_than_normalisation_alone(tmp_path):
-    overrides = ["task=retrain", "bits=1", "data.limit=500", "data.workers=0", "calibration.images=32"]
-    overrides += ["retrain.images=512", "retrain.epochs=1", "retrain.batch_size=16"]
+    overrides = ["task=retrain", "bits=1", "data.limit=300", "data.workers=0", "calibration.images=32"]
+    overrides += ["retrain.images=384", "retrain.epochs=1", "retrain.batch_size=16"]
     overrides += ["retrain.distillation=1.0", f"results_dir={tmp_path}"]
 
     def agreement(rate: float) -> float:
