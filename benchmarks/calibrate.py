@@ -28,15 +28,15 @@ def main(overrides: list[str]) -> None:
     passes = predict(study.network.module, images, study.device, "float").seconds
     print(f"{study.config.model.label}, {len(study.calibration)} images: {passes:.1f} s per float pass")
     print(f"{'method':10}{'calibrate':>16}{'seconds':>10}{'passes':>9}{'GB':>7}")
-    for form in list(formats(study.config))[2:]:
+    for fmt in list(formats(study.config))[2:]:
         for kind in ("stats", "output_aware"):
             case = replace(study, config=replace(study.config, calibrate=kind))
             _ = case.calibration_images, case.ranges  # found before the clock starts
             start = time.perf_counter()
-            case.calibrated(form, None, study.config.activation_bits)
+            case.calibrated(fmt, None, study.config.activation_bits)
             seconds = time.perf_counter() - start
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-            print(f"{form.name:10}{kind:>16}{seconds:10.1f}{seconds / passes:9.1f}{peak:7.1f}", flush=True)
+            print(f"{fmt.name:10}{kind:>16}{seconds:10.1f}{seconds / passes:9.1f}{peak:7.1f}", flush=True)
 
 
 if __name__ == "__main__":

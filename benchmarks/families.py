@@ -216,9 +216,9 @@ def check(name: str, depth: int | None) -> dict[str, Any]:
 
     ranges = observe_ranges(folded, layers, [images])
     results: dict[str, Tensor] = {}
-    for form, column in ((BASE, "base_db"), (SWIS, "swis_db")):
-        emulated, _ = with_weights(folded, form, macs.layers)
-        on_grid(emulated, encode_layers(folded, form), form, images[:1])
+    for fmt, column in ((BASE, "base_db"), (SWIS, "swis_db")):
+        emulated, _ = with_weights(folded, fmt, macs.layers)
+        on_grid(emulated, encode_layers(folded, fmt), fmt, images[:1])
         quantize_activations(weight_layers(emulated), ranges, 8)
         results[column] = logits(emulated, images)
         facts[column] = round(sqnr_db(wanted, results[column]), 1)
@@ -356,15 +356,15 @@ def same_values(one: Tensor, other: Tensor) -> bool:
     return torch.equal(one.detach().flatten().sort().values, other.flatten().sort().values)
 
 
-def on_grid(model: nn.Module, encoded: dict[str, Encoded], form: WeightFormat, image: Tensor) -> None:
+def on_grid(model: nn.Module, encoded: dict[str, Encoded], fmt: WeightFormat, image: Tensor) -> None:
     """Raise ``Wrong`` if a layer that runs has weights that the format cannot express."""
     for name, layer in encoded.items():
         codes = layer.codes.abs().int().numpy()
         require(codes.max() <= 127, f"{name} has codes of more than 7 bits")
-        if isinstance(form, Swis):
-            padded = np.pad(codes, ((0, 0), (0, -codes.shape[1] % form.group_size)))
-            sets = np.bitwise_or.reduce(padded.reshape(len(codes), -1, form.group_size), axis=2)
-            require(np.bitwise_count(sets).max() <= form.shifts, f"{name} has groups of more shifts")
+        if isinstance(fmt, Swis):
+            padded = np.pad(codes, ((0, 0), (0, -codes.shape[1] % fmt.group_size)))
+            sets = np.bitwise_or.reduce(padded.reshape(len(codes), -1, fmt.group_size), axis=2)
+            require(np.bitwise_count(sets).max() <= fmt.shifts, f"{name} has groups of more shifts")
     watch = Watch(model, encoded)
     with watch, torch.inference_mode():
         model(image)

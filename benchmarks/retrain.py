@@ -63,8 +63,8 @@ def main() -> None:
 def _made(network: nn.Module, name: str, settings: LatentTraining | None, ranges: dict) -> nn.Module:
     made = copy.deepcopy(network)
     if settings is not None:
-        form = weight_format(name.partition(",")[0], shifts=2, group_size=4)
-        add_latents(made, encode_layers(made, form), settings)
+        fmt = weight_format(name.partition(",")[0], shifts=2, group_size=4)
+        add_latents(made, encode_layers(made, fmt), settings)
         quantize_activations(weight_layers(made), ranges, 8)
     return made.to(memory_format=torch.channels_last).train()
 

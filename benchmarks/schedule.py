@@ -18,7 +18,7 @@ from swis.experiments.config import load
 from swis.formats.registry import weight_format
 from swis.networks.apply import weight_layers
 from swis.networks.models import load_network
-from swis.scheduling.allocation import LayerTable, Schedule, plan
+from swis.scheduling.allocation import LayerTable, Schedule, allocate
 from swis.scheduling.sensitivity import filter_losses
 
 CASES = {
@@ -58,7 +58,7 @@ def main(bits: float = 2.5) -> None:
         losses: dict[str, float] = {}
         for case, schedule in CASES.items():
             start = time.perf_counter()
-            found = plan(tables, bits, schedule)
+            found = allocate(tables, bits, schedule)
             seconds = time.perf_counter() - start
             losses[case] = found.loss
             relative = f"{found.loss / losses['uniform']:9.2%}"

@@ -39,11 +39,11 @@ layer_figure("mobilenet_v2", "blocks.1.0.conv_pw", shifts=3, group=7)
 # bits=2 ...` makes the same rows.
 
 # %%
-images = 64 if os.environ.get("SWIS_QUICK") else 2000
+few = ["data.limit=32", "calibration.images=16"] if os.environ.get("SWIS_QUICK") else ["data.limit=2000"]
 config = load(
     [
         *("model=mobilenet_v2", "bits=2", "calibrate=stats", "methods=[swis,uniform]"),
-        *(f"data.limit={images}", "versus=[stripes,bitwave]", "results_dir=../outputs/quickstart"),
+        *(*few, "versus=[stripes,bitwave]", "results_dir=../outputs/quickstart"),
     ]
 )
 rows = evaluate_methods(config)

@@ -60,8 +60,8 @@ def test_calibration_is_near_the_cpu_s_and_the_same_every_time(cuda, model, imag
     made = []
     for device in ("cpu", cuda, cuda):
         network = copy.deepcopy(reference)
-        form = weight_format(method, 2)
-        encoded = calibrate(reference, network, form, images, walking(settings), device=device)
+        fmt = weight_format(method, 2)
+        encoded = calibrate(reference, network, fmt, images, walking(settings), device=device)
         assert next(reference.parameters()).device.type == "cpu"
         codes = torch.cat([found.codes.flatten() for found in encoded.values()])
         with torch.inference_mode():

@@ -4,11 +4,13 @@ import re
 import shutil
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, TINY, TINY_INPUTS
 
 import swis
 from swis.experiments.config import load
 from swis.gallery.registry import figures
+from swis.networks.models import new_network, save_checkpoint
+from swis.options.model import ModelConfig
 
 README = (ROOT / "README.md").read_text()
 
@@ -38,6 +40,31 @@ def test_the_table_of_figures_has_all_and_its_experiments_exist():
             assert load([f"experiment={named}"]).sweep, named
 
 
+def network_of(command: str) -> tuple[str, bool]:
+    """The network that a command runs, the default one if it says none, and whether on photographs."""
+    named = re.search(r"efficientnet_lite0|mobilenet_v2|resnet18|lite0_per_tensor|joint_selection", command)
+    return named[0] if named else "mobilenet_v2", "PATH" in command
+
+
+FIRST = {network_of(command): command for command in reversed(COMMANDS) if command != "python run.py --help"}
+
+
+def has_its_own_network(command: str) -> bool:
+    """The first command for a network runs it; a small one is in its place in those that follow."""
+    own = any(text in command for text in ("--help", "task=train", "workload=", "CIFAR10"))
+    return own or command in FIRST.values()
+
+
+@pytest.fixture(scope="module")
+def colour_checkpoint(tmp_path_factory):
+    """A small network for colour images of 1000 classes."""
+    path = tmp_path_factory.mktemp("weights") / "colour.safetensors"
+    inputs = {**TINY_INPUTS, "input_size": [3, 64, 64], "mean": [0.5] * 3, "std": [0.5] * 3}
+    network = new_network(ModelConfig(label="colour", name=TINY), 1000, inputs, seed=0)
+    save_checkpoint(network, path, {"data": "imagenet"})
+    return path
+
+
 @pytest.mark.parametrize("command", [command for command in COMMANDS if "outputs/" not in command])
 def test_every_command_runs(command, command_line, tmp_path, request):
     arguments = command.split()[2:]
@@ -57,6 +84,10 @@ def test_every_command_runs(command, command_line, tmp_path, request):
     arguments = [
         re.sub(r"=([A-Z][A-Z_0-9]+)$", lambda name: f"={names[name[1]]}", text) for text in arguments
     ]
+    if not has_its_own_network(command):
+        weights = request.getfixturevalue("colour_checkpoint" if "PATH" in command else "tiny_checkpoint")
+        arguments = [text for text in arguments if not text.startswith("model.weights=")]
+        arguments += [f"model.name={TINY}", f"model.weights={weights}"]
     # of a sweep one or two points will do, and of all designs two
     arguments = ["versus=[stripes,laconic]" if text == "versus=[all]" else text for text in arguments]
     arguments = [re.sub(r"^bits=([\d.]+,[\d.]+),.*", r"bits=\1", text) for text in arguments]

@@ -35,9 +35,9 @@ _LARGEST_GAIN = 4.0
 class LayerCalibration:
     """What is done with a layer when its turn comes.
 
-    ``choose`` gets the float layer, its format and schedule, and the inputs of the network of few bits and of the
-    float one, image by image; it returns the layer's weights (None: those of the nearest levels). Then the
-    means of its output's channels are matched and, with ``match_variance``, their variances.
+    ``choose`` gets the float layer, its format and schedule, and the inputs of the network of few bits and of
+    the float one, image by image; it returns the layer's weights (None: those of the nearest levels). Then
+    the means of its output's channels are matched and, with ``match_variance``, their variances.
     """
 
     choose: Callable[..., Encoded] | None = None

@@ -17,10 +17,10 @@ class ArrayWork:
     For every fold of output pixels, ``columns`` of them, or of those in one row if ``by_row``: ``steps``
     over all ``folds`` of filters of all groups of the convolution, and ``restart`` to fill and drain each of
     these, for every tile of channels anew; ``load`` for every tile of pixels. ``bundle`` groups of a
-    convolution lie side by side. ``useful_lane_cycles`` are lane-cycles that a real weight and a real pixel need, of one
-    image: what is left of all is waiting. A weight-stationary array has one column, for it takes one pixel
-    at a time, and as many lanes as it has rows of MACs; sums leave it ``passes`` times, whole at the last.
-    Tiles do not part ``grain`` channels, None: as many as lanes.
+    convolution lie side by side. ``useful_lane_cycles`` are those that a real weight and a real pixel need,
+    of one image: what is left of all is waiting. A weight-stationary array has one column, for it takes one
+    pixel at a time, and as many lanes as it has rows of MACs; sums leave it ``passes`` times, whole at the
+    last. Tiles do not part ``grain`` channels, None: as many as lanes.
     """
 
     rows: int
@@ -43,7 +43,8 @@ class ArrayWork:
     def cycles(self, layer: Layer) -> int:
         """Return the compute cycles of a layer that is one tile.
 
-        >>> ArrayWork(8, 8, 4, 288, folds=1, useful_lane_cycles=0, restart=14).cycles(Layer("conv", 64, 8, 3, 3, 6, 6, 4, 4))
+        >>> layer = Layer("conv", 64, 8, 3, 3, 6, 6, 4, 4)
+        >>> ArrayWork(8, 8, 4, 288, folds=1, useful_lane_cycles=0, restart=14).cycles(layer)
         604
         """
         each = self.steps + self.folds * self.restart

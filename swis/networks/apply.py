@@ -67,8 +67,8 @@ def with_weights(
 ) -> tuple[nn.Module, list[LayerCost]]:
     """Copy a network with every weight layer in ``fmt``; layers in ``skip`` stay in the 8-bit format.
 
-    ``schedules`` gives filters shifts of their own. Returns the copy and each layer's cost. Only weights change:
-    biases, normalisation and the layers' classes stay, so the copy runs as fast as the original.
+    ``schedules`` gives filters shifts of their own. Returns the copy and each layer's cost. Only weights
+    change: biases, normalisation and the layers' classes stay, so the copy runs as fast as the original.
     """
     changed = plain_copy(model)
     layers = weight_layers(changed)

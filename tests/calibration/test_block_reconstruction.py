@@ -12,7 +12,7 @@ from swis.calibration.kinds import STATS
 from swis.calibration.layerwise import calibrate
 from swis.encoding.decompose import to_filters
 from swis.encoding.encode import Encoded, encode
-from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.layer_schedule import LayerSchedule
 from swis.formats.registry import weight_format
 from swis.networks.apply import weight_layers
 from swis.networks.batch_norm import fused
@@ -30,10 +30,10 @@ def reference(model):
     return fused(model, (1, 32, 32))
 
 
-def both(reference, images, form, settings=FAST, **more):
+def both(reference, images, fmt, settings=FAST, **more):
     """Return the network with matched statistics and the reconstructed one, with their weights."""
     network = copy.deepcopy(reference)
-    before = calibrate(reference, network, form, images, STATS, **more)
+    before = calibrate(reference, network, fmt, images, STATS, **more)
     learned = copy.deepcopy(network)
     after = reconstruct(reference, learned, before, images, settings)
     return (network, before), (learned, after)
@@ -71,11 +71,11 @@ def levels_beside(encoded: Encoded, weight: torch.Tensor) -> list[tuple[int, int
     """By listing all levels: every weight's code, and the next level on the side of the float weight."""
     wished = (to_filters(weight) / encoded.scale.reshape(-1, 1)).flatten().tolist()
     pairs = []
-    form, (filters, width) = encoded.form, encoded.codes.shape
-    if form.grouped:
-        fields = encoded.shift_sets.repeat_interleave(form.group_size, 1)[:, :width].flatten().tolist()
+    fmt, (filters, width) = encoded.fmt, encoded.codes.shape
+    if fmt.grouped:
+        fields = encoded.shift_sets.repeat_interleave(fmt.group_size, 1)[:, :width].flatten().tolist()
     else:
-        fields = [form.set_ids()[0]] * (filters * width)
+        fields = [fmt.set_ids()[0]] * (filters * width)
     for wish, code, field in zip(wished, encoded.codes.flatten().tolist(), fields, strict=True):
         sizes = [n for n in range(256) if n & ~field == 0]
         levels = sorted({*sizes, *(-n for n in sizes)})
@@ -106,8 +106,8 @@ def test_weights_stay_within_their_sets(reference, images, method):
 @pytest.mark.parametrize("method", ["round", "uniform"])
 def test_filters_keep_the_shifts_of_their_plan(reference, images, method):
     filters = torch.arange(len(reference.conv_head.weight)).numpy()
-    plans = {"conv_head": LayerPlan(filters % 3 + 1, filters)}
-    _, (_, after) = both(reference, images, weight_format(method, 2), plans=plans)
+    schedules = {"conv_head": LayerSchedule(filters % 3 + 1, filters)}
+    _, (_, after) = both(reference, images, weight_format(method, 2), schedules=schedules)
     for codes, shifts in zip(after["conv_head"].codes.abs(), filters % 3 + 1, strict=True):
         if method == "uniform":
             assert int(codes.max()) <= 2**shifts - 1

@@ -26,8 +26,8 @@ def targets(filters: int, width: int, top: float = 127.0) -> torch.Tensor:
 
 def walked(target, hessian, group_size, method="swis", shifts=2, bits=7, rounds=3, threads=1):
     owner = np.arange(len(target)) // (len(target) // len(hessian))
-    form = weight_format(method, shifts, magnitude_bits=bits)
-    return walk(target, factors(hessian, group_size), owner, form, rounds, threads)
+    fmt = weight_format(method, shifts, magnitude_bits=bits)
+    return walk(target, factors(hessian, group_size), owner, fmt, rounds, threads)
 
 
 def error(codes, target, hessian) -> torch.Tensor:

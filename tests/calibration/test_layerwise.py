@@ -12,7 +12,7 @@ from swis.calibration.kinds import BIAS, STATS, walking
 from swis.calibration.layerwise import _by_image, calibrate, matching
 from swis.calibration.output_aware import OutputAware, output_aware
 from swis.encoding.encode import approximate
-from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.layer_schedule import LayerSchedule
 from swis.encoding.metrics import sqnr_db
 from swis.experiments.config import load
 from swis.formats.registry import weight_format
@@ -34,10 +34,10 @@ def reference(model):
     return fused(model, (1, 32, 32))
 
 
-def calibrated(reference, images, settings, form=None, **more):
+def calibrated(reference, images, settings, fmt=None, **more):
     network = copy.deepcopy(reference)
-    form = form or weight_format("swis", 2)
-    return network, calibrate(reference, network, form, images, settings, **more)
+    fmt = fmt or weight_format("swis", 2)
+    return network, calibrate(reference, network, fmt, images, settings, **more)
 
 
 @torch.inference_mode()
@@ -80,12 +80,12 @@ def test_groups_are_walked_in_either_order(group_size):
     torch.manual_seed(0)
     images = torch.randn(64, 30) * torch.rand(30) ** 2
     images = images @ (torch.eye(30) + 0.3 * torch.randn(30, 30))
-    layer, form = nn.Linear(30, 40), weight_format("swis", 2, group_size)
+    layer, fmt = nn.Linear(30, 40), weight_format("swis", 2, group_size)
     settings = [OutputAware(order=order, rounds=0, asymmetric=False, scales=(1.0,)) for order in Order]
     chunks = images.split(8)
-    found = [output_aware(layer, form, None, chunks, chunks, how) for how in settings]
+    found = [output_aware(layer, fmt, None, chunks, chunks, how) for how in settings]
     errors = [float((images @ (f.weight() - layer.weight.detach()).T).square().mean()) for f in found]
-    plain = encode_layers(nn.Sequential(layer), form)["0"].weight() - layer.weight.detach()
+    plain = encode_layers(nn.Sequential(layer), fmt)["0"].weight() - layer.weight.detach()
     assert max(errors) < 0.8 * float((images @ plain.T).square().mean())
     assert not torch.equal(found[0].codes, found[1].codes)
     for f in found:
@@ -95,14 +95,14 @@ def test_groups_are_walked_in_either_order(group_size):
 
 @pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round", "uniform"])
 def test_each_step_brings_the_logits_nearer(reference, images, method):
-    form = weight_format(method, 3)
+    fmt = weight_format(method, 3)
     plain = copy.deepcopy(reference)
     for layer in weight_layers(plain).values():
-        layer.weight.data = approximate(layer.weight, form)
+        layer.weight.data = approximate(layer.weight, fmt)
     others = torch.rand(64, 1, 32, 32, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         wanted = reference(others)
-        networks = (plain, *(calibrated(reference, images, how, form)[0] for how in (STATS, AWARE)))
+        networks = (plain, *(calibrated(reference, images, how, fmt)[0] for how in (STATS, AWARE)))
         none, stats, aware = (sqnr_db(wanted, network(others)) for network in networks)
     assert none < stats < aware
 
@@ -159,16 +159,16 @@ def test_the_float_network_is_left_as_it_was(reference, images):
 
 def test_skipped_layers_keep_eight_bits(reference, images):
     _, encoded = calibrated(reference, images, AWARE, skip={"conv_stem"})
-    assert encoded["conv_stem"].form.name == "int8"
-    assert encoded["conv_head"].form.name == "swis"
+    assert encoded["conv_stem"].fmt.name == "int8"
+    assert encoded["conv_head"].fmt.name == "swis"
 
 
 @pytest.mark.parametrize("method", ["swis", "uniform"])
 def test_filters_keep_the_shifts_of_their_plan(reference, images, method):
     filters = len(reference.conv_head.weight)
     shifts = torch.arange(filters).numpy() % 3 + 1
-    plans = {"conv_head": LayerPlan(shifts, torch.arange(filters).numpy())}
-    _, encoded = calibrated(reference, images, AWARE, weight_format(method, 2), plans=plans)
+    schedules = {"conv_head": LayerSchedule(shifts, torch.arange(filters).numpy())}
+    _, encoded = calibrated(reference, images, AWARE, weight_format(method, 2), schedules=schedules)
     found = encoded["conv_head"]
     if method == "uniform":
         assert torch.all(found.codes.abs().amax(1) <= torch.from_numpy(2**shifts - 1))
@@ -305,8 +305,8 @@ def test_windows_of_an_image_are_one_image(shape):
     flat, layer = torch.randn(300 if len(shape) > 2 else 48, 16), nn.Linear(16, 4)
     whole, cut = flat.reshape(6, -1, 16), flat.reshape(-1, *shape[1:])
     chunks = [_by_image(layer, windows, whole[:2]) for windows in cut.chunk(3)]
-    form, how = weight_format("swis", 1), OutputAware()
-    expected, found = (output_aware(layer, form, None, x, x, how) for x in (whole.split(2), chunks))
+    fmt, how = weight_format("swis", 1), OutputAware()
+    expected, found = (output_aware(layer, fmt, None, x, x, how) for x in (whole.split(2), chunks))
     assert torch.equal(found.codes, expected.codes)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from swis.encoding.cost import LayerCost, layer_cost, network_cost, scheduled_cost
-from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.layer_schedule import LayerSchedule
 from swis.formats.registry import weight_format
 
 
@@ -53,9 +53,9 @@ def test_layers_add_up_to_the_network():
 
 def test_filters_with_shifts_of_their_own_add_up():
     shifts, cycles = np.array([1, 2, 2, 4]), np.array([2, 2, 4, 4])
-    plan = LayerPlan(shifts, np.arange(4), filters_per_tile=2)
-    assert plan.cycles.tolist() == cycles.tolist()
-    found = scheduled_cost(weight_format("swis", group_size=4), plan, 9, 400)
+    schedule = LayerSchedule(shifts, np.arange(4), filters_per_tile=2)
+    assert schedule.cycles.tolist() == cycles.tolist()
+    found = scheduled_cost(weight_format("swis", group_size=4), schedule, 9, 400)
     alone = [layer_cost(weight_format("swis", n, 4), 1, 9, 100) for n in shifts.tolist()]
     assert found.stored_bits == sum(cost.stored_bits for cost in alone)
     assert found.weights == 36

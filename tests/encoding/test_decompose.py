@@ -1,5 +1,6 @@
 """The decomposition against an obvious oracle, and the properties it promises."""
 
+from functools import cache
 from itertools import combinations, product
 
 import numpy as np
@@ -315,7 +316,8 @@ def test_what_16_bits_do_not_hold_is_left_to_64():
         assert lanes.narrow(alpha, errors, group_size) == lanes.NOTHING
 
 
-def joint_oracle(group: list[int], sets: list[tuple], alpha: float) -> tuple[list[int], tuple]:
+@cache  # the same for every path
+def joint_oracle(group: tuple[int, ...], sets: tuple[tuple, ...], alpha: float) -> tuple[list[int], tuple]:
     """Try every set and every level of every weight; the first of the best, in lexicographic order."""
     best = None
     for chosen in sets:
@@ -344,11 +346,11 @@ def test_joint_selection_equals_its_oracle(path, method, bits, shifts, group_siz
     codes = (torch.randn((filters, weights), generator=generator) * 2 ** (bits - 2)).round()
     codes = codes.clamp(-top, top).long()
     result = decompose(codes, weight_format(method, shifts, group_size, alpha, bits, selection="joint"))
-    sets = weight_format(method, shifts, magnitude_bits=bits).shift_sets()
+    sets = tuple(map(tuple, weight_format(method, shifts, magnitude_bits=bits).shift_sets()))
     for row, found, chosen in zip(
         codes.tolist(), result.codes.tolist(), result.shift_sets.tolist(), strict=True
     ):
-        expected = [joint_oracle(row[at : at + group_size], sets, alpha) for at in (0, group_size)]
+        expected = [joint_oracle(tuple(row[at : at + group_size]), sets, alpha) for at in (0, group_size)]
         assert found == [code for codes, _ in expected for code in codes]
         assert chosen == [sum(2**s for s in best) for _, best in expected]
 

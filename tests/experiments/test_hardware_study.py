@@ -85,29 +85,29 @@ def hardware(study, *overrides: str) -> Hardware:
 
 
 def form_of(config, method: str):
-    return next(form for form in formats(config) if form.name == method)
+    return next(fmt for fmt in formats(config) if fmt.name == method)
 
 
 def test_weights_are_stored_in_the_bits_that_evaluation_counts(study):
     """And a schedule's with its place for every filter's shifts."""
     for more in (["bits=2"], ["bits=2.5", "schedule=greedy", "schedule.filters_per_tile=8"]):
         mine = hardware(study, "methods=[swis]", *more)
-        form, network = form_of(mine.config, "swis"), mine.operands.study
-        plan = network.plan(form)
-        encoded = encode_layers(network.base_module, form, frozenset(), plan.layers if plan else None)
-        costs = layer_costs(weight_layers(network.base_module), encoded, form, network.macs)
-        found = mine.operands.of(form, mine.mine[0])
+        fmt, network = form_of(mine.config, "swis"), mine.operands.study
+        schedule = network.schedule(fmt)
+        encoded = encode_layers(network.base_module, fmt, frozenset(), schedule.layers if schedule else None)
+        costs = layer_costs(weight_layers(network.base_module), encoded, fmt, network.macs)
+        found = mine.operands.of(fmt, mine.mine[0])
         assert sum(weights.stored_bits for weights in found) == sum(cost.stored_bits for cost in costs)
 
 
 def test_filters_occupy_the_rows_as_their_schedule_says(study):
     """A tile of filters, as many as rows, takes the most shifts among its own: what the schedule counts."""
     mine = hardware(study, "methods=[swis]", "bits=2.5", "schedule=greedy", "schedule.filters_per_tile=8")
-    form, array = form_of(mine.config, "swis"), mine.mine[0]
-    plan, better = mine.operands.study.plan(form), 0
-    for layer, found in zip(mine.operands.layers, mine.operands.of(form, array), strict=True):
+    fmt, array = form_of(mine.config, "swis"), mine.mine[0]
+    schedule, better = mine.operands.study.schedule(fmt), 0
+    for layer, found in zip(mine.operands.layers, mine.operands.of(fmt, array), strict=True):
         if layer.groups == 1:
-            schedule, groups = plan.layers[layer.name], -(-layer.filter_weights // 4)
+            schedule, groups = schedule.layers[layer.name], -(-layer.filter_weights // 4)
             steps = array.work(layer, found).steps
             assert steps == groups * schedule.cycles[schedule.order][::8].sum(), layer.name
             better += steps < groups * schedule.cycles_unordered[::8].sum()
@@ -128,15 +128,15 @@ def test_inputs_on_hardware_are_those_of_a_calibration_image():
     """Every layer's, at full size; those that a ReLU6 leaves are up to half zeros, and none is negative."""
     config = load(["task=simulate", "accelerator=laconic", "model=mobilenet_v2"])
     mine = Hardware(config, NetworkOperands(prepare(config)))
-    form = form_of(config, "int8")
-    operands = mine.operands.of(form, mine.mine[0])
+    fmt = form_of(config, "int8")
+    operands = mine.operands.of(fmt, mine.mine[0])
     for layer, found in zip(mine.operands.layers, operands, strict=True):
         assert found.inputs.shape == (layer.in_channels, layer.in_h, layer.in_w), layer.name
         assert np.abs(found.inputs).max() <= 255
     dw = next(n for n, layer in enumerate(mine.operands.layers) if layer.depthwise)
     assert operands[dw].inputs.min() == 0
     assert 0.05 < (operands[dw].inputs == 0).mean() < 0.95
-    busy = mine.layers(form)["busy_lane_cycles"]
+    busy = mine.layers(fmt)["busy_lane_cycles"]
     expected = laconic_work(operands[0].codes, operands[0].inputs, mine.operands.layers[0], 8, 8, 16).busy
     assert busy[0] == expected
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
-from conftest import TINY, TINY_INPUTS, computed_methods
+from conftest import TINY, TINY_INPUTS, TINY_KWARGS, computed_methods
 
 from swis.errors import InputError, RunFailed
 from swis.evaluation.predict import predict, score
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture
 def quick(tiny, model, tmp_path) -> list[str]:
     """Two epochs of 64 images, of a network whose normalisations have statistics."""
-    drawn = new_network(ModelConfig(label="tiny", name=TINY), 10, TINY_INPUTS, seed=0)
+    drawn = new_network(ModelConfig(label="tiny", name=TINY, kwargs=TINY_KWARGS), 10, TINY_INPUTS, seed=0)
     weights = tmp_path / "normalised.safetensors"
     save_checkpoint(replace(drawn, module=model), weights, {"data": "fashion_mnist"})
     return [
@@ -57,16 +57,16 @@ def test_a_row_says_how_it_was_retrained(quick, tmp_path):
 
 
 def test_retraining_wins_back_more_than_normalisation_alone(tmp_path):
-    overrides = ["task=retrain", "bits=1", "data.limit=500", "data.workers=0", "calibration.images=32"]
-    overrides += ["retrain.images=512", "retrain.epochs=1", "retrain.batch_size=16"]
+    overrides = ["task=retrain", "bits=1", "data.limit=300", "data.workers=0", "calibration.images=32"]
+    overrides += ["retrain.images=384", "retrain.epochs=1", "retrain.batch_size=16"]
     overrides += ["retrain.distillation=1.0", f"results_dir={tmp_path}"]
 
     def agreement(rate: float) -> float:
         """On how many images the trained network agrees with float: statistics are taken anew at any rate."""
         made = prepare(load([*overrides, f"retrain.learning_rate={rate}", f"retrain.scale_rate={rate}"]))
-        form = next(form for form in formats(made.config) if form.name == "swis")
+        fmt = next(fmt for fmt in formats(made.config) if fmt.name == "swis")
         float_logits = predict(made.network.module, made.batches, made.device, "").logits
-        prediction = predict(made.emulate(form, 8)[0], made.batches, made.device, "")
+        prediction = predict(made.emulate(fmt, 8)[0], made.batches, made.device, "")
         return score(prediction, float_logits)["agreement"]
 
     assert agreement(0.01) > agreement(1e-12) + 5  # with other seeds it is 12 to 16 points above
@@ -90,15 +90,15 @@ def test_the_references_are_those_without_retraining(quick, monkeypatch):
 def test_the_measured_network_is_that_of_the_encoded_weights(settings, quick):
     config = load([*quick, *settings, "bits=2.5", "schedule=optimal"])
     made = prepare(config)
-    form = next(form for form in formats(config) if form.name == "swis")
-    module, encoded = made.retrained(form, made.plan(form), 8)
+    fmt = next(fmt for fmt in formats(config) if fmt.name == "swis")
+    module, encoded = made.retrained(fmt, made.schedule(fmt), 8)
     assert set(encoded) == set(weight_layers(module))
     for name, layer in weight_layers(module).items():
         assert torch.equal(layer.weight, encoded[name].weight())
     normalised = any(isinstance(part, torch.nn.BatchNorm2d) for part in module.modules())
     assert normalised == made.live == ("fold_bn=true" not in settings)
     assert not any(layer._forward_pre_hooks for layer in weight_layers(module).values())
-    _, same = made.retrained(form, made.plan(form), 8)  # read from the finished state
+    _, same = made.retrained(fmt, made.schedule(fmt), 8)  # read from the finished state
     assert all(torch.equal(same[name].codes, found.codes) for name, found in encoded.items())
 
 
@@ -149,8 +149,8 @@ def test_layers_left_alone_and_rewritten_ones_are_retrained_and_packed(settings,
 def test_a_key_has_only_what_has_an_effect(quick):
     def key(*overrides):
         study = prepare(load([*quick, *overrides]))
-        form = next(form for form in formats(study.config) if form.name == study.config.methods[0])
-        return study.key(form)
+        fmt = next(fmt for fmt in formats(study.config) if fmt.name == study.config.methods[0])
+        return study.key(fmt)
 
     assert key() != key("retrain.set_update_interval=2")
     assert key() != key("retrain.hflip=false")
@@ -190,8 +190,8 @@ def test_a_network_that_cannot_be_folded_starts_from_its_calibrated_weights(quic
     forked = Forked().eval()
     forked.norm.running_mean.fill_(0.3)
     made = replace(made, network=replace(made.network, module=forked, digest="forked"))
-    form = next(form for form in formats(config) if form.name == "swis")
-    calibrated, expected = made.calibrated(form, None, 8)
+    fmt = next(fmt for fmt in formats(config) if fmt.name == "swis")
+    calibrated, expected = made.calibrated(fmt, None, 8)
     started = {}
 
     def start(teacher, module, encoded, *_, **__):
@@ -199,7 +199,7 @@ def test_a_network_that_cannot_be_folded_starts_from_its_calibrated_weights(quic
         return module, encoded
 
     monkeypatch.setattr("swis.experiments.study.retrained", start)
-    module, _ = made.retrained(form, None, 8)
+    module, _ = made.retrained(fmt, None, 8)
     assert isinstance(module.norm, torch.nn.BatchNorm2d)
     for name, found in expected.items():
         assert torch.equal(started[name].weight(), found.weight())

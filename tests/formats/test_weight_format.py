@@ -10,7 +10,7 @@ import torch
 from swis.encoding.cost import layer_cost
 from swis.encoding.decompose import decompose
 from swis.encoding.encode import cost_of, encode
-from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.layer_schedule import LayerSchedule
 from swis.errors import InputError
 from swis.formats import registry
 from swis.formats.registry import formats, from_settings, int8_of, register, weight_format
@@ -77,7 +77,7 @@ def added(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("form", "message"),
+    ("fmt", "message"),
     [
         (Codebook(levels=(0, 64, 128)), "levels ascend from 0 and stay below 128"),
         (Codebook(levels=(1, 16, 64)), "levels ascend from 0"),
@@ -90,9 +90,9 @@ def added(monkeypatch):
         (OwnButNotAlone(), "its own quantizer does not depend on others"),
     ],
 )
-def test_a_format_that_contradicts_itself_is_refused_in_one_line(form, message):
+def test_a_format_that_contradicts_itself_is_refused_in_one_line(fmt, message):
     with pytest.raises(InputError, match=f"^format codebook: .*{message}"):
-        encode(torch.randn(2, 8), form)
+        encode(torch.randn(2, 8), fmt)
 
 
 def test_levels_are_the_nearest_ones_or_those_below():
@@ -103,29 +103,29 @@ def test_levels_are_the_nearest_ones_or_those_below():
 
 def test_hardware_without_sets_takes_all_bits_of_other_levels():
     layer = Layer("fc", 16, 4, 1, 1, 1, 1, 1, 1)
-    plan = LayerPlan(np.array([1, 2, 2, 3]), np.arange(4))
+    schedule = LayerSchedule(np.array([1, 2, 2, 3]), np.arange(4))
     weight = torch.randn(4, 16)
-    for form, widths in ((Codebook(), [7, 7, 7, 7]), (weight_format("round"), [1, 2, 2, 3])):
-        operands = operands_of(layer, form, encode(weight, form, plan), codes=False)
+    for fmt, widths in ((Codebook(), [7, 7, 7, 7]), (weight_format("round"), [1, 2, 2, 3])):
+        operands = operands_of(layer, fmt, encode(weight, fmt, schedule), codes=False)
         assert operands.widths.tolist() == widths
         assert operands.shifts.tolist() == [1, 2, 2, 3]
-        alone = sum(layer_cost(form.with_shifts(n), 1, 16, 16).lane_cycles for n in (1, 2, 2, 3))
-        assert cost_of(form, plan, 4, 16, 64).lane_cycles == alone
+        alone = sum(layer_cost(fmt.with_shifts(n), 1, 16, 16).lane_cycles for n in (1, 2, 2, 3))
+        assert cost_of(fmt, schedule, 4, 16, 64).lane_cycles == alone
 
 
 @pytest.mark.parametrize("kind", formats().values())
 def test_settings_make_the_format_again(kind):
-    form = kind(shifts=3, group_size=8, alpha=0.5, magnitude_bits=6, granularity="tensor", clip="mse")
-    assert from_settings(form.settings()) == form
-    if form.quantized:
-        form.check()
-        assert int8_of(form) == int8_of(weight_format("swis", 3, 8, 0.5, 6, "tensor", "mse"))
+    fmt = kind(shifts=3, group_size=8, alpha=0.5, magnitude_bits=6, granularity="tensor", clip="mse")
+    assert from_settings(fmt.settings()) == fmt
+    if fmt.quantized:
+        fmt.check()
+        assert int8_of(fmt) == int8_of(weight_format("swis", 3, 8, 0.5, 6, "tensor", "mse"))
 
 
 def test_fields_of_its_own_come_back_from_json(added):
-    form = Codebook(levels=(0, 1, 2))
-    assert from_settings(form.settings() | {"levels": [0, 1, 2]}) == form
-    assert form.own_settings() == {"levels": (0, 1, 2)}
+    fmt = Codebook(levels=(0, 1, 2))
+    assert from_settings(fmt.settings() | {"levels": [0, 1, 2]}) == fmt
+    assert fmt.own_settings() == {"levels": (0, 1, 2)}
     assert weight_format("swis").own_settings() == {}
 
 

@@ -10,7 +10,7 @@ import torch
 from conftest import ROOT
 
 from swis.encoding.encode import encode
-from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.layer_schedule import LayerSchedule
 from swis.errors import InputError
 from swis.experiments.config import accelerator_named, load
 from swis.experiments.designs import baseline, design, energy_table
@@ -217,7 +217,7 @@ def test_groups_are_mapped_onto_the_lanes_that_there_are():
         swis = Operands(np.full(8, 2), 5 * layer.weights, np.full(8, 7), group_size=group_size)
         work = array.work(layer, swis)
         assert work.steps == 2 * count, group_size
-        assert work.busy / (array.units * array.lanes * work.steps) == 6 / count / 8
+        assert work.useful_lane_cycles / (array.units * array.lanes * work.steps) == 6 / count / 8
         assert shared.work(layer, swis).steps == 2 * 6
     base = Operands(np.full(8, 7), 8 * layer.weights, np.full(8, 7))  # no sets: nothing to keep apart
     assert array.work(layer, base).steps == shared.work(layer, base).steps == 7 * 6
@@ -274,9 +274,9 @@ def test_whether_sets_are_consecutive_is_asked_of_the_format():
     for method, shifts, steps in (("swis", 1, 1), ("swis", 2, 7), ("swis_c", 2, 2), ("round", 2, 2)):
         operands = operands_of(layer, weight_format(method, shifts, 4), None, codes=False)
         assert array.work(layer, operands).steps == steps * 16 / 4 * 64 / 8, method
-    plan = LayerPlan(np.tile([1, 2], 32), np.arange(64))
-    mixed = encode(torch.randn(64, 16, 1, 1), weight_format("swis", 2, 4), plan)
-    assert not operands_of(layer, mixed.form, mixed, codes=False).consecutive
+    schedule = LayerSchedule(np.tile([1, 2], 32), np.arange(64))
+    mixed = encode(torch.randn(64, 16, 1, 1), weight_format("swis", 2, 4), schedule)
+    assert not operands_of(layer, mixed.fmt, mixed, codes=False).consecutive
 
 
 def test_what_is_no_datapath_and_no_size_is_refused():
@@ -296,7 +296,7 @@ def test_filters_of_one_pixel_on_columns_as_well_take_an_eighth_of_the_steps(nam
     operands = operands_like(layer, 3)
     alone, spread = (replace(one, spread_fc=way).work(layer, operands) for way in (False, True))
     assert (alone.folds, spread.folds) == (16, 2)
-    assert spread.busy == alone.busy
+    assert spread.useful_lane_cycles == alone.useful_lane_cycles
     if name in ("swis_ss", "stripes"):
         assert 8 * spread.cycles(layer) == alone.cycles(layer)
     assert spread.cycles(layer) < 0.3 * alone.cycles(layer)

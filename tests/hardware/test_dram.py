@@ -14,7 +14,7 @@ from swis.hardware.arrays.swis import layer_work
 from swis.hardware.arrays.systolic import systolic_work
 from swis.hardware.dram import LOOPS, _lines, _Tiles, best_run
 from swis.hardware.layer_shapes import Layer
-from swis.hardware.tiling import Work, traffic
+from swis.hardware.tiling import ArrayWork, traffic
 from swis.options.hardware import Memory
 
 
@@ -60,7 +60,7 @@ def layers(draw) -> Layer:
 SMALL = Memory(4096, 4096, 4096, 64)
 
 
-def swis_work(layer: Layer, shifts: int = 2, side_by_side: bool = False) -> Work:
+def swis_work(layer: Layer, shifts: int = 2, side_by_side: bool = False) -> ArrayWork:
     return layer_work(layer, np.full(layer.out_channels, shifts), 4, 8, 8, 1, side_by_side)
 
 
@@ -92,7 +92,7 @@ def test_ragged_tiles_read_and_compute_what_they_have(layer, tile, columns, by_r
     read = [len(lines_of(layer, *piece)) for piece in pieces]
     total, most = (int(values[0]) for values in _lines(*lines_read(layer), np.array([tile])))
     assert (total, most) == (sum(read), max(read))
-    work = Work(8, columns, 4, steps=1, folds=1, busy=0, by_row=by_row)
+    work = ArrayWork(8, columns, 4, steps=1, folds=1, useful_lane_cycles=0, by_row=by_row)
     one = np.array([tile])
     folds = 0
     for top, bottom in pieces:
@@ -110,7 +110,7 @@ def test_ragged_tiles_read_and_compute_what_they_have(layer, tile, columns, by_r
 def test_tiles_of_several_maps_hold_them_whole(layer, together, columns, by_row):
     together = min(together, layer.maps)
     parts = [min(together, layer.maps - first) for first in range(0, layer.maps, together)]
-    work = Work(8, columns, 4, steps=1, folds=1, busy=0, by_row=by_row)
+    work = ArrayWork(8, columns, 4, steps=1, folds=1, useful_lane_cycles=0, by_row=by_row)
     high, one = np.array([together * layer.out_h]), np.array([1])
     tiles = _Tiles(layer, work, high, layer.out_w * one, one, one)
     across = -(-layer.out_w // columns)
@@ -154,7 +154,7 @@ def test_runs_move_all_there_is_and_more_memory_never_hurts(layer, side_by_side)
 
 def test_traffic_is_not_multiplied_for_a_hair_of_time():
     layer = Layer("pw", 512, 512, 1, 1, 28, 28, 28, 28)
-    work = Work(8, 8, 1, steps=64 * 512, folds=64, busy=0, restart=14)
+    work = ArrayWork(8, 8, 1, steps=64 * 512, folds=64, useful_lane_cycles=0, restart=14)
     fast, lean = (best_run(layer, work, Memory(), 8 * layer.weights, slack=slack) for slack in (0, 0.05))
     assert lean.cycles < 1.05 * fast.cycles
     assert lean.dram_bits < 0.5 * fast.dram_bits
@@ -196,14 +196,16 @@ def test_heads_take_as_long_as_one_map_after_another_and_share_their_weights():
     assert all_of_them.weight_read_bits == single.weight_read_bits
     assert all_of_them.input_read_bits == 4 * single.input_read_bits
     assert all_of_them.dram_write_bits == 4 * single.dram_write_bits
-    assert works[1].busy == 4 * works[0].busy
+    assert works[1].useful_lane_cycles == 4 * works[0].useful_lane_cycles
 
 
 def test_a_layer_by_hand():
     """Half of the weight SRAM holds 8 of 16 filters, half of the others all inputs and all outputs."""
     layer = Layer("conv", 4, 16, 1, 1, 8, 8, 8, 8)
     memory = Memory(2 * 8 * 4, 2 * 4 * 64, 2 * 16 * 64, 8)
-    run = best_run(layer, Work(8, 8, 4, steps=2, folds=1, busy=0), memory, 8 * layer.weights)
+    run = best_run(
+        layer, ArrayWork(8, 8, 4, steps=2, folds=1, useful_lane_cycles=0), memory, 8 * layer.weights
+    )
     assert run.tile == (8, 8, 4, 8)
     assert run.compute_cycles == 8 * 2
     assert (run.weight_read_bits, run.input_read_bits, run.output_write_bits) == (8 * 64, 8 * 256, 8 * 1024)
@@ -214,7 +216,9 @@ def test_a_layer_by_hand():
 def test_channels_in_tiles_spill_partial_sums():
     layer = Layer("fc", 1024, 8, 1, 1, 1, 64, 1, 64)
     memory = Memory(2 * 512 * 8, 2 * 8 * 512, 2 * 8 * 4 * 8, 64)
-    run = best_run(layer, Work(8, 8, 4, steps=512, folds=1, busy=0), memory, 8 * layer.weights)
+    run = best_run(
+        layer, ArrayWork(8, 8, 4, steps=512, folds=1, useful_lane_cycles=0), memory, 8 * layer.weights
+    )
     assert run.tile[2] == 512
     # 512 sums written and read back once cost less than weights fetched for each tile of pixels
     assert run.order[0] == "channel"

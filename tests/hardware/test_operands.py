@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from swis.encoding.encode import encode
-from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.layer_schedule import LayerSchedule
 from swis.errors import InputError
 from swis.experiments.config import load
 from swis.experiments.designs import design, energy_table
@@ -35,7 +35,7 @@ def study_of(module: nn.Module, image: torch.Tensor) -> SimpleNamespace:
         ranges=observe_ranges(module, weight_layers(module), [image]),
         config=CONFIG,
         skip=frozenset(),
-        plan=lambda form: None,
+        schedule=lambda fmt: None,
     )
 
 
@@ -83,12 +83,13 @@ def test_inputs_of_shapes_are_of_so_many_bits(seed):
 
 def test_a_depthwise_filter_in_another_row_meets_its_own_channel():
     layer = Layer("conv", 4, 4, 3, 3, 3, 3, 1, 1, groups=4)
-    form, order = weight_format("swis", shifts=2, group_size=3), np.array([2, 3, 0, 1])
+    fmt, order = weight_format("swis", shifts=2, group_size=3), np.array([2, 3, 0, 1])
     weight = torch.randn(4, 1, 3, 3, generator=torch.Generator().manual_seed(0))
     inputs = np.arange(4 * 9).reshape(4, 3, 3)
-    plans = [LayerPlan(np.full(4, 2), places) for places in (np.arange(4), order)]
+    schedules = [LayerSchedule(np.full(4, 2), places) for places in (np.arange(4), order)]
     plain, moved = (
-        operands_of(layer, form, encode(weight, form, plan=plan), codes=True, inputs=inputs) for plan in plans
+        operands_of(layer, fmt, encode(weight, fmt, schedule=schedule), codes=True, inputs=inputs)
+        for schedule in schedules
     )
     assert np.array_equal(moved.codes, plain.codes[order])
     assert np.array_equal(moved.inputs, inputs[order])

@@ -8,7 +8,7 @@ from torch import nn
 from swis.encoding.cost import network_cost
 from swis.encoding.decompose import decompose, to_filters
 from swis.encoding.encode import approximate, encode
-from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.layer_schedule import LayerSchedule
 from swis.encoding.metrics import mse_plus_plus
 from swis.encoding.quantizer import quantize
 from swis.errors import InputError
@@ -18,7 +18,7 @@ from swis.networks.macs import layer_macs
 
 
 def test_swis_weights_are_the_decomposed_codes_times_the_scale(model):
-    weight = model.blocks[1][0].conv_dw.weight
+    weight = model.blocks[3][0].conv_dw.weight
     q = quantize(weight)
     codes = decompose(to_filters(q.codes), weight_format("swis", 2, 4)).codes
     expected = torch.stack([row.reshape(3, 3) for row in codes])[:, None] * q.scale
@@ -55,12 +55,12 @@ def test_only_weights_of_convolutions_and_linear_layers_change(model):
 
 
 def test_the_metric_is_that_of_the_groups(model):
-    form = weight_format("swis", shifts=2, group_size=4, alpha=0.5)
+    fmt = weight_format("swis", shifts=2, group_size=4, alpha=0.5)
     weight = model.conv_head.weight
-    found = encode(weight, form)
+    found = encode(weight, fmt)
     error = (found.codes.long() - to_filters(quantize(weight).codes).long()).reshape(-1, 4)
     assert found.metric == pytest.approx(4 * float(mse_plus_plus(error, 0.5).sum()))
-    _, costs = with_weights(model, form, layer_macs(model, (1, 32, 32)), {"conv_stem"})
+    _, costs = with_weights(model, fmt, layer_macs(model, (1, 32, 32)), {"conv_stem"})
     assert costs[0].metric is None
     total = sum(cost.metric for cost in costs[1:])
     weights = sum(cost.weights for cost in costs[1:])
@@ -75,12 +75,12 @@ def test_the_metric_is_that_of_the_groups(model):
 @pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round", "uniform"])
 @pytest.mark.parametrize("granularity", ["channel", "tensor"])
 def test_filters_of_a_plan_are_those_of_their_number_of_shifts(model, method, granularity):
-    weight = model.blocks[1][0].conv_pw.weight
+    weight = model.blocks[3][0].conv_pw.weight
     filters = len(weight)
-    plan = LayerPlan(np.arange(filters) % 3 + 2, np.arange(filters))
-    found = encode(weight, weight_format(method, 2, granularity=granularity), plan)
+    schedule = LayerSchedule(np.arange(filters) % 3 + 2, np.arange(filters))
+    found = encode(weight, weight_format(method, 2, granularity=granularity), schedule)
     for shifts in (2, 3, 4):
-        mine = plan.shifts == shifts
+        mine = schedule.shifts == shifts
         alone = encode(weight, weight_format(method, shifts, granularity=granularity))
         assert torch.equal(found.weight()[mine], alone.weight()[mine])
         if method == "swis":
@@ -91,14 +91,14 @@ def test_filters_of_a_plan_are_those_of_their_number_of_shifts(model, method, gr
 def test_a_plan_costs_what_its_filters_do(model):
     macs = layer_macs(model, (1, 32, 32))
     order = np.arange(10)[::-1].copy()
-    plan = LayerPlan(np.array([1, 2, 3, 1, 2, 3, 1, 2, 3, 4]), order, filters_per_tile=2)
-    _, costs = with_weights(model, weight_format("swis"), macs, plans={"classifier": plan})
+    schedule = LayerSchedule(np.array([1, 2, 3, 1, 2, 3, 1, 2, 3, 4]), order, filters_per_tile=2)
+    _, costs = with_weights(model, weight_format("swis"), macs, schedules={"classifier": schedule})
     cost, per_filter = costs[-1], model.classifier.weight.shape[1]
     groups = per_filter // 4
-    formula = sum(groups * (4 * (1 + n) + 3 * n) for n in plan.shifts.tolist())
+    formula = sum(groups * (4 * (1 + n) + 3 * n) for n in schedule.shifts.tolist())
     assert cost.stored_bits == formula + 10 * (3 + 4)  # shifts and place of each filter
     # tiles of filters (9, 8), (7, 6), (5, 4), (3, 2), (1, 0)
-    assert plan.cycles.tolist() == [2, 2, 3, 3, 3, 3, 2, 2, 4, 4]
+    assert schedule.cycles.tolist() == [2, 2, 3, 3, 3, 3, 2, 2, 4, 4]
     assert cost.weight_cycles == per_filter * 28
     assert cost.lane_cycles == macs["classifier"] // 10 * 28
 
@@ -114,7 +114,7 @@ def test_skipped_layers_stay_at_eight_bits(model):
 
 def test_a_pattern_that_matches_nothing_is_an_error(model):
     names = list(weight_layers(model))
-    assert skipped_layers(names, ["conv_stem", "blocks.0.*"]) >= {"conv_stem", "blocks.0.0.conv_dw"}
+    assert skipped_layers(names, ["conv_stem", "blocks.3.*"]) >= {"conv_stem", "blocks.3.0.conv_dw"}
     with pytest.raises(InputError, match="'stem' matches no layer"):
         skipped_layers(names, ["stem"])
 
@@ -122,9 +122,9 @@ def test_a_pattern_that_matches_nothing_is_an_error(model):
 def test_macs_of_known_layers(model):
     macs = layer_macs(model, (1, 32, 32))
     assert macs["conv_stem"] == 16 * 16 * 9 * model.conv_stem.out_channels
-    assert macs["classifier"] == 1280 * 10
-    depthwise = model.blocks[0][0].conv_dw
-    assert macs["blocks.0.0.conv_dw"] == 16 * 16 * 9 * depthwise.out_channels
+    assert macs["classifier"] == 256 * 10
+    depthwise = model.blocks[3][0].conv_dw
+    assert macs["blocks.3.0.conv_dw"] == 2 * 2 * 9 * depthwise.out_channels
 
 
 def test_a_weight_used_by_two_layers_is_stored_once():

@@ -3,6 +3,7 @@
 import pytest
 import timm
 import torch
+from conftest import normalised_network
 from torch import nn
 
 from swis.errors import InputError
@@ -14,8 +15,8 @@ SIZE = (1, 32, 32)
 
 
 @pytest.fixture(scope="module")
-def folded(model):
-    return fold_batch_norm(model, SIZE)
+def folded():
+    return fold_batch_norm(normalised_network("mobilenetv2_035"), SIZE)
 
 
 def by_input(layer):

@@ -116,8 +116,8 @@ def broken(tmp_path, tiny_checkpoint, change):
         (lambda state: state.pop("conv_head.weight"), "conv_head.weight is missing"),
         (lambda state: state.update(extra=torch.ones(1)), "extra is not the model's"),
         (
-            lambda state: state.update({"classifier.weight": torch.ones(7, 1280)}),
-            r"classifier.weight is \[7, 1280\] instead of \[10, 1280\]",
+            lambda state: state.update({"classifier.weight": torch.ones(7, 256)}),
+            r"classifier.weight is \[7, 256\] instead of \[10, 256\]",
         ),
         (lambda state: state["classifier.bias"].fill_(torch.nan), "not finite, in classifier.bias"),
         (lambda state: state["conv_stem.weight"].fill_(torch.inf), "not finite, in conv_stem.weight"),
@@ -159,7 +159,7 @@ def test_a_pickle_with_code_is_refused(tmp_path):
     ("changes", "message"),
     [
         ({"name": "mobilenetv9"}, "timm has no model named 'mobilenetv9'"),
-        ({"weights": "embedded"}, "no weights are embedded for mobilenetv2_035"),
+        ({"weights": "embedded"}, "no weights are embedded for test_efficientnet"),
         ({"weights": "nowhere.pth"}, "neither embedded, timm nor a file"),
         ({"name": "resnet18.nonsense", "weights": "timm"}, "timm has no weights 'resnet18.nonsense'"),
         ({"name": "resnet18.nonsense", "weights": "x.pth"}, "timm has no weights 'resnet18.nonsense'"),

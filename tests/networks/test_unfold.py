@@ -9,7 +9,7 @@ from torch import nn
 
 from swis.calibration.kinds import walking
 from swis.calibration.layerwise import calibrate
-from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.layer_schedule import LayerSchedule
 from swis.formats.registry import weight_format
 from swis.networks.apply import encode_layers, weight_layers
 from swis.networks.batch_norm import fused, normalises
@@ -19,10 +19,10 @@ from swis.training.parametrization import LatentTraining, add_latents
 SIZE = (1, 32, 32)
 
 
-def calibrated(network, form, plans=None):
+def calibrated(network, fmt, schedules=None):
     """A folded copy of a network in a format, with biases of its own."""
     folded = fused(network, SIZE)
-    encoded = encode_layers(folded, form, plans=plans)
+    encoded = encode_layers(folded, fmt, schedules=schedules)
     for name, layer in weight_layers(folded).items():
         layer.weight.data = encoded[name].weight()
         layer.bias.data += 0.1
@@ -49,24 +49,24 @@ def test_negative_gains_turn_signs_and_a_gain_of_zero_loses_no_filter():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)).eval()
     network[1].weight.data = torch.tensor([1.0, -2.0, 0.0, 3.0])
-    form = weight_format("swis", 2.0, 4)
-    plan = LayerPlan(np.array([1, 2, 2, 3]), np.arange(4))
-    folded, encoded = calibrated(network, form, {"0": plan})
+    fmt = weight_format("swis", 2.0, 4)
+    schedule = LayerSchedule(np.array([1, 2, 2, 3]), np.arange(4))
+    folded, encoded = calibrated(network, fmt, {"0": schedule})
     assert not encoded["0"].codes[2].any()
     restored = unfolded(network, folded, encoded, SIZE)[1]["0"]
     assert torch.equal(restored.codes[1], -encoded["0"].codes[1])
     assert torch.equal(restored.codes[3], encoded["0"].codes[3])
     assert restored.codes[2].any()
     assert (restored.scale > 0).all()
-    assert restored.plan is plan
+    assert restored.schedule is schedule
 
 
 @pytest.mark.parametrize("method", ["swis", "truncate", "round", "uniform"])
 def test_what_calibration_made_is_put_back(method, model):
     torch.manual_seed(0)
     reference = fused(model, SIZE)
-    folded, form = copy.deepcopy(reference), weight_format(method, 2, 4)
-    encoded = calibrate(reference, folded, form, torch.randn(8, *SIZE), walking())
+    folded, fmt = copy.deepcopy(reference), weight_format(method, 2, 4)
+    encoded = calibrate(reference, folded, fmt, torch.randn(8, *SIZE), walking())
     network, restored = unfolded(model, folded, encoded, SIZE)
     again = weight_layers(fused(network, SIZE))
     for name, layer in again.items():

@@ -32,13 +32,13 @@ def layers(draw):
 
 
 def encoded(layout: Layout, seed: int, spread: float) -> tuple[np.ndarray, np.ndarray | None]:
-    top = 2**layout.form.magnitude_bits - 1
+    top = 2**layout.fmt.magnitude_bits - 1
     noise = torch.randn(layout.filters, layout.weights, generator=torch.Generator().manual_seed(seed))
     codes = (noise * spread).round().clamp(-top, top).to(torch.int16)
-    if not layout.form.on_codes:
+    if not layout.fmt.on_codes:
         return codes.numpy(), None
-    found = decompose(codes, layout.form)
-    return found.codes.numpy(), found.shift_sets.numpy() if layout.form.grouped else None
+    found = decompose(codes, layout.fmt)
+    return found.codes.numpy(), found.shift_sets.numpy() if layout.fmt.grouped else None
 
 
 def number(value: int, width: int) -> str:
@@ -48,17 +48,17 @@ def number(value: int, width: int) -> str:
 
 def plain_bits(layout: Layout, codes: np.ndarray, fields: np.ndarray | None) -> str:
     """The plain coding by its description, as a string of 0 and 1."""
-    position, size = ceil(log2(layout.form.magnitude_bits)), layout.form.weights_per_group
+    position, size = ceil(log2(layout.fmt.magnitude_bits)), layout.fmt.weights_per_group
     text = ""
     for row, filter_codes in enumerate(codes.tolist()):
         for start in range(0, layout.weights, size):
             group = (filter_codes[start : start + size] + [0] * size)[:size]
             if fields is None:
-                chosen = layout.form.shift_sets()[0]
+                chosen = layout.fmt.shift_sets()[0]
             else:
                 chosen = [s for s in range(8) if fields[row, start // size] >> s & 1]
                 text += "".join(
-                    number(s, position) for s in chosen[: None if layout.form.name == "swis" else 1]
+                    number(s, position) for s in chosen[: None if layout.fmt.name == "swis" else 1]
                 )
             for code in group:
                 text += "1" if code < 0 else "0"

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from swis.encoding.encode import approximate
-from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.layer_schedule import LayerSchedule
 from swis.errors import InputError
 from swis.formats.registry import weight_format
 from swis.networks.activations import ActivationRange
@@ -41,16 +41,16 @@ def packed_file(network, tmp_path):
 @pytest.mark.parametrize("fold_bn", [False, True])
 @pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round", "uniform", "int8"])
 def test_logits_are_the_same_to_the_bit(network, tmp_path, method, fold_bn, coding):
-    form, path = weight_format(method, 3), tmp_path / "packed.safetensors"
-    save_packed(path, network, form, coding=coding, skip=["conv_stem"], fold_bn=fold_bn, label="tiny")
+    fmt, path = weight_format(method, 3), tmp_path / "packed.safetensors"
+    save_packed(path, network, fmt, coding=coding, skip=["conv_stem"], fold_bn=fold_bn, label="tiny")
     packed = load_packed(path)
     source = fold_batch_norm(network.module, (1, 32, 32)) if fold_bn else network.module
-    expected, _ = with_weights(source, form, layer_macs(source, (1, 32, 32)), {"conv_stem"})
+    expected, _ = with_weights(source, fmt, layer_macs(source, (1, 32, 32)), {"conv_stem"})
     images = torch.randn(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         assert torch.equal(packed.network.module(images), expected(images))
-    assert (packed.form, packed.coding, packed.skip) == (form, coding, ["conv_stem"])
-    assert packed.layers["conv_stem"].form.name == "int8"
+    assert (packed.fmt, packed.coding, packed.skip) == (fmt, coding, ["conv_stem"])
+    assert packed.layers["conv_stem"].fmt.name == "int8"
     assert packed.network.inputs == network.inputs
     sizes = [len(tensor) for key, tensor in load_file(path).items() if key.endswith(".packed")]
     assert sum(sum(layer.bits.values()) for layer in packed.layers.values()) == 8 * sum(sizes)
@@ -58,9 +58,9 @@ def test_logits_are_the_same_to_the_bit(network, tmp_path, method, fold_bn, codi
 
 def test_plain_files_take_the_bits_of_the_formula(network, tmp_path):
     path = tmp_path / "packed.safetensors"
-    form = weight_format("swis", 2, group_size=16)
-    save_packed(path, network, form)
-    _, costs = with_weights(network.module, form, layer_macs(network.module, (1, 32, 32)))
+    fmt = weight_format("swis", 2, group_size=16)
+    save_packed(path, network, fmt)
+    _, costs = with_weights(network.module, fmt, layer_macs(network.module, (1, 32, 32)))
     formula = sum(cost.stored_bits for cost in costs) / sum(cost.weights for cost in costs)
     parts = load_packed(path).bits_per_weight()
     assert sum(parts.values()) - parts["metadata"] == pytest.approx(formula)
@@ -71,30 +71,30 @@ def test_plain_files_take_the_bits_of_the_formula(network, tmp_path):
 @pytest.mark.parametrize("group_size", [1, 3, 64])
 @pytest.mark.parametrize("method", ["swis", "swis_c"])
 def test_groups_of_any_size_come_back(network, tmp_path, method, group_size, coding):
-    form, path = weight_format(method, 2, group_size), tmp_path / "packed.safetensors"
-    save_packed(path, network, form, coding=coding)
+    fmt, path = weight_format(method, 2, group_size), tmp_path / "packed.safetensors"
+    save_packed(path, network, fmt, coding=coding)
     for name, layer in weight_layers(load_packed(path).network.module).items():
-        assert torch.equal(layer.weight, approximate(network.module.get_parameter(f"{name}.weight"), form)), (
+        assert torch.equal(layer.weight, approximate(network.module.get_parameter(f"{name}.weight"), fmt)), (
             name
         )
 
 
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "uniform"])
-def test_filters_with_shifts_of_their_own_come_back(network, plans, tmp_path, method, coding):
-    form, path = weight_format(method, 2.5), tmp_path / "packed.safetensors"
-    save_packed(path, network, form, coding=coding, skip=["conv_stem"], plans=plans, schedule="greedy")
+def test_filters_with_shifts_of_their_own_come_back(network, schedules, tmp_path, method, coding):
+    fmt, path = weight_format(method, 2.5), tmp_path / "packed.safetensors"
+    save_packed(path, network, fmt, coding=coding, skip=["conv_stem"], schedules=schedules, policy="greedy")
     packed = load_packed(path)
     macs = layer_macs(network.module, (1, 32, 32))
-    expected, costs = with_weights(network.module, form, macs, {"conv_stem"}, plans)
+    expected, costs = with_weights(network.module, fmt, macs, {"conv_stem"}, schedules)
     for name, layer in weight_layers(expected).items():
         assert torch.equal(packed.network.module.get_parameter(f"{name}.weight"), layer.weight), name
-    for name, plan in plans.items():
-        again = packed.layers[name].plan
-        assert (again.shifts == plan.shifts).all()
-        assert (again.order == plan.order).all()
-        assert (again.cycles == plan.cycles).all()
-    assert packed.schedule == "greedy"
+    for name, schedule in schedules.items():
+        again = packed.layers[name].schedule
+        assert (again.shifts == schedule.shifts).all()
+        assert (again.order == schedule.order).all()
+        assert (again.cycles == schedule.cycles).all()
+    assert packed.policy == "greedy"
     sizes = [len(t) for key, t in load_file(path).items() if key.endswith((".packed", ".schedule"))]
     assert sum(sum(layer.bits.values()) for layer in packed.layers.values()) == 8 * sum(sizes)
     if coding == "plain":  # to a byte for each kind of filter
@@ -103,12 +103,12 @@ def test_filters_with_shifts_of_their_own_come_back(network, plans, tmp_path, me
 
 
 @pytest.fixture
-def plans(network):
+def schedules(network):
     random = np.random.default_rng(0)
     layers = {name: len(layer.weight) for name, layer in weight_layers(network.module).items()}
     del layers["conv_stem"]
     return {
-        name: LayerPlan(
+        name: LayerSchedule(
             random.integers(1, 5, filters),
             random.permutation(filters) if number % 2 else np.arange(filters),
             filters_per_tile=1 + number % 3,
@@ -119,10 +119,10 @@ def plans(network):
 
 
 @pytest.mark.parametrize("spoil", ["order", "length", "kinds"])
-def test_a_schedule_that_is_none_is_refused(network, plans, tmp_path, spoil):
+def test_a_schedule_that_is_none_is_refused(network, schedules, tmp_path, spoil):
     path = tmp_path / "packed.safetensors"
-    save_packed(path, network, weight_format("swis", 2.5), skip=["conv_stem"], plans=plans)
-    name = next(name for name, plan in plans.items() if plan.reordered)
+    save_packed(path, network, weight_format("swis", 2.5), skip=["conv_stem"], schedules=schedules)
+    name = next(name for name, schedule in schedules.items() if schedule.reordered)
 
     def change(header, tensors):
         schedule = tensors[f"{name}.weight.schedule"]

@@ -49,7 +49,7 @@ def test_all_bars_are_made_in_one_place():
 def test_a_run_says_what_it_does_while_it_does_it(command_line, tiny, tmp_path, more):
     done = command_line(*tiny, "methods=[round]", *more, terminal=True)
     assert done.status == 0, done.err
-    for line in ("loading PyTorch and timm ...", "loading mobilenetv2_035; looking up rows in", "runs ..."):
+    for line in ("loading PyTorch and timm ...", "loading test_efficientnet; looking up rows in", "runs ..."):
         assert line in done.err
     assert ("3 of 3 rows to compute: float, base, round ..." in done.err) == (not more)
     assert "..." not in done.out
@@ -63,7 +63,7 @@ def test_storage_and_sweeps_say_what_they_do(command_line, tiny):
     settings = ["task=storage", "out=bits.parquet", "skip=[blocks.*,conv_stem]"]
     done = command_line(*tiny, *settings, terminal=True)
     assert done.status == 0, done.err
-    assert "loading mobilenetv2_035; task=storage ..." in done.err
+    assert "loading test_efficientnet; task=storage ..." in done.err
     assert re.search(r"storage: +\d+%", done.err)
     sweep = command_line("--multirun", *tiny, "bits=2,3", "dry_run=true", terminal=True)
     assert "checking 2 points, and which of their rows are there ..." in sweep.err

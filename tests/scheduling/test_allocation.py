@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.layer_schedule import LayerSchedule
 from swis.errors import InputError
 from swis.options.choices import Scope
-from swis.scheduling.allocation import POLICIES, LayerTable, Schedule, plan
+from swis.scheduling.allocation import POLICIES, LayerTable, Schedule, allocate
 
 MAGNITUDE_BITS = 4
 
@@ -56,7 +56,7 @@ def loss_of(tables, found):
 @settings(max_examples=300, deadline=None)
 @given(networks(), schedules(), BUDGETS)
 def test_the_budget_and_every_constraint_hold(tables, schedule, bits):
-    found = plan(tables, bits, schedule)
+    found = allocate(tables, bits, schedule)
     assert list(found.layers) == list(tables)
     paid = total = 0
     for name, table in tables.items():
@@ -87,7 +87,7 @@ def test_the_budget_and_every_constraint_hold(tables, schedule, bits):
 @given(networks(), schedules(policies=("optimal",)), BUDGETS)
 def test_optimal_never_loses_more_than_greedy_or_uniform(tables, schedule, bits):
     losses = {
-        policy: plan(tables, bits, Schedule(policy, *list(vars(schedule).values())[1:])).loss
+        policy: allocate(tables, bits, Schedule(policy, *list(vars(schedule).values())[1:])).loss
         for policy in POLICIES
     }
     assert losses["optimal"] <= losses["greedy"] + 1e-9
@@ -97,7 +97,7 @@ def test_optimal_never_loses_more_than_greedy_or_uniform(tables, schedule, bits)
 @settings(max_examples=100, deadline=None)
 @given(networks(), schedules(policies=("optimal",)))
 def test_a_larger_budget_never_loses_more(tables, schedule):
-    losses = [plan(tables, bits, schedule).loss for bits in (2.0, 2.3, 2.6, 2.9, 3.2, 3.5, 4.0)]
+    losses = [allocate(tables, bits, schedule).loss for bits in (2.0, 2.3, 2.6, 2.9, 3.2, 3.5, 4.0)]
     assert all(more <= less + 1e-9 for less, more in pairwise(losses))
 
 
@@ -113,19 +113,19 @@ def test_a_network_s_optimum_is_that_of_brute_force(tables, bits):
         for shifts in product(range(1, MAGNITUDE_BITS + 1), repeat=len(rows))
         if sum(n * price for (_, price), n in zip(rows, shifts, strict=True)) <= budget
     )
-    assert plan(tables, bits, Schedule("optimal", "network")).loss == pytest.approx(least)
+    assert allocate(tables, bits, Schedule("optimal", "network")).loss == pytest.approx(least)
 
 
 @settings(max_examples=100, deadline=None)
 @given(networks(), BUDGETS)
 def test_sharing_a_budget_never_loses_more_than_a_budget_for_each_layer(tables, bits):
-    shared = plan(tables, bits, Schedule("optimal", "network")).loss
-    assert shared <= plan(tables, bits, Schedule("optimal", "layer")).loss + 1e-9
+    shared = allocate(tables, bits, Schedule("optimal", "network")).loss
+    assert shared <= allocate(tables, bits, Schedule("optimal", "layer")).loss + 1e-9
 
 
 def test_the_uniform_policy_spreads_what_is_left_evenly():
     table = LayerTable(np.tile([8.0, 4.0, 2.0, 1.0], (8, 1)), price=9)
-    shifts = plan({"conv": table}, 2.5, Schedule("uniform")).layers["conv"].shifts
+    shifts = allocate({"conv": table}, 2.5, Schedule("uniform")).layers["conv"].shifts
     assert shifts.tolist() == [2, 3, 2, 3, 2, 3, 2, 3]
 
 
@@ -133,7 +133,9 @@ def test_filters_that_change_places_need_fewer_cycles():
     losses = np.tile([9.0, 4.0, 1.0, 0.0], (8, 1))
     losses[::2] *= 100  # every other filter is worth more shifts
     table = {"conv": LayerTable(losses, price=1)}
-    kept, moved = (plan(table, 2.5, Schedule("optimal", "layer", 1, 2, reorder)) for reorder in (False, True))
+    kept, moved = (
+        allocate(table, 2.5, Schedule("optimal", "layer", 1, 2, reorder)) for reorder in (False, True)
+    )
     assert moved.loss < kept.loss
     layer = moved.layers["conv"]
     assert layer.reordered
@@ -142,7 +144,7 @@ def test_filters_that_change_places_need_fewer_cycles():
 
 
 def test_an_order_can_be_undone():
-    layer = LayerPlan(np.array([3, 1, 2, 1]), np.array([2, 0, 3, 1]), filters_per_tile=2)
+    layer = LayerSchedule(np.array([3, 1, 2, 1]), np.array([2, 0, 3, 1]), filters_per_tile=2)
     outputs = np.array(["a", "b", "c", "d"])
     as_computed = outputs[layer.order]
     assert as_computed[np.argsort(layer.order)].tolist() == outputs.tolist()
@@ -155,7 +157,7 @@ def test_favoured_layers_get_their_shifts_and_the_others_pay_for_them():
     losses = np.tile([8.0, 4.0, 2.0, 1.0], (10, 1))
     tables = {"first": LayerTable(losses, 1, least=4), "rest": LayerTable(losses, 9)}
     for scope in Scope:
-        found = plan(tables, 2.5, Schedule("optimal", scope))
+        found = allocate(tables, 2.5, Schedule("optimal", scope))
         assert (found.layers["first"].shifts == 4).all()
         assert found.layers["rest"].shifts.mean() < 2.5
         assert found.spent <= 2.5
@@ -168,7 +170,7 @@ def test_every_layer_that_a_smaller_share_would_starve_is_favoured():
         "depthwise": LayerTable(losses, 3, 2),
         "rest": LayerTable(losses, 9),
     }
-    found = plan(tables, 2.1, Schedule("optimal"))
+    found = allocate(tables, 2.1, Schedule("optimal"))
     assert (found.layers["first"].shifts == 4).all()
     assert (found.layers["depthwise"].shifts >= 2).all()
     assert found.spent <= 2.1
@@ -176,7 +178,7 @@ def test_every_layer_that_a_smaller_share_would_starve_is_favoured():
 
 def test_filters_that_more_shifts_do_not_help_have_the_least_all_the_same():
     table = LayerTable(np.tile([4.0, 1.0, 0.0, 0.0], (4, 1)), 1, least=4)
-    assert (plan({"conv": table}, 4, Schedule("optimal")).layers["conv"].shifts == 4).all()
+    assert (allocate({"conv": table}, 4, Schedule("optimal")).layers["conv"].shifts == 4).all()
 
 
 @pytest.mark.parametrize(
@@ -194,4 +196,4 @@ def test_filters_that_more_shifts_do_not_help_have_the_least_all_the_same():
 def test_what_cannot_be_met_is_refused(bits, schedule, least, message):
     tables = {"conv": LayerTable(np.ones((3, MAGNITUDE_BITS)), 2, least)}
     with pytest.raises(InputError, match=message):
-        plan(tables, bits, schedule)
+        allocate(tables, bits, schedule)

@@ -14,8 +14,8 @@ from swis.scheduling.sensitivity import filter_losses, layer_sensitivities
 
 @pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round"])
 def test_losses_are_the_metric_of_every_filter_over_its_energy(model, method):
-    weight, form = model.conv_head.weight, weight_format(method, alpha=0.5)
-    losses = filter_losses(weight, form)
+    weight, fmt = model.conv_head.weight, weight_format(method, alpha=0.5)
+    losses = filter_losses(weight, fmt)
     assert losses.shape == (len(weight), 7)
     assert (losses[:, 6] == 0).all()
     codes = to_filters(quantize(weight).codes).long()
@@ -42,13 +42,13 @@ def test_a_filter_of_zeros_loses_nothing():
 def test_the_sensitivity_is_the_divergence_that_one_layer_causes(model):
     images = [torch.randn(4, 1, 32, 32, generator=torch.Generator().manual_seed(n)) for n in range(2)]
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    form = weight_format("swis", 2)
-    found = layer_sensitivities(model, form, {"conv_stem"}, images, torch.device("cpu"))
+    fmt = weight_format("swis", 2)
+    found = layer_sensitivities(model, fmt, {"conv_stem"}, images, torch.device("cpu"))
     assert set(found) == set(weight_layers(model)) - {"conv_stem"}
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     with torch.inference_mode():
         float_p = torch.cat([model(batch).double().softmax(1) for batch in images])
-        model.conv_head.weight.data = approximate(model.conv_head.weight, form)
+        model.conv_head.weight.data = approximate(model.conv_head.weight, fmt)
         other_p = torch.cat([model(batch).double().softmax(1) for batch in images])
         model.conv_head.weight.data = before["conv_head.weight"]
     divergence = (float_p * (float_p / other_p).log()).sum(1).mean()

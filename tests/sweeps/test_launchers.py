@@ -10,7 +10,7 @@ import pandas as pd
 import psutil
 import pytest
 import torch
-from conftest import ROOT, numbers_of
+from conftest import ROOT, TINY, numbers_of
 from ray_cluster import kill, processes, ray_cluster
 from slurm_cluster import one_node_slurm, slurm_missing
 
@@ -36,7 +36,7 @@ def compute(checkpoint, folder) -> None:
 
 
 def settings(checkpoint, folder) -> list[str]:
-    made = ["model=timm", "model.name=mobilenetv2_035", f"model.weights={checkpoint}"]
+    made = ["model=timm", f"model.name={TINY}", f"model.weights={checkpoint}"]
     return [
         *made,
         "data.limit=32",

@@ -69,10 +69,10 @@ def test_a_dry_run_of_what_makes_no_rows_is_refused(command_line, tiny):
 def test_failures_are_all_listed_and_the_others_computed(command_line, tiny, tmp_path, monkeypatch):
     measure = swis.experiments.study.Study.measure
 
-    def break_some(self, form, reference):
-        if form.name == "round":
+    def break_some(self, fmt, reference):
+        if fmt.name == "round":
             raise ZeroDivisionError(f"of {self.config.bits:g} shifts")
-        return measure(self, form, reference)
+        return measure(self, fmt, reference)
 
     monkeypatch.setattr("swis.experiments.study.Study.measure", break_some)
     done = command_line(*SWEEP, *tiny)
@@ -112,9 +112,9 @@ def test_a_row_that_cannot_be_is_a_failed_one_and_the_others_are_computed(
 ):
     measure = swis.experiments.study.Study.measure
 
-    def impossible(self, form, reference):
-        columns, logits = measure(self, form, reference)
-        return columns | ({"top1": 200.0} if form.name == "round" else {}), logits
+    def impossible(self, fmt, reference):
+        columns, logits = measure(self, fmt, reference)
+        return columns | ({"top1": 200.0} if fmt.name == "round" else {}), logits
 
     monkeypatch.setattr("swis.experiments.study.Study.measure", impossible)
     done = command_line(*tiny, "methods=[round,truncate]")

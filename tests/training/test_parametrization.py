@@ -10,7 +10,7 @@ from torch import nn
 
 from swis.encoding.decompose import decompose, to_filters
 from swis.encoding.encode import encode
-from swis.encoding.layer_plan import LayerPlan
+from swis.encoding.layer_schedule import LayerSchedule
 from swis.formats.powers_of_two import sums
 from swis.formats.registry import weight_format
 from swis.networks.apply import encode_layers
@@ -27,7 +27,7 @@ def weights(*shape, seed=0):
 
 
 def plan_of(shifts):
-    return LayerPlan(np.array(shifts), np.arange(len(shifts)), np.array(shifts))
+    return LayerSchedule(np.array(shifts), np.arange(len(shifts)), np.array(shifts))
 
 
 def drifted(encoded, seed=1, size=0.2):
@@ -44,8 +44,8 @@ def bits(tensor):
 @pytest.mark.parametrize("shape", [(4, 6, 3, 3), (4, 1, 3, 3), (4, 10)])
 @pytest.mark.parametrize("method", METHODS)
 def test_it_starts_as_the_encoded_weight_and_ends_as_one(method, shape, granularity):
-    form = weight_format(method, 2, 4, granularity=granularity)
-    encoded = encode(weights(*shape), form)
+    fmt = weight_format(method, 2, 4, granularity=granularity)
+    encoded = encode(weights(*shape), fmt)
     latent = Latent(encoded, LatentTraining())
     assert torch.equal(bits(latent(latent.start_weight())), bits(encoded.weight()))
     moved = drifted(encoded)
@@ -60,8 +60,8 @@ def test_it_starts_as_the_encoded_weight_and_ends_as_one(method, shape, granular
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_drifted_weight_is_encoded_as_the_library_does(method):
-    form = weight_format(method, 3, 4)
-    encoded = encode(weights(4, 6, 3, 3), form)
+    fmt = weight_format(method, 3, 4)
+    encoded = encode(weights(4, 6, 3, 3), fmt)
     latent = Latent(encoded, LatentTraining())
     moved = drifted(encoded)
     latent.advance(moved, 1)
@@ -73,9 +73,9 @@ def test_a_drifted_weight_is_encoded_as_the_library_does(method):
 
 @pytest.mark.parametrize("method", METHODS[:-1])
 def test_filters_have_shifts_of_their_own(method):
-    plan = plan_of([1, 2, 3, 3])
-    form = weight_format(method, 2.25, 4)
-    encoded = encode(weights(4, 6, 3, 3), form, plan)
+    schedule = plan_of([1, 2, 3, 3])
+    fmt = weight_format(method, 2.25, 4)
+    encoded = encode(weights(4, 6, 3, 3), fmt, schedule)
     latent = Latent(encoded, LatentTraining())
     assert torch.equal(latent(latent.start_weight()), encoded.weight())
     moved = drifted(encoded)
@@ -83,16 +83,16 @@ def test_filters_have_shifts_of_their_own(method):
     found = latent.encoded(moved)
     assert torch.equal(found.weight(), latent(moved))
     for n in (1, 2, 3):
-        alone = Latent(encode(weights(4, 6, 3, 3), replace(form, shifts=n)), LatentTraining())
+        alone = Latent(encode(weights(4, 6, 3, 3), replace(fmt, shifts=n)), LatentTraining())
         alone.unit.copy_(latent.unit)
         alone.advance(moved, 1)
-        mine = plan.shifts == n
+        mine = schedule.shifts == n
         assert torch.equal(found.codes[mine], alone.encoded(moved).codes[mine])
 
 
 def test_weights_take_the_nearest_level_of_kept_sets():
-    form = weight_format("swis", 2, 3)
-    encoded = encode(weights(3, 7), form)  # the last group is padded
+    fmt = weight_format("swis", 2, 3)
+    encoded = encode(weights(3, 7), fmt)  # the last group is padded
     latent = Latent(encoded, LatentTraining(set_update_interval=None))
     moved = drifted(encoded)
     latent.advance(moved, 1)
@@ -162,16 +162,16 @@ def test_weights_in_the_middle_of_their_codes_leave_the_scale_alone(method):
 )
 def test_the_gradient_of_a_scale_has_the_factor_of_lsq(method, shifts, steps, size):
     for granularity, count in (("channel", 10), ("tensor", 30)):
-        form = weight_format(method, shifts, 4, granularity=granularity)
-        rate = Latent(encode(weights(3, 10), form), LatentTraining()).rate
+        fmt = weight_format(method, shifts, 4, granularity=granularity)
+        rate = Latent(encode(weights(3, 10), fmt), LatentTraining()).rate
         assert rate.flatten().tolist() == pytest.approx([(count * steps) ** -0.5 / size**2] * rate.numel())
 
 
 def test_the_factor_is_that_of_a_filter_s_own_shifts():
-    plan = plan_of([1, 3, 2])
+    schedule = plan_of([1, 3, 2])
     channel, tensor = (
         Latent(
-            encode(weights(3, 10), weight_format("swis", 2, 4, granularity=g), plan), LatentTraining()
+            encode(weights(3, 10), weight_format("swis", 2, 4, granularity=g), schedule), LatentTraining()
         ).rate
         for g in ("channel", "tensor")
     )

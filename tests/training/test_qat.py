@@ -11,6 +11,7 @@ from functools import cache
 
 import pytest
 import torch
+from conftest import TINY, TINY_KWARGS
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -36,7 +37,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @cache
 def float_network(checkpoint, count):
-    network = load_network(ModelConfig(label="tiny", name="mobilenetv2_035", weights=str(checkpoint)))
+    model = ModelConfig(label="tiny", name=TINY, kwargs=TINY_KWARGS, weights=str(checkpoint))
+    network = load_network(model)
     data = DataConfig(name="fashion_mnist", split="test", calibration_split="train")
     split = open_split(data, "train").sample(count, 0).prepared(network.transform(), network.channels)
     images, labels = zip(*(split[i] for i in range(count)), strict=True)
@@ -178,7 +180,7 @@ def test_a_killed_process_resumes_to_the_same_weights(tiny_checkpoint, tmp_path)
 def test_every_method_can_be_retrained(method, tiny_checkpoint, tmp_path):
     teacher, student, dataset = setting(tiny_checkpoint, method)
     further = {"seed": 0, "identity": "a", "device": CPU, "state_path": tmp_path / "s", "workers": 0}
-    curve = retrain(student, teacher, dataset, Retraining(epochs=4, batch_size=16), **further)
+    curve = retrain(student, teacher, dataset, Retraining(epochs=8, batch_size=16), **further)
     assert all(line["changed"] > 0 for line in curve)
     assert curve[-1]["loss"] < 0.7 * curve[0]["loss"]
 
@@ -186,7 +188,7 @@ def test_every_method_can_be_retrained(method, tiny_checkpoint, tmp_path):
 def test_autocast_and_the_other_optimizer_change_little_of_a_first_step(tiny_checkpoint, tmp_path):
     losses = []
     for settings in ({}, {"precision": "bfloat16"}, {"optimizer": "adamw"}):
-        teacher, student, dataset = setting(tiny_checkpoint, count=16)
+        teacher, student, dataset = setting(tiny_checkpoint)
         further = {
             "seed": 0,
             "identity": "a",
@@ -194,7 +196,8 @@ def test_autocast_and_the_other_optimizer_change_little_of_a_first_step(tiny_che
             "state_path": tmp_path / str(settings),
             "workers": 0,
         }
-        (line,) = retrain(student, teacher, dataset, replace(RECIPE, epochs=1, **settings), **further)
+        recipe = replace(RECIPE, epochs=1, batch_size=len(dataset), **settings)
+        (line,) = retrain(student, teacher, dataset, recipe, **further)
         assert line["changed"] > 0
         losses.append(line["loss"])
     plain, half, adamw = losses

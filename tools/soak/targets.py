@@ -87,10 +87,10 @@ def of_table(name: str, folder: Path) -> str:
 def of_packed(name: str, folder: Path) -> str:
     """Say what a packed network is."""
     packed = load_packed(folder / name)
-    said = [packed.label, packed.form, packed.coding, packed.skip, packed.fold_bn, packed.activation_bits]
-    said += [packed.activation_range, packed.ranges, packed.schedule, packed.calibrate, packed.retrain]
+    said = [packed.label, packed.fmt, packed.coding, packed.skip, packed.fold_bn, packed.activation_bits]
+    said += [packed.activation_range, packed.ranges, packed.policy, packed.calibrate, packed.retrain]
     said += [packed.rewrites, packed.network.inputs, packed.network.architecture, packed.network.kwargs]
-    said += [{layer: (one.form, one.bits) for layer, one in packed.layers.items()}]
+    said += [{layer: (one.fmt, one.bits) for layer, one in packed.layers.items()}]
     return of_tensors(packed.network.module.state_dict(), repr(said).encode())
 
 

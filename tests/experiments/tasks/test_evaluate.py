@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import SHORT, computed_methods
+from conftest import SHORT, TINY, computed_methods
 
 import swis
 from swis.data import image_sets
@@ -127,7 +127,7 @@ def test_a_schedule_keeps_its_budget_and_its_filters_are_on_record(tiny, tmp_pat
 def test_a_scheduled_row_depends_on_what_its_schedule_does(tiny):
     def keys(*overrides):
         prepared = study.prepare(load([*tiny, "bits=2.5", *overrides]))
-        return {form.name: prepared.key(form) for form in study.formats(prepared.config)}
+        return {fmt.name: prepared.key(fmt) for fmt in study.formats(prepared.config)}
 
     first, other = (keys("schedule=optimal", f"alpha={alpha}") for alpha in (0, 1))
     assert {method for method in first if first[method] != other[method]} == {
@@ -233,10 +233,10 @@ def test_the_storage_task_writes_the_network_s_table_and_gaussian_weights_beside
 def test_a_failure_is_a_row_and_the_other_rows_are_computed(tiny, monkeypatch):
     measure = study.Study.measure
 
-    def fail(self, form, reference):
-        if form.name == "swis_c":
+    def fail(self, fmt, reference):
+        if fmt.name == "swis_c":
             raise MemoryError("too big")
-        return measure(self, form, reference)
+        return measure(self, fmt, reference)
 
     monkeypatch.setattr(study.Study, "measure", fail)
     config = load(tiny)
@@ -289,8 +289,8 @@ def test_a_row_is_the_same_whichever_point_of_a_sweep_computes_it(tiny):
     for point in points:
         config = load([*tiny, *point, "data.limit=null", "methods=[uniform]", "activation.range=minmax"])
         prepared = study.prepare(config)
-        for form in study.formats(config):
-            row = prepared.describe(form)
+        for fmt in study.formats(config):
+            row = prepared.describe(fmt)
             described.setdefault(row["key"], []).append(row)
     shared = [rows for rows in described.values() if len(rows) == len(points)]
     assert [rows[0]["method"] for rows in shared] == ["float"]
@@ -300,10 +300,10 @@ def test_a_row_is_the_same_whichever_point_of_a_sweep_computes_it(tiny):
 def test_an_interrupted_run_keeps_its_rows(tiny, monkeypatch):
     measure = study.Study.measure
 
-    def interrupt(self, form, reference):
-        if form.name == "truncate":
+    def interrupt(self, fmt, reference):
+        if fmt.name == "truncate":
             raise KeyboardInterrupt
-        return measure(self, form, reference)
+        return measure(self, fmt, reference)
 
     monkeypatch.setattr(study.Study, "measure", interrupt)
     config = load(tiny)
@@ -360,7 +360,7 @@ def test_images_of_two_names_are_not_measured_and_learned_from(tiny, tmp_path):
     with pytest.raises(InputError, match="images to measure on are among those of"):
         study.prepare(config)
     allowed = study.prepare(replace(config, allow_calibration_on_test=True))
-    base = next(form for form in study.formats(config) if form.name == "int8")
+    base = next(fmt for fmt in study.formats(config) if fmt.name == "int8")
     assert allowed.describe(base)["calibration_on_test"]
     retrains = load([*tiny, f"data.root={tmp_path}", "task=retrain", "activation_bits=null"])
     with pytest.raises(InputError, match="images to measure on are among those to train on"):
@@ -381,8 +381,8 @@ def test_a_few_images_to_train_on_that_are_measured_on_are_left_out(tiny, tmp_pa
     for left in (prepared.training, prepared.calibration):
         assert np.array_equal(left.sources, images[20:])
         assert (left.shared, len(left.labels)) == (20, 20)
-    form = next(form for form in study.formats(config) if form.name == "swis")
-    left_out = json.loads(prepared.describe(form)["config"])["images_left_out"]
+    fmt = next(fmt for fmt in study.formats(config) if fmt.name == "swis")
+    left_out = json.loads(prepared.describe(fmt)["config"])["images_left_out"]
     assert left_out == {"calibration": 20, "training": 20}
     with pytest.raises(InputError, match="20 images that are not measured on do not fill a batch"):
         study.prepare(replace(config, retrain=replace(config.retrain, batch_size=21)))
@@ -397,7 +397,7 @@ def train_tiny(tmp_path):
     for split, count in (("train", 64), ("t10k", 20)):
         write_idx(tmp_path / f"{split}-images-idx3-ubyte.gz", random.integers(0, 256, (count, 28, 28)))
         write_idx(tmp_path / f"{split}-labels-idx1-ubyte.gz", np.arange(count) % 10)
-    model = ["model=timm", "model.name=mobilenetv2_035"]
+    model = ["model=timm", f"model.name={TINY}"]
 
     def trained(*overrides):
         output = tmp_path / "out.safetensors"
@@ -446,8 +446,8 @@ def test_keys_do_not_depend_on_paths(tiny, tiny_checkpoint, tmp_path):
     copy.write_bytes(tiny_checkpoint.read_bytes())
     first = study.prepare(load(tiny))
     second = study.prepare(load([*tiny, f"model.weights={copy}", f"results_dir={tmp_path / 'other'}"]))
-    for form in study.formats(first.config):
-        assert first.key(form) == second.key(form)
+    for fmt in study.formats(first.config):
+        assert first.key(fmt) == second.key(fmt)
 
 
 def test_finetuning_starts_from_the_weights_of_a_checkpoint(train_tiny, tmp_path):

@@ -87,8 +87,10 @@ def test_skipping_takes_as_long_as_stripes_where_every_bit_is_one(skipping):
     layer = Layer("conv", 16, 24, 3, 3, 8, 8, 6, 6)
     bits = 8 if skipping == "significances" else 7  # lanes' ones, or bits
     full = skipping_work(np.full_like(random_codes(layer), -127), layer, 8, 4, 8, skipping)
-    assert replace(full, busy=0) == replace(stripes_work(layer, 8, 4, 8, bits), busy=0)
-    assert full.busy == 7 * layer.macs
+    assert replace(full, useful_lane_cycles=0) == replace(
+        stripes_work(layer, 8, 4, 8, bits), useful_lane_cycles=0
+    )
+    assert full.useful_lane_cycles == 7 * layer.macs
     assert skipping_work(random_codes(layer), layer, 8, 4, 8, skipping).steps <= full.steps
     assert skipping_work(np.zeros_like(random_codes(layer)), layer, 8, 4, 8, skipping).steps == 0
 
@@ -135,7 +137,7 @@ def test_laconic_s_cycles_by_hand(groups, kernel, stride, dilation, maps, pads):
             for tap in taps
             for at in range(0, channels, lanes)
         ]
-    cycles = busy = 0
+    cycles = useful_lane_cycles = 0
     places = product(range(groups), range(maps), range(outs[0]), range(0, outs[1], columns))
     for group, one, y, left in places:
         pixels = range(left, min(left + columns, outs[1]))
@@ -152,11 +154,11 @@ def test_laconic_s_cycles_by_hand(groups, kernel, stride, dilation, maps, pads):
                     for c, dy, dx in step
                 ]
                 cycles += max(found)
-                busy += sum(found)
+                useful_lane_cycles += sum(found)
     work = laconic_work(codes, inputs.reshape(6, -1, ins[1]), layer, filters, columns, lanes)
     folds = maps * outs[0] * -(-outs[1] // columns)
     assert work.steps == -(-cycles // folds)
-    assert work.busy == busy
+    assert work.useful_lane_cycles == useful_lane_cycles
     assert 0 <= work.cycles(layer) - cycles < folds
 
 
@@ -174,12 +176,12 @@ def test_windows_lie_where_the_network_has_them(pads, padded_by_itself):
     [outside], [layer] = (workload(model, (1, 6, 6)) for model in (network, padded_by_itself))
     assert (layer.pad_top, layer.pad_left, layer.pad_bottom, layer.pad_right) == pads
     codes = np.ones((1, 1, 3, 3), int)
-    busy = laconic_work(codes, image[0].numpy(), layer, 1, 1, 4).busy
+    useful_lane_cycles = laconic_work(codes, image[0].numpy(), layer, 1, 1, 4).useful_lane_cycles
     ones = torch.from_numpy(np.bitwise_count(image.numpy())).float()
     expected = nn.functional.conv2d(network[0](ones), torch.ones(1, 1, 3, 3), stride=2)
-    assert busy == expected.sum()
+    assert useful_lane_cycles == expected.sum()
     padded = network[0](image)[0].numpy()
-    assert laconic_work(codes, padded, outside, 1, 1, 4).busy == busy
+    assert laconic_work(codes, padded, outside, 1, 1, 4).useful_lane_cycles == useful_lane_cycles
 
 
 def test_laconic_refuses_inputs_of_another_layer():
