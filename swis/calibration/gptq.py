@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
 from swis.formats.weight_format import WeightFormat
+from swis.runtime.compiled import njit
 
 _PART = 8  # filters that a thread takes at a time
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 from swis.data.decoding import decoded_file, fault
 from swis.errors import CannotWrite
-from swis.runtime.files import write_atomically
+from swis.runtime.files import user_cache, write_atomically
 from swis.runtime.progress import tqdm
 
 # What decoded a file that is whole; another version looks at it again.
@@ -138,13 +138,9 @@ def _table(folder: Path) -> Table:
 
 def _place(folder: Path) -> Path | None:
     """Return the file that keeps the hashes of a folder; None where a user has no home."""
-    chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    try:
-        root = chosen if chosen.is_absolute() else Path.home() / ".cache"
-    except RuntimeError:
-        return None
+    kept = user_cache("contents")
     name = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:32]
-    return root / "swis" / "contents" / f"{name}.json"
+    return None if kept is None else kept / f"{name}.json"
 
 
 def _load(folder: Path) -> Table:

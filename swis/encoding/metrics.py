@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
+
+from swis.runtime.compiled import njit
 
 
 def mse_plus_plus(error: Tensor, alpha: float = 1.0) -> Tensor:

@@ -10,10 +10,10 @@ from statistics import fmean
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor, nn
 
 from swis.networks.layers import axes_of, spread
+from swis.runtime.compiled import njit
 
 # Values of a layer's input that a percentile is taken of, at most.
 _SAMPLE = 1 << 20

@@ -22,12 +22,12 @@ import heapq
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from swis.errors import InputError
 from swis.formats.weight_format import WeightFormat
 from swis.options.names import require_known
 from swis.options.ranges import at_least
+from swis.runtime.compiled import njit
 
 CODINGS = ("plain", "compact")
 

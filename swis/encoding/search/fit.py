@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from swis.encoding.search.lanes import least_of_pairs
 from swis.encoding.search.nearest import INLINED, INNER
+from swis.runtime.compiled import njit
 
 NEVER = np.int64(1) << 60  # above any squared error
 

@@ -8,7 +8,7 @@ metric found is skipped: of 35 sets about two remain.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import njit  # not kept on disk: a function is an argument, which no other process finds again
 
 from swis.encoding.search import simd
 from swis.encoding.search.fit import few, many, scratch_of, sets_of

@@ -15,10 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from swis.encoding.search import simd
 from swis.encoding.search.lanes import LANES, least_in_lanes, narrow
+from swis.runtime.compiled import njit
 
 # Counting references in the innermost functions would take longer than the search: they own no memory.
 INNER = {"nogil": True, "_nrt": False}

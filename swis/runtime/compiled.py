@@ -1,0 +1,86 @@
+"""Functions compiled by Numba, kept in the user's cache: another process does not compile them again."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba import config
+from numba.core.caching import FunctionCache
+
+from swis.runtime.files import user_cache
+
+_MONTH = 30 * 24 * 3600  # [s]
+
+
+def njit(**options: Any) -> Callable[[Callable], Callable]:
+    """Return Numba's decorator of these options, whose machine code is kept in the user's cache.
+
+    Numba finds a function's code by the file that the function is in; here it is that of the whole package,
+    for functions are inlined into those of other files. NUMBA_CACHE_DIR chooses another folder.
+    """
+
+    def decorate(function: Callable) -> Callable:
+        compiled = numba.njit(**options)(function)
+        folder = _folder()
+        if folder is None or config.DISABLE_JIT:
+            return compiled
+        before, config.CACHE_DIR = config.CACHE_DIR, folder
+        try:
+            compiled._cache = _Cache(function)
+        finally:
+            config.CACHE_DIR = before
+        return compiled
+
+    return decorate
+
+
+class _Cache(FunctionCache):
+    """A cache that does no harm where its files are damaged or the disk is full."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        with suppress(Exception):  # of as many kinds as there are damages
+            return super().load_overload(sig, target_context)
+        return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        for _ in range(2):
+            with suppress(Exception):
+                return super().save_overload(sig, data)
+            with suppress(Exception):
+                self.flush()  # what is damaged would be in the way for ever
+
+
+def _delete_old(root: Path) -> None:
+    """Delete the code of versions that nobody has started for a month."""
+    for other in root.glob("*"):
+        if time.time() - other.stat().st_mtime > _MONTH:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+@cache
+def _folder() -> str | None:
+    """Return the folder for the code of this version of the package; None where nothing can be kept."""
+    root = Path(config.CACHE_DIR) if config.CACHE_DIR else user_cache("compiled")
+    if root is None:
+        return None
+    sources = Path(__file__).parents[1]
+    stamps = [(str(path.relative_to(sources)), path.stat()) for path in sorted(sources.rglob("*.py"))]
+    version = repr([sources, *((name, stat.st_mtime_ns, stat.st_size) for name, stat in stamps)])
+    folder = root / hashlib.sha256(version.encode()).hexdigest()[:16]
+    try:
+        if not folder.exists():
+            _delete_old(root)
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return None  # Numba would choose another folder, which does not tell versions apart
+    return str(folder)
