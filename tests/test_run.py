@@ -153,7 +153,7 @@ def test_bad_input_is_one_line_and_status_two_before_any_work(command_line, tmp_
 
 def test_a_method_named_twice_counts_once(command_line, tiny, tmp_path):
     done = command_line(*tiny, "methods=[round,round]", "versus=[stripes,stripes]", "dry_run=true")
-    assert done.out == "float to do, base to do, round to do\n"
+    assert done.out == "float to do, int8 to do, round to do\n"
     assert load(["versus=[stripes,loom,stripes]"]).versus == ["stripes", "loom"]
 
 

@@ -48,7 +48,7 @@ def with_accuracy(hardware: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 def by_design(table: pd.DataFrame) -> pd.DataFrame:
     """Return latency [ms] and energy [uJ] of networks, a line per design.
 
-    SWIS arrays have a line for every number of shifts of SWIS (or SWIS-C) weights, others one for the base
+    SWIS arrays have a line for every number of shifts of SWIS (or SWIS-C) weights, others one for the 8-bit
     format.
 
     >>> table = pd.DataFrame({"network": "n", "accelerator": ["swis_ss", "stripes"],

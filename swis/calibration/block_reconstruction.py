@@ -44,9 +44,9 @@ def reconstruct(
 ) -> dict[str, Encoded]:
     """Learn on from a calibrated ``network`` and its ``encoded`` weights; return them anew.
 
-    The network changes in place. ``images`` [N, C, H, W] without labels. Layers of the base format, and those
-    that share a weight, stay. Statistics that were matched before may move. Fewer than two images leave all
-    as it is.
+    The network changes in place. ``images`` [N, C, H, W] without labels. Layers of the 8-bit format, and
+    those that share a weight, stay. Statistics that were matched before may move. Fewer than two images leave
+    all as it is.
     """
     layers, originals = weight_layers(network), weight_layers(reference)
     uses = Counter(id(weights) for weights in encoded.values())

@@ -19,7 +19,7 @@ class LayerCost:
     ``stored_bits`` counts signs, masks and shift sets of every group, padding included; scales
     are the same for all methods and left out. ``lane_cycles`` are the cycles one bit-serial lane
     would need for the layer's MACs on one image: MACs x cycles per weight. ``metric`` is the sum of
-    M x MSE++ over its groups in squared steps of the base quantizer, None if it was not measured.
+    M x MSE++ over its groups in squared steps of the 8-bit quantizer, None if it was not measured.
     """
 
     weights: int

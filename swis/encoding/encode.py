@@ -22,7 +22,7 @@ class Encoded:
 
     ``codes`` [filters, weights] are laid out as groups are cut; ``shift_sets`` uint8 [filters, groups]
     where the format has them; ``scale`` broadcasts against filters of ``shape``;
-    ``metrics`` float64 [filters] is what the approximation of the base quantizer's codes costs: M x MSE++,
+    ``metrics`` float64 [filters] is what the approximation of the 8-bit quantizer's codes costs: M x MSE++,
     summed over a filter's groups, in squared steps of that quantizer; None for others.
     ``schedule`` says how many shifts each filter has, if not all have those of ``fmt``.
     """

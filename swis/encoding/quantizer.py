@@ -1,4 +1,4 @@
-"""The base quantizer: symmetric sign-magnitude codes and a scale per tensor or per channel."""
+"""The 8-bit quantizer: symmetric sign-magnitude codes and a scale per tensor or per channel."""
 
 from __future__ import annotations
 

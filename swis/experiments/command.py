@@ -88,19 +88,20 @@ def with_present_names(texts: Sequence[str], settings: type) -> list[str]:
     """Return NAME=VALUE texts in which options have their present names, not older ones.
 
     >>> from swis.experiments.config import Config
-    >>> with_present_names(["retrain.mirror=false", "recipe.stages.0.erase=0.5", "bits=2"], Config)
-    ['retrain.hflip=false', 'recipe.stages.0.random_erasing=0.5', 'bits=2']
+    >>> with_present_names(["++retrain.mirror=false", "recipe.stages.0.erase=0.5", "bits=2"], Config)
+    ['++retrain.hflip=false', 'recipe.stages.0.random_erasing=0.5', 'bits=2']
     """
 
     def present(text: str) -> str:
         name, equals, value = text.partition("=")
-        parts, kind = name.split("."), settings
+        added = "+" * (len(name) - len(name.lstrip("+")))
+        parts, kind = name.lstrip("+").split("."), settings
         for place, part in enumerate(parts):
             if is_dataclass(kind) and not part.isdecimal():  # the number of an element of a list
                 parts[place] = part = former_names(kind).get(part, part)
                 kind = hints(kind).get(part, Any)
             kind = next((inner for inner in get_args(kind) if is_dataclass(inner)), kind)
-        return ".".join(parts) + equals + value
+        return added + ".".join(parts) + equals + value
 
     return [present(text) for text in texts]
 
@@ -311,9 +312,9 @@ def _refuse_form(texts: Sequence[str], settings: type) -> NoReturn:
         words.append(text)
     said = " ".join(words)
     chosen = [f"{group}={said}" for group in sorted(groups()) if said in choices(group)]
-    for fmt in (*chosen, _apart(said), _squeezed(said), _dotted(said), _closed(said), _quoted(said)):
-        if fmt and _is_right(fmt, settings):
-            raise InputError(f"{said!r} is not NAME=VALUE; write {fmt}")
+    for spelling in (*chosen, _apart(said), _squeezed(said), _dotted(said), _closed(said), _quoted(said)):
+        if spelling and _is_right(spelling, settings):
+            raise InputError(f"{said!r} is not NAME=VALUE; write {spelling}")
     if _parsed(_dotted(said)) is not None:
         check_options([_dotted(said)], settings)
     name, equals, value = said.partition("=")
@@ -362,10 +363,10 @@ def _quoted(said: str) -> str:
     return f"'{name}=\"{value}\"'" if equals and not set(value) & set("\"'$\\") else ""
 
 
-def _is_right(fmt: str, settings: type) -> bool:
+def _is_right(spelling: str, settings: type) -> bool:
     """Say whether what someone is told to write, as a shell has it, is right."""
     try:
-        texts = shlex.split(fmt)
+        texts = shlex.split(spelling)
         readable = texts and all(_parsed(text) is not None for text in texts)
         return bool(readable) and check_options(texts, settings) is None
     except ValueError:  # of an option, or of a quote that is not closed

@@ -39,6 +39,10 @@ from swis.options.training import RecipeConfig, RetrainConfig
 _MOST = 2**32 - 1
 
 
+# What says how a packed network was made; evaluating it has no use for that.
+_NOT_OF_THE_FILE = {"task", "retrained", "calibration", "reconstruction", "retrain"}
+
+
 @dataclass
 class Config:
     """Everything one run needs; conf/config.yaml holds the defaults with a line on each."""
@@ -160,7 +164,7 @@ class Config:
             "weights=FILE, a packed network, goes with task=evaluate",
         )
         if self.weights is not None:
-            of_the_file = of_part(self, Part.file, Part.weights, Part.shifts, Part.groups)
+            of_the_file = of_part(self, Part.file, Part.weights, Part.shifts, Part.groups) - _NOT_OF_THE_FILE
             for known in fields(self):
                 require(
                     known.name not in of_the_file or getattr(self, known.name) == default_of(known),
@@ -307,6 +311,7 @@ def accelerator_named(name: str) -> AcceleratorConfig:
     require_known("accelerator", name, accelerator_names())
     written = OmegaConf.load(CONF / "accelerator" / f"{name}.yaml")
     bases = [base for base in written.pop("defaults", []) if base != "_self_"]  # as Hydra composes it
-    parts = [OmegaConf.structured(accelerator_named(base)) for base in bases]
-    schema = OmegaConf.structured(AcceleratorConfig, flags={"readonly": False})
-    return OmegaConf.to_object(OmegaConf.merge(schema, *parts, written))
+    parts = [OmegaConf.structured(known) for known in (AcceleratorConfig, *map(accelerator_named, bases))]
+    for part in parts:
+        OmegaConf.set_readonly(part, None)
+    return OmegaConf.to_object(OmegaConf.merge(*parts, written))

@@ -39,8 +39,8 @@ def hardware_results(config: Config, study: Study) -> dict[str, pd.DataFrame]:
         return {}
     hardware = Hardware(config, NetworkOperands(study))
     _ = hardware.mine, hardware.baselines
-    forms = [fmt for fmt in formats(config) if fmt.quantized]
-    results = {fmt.name: hardware.result(fmt, study.key(fmt), study.folder) for fmt in forms}
+    fmts = [fmt for fmt in formats(config) if fmt.quantized]
+    results = {fmt.name: hardware.result(fmt, study.key(fmt), study.folder) for fmt in fmts}
     reasons = [result[REASON].item() for result in results.values() if REASON in result]
     for reason in dict.fromkeys(reason for reason in reasons if pd.notna(reason)):
         log.warning("no numbers of hardware: %s: %s", hardware.mine[0].name, reason)
@@ -52,12 +52,12 @@ def with_hardware(config: Config, study: Study) -> set[WeightFormat]:
 
     Raises ``InputError`` for hardware that no network fits.
     """
-    forms = set(formats(config))
+    fmts = set(formats(config))
     if config.activation_bits is None:
-        return forms
+        return fmts
     hardware = Hardware(config, NetworkOperands(study))
-    kept = {fmt: hardware.kept(study.key(fmt), study.folder) for fmt in forms if fmt.quantized}
-    return {fmt for fmt in forms if not fmt.quantized or kept[fmt] is not None}
+    kept = {fmt: hardware.kept(study.key(fmt), study.folder) for fmt in fmts if fmt.quantized}
+    return {fmt for fmt in fmts if not fmt.quantized or kept[fmt] is not None}
 
 
 def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
@@ -82,7 +82,7 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
         facts = {"network": Path(config.workload).stem, "weights": "shapes"}
         operands = ShapeOperands(read_workload(config.workload), config.seed, config.activation_bits)
     hardware = Hardware(config, operands)
-    forms = [fmt for fmt in formats(config) if fmt.quantized]
+    fmts = [fmt for fmt in formats(config) if fmt.quantized]
 
     def labelled(table: pd.DataFrame, fmt: WeightFormat, accelerator: Accelerator) -> pd.DataFrame:
         bits = float(config.bits if fmt.has_shifts else fmt.magnitude_bits)
@@ -94,7 +94,7 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     mine, networks, layers = hardware.mine, [], []
     unsimulated = {"unsimulated_macs": operands.unsimulated_macs}
     refused: dict[WeightFormat, InputError] = {}
-    for fmt in tqdm(forms, desc=mine[0].name, leave=False, delay=2):
+    for fmt in tqdm(fmts, desc=mine[0].name, leave=False, delay=2):
         try:
             network = pd.DataFrame([hardware.totals(fmt) | hardware.columns(fmt) | unsimulated])
         except InputError as error:
@@ -113,7 +113,7 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     if config.out is None:
         return networks, layers, None
     whole = [layers if config.per_layer else networks]
-    for fmt, name in tqdm([*product(forms, hardware.baselines)], desc="other designs", leave=False):
+    for fmt, name in tqdm([*product(fmts, hardware.baselines)], desc="other designs", leave=False):
         table, other = hardware.on_baseline(fmt, name), hardware.baselines[name]
         if table is not None and other != mine:  # whose rows are there already
             table = table if config.per_layer else pd.DataFrame([totals(table, *other) | unsimulated])

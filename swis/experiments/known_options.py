@@ -15,6 +15,7 @@ from omegaconf.errors import ValidationError
 
 from swis.errors import InputError
 from swis.options.names import did_you_mean, nearest
+from swis.options.option import former_names
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -193,7 +194,8 @@ def _fits(name: str, kind: Any, value: Any) -> bool:
         for key, element in value.items():
             inner = get_args(kind)[-1] if get_origin(kind) is dict else hints(kind).get(key)
             if inner is None:
-                question = did_you_mean(str(key), hints(kind))
+                now = former_names(kind).get(key)
+                question = f"; it is called {now} now" if now else did_you_mean(str(key), hints(kind))
                 raise InputError(f"there is no option {name}.{key}{question}")
             check_value(f"{name}.{key}", inner, element)
         return True
@@ -215,11 +217,11 @@ def _refuse_inside(name: str, rest: str, element: Any, value: str) -> NoReturn:
         near = nearest(first, hints(element))
         if near and near != first:
             raise InputError(f"there is no option {name}.{rest}; did you mean {name}.0.{near}{dot}{others}?")
-        fmt = f"{name}.0.{rest}={value}" if near else f"{name}.0.NAME=VALUE"
+        spelling = f"{name}.0.{rest}={value}" if near else f"{name}.0.NAME=VALUE"
     else:
         fitting = [each for each in (rest, value) if _fits("", element, each)]
-        fmt = f"{name}=[{fitting[0] if fitting else '...'}]"
-    raise InputError(f"{name} is a list; write {fmt}")
+        spelling = f"{name}=[{fitting[0] if fitting else '...'}]"
+    raise InputError(f"{name} is a list; write {spelling}")
 
 
 def _refuse_name(name: str, index: int, known: Iterable[str], settings: type) -> NoReturn:

@@ -117,9 +117,9 @@ def _errors(codes: Tensor, approximated: Tensor, axes: Axes) -> None:
 @cache
 def _cycles(layer: Layer, method: str, shifts: int, group_size: int, name: str) -> Any:
     array, chip = design(accelerator_named(name), _energies(), group_size)
-    forms = [Int8(), weight_format(method, shifts, group_size)]
-    given = [operands_of(layer, fmt, None, codes=False) for fmt in forms]
-    return simulate(array, [layer] * len(given), given, chip).assign(method=[fmt.label for fmt in forms])
+    fmts = [Int8(), weight_format(method, shifts, group_size)]
+    given = [operands_of(layer, fmt, None, codes=False) for fmt in fmts]
+    return simulate(array, [layer] * len(given), given, chip).assign(method=[fmt.label for fmt in fmts])
 
 
 def panel() -> Any:

@@ -5,17 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from omegaconf import MISSING
+
 from swis.hardware.datapaths.base import Datapath
 from swis.hardware.datapaths.registry import DATAPATHS
 from swis.hardware.layer_run import LayerRun, Operands
 from swis.hardware.layer_shapes import Layer
 from swis.hardware.tiling import ArrayWork
 from swis.options.hardware import MEMORY, Design, Memory
+from swis.options.ranges import require
 
 
 @dataclass(frozen=True)
 class Accelerator(Design):
-    """A design that layers run on."""
+    """A design that layers run on; raises ``InputError`` as ``Design`` does, and without a ``name``."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.name != MISSING, "an accelerator has a name")
+        require(type(self.lanes) is int, f"accelerator.lanes must be a whole number, not {self.lanes}")
 
     @cached_property
     def memory(self) -> Memory:

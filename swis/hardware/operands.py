@@ -85,9 +85,9 @@ def operands_of(
     """
     filters, schedule = layer.out_channels, encoded.schedule if encoded else None
     counts = np.full(filters, fmt.shifts) if schedule is None else schedule.shifts
-    forms = {n: fmt.with_shifts(n) for n in np.unique(counts).tolist()}
-    shifts = np.array([forms[n].level_bits for n in counts.tolist()])
-    widths = np.array([forms[n].plain_bits for n in counts.tolist()])
+    fmts = {n: fmt.with_shifts(n) for n in np.unique(counts).tolist()}
+    shifts = np.array([fmts[n].level_bits for n in counts.tolist()])
+    widths = np.array([fmts[n].plain_bits for n in counts.tolist()])
     order, values = np.arange(filters), None
     if schedule is not None:
         order = rows_of(layer, schedule)
@@ -102,7 +102,7 @@ def operands_of(
     operands = Operands(shifts[order], cost.stored_bits, widths[order], values, inputs)
     if not fmt.grouped:
         return operands
-    alike = all(each.consecutive for each in forms.values())
+    alike = all(each.consecutive for each in fmts.values())
     return replace(operands, group_size=fmt.group_size, consecutive=alike)
 
 

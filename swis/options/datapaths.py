@@ -11,7 +11,7 @@ class DatapathOptions:
     """What the configuration must know of a datapath; swis/hardware/datapaths has it by its name.
 
     It alone has the options ``own``; those in ``fixed`` have one value; those in ``needed`` are not null.
-    Inputs are looked at where ``looks_at_inputs`` says so, an option and its value. A rival with this
+    Inputs are looked at where ``looks_at_inputs`` says so, an option and its value. A baseline with this
     datapath copies the options ``follows`` from the design that it is compared with.
     """
 

@@ -96,8 +96,14 @@ def renamed(written: dict[str, Any], settings: Any) -> dict[str, Any]:
     """
     names, inner = former_names(settings), {}
     for each in fields(settings):
-        value = default_of(each) if isinstance(settings, type) else getattr(settings, each.name)
-        if is_dataclass(value):
-            inner[each.name] = value
+        inner[each.name] = default_of(each) if isinstance(settings, type) else getattr(settings, each.name)
     now = {names.get(name, name): value for name, value in written.items()}
-    return {name: renamed(now[name], inner[name]) if name in inner else now[name] for name in now}
+    return {name: _renamed_inside(value, inner.get(name)) for name, value in now.items()}
+
+
+def _renamed_inside(written: Any, settings: Any) -> Any:
+    if is_dataclass(settings) and isinstance(written, dict):
+        return renamed(written, settings)
+    if isinstance(settings, list) and settings and isinstance(written, list):
+        return [_renamed_inside(each, settings[0]) for each in written]
+    return written

@@ -4,7 +4,7 @@ The file is safetensors. For every weight layer it holds ``LAYER.weight.packed``
 ``swis.packing.bitstream`` describes, ``LAYER.weight.scale`` and, where filters have shifts of their own,
 ``LAYER.weight.schedule`` (``swis.packing.layer``). All other tensors of the network's ``plain_copy`` are
 there as they are. The metadata have one entry, ``swis``, JSON: ``version``, ``sha256`` (of everything else),
-``network`` (architecture, arguments, input, what the weights were), ``fmt`` (of all layers but those that
+``network`` (architecture, arguments, input, what the weights were), ``form`` (of all layers but those that
 match ``skip``), ``schedule`` (the policy's name), ``layers`` (each one's format, shape, bits and tiles),
 ``aliases`` (tensors that are a packed weight again), ``coding``, ``fold_bn``, ``folded`` (whether the
 normalisation is), ``rewrites``, ``limited`` (names of the activations with a limit for every channel),
@@ -124,7 +124,7 @@ def save_packed(
     """
     require_known("coding", coding, CODINGS)
     if not fmt.quantized:
-        raise ValueError("the format float has no bits to pack; use base or a decomposition")
+        raise ValueError("the format float has no bits to pack; use int8 or a decomposition")
     module = plain_copy(network.module, network.inputs["input_size"]).cpu()
     if any(
         value.is_floating_point() and value.dtype != torch.float32 for value in module.state_dict().values()

@@ -118,7 +118,7 @@ def pareto_front(table: pd.DataFrame, cost: str) -> pd.DataFrame:
 
 
 def gain_by(table: pd.DataFrame, cause: str, gain: str, label: str, axes: Axes) -> Axes:
-    """Draw a column of gains over a column that causes them, a line for every rival in "over".
+    """Draw a column of gains over a column that causes them, a line for every baseline in "over".
 
     ``table``: the lines of ``swis.analysis.trade_offs.advantage`` of one network.
     """

@@ -44,7 +44,7 @@ def check(folder: Path) -> tuple[str, bool]:
     damaged, counts = {}, []
     for kind, store in stores(folder).items():
         found = store.scan()
-        damaged |= found.damaged
+        damaged |= found.damaged | store.wrong_values()
         failed = ""
         if found.rows is not None and "status" in found.rows.column_names:
             failed = f" ({pc.sum(pc.equal(found.rows['status'], 'failed')).as_py()} failed)"

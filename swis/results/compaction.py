@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from pathlib import Path
+from string import hexdigits
 
 from swis.errors import CannotWrite
 from swis.results import hardware_results, rows
@@ -51,7 +52,7 @@ def merge(store: Store) -> Found:
     with store.locked() as held:
         if not held:
             raise CannotWrite(f"{store.folder} cannot be compacted: no file can be locked there")
-        compacted = store.folder / f"{COMPACTED}{time.time_ns():016x}.parquet"
+        compacted = store.folder / f"{COMPACTED}{_next(store):016x}.parquet"
         before = {path: stamp(path) for path in (*store.singles(), *store.compacted())}
         found = _scan_and_set_aside(store)
         if found.files:
@@ -60,6 +61,14 @@ def merge(store: Store) -> Found:
             if stamp(path) == before.get(path):  # else who cannot lock files has written it anew
                 _delete(path)
     return found
+
+
+def _next(store: Store) -> int:
+    """Return a time [ns] after that of the last compacted file, even where a clock was set back."""
+    last = next(store.compacted(), None)
+    named = last.stem.removeprefix(COMPACTED)[:16] if last is not None else "0"
+    after = int(named, 16) + 1 if set(named) <= set(hexdigits) else 0
+    return max(time.time_ns(), after)
 
 
 def _scan_and_set_aside(store: Store) -> Found:

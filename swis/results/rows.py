@@ -18,7 +18,7 @@ _ORDER = ("model", "weights", "data", "method", "bits", "group_size", "key")
 
 def store(folder: Path) -> Store:
     """Return the rows of a results folder; "ok" comes after "failed", and so counts."""
-    return Store(folder, "key", _ORDER, schema.conform, rank="status")
+    return Store(folder, "key", _ORDER, schema.conform, schema.check_values, rank="status")
 
 
 def write_row(row: dict[str, Any], folder: Path) -> pd.DataFrame:

@@ -145,13 +145,13 @@ _DTYPES = {name: column.kind for name, column in COLUMNS.items()}
 ARROW_SCHEMA = pyarrow.schema([(name, _STORED[kind]) for name, kind in _DTYPES.items()])
 
 
-def row_key(science: dict[str, Any]) -> str:
+def row_key(identity: dict[str, Any]) -> str:
     """Return the name of a result: a hash of its scientific configuration and the schema version.
 
     >>> row_key({"a": 1, "b": 2}) == row_key({"b": 2, "a": 1})
     True
     """
-    return digest([SCHEMA_VERSION, science])
+    return digest([SCHEMA_VERSION, identity])
 
 
 def digest(facts: Any) -> str:
@@ -168,8 +168,8 @@ def conform(table: pyarrow.Table) -> pyarrow.Table:
     """Give rows as they are in a file the columns and types of ``COLUMNS``; some are younger than the file.
 
     Intervals of accuracies are computed from these, for rows of older code have others; names are those of
-    today (``swis.results.aliases``). Raises ``ValueError`` for what are no rows of this schema version, and
-    for values that a column cannot have.
+    today (``swis.results.aliases``). Raises ``ValueError`` for what are no rows of this schema version, but
+    looks at no limits of values.
 
     >>> conform(pyarrow.table({"schema_version": [99]}))
     Traceback (most recent call last):
@@ -183,7 +183,8 @@ def conform(table: pyarrow.Table) -> pyarrow.Table:
         raise ValueError(f"has schema version {found}, this code reads {SCHEMA_VERSION}")
     if foreign := sorted(set(columns) - set(_DTYPES)):
         raise ValueError(f"has columns that are not known: {', '.join(foreign)}")
-    columns.setdefault("shifts", columns.get("bits"))
+    if "bits" in columns:
+        columns.setdefault("shifts", columns["bits"])
     if "weight_bits" in columns:
         columns.setdefault("compression_vs_float32", pc.divide(_FLOAT_BITS, columns["weight_bits"]))
     nothing = pyarrow.nulls(table.num_rows)
@@ -191,9 +192,14 @@ def conform(table: pyarrow.Table) -> pyarrow.Table:
     for name, column in COLUMNS.items():
         if not column.nullable and rows[name].null_count:
             raise ValueError(f"lacks a value of {name}")
+    return _with_intervals(rows)
+
+
+def check_values(rows: pyarrow.Table) -> None:
+    """Raise ``ValueError`` for a value in a table from ``conform`` that its column cannot have."""
+    for name, column in COLUMNS.items():
         if wrong := column.wrong(rows[name]):
             raise ValueError(f"{name} is {wrong[0]}, not {column}")
-    return _with_intervals(rows)
 
 
 def _with_intervals(rows: pyarrow.Table) -> pyarrow.Table:

@@ -47,15 +47,17 @@ class Store:
 
     ``name`` is the column with a row's name, which is that of its own file. Tables are in the ``order`` of
     these columns. ``conform`` gives a table from a file the columns and types that it should have, or raises
-    ``ValueError``, also for wrong values. Of rows with one name that with the greatest value of the column
-    ``rank`` counts, and of these the one written last. Texts in the columns ``repeated`` are read as
-    dictionaries.
+    ``ValueError``; so does ``check_values`` for a row's wrong values. (One among many hides none of the
+    others: compacted files are looked at by ``python -m swis.results check``.) Of rows with one name that
+    with the greatest value of the column ``rank`` counts, and of these the one written last. Texts in the
+    columns ``repeated`` are read as dictionaries.
     """
 
     folder: Path
     name: str
     order: tuple[str, ...]
     conform: Callable[[pa.Table], pa.Table]
+    check_values: Callable[[pa.Table], None] = lambda rows: None
     rank: str | None = None
     repeated: tuple[str, ...] = ()
 
@@ -136,6 +138,7 @@ class Store:
                     raise ValueError(f"has {rows.num_rows} rows, not one")
                 if path.stem != (found := rows[self.name][0].as_py()):
                     raise ValueError(f"is not of what its name says, but of {found}")
+                self.check_values(rows)
             return rows
 
     def _one_of_many(self, path: Path, name: str) -> pa.Table | None:
@@ -143,6 +146,18 @@ class Store:
         with reading(path):
             row = find_row(path, self.name, name, self.repeated)
             return None if row is None else self.conform(row)
+
+    def wrong_values(self) -> dict[Path, str]:
+        """Say of compacted files which value cannot be."""
+        wrong = {}
+        for path in self.compacted():
+            try:
+                self.check_values(self._read(path))
+            except (FileNotFoundError, Damaged):  # which ``scan`` says
+                continue
+            except ValueError as error:
+                wrong[path] = str(error)
+        return wrong
 
 
 def in_order(rows: pa.Table, columns: Sequence[str]) -> pa.Table:

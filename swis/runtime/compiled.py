@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import shutil
 import tempfile
 import time
@@ -17,6 +19,7 @@ from numba import config
 from numba.core.caching import FunctionCache
 
 from swis.runtime.files import user_cache
+from swis.runtime.locks import locked
 
 _MONTH = 30 * 24 * 3600  # [s]
 
@@ -25,7 +28,7 @@ def njit(**options: Any) -> Callable[[Callable], Callable]:
     """Return Numba's decorator of these options, whose machine code is kept in the user's cache.
 
     Numba finds a function's code by the file that the function is in; here it is that of the whole package,
-    for functions are inlined into those of other files. NUMBA_CACHE_DIR chooses another folder.
+    for functions are inlined into those of other files. NUMBA_CACHE_DIR chooses another place.
     """
 
     def decorate(function: Callable) -> Callable:
@@ -44,32 +47,36 @@ def njit(**options: Any) -> Callable[[Callable], Callable]:
 
 
 class _Cache(FunctionCache):
-    """A cache that does no harm where its files are damaged or the disk is full."""
+    """A cache for several processes at once, which does no harm where files are damaged or a disk is full."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         with suppress(Exception):  # of as many kinds as there are damages
-            return super().load_overload(sig, target_context)
+            found = super().load_overload(sig, target_context)
+            if found is not None and found.signature.args == getattr(sig, "args", sig):
+                return found
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        for _ in range(2):
-            with suppress(Exception):
-                return super().save_overload(sig, data)
-            with suppress(Exception):
-                self.flush()  # what is damaged would be in the way for ever
+        # Numba numbers the files of a function's signatures by those in the index: one process at a time
+        with locked(Path(self.cache_path) / "_writing.lock") as held:
+            for _ in range(2 if held else 0):
+                with suppress(Exception):
+                    return super().save_overload(sig, data)
+                with suppress(Exception):
+                    self.flush()  # what is damaged would be in the way for ever
 
 
 def _delete_old(root: Path) -> None:
-    """Delete the code of versions that nobody has started for a month."""
+    """Delete the code of versions that no process has used for a month."""
     for other in root.glob("*"):
-        if time.time() - other.stat().st_mtime > _MONTH:
+        if re.fullmatch(r"[0-9a-f]{16}", other.name) and time.time() - other.stat().st_mtime > _MONTH:
             shutil.rmtree(other, ignore_errors=True)
 
 
 @cache
 def _folder() -> str | None:
     """Return the folder for the code of this version of the package; None where nothing can be kept."""
-    root = Path(config.CACHE_DIR) if config.CACHE_DIR else user_cache("compiled")
+    root = Path(config.CACHE_DIR) / "swis" if config.CACHE_DIR else user_cache("compiled")
     if root is None:
         return None
     sources = Path(__file__).parents[1]
@@ -81,6 +88,7 @@ def _folder() -> str | None:
             _delete_old(root)
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
+        os.utime(folder)  # the sign of use
     except OSError:
         return None  # Numba would choose another folder, which does not tell versions apart
     return str(folder)

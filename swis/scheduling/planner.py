@@ -30,8 +30,8 @@ _DIGITS = 3
 class Planner:
     """A network whose filters get shifts of their own, and what the schedule needs to know of it.
 
-    ``identity`` name what the losses depend on beside the format: they are kept in ``folder`` (None: nowhere)
-    and read again. ``images`` returns batches to measure sensitivities on, ``image_identity`` name them.
+    ``identity`` is what the losses depend on beside the format: they are kept in ``folder`` (None: nowhere)
+    and read again. ``images`` returns batches to measure sensitivities on, ``image_identity`` names them.
     """
 
     module: nn.Module
@@ -128,7 +128,7 @@ class Planner:
     def _kept(
         self, identity: dict[str, Any], fmt: WeightFormat, compute: Callable[[], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
-        """Read what was computed from these facts in this format, whatever its shifts, or compute it."""
+        """Read what was computed for an identity in this format, whatever its shifts, or compute it."""
         key = records.row_key(identity | fmt.settings() | {"shifts": None})
         return records.kept_tensors(key, self.folder, compute)
 

@@ -46,7 +46,7 @@ def layer_sensitivities(
 ) -> dict[str, float]:
     """Measure what decomposing one layer at a time does to the logits: KL(float || decomposed) [nats].
 
-    ``images``: batches [n, C, H, W], without labels. All filters of the layer have ``form.shifts`` shifts;
+    ``images``: batches [n, C, H, W], without labels. All filters of the layer have ``fmt.shifts`` shifts;
     every other layer is float. Layers in ``skip`` are left out. The model is restored.
     """
     layers = {name: layer for name, layer in weight_layers(model).items() if name not in skip}

@@ -216,10 +216,10 @@ def _looked_up(table: Tensor, index: Tensor) -> Tensor:
 
 def _tables(encoded: Encoded, shifts: list[int]) -> tuple[Tensor, Tensor, dict[int, int]]:
     """Return the levels of all sets [sets, magnitudes], the sets' names, and the first row of each N."""
-    forms = {n: encoded.fmt.with_shifts(n) for n in shifts}
-    magnitudes = 2 ** max(fmt.code_bits for fmt in forms.values())
+    fmts = {n: encoded.fmt.with_shifts(n) for n in shifts}
+    magnitudes = 2 ** max(fmt.code_bits for fmt in fmts.values())
     tables, names, first = [], [], {}
-    for n, fmt in forms.items():
+    for n, fmt in fmts.items():
         first[n] = sum(map(len, tables))
         table = fmt.level_table()
         tables.append(np.pad(table, ((0, 0), (0, magnitudes - table.shape[1])), mode="edge"))

@@ -1,4 +1,4 @@
-"""The base quantizer: grid, scales, clipping and the channels that could break it."""
+"""The 8-bit quantizer: grid, scales, clipping and the channels that could break it."""
 
 import pytest
 import torch

@@ -104,10 +104,10 @@ def test_filters_occupy_the_rows_as_their_schedule_says(study):
     """A tile of filters, as many as rows, takes the most shifts among its own: what the schedule counts."""
     mine = hardware(study, "methods=[swis]", "bits=2.5", "schedule=greedy", "schedule.filters_per_tile=8")
     fmt, array = form_of(mine.config, "swis"), mine.mine[0]
-    schedule, better = mine.operands.study.schedule(fmt), 0
+    whole, better = mine.operands.study.schedule(fmt), 0
     for layer, found in zip(mine.operands.layers, mine.operands.of(fmt, array), strict=True):
         if layer.groups == 1:
-            schedule, groups = schedule.layers[layer.name], -(-layer.filter_weights // 4)
+            schedule, groups = whole.layers[layer.name], -(-layer.filter_weights // 4)
             steps = array.work(layer, found).steps
             assert steps == groups * schedule.cycles[schedule.order][::8].sum(), layer.name
             better += steps < groups * schedule.cycles_unordered[::8].sum()
@@ -137,8 +137,8 @@ def test_inputs_on_hardware_are_those_of_a_calibration_image():
     assert operands[dw].inputs.min() == 0
     assert 0.05 < (operands[dw].inputs == 0).mean() < 0.95
     busy = mine.layers(fmt)["busy_lane_cycles"]
-    expected = laconic_work(operands[0].codes, operands[0].inputs, mine.operands.layers[0], 8, 8, 16).busy
-    assert busy[0] == expected
+    work = laconic_work(operands[0].codes, operands[0].inputs, mine.operands.layers[0], 8, 8, 16)
+    assert busy[0] == work.useful_lane_cycles
 
 
 def test_shapes_alone_have_drawn_values_where_hardware_looks_at_them(tmp_path):
@@ -269,7 +269,7 @@ def test_rows_of_networks_that_do_not_fit_the_hardware_say_why(tiny, tmp_path, c
         assert f"no numbers of hardware: {rows.at['swis', 'accelerator']}: " in done.out
         assert done.status == 0, done.err
         assert f"swis: {rows.at['swis', 'hardware_error']}" in done.out
-        assert command_line(*common, "dry_run=true").out.strip() == "float done, base done, swis done"
+        assert command_line(*common, "dry_run=true").out.strip() == "float done, int8 done, swis done"
         sweep = command_line("--multirun", *common, "seed=0,0", "dry_run=true")
         assert sweep.out.strip().endswith("3 rows of 1 points: 3 done, 0 to do"), sweep.out
     table = load_table(tmp_path / "runs")
@@ -301,7 +301,7 @@ def test_a_table_without_numbers_says_why_and_is_done(tmp_path, command_line, me
     common += [f"methods=[{methods}]", f"out={out}", "per_layer=false"]
     done = command_line(*common)
     assert done.status == 0, done.err
-    assert "none of base, swis: fusion units take operands of up to 8 bits, not 9" in done.out
+    assert "none of int8, swis: fusion units take operands of up to 8 bits, not 9" in done.out
     assert pd.read_parquet(out)["hardware_error"].notna().sum() == 2
     assert command_line(*common, "dry_run=true").out.strip() == f"{out} done"
 

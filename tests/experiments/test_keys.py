@@ -40,7 +40,7 @@ def test_an_option_that_is_left_out_of_keys_is_found(of, monkeypatch):
     assert [name.partition("=")[0] for name in together(config, found)] == ["bits", "alpha"]
 
 
-def test_a_scheduled_uniform_row_has_a_key_for_every_base_format(scheduled):
+def test_a_scheduled_uniform_row_has_a_key_for_every_8_bit_format(scheduled):
     """Its own bits and clip are no option, but its loss is over the 8-bit format's codes."""
     before = numbers(scheduled, ["uniform"])["uniform"]
     fmt = next(fmt for fmt in study.formats(scheduled) if fmt.name == "uniform")

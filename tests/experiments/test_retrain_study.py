@@ -252,5 +252,7 @@ def test_what_cannot_be_is_refused_before_any_work(quick):
     with pytest.raises(InputError, match=r"retrain\.distillation must be in \[0, 1\], not 2"):
         load([*quick, "retrain.distillation=2"])
     for refresh in ("0", "batch"):
-        with pytest.raises(InputError, match=rf"refresh must be .* or epoch, or null, not {refresh}"):
+        with pytest.raises(
+            InputError, match=rf"set_update_interval must be .* or epoch, or null, not {refresh}"
+        ):
             load([*quick, f"retrain.set_update_interval={refresh}"])

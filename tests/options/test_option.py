@@ -7,6 +7,7 @@ import pytest
 from conftest import ROOT
 
 import swis
+from swis.errors import InputError
 from swis.experiments.config import Config, load
 from swis.formats.int8 import Int8
 from swis.formats.registry import from_settings, weight_format
@@ -87,6 +88,14 @@ def test_no_older_name_is_that_of_another_option(group):
     assert not former_names(group).keys() & {each.name for each in fields(group)}
 
 
+def test_an_interrupted_training_of_older_code_goes_on():
+    """What identifies it is written with the names that options had."""
+    assert list(identity(FloatTraining())) == [
+        *("batch_size", "momentum", "weight_decay", "label_smoothing", "shift", "precision")
+    ]
+    assert list(identity(Stage())) == ["epochs", "learning_rate", "image_sizes", "erase"]
+
+
 def test_every_option_of_a_run_has_one_part():
     parts = [of_part(Config, part) for part in Part]
     assert set().union(*parts) == {each.name for each in fields(Config)}
@@ -103,6 +112,8 @@ def test_commands_with_older_names_mean_the_same():
         "bits=2.5",
     ]
     assert load(old) == load(new) != load(["bits=2.5"])
+    with pytest.raises(InputError, match=r"no option retrain\.mirror; it is called hflip now"):
+        load(["retrain={mirror:false}"])
     stage = load(["model=resnet18", "recipe.stages.0.erase=0.125"]).recipe.stages[0]
     assert stage.random_erasing == 0.125
 
@@ -117,6 +128,10 @@ def test_older_configurations_are_read_by_present_names():
         "bits": 3,
     }
     assert renamed(written, Config) == now
+    stages = {"recipe": {"shift": 0.1, "stages": [{"epochs": 3, "erase": 0.5}]}}
+    assert renamed(stages, Config) == {
+        "recipe": {"translate": 0.1, "stages": [{"epochs": 3, "random_erasing": 0.5}]}
+    }
     assert renamed(now, Config) == now
 
 

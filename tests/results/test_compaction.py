@@ -151,6 +151,19 @@ def test_a_check_reads_the_values_of_compacted_rows_too(tmp_path, capsys):
     table.assign(key="j", top1=101.0).to_parquet(tmp_path / "rows-1.parquet", index=False)
     assert main(["check", str(tmp_path)]) == 1
     assert "rows-1.parquet top1 is 101.0, not in 0..100" in capsys.readouterr().out
+    compaction.compact(tmp_path)  # which loses none of them
+    assert set(records.load_table(tmp_path)["key"]) == {"j", "k"}
+
+
+def test_a_compacted_file_is_newer_than_one_from_the_future(tmp_path):
+    table = records.write_row(row(), tmp_path)
+    future = tmp_path / f"rows-{2**62:016x}.parquet"
+    table.assign(top1=10.0).to_parquet(future, index=False)
+    records.write_row(row(top1=20.0), tmp_path)
+    compaction.compact(tmp_path)
+    (merged,) = tmp_path.glob("rows-*.parquet")
+    assert merged.name > future.name
+    assert records.load_table(tmp_path)["top1"].item() == 20.0
 
 
 def test_an_empty_folder_has_nothing_to_look_after(tmp_path, capsys):

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,46 @@ def test_a_change_in_another_file_of_the_package_is_seen(tmp_path, expected):
     assert said(tmp_path / "code", package) == [expected, "1", "0"]
     os.utime(package / "swis" / "encoding" / "search" / "simd.py", (1, 1))
     assert said(tmp_path / "code", package) == [expected, "0", "1"]
+
+
+# Two signatures of one function, compiled by two processes at the same time.
+TOGETHER = """
+import sys, time
+import numpy as np
+from swis.encoding.metrics import filter_metrics
+codes = np.arange(8, dtype=sys.argv[1]).reshape(1, 8)
+while time.time() < float(sys.argv[2]):
+    pass
+value = filter_metrics(codes, codes // 2 * 2, 4, 1.0)[0]
+print(value, sum(filter_metrics.stats.cache_hits.values()))
+"""
+
+
+def test_processes_that_compile_at_once_do_not_mix_their_code(tmp_path, expected):
+    env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+
+    def run(start: float) -> list[list[str]]:
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", TOGETHER, kind, str(start)], env=env, stdout=subprocess.PIPE, text=True
+            )
+            for kind in ("int8", "int16", "int32")
+        ]
+        return [process.communicate()[0].split() for process in processes]
+
+    assert run(time.time() + 5) == [[expected, "0"]] * 3
+    assert run(0) == [[expected, "1"]] * 3
+
+
+def test_only_old_code_of_this_package_is_deleted(tmp_path):
+    old, foreign = tmp_path / "swis" / ("0" * 16), tmp_path / "swis" / "thesis"
+    for folder in (old, foreign, tmp_path / "other"):
+        folder.mkdir(parents=True)
+        os.utime(folder, (1, 1))
+    said(tmp_path)
+    assert not old.exists()
+    assert foreign.exists()
+    assert (tmp_path / "other").exists()
 
 
 def test_where_nothing_can_be_kept_everything_runs(expected):

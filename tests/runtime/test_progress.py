@@ -51,7 +51,7 @@ def test_a_run_says_what_it_does_while_it_does_it(command_line, tiny, tmp_path, 
     assert done.status == 0, done.err
     for line in ("loading PyTorch and timm ...", "loading test_efficientnet; looking up rows in", "runs ..."):
         assert line in done.err
-    assert ("3 of 3 rows to compute: float, base, round ..." in done.err) == (not more)
+    assert ("3 of 3 rows to compute: float, int8, round ..." in done.err) == (not more)
     assert "..." not in done.out
     if not more:
         again = command_line(*tiny, "methods=[round]", terminal=True)

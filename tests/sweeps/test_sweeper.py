@@ -45,13 +45,13 @@ def test_a_dry_run_lists_rows_and_computes_none(command_line, tiny, monkeypatch)
     computed = computed_methods(monkeypatch)
     done = command_line(*SWEEP, *tiny, "dry_run=true")
     assert done.status == 0, done.err
-    assert "bits=2: float to do, base to do, round to do" in done.out
+    assert "bits=2: float to do, int8 to do, round to do" in done.out
     assert "4 rows of 2 points: 0 done, 4 to do" in done.out
     assert not computed
     minutes = command_line(*SWEEP, *tiny, "dry_run=true", "minutes=7")
     assert "4 to do; the whole experiment takes about 7 minutes on 2 cores" in minutes.out
     one = command_line(*tiny, "methods=[swis]", "dry_run=true")
-    assert one.out == "float to do, base to do, swis to do\n"
+    assert one.out == "float to do, int8 to do, swis to do\n"
 
 
 def test_a_dry_run_makes_no_folder(command_line, tiny, tmp_path):
@@ -104,7 +104,7 @@ def test_force_computes_every_row_of_a_sweep_once(command_line, tiny, monkeypatc
     time.sleep(1)  # the times of rows are in seconds
     done = command_line(*SWEEP, *tiny, "force=true")
     assert "4 computed, 0 there before, 0 failed" in done.out
-    assert sorted(computed) == ["int8", "float", "round", "round"]
+    assert sorted(computed) == ["float", "int8", "round", "round"]
 
 
 def test_a_row_that_cannot_be_is_a_failed_one_and_the_others_are_computed(

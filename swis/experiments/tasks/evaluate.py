@@ -54,7 +54,7 @@ def run(config: Config, command: str) -> str:
 
 
 def evaluate_methods(config: Config) -> pd.DataFrame:
-    """Measure the float and base references and every method; return their rows, in that order.
+    """Measure the float and 8-bit references and every method; return their rows, in that order.
 
     With task=retrain methods are measured after retraining, each with its learning curve as an artifact.
 

@@ -15,6 +15,7 @@ from swis.experiments.config import Config
 from swis.experiments.preflight import check_fit, pick_device
 from swis.experiments.shared_images import drawn
 from swis.networks.models import load_network, new_network, save_checkpoint
+from swis.options.option import identity
 from swis.options.training import FloatTraining
 from swis.results import records
 from swis.runtime.progress import tqdm
@@ -58,7 +59,7 @@ def run(config: Config, command: str) -> str:
         **{key: str(value) for key, value in records.provenance().items()},
     }
 
-    shared = {each.name: used[each.name] for each in fields(FloatTraining)}
+    shared = identity(FloatTraining(**{each.name: used[each.name] for each in fields(FloatTraining)}))
     states = [output.with_suffix(f".stage{number}.state") for number in range(len(recipe.stages))]
     averaged = AveragedModel(network.module)
     for number, state_path in enumerate(states):
@@ -68,7 +69,7 @@ def run(config: Config, command: str) -> str:
             train_split.digest,
             config.seed,
             shared,
-            used["stages"][: number + 1],
+            [identity(stage) for stage in recipe.stages[: number + 1]],
         ]
         train(
             network.module,
