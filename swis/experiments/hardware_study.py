@@ -29,7 +29,7 @@ from swis.runtime.progress import tqdm
 log = logging.getLogger("swis")
 
 
-def hardware_results(config: Config, study: Study) -> dict[str, pd.DataFrame]:
+def simulated_rows(config: Config, study: Study) -> dict[str, pd.DataFrame]:
     """Return the hardware result of every method's row, computed or read; none if activations are float.
 
     Of a network that does not fit the accelerator it says so in the column ``REASON``, and so does a warning.

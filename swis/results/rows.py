@@ -29,8 +29,11 @@ def write_row(row: dict[str, Any], folder: Path) -> pd.DataFrame:
     created = pd.Timestamp.now("UTC").isoformat(timespec="seconds")
     row = row | provenance() | {"schema_version": schema.SCHEMA_VERSION, "created": created}
     table = schema.table_of(row)
-    if row["status"] == "ok" or read_row(row["key"], folder) is None:
-        store(folder).write(row["key"], table)
+
+    def is_better_there() -> bool:
+        return row["status"] != "ok" and read_row(row["key"], folder) is not None
+
+    store(folder).write(row["key"], table, unless=is_better_there)
     return table
 
 

@@ -69,10 +69,11 @@ class Store:
         """Keep other processes from writing here."""
         return locked(self.folder / "_writing.lock")
 
-    def write(self, name: str, row: pd.DataFrame) -> None:
-        """Write a row, a table of one, into its file; raise ``CannotWrite``."""
+    def write(self, name: str, row: pd.DataFrame, unless: Callable[[], bool] = lambda: False) -> None:
+        """Write a row, a table of one, into its file, ``unless`` that is so then; raise ``CannotWrite``."""
         with self.locked():
-            write_atomically(self.path(name), lambda partial: write_table(row, partial))
+            if not unless():
+                write_atomically(self.path(name), lambda partial: write_table(row, partial))
 
     def find(self, name: str) -> Iterator[pa.Table]:
         """Yield the rows of a name as tables of one, the one written last first.

@@ -13,7 +13,7 @@ from torch import Tensor
 from swis.data.image_sets import Split
 from swis.errors import CannotWrite, DamagedImage, InputError, RunFailed
 from swis.experiments.config import Config
-from swis.experiments.hardware_study import hardware_results
+from swis.experiments.hardware_study import simulated_rows
 from swis.experiments.packed_study import prepare_packed
 from swis.experiments.pending import is_old
 from swis.experiments.report import hardware, schedules, summary, trainings
@@ -64,7 +64,7 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
     study, broken = prepare(config), None
     # first, for it takes a second, and hardware that does not fit is refused before any work
     try:
-        simulated = hardware_results(config, study)
+        simulated = simulated_rows(config, study)
     except (InputError, CannotWrite):
         raise
     except Exception as error:  # for the end: accuracies do not depend on it

@@ -273,7 +273,7 @@ def test_a_failure_does_not_replace_a_good_row(tiny, monkeypatch):
 
 
 def test_rows_are_kept_where_the_simulation_breaks(tiny, monkeypatch):
-    monkeypatch.setattr(evaluate, "hardware_results", lambda *_: 1 / 0)
+    monkeypatch.setattr(evaluate, "simulated_rows", lambda *_: 1 / 0)
     config = load([*tiny, "methods=[round]"])
     with pytest.raises(ZeroDivisionError):
         evaluate_methods(config)
