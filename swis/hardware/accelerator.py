@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from omegaconf import MISSING
-
 from swis.hardware.datapaths.base import Datapath
 from swis.hardware.datapaths.registry import DATAPATHS
 from swis.hardware.layer_run import LayerRun, Operands
 from swis.hardware.layer_shapes import Layer
 from swis.hardware.tiling import ArrayWork
-from swis.options.hardware import MEMORY, Design, Memory
+from swis.options.hardware import MEMORY, UNNAMED, Design, Memory
 from swis.options.ranges import require
 
 
@@ -22,7 +20,7 @@ class Accelerator(Design):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.name != MISSING, "an accelerator has a name")
+        require(self.name != UNNAMED, "an accelerator has a name")
         require(type(self.lanes) is int, f"accelerator.lanes must be a whole number, not {self.lanes}")
 
     @cached_property

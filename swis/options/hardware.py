@@ -15,6 +15,7 @@ from swis.options.ranges import require
 
 # accelerator.lanes=group_size: as many lanes as weights share a shift set.
 GROUP_SIZE = "group_size"
+UNNAMED = MISSING
 
 
 @dataclass(frozen=True)
