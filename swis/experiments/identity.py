@@ -156,7 +156,7 @@ class StudyIdentity:
             "skip": ",".join(self.config.skip) if "skip" in found else None,
             "fold_bn": found.get("fold_bn", False),
             "rewrites": ",".join(found.get("rewrites", [])),
-            "seed": self.config.seed if self._draws(found) else None,
+            "seed": self.config.seed if self._uses_seed(found) else None,
             "config": json.dumps(self._config(found)),
             **{name: found.get(name) for name in (*FORMAT_COLUMNS, "activation_bits", "activation_range")},
             "selection": fmt.selection if "group_size" in found else None,
@@ -180,14 +180,14 @@ class StudyIdentity:
         used = {"calibration": self.calibration} if self._calibrates(found) else {}
         return used | ({"training": self.training} if "retrain" in found else {})
 
-    def _draws(self, found: dict[str, Any]) -> bool:
+    def _uses_seed(self, found: dict[str, Any]) -> bool:
         """Say whether the seed has a part in a row."""
         return self._calibrates(found) or "retrain" in found or self.config.data.limit is not None
 
     def _config(self, found: dict[str, Any]) -> dict[str, Any]:
         """Return what of the configuration a row can depend on, the same whichever point computes it."""
         kept = _of_the_row(self.config, found)
-        if not self._draws(found):
+        if not self._uses_seed(found):
             del kept["seed"]
         shared = {name: images.shared for name, images in self._learned_from(found).items() if images.shared}
         return kept | ({"images_left_out": shared} if shared else {})
