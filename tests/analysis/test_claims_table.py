@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 from dataclasses import asdict, replace
+from functools import cache
 from itertools import product
 
 import pandas as pd
@@ -70,8 +71,14 @@ def points_of(commands: str) -> list[dict]:
         }
         for values in product(*swept.values()):
             point = [f"{name}={value}" for name, value in zip(swept, values, strict=True)]
-            flats.append(flat(asdict(load([*fixed, *point]))))
+            flats.append(configured(*fixed, *point))
     return flats
+
+
+@cache
+def configured(*overrides: str) -> dict:
+    """A configuration, flat; several claims rest on the same points."""
+    return flat(asdict(load(overrides)))
 
 
 def flat(config: dict, start: str = "") -> dict:

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from swis.experiments.config import load
+from swis.experiments.config import accelerator_named, accelerator_names, load
 from swis.experiments.designs import design, energy_table
 from swis.hardware.energy import Bank, Chip, EnergyTable, Unit
 from swis.hardware.layer_run import LayerRun
@@ -49,10 +49,9 @@ def test_every_number_of_a_table_has_its_source(name):
 
 
 def test_tables_have_a_unit_for_every_design():
-    for name in TABLES:
-        for path in (ROOT / "conf" / "accelerator").glob("*.yaml"):
-            config = load([f"energy={name}", f"accelerator={path.stem}"])
-            _, chip = design(config.accelerator, energy_table(config.energy), 4)
+    for table in (energy_table(load([f"energy={name}"]).energy) for name in TABLES):
+        for name in accelerator_names():
+            _, chip = design(accelerator_named(name), table, 4)
             assert chip.unit.pj_per_cycle > 0
 
 
