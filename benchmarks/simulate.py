@@ -21,7 +21,6 @@ from swis.hardware.energy import Chip
 from swis.hardware.layer_run import Operands
 from swis.hardware.layer_shapes import Layer, workload
 from swis.hardware.simulate import simulate
-from swis.options.hardware import Memory
 
 NETWORKS = ("mobilenetv2_100", "resnet18", "vgg16_bn", "tf_efficientnet_lite0")
 ARRAY = Accelerator(name="swis_ss")
@@ -46,8 +45,7 @@ def main() -> None:
         start = time.perf_counter()
         grid = list(product((4, 8, 16, 32), (4, 8, 16, 32, 64), range(8, 112, 8), weights))
         for rows, columns, bus, shifts in grid:
-            memory = Memory(dram_bits_per_cycle=bus)
-            array = replace(ARRAY, rows=rows, columns=columns, memory=memory)
+            array = replace(ARRAY, rows=rows, columns=columns, dram_bits_per_cycle=bus)
             simulate(array, layers, weights[shifts], Chip.of(array, TABLE))
         times.append(1e3 * (time.perf_counter() - start) * 1000 / len(grid))
         print(f"{name:24}{len(layers):8}" + "".join(f"{value:10.1f}" for value in times), flush=True)
