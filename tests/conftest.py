@@ -43,14 +43,8 @@ TINY_INPUTS = {
 
 # Files with tests that take long: they are run first, for at the end one core would wait for the other.
 SLOW = {
-    *(
-        "test_imagenet.py",
-        "test_launchers.py",
-        "test_sweep_faults.py",
-        "test_browser.py",
-        "test_extending.py",
-    ),
-    *("test_readme.py", "test_retrain_study.py"),
+    f"test_{name}.py"
+    for name in ("imagenet", "launchers", "sweep_faults", "browser", "extending", "readme", "retrain_study")
 }
 
 

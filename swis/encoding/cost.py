@@ -80,6 +80,18 @@ def scheduled_cost(fmt: WeightFormat, schedule: LayerSchedule, filter_weights: i
     return sum(parts[1:], parts[0])
 
 
+def compression(bits: float, weights: int = 1) -> dict[str, float]:
+    """Return the columns that say how many times smaller weights in so many ``bits`` are.
+
+    >>> compression(bits=4.0)
+    {'compression_vs_int8': 2.0, 'compression_vs_float32': 8.0}
+    """
+    return {
+        "compression_vs_int8": BASELINE_BITS * weights / bits,
+        "compression_vs_float32": FLOAT_BITS * weights / bits,
+    }
+
+
 def network_cost(layers: list[LayerCost], float_weights: int = 0, float_macs: int = 0) -> dict[str, float]:
     """Add layers up to the network's columns.
 
@@ -104,8 +116,7 @@ def network_cost(layers: list[LayerCost], float_weights: int = 0, float_macs: in
     return {
         "cycles_per_weight": cycles / weights,
         "weight_bits": stored / held,
-        "compression_vs_int8": BASELINE_BITS * held / stored,
-        "compression_vs_float32": FLOAT_BITS * held / stored,
+        **compression(stored, held),
         "float_weights": float_weights / held,
         "float_macs": float_macs / (macs + float_macs) if macs + float_macs else None,
         "ideal_cycles": float(lane_cycles),

@@ -129,7 +129,7 @@ class StudyIdentity:
 
     def retraining(self, fmt: WeightFormat) -> dict[str, Any]:
         """Return what a retraining depends on, by the names of its options."""
-        return renamed(self.identity(fmt)["retrain"], RetrainConfig)
+        return _retraining(self.identity(fmt))
 
     def key(self, fmt: WeightFormat) -> str:
         """Return the name of a row."""
@@ -162,7 +162,7 @@ class StudyIdentity:
             "selection": fmt.selection if "group_size" in found else None,
             "calibrate": found.get("calibrate", "none" if "shifts" in found else None),
             "calibration_on_test": True if self.calibrates_on_test and self._calibrates(found) else None,
-            "retrain": json.dumps(self.retraining(fmt), sort_keys=True) if "retrain" in found else None,
+            "retrain": json.dumps(_retraining(found), sort_keys=True) if "retrain" in found else None,
             "training": self.training_key(fmt) if "retrain" in found else None,
             **self._describe_schedule(found),
         }
@@ -202,6 +202,10 @@ class StudyIdentity:
             "filters_per_tile": schedule.filters_per_tile,
             "shift_multiple": schedule.multiple,
         }
+
+
+def _retraining(found: dict[str, Any]) -> dict[str, Any]:
+    return renamed(found["retrain"], RetrainConfig)
 
 
 def rewrite_identity(config: Config) -> dict[str, Any]:

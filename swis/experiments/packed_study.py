@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from swis.data.image_sets import Split
-from swis.encoding.cost import BASELINE_BITS, FLOAT_BITS, network_cost
+from swis.encoding.cost import compression, network_cost
 from swis.encoding.encode import cost_of
 from swis.evaluation.predict import predict, score
 from swis.experiments.config import Config
@@ -102,8 +102,7 @@ class PackedStudy:
         weight_bits = sum(self.packed.bits_per_weight().values())
         return network_cost(costs, count_float_weights(network.module), counted.float_weights) | {
             "weight_bits": weight_bits,
-            "compression_vs_int8": BASELINE_BITS / weight_bits,
-            "compression_vs_float32": FLOAT_BITS / weight_bits,
+            **compression(weight_bits),
         }
 
 

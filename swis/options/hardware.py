@@ -11,6 +11,7 @@ from omegaconf import MISSING
 from swis.options.choices import Dataflow, Skipping
 from swis.options.datapaths import DATAPATHS, DatapathOptions, datapath_names
 from swis.options.names import require_known
+from swis.options.option import option
 from swis.options.ranges import require
 
 # accelerator.lanes=group_size: as many lanes as weights share a shift set.
@@ -68,7 +69,7 @@ class Design(Memory):
 
     name: str = MISSING
     source: str = MISSING
-    datapath: str = field(default="swis", metadata={"names": datapath_names})
+    datapath: str = option("swis", names=datapath_names)
     unit: str = "swis_ss"
     rows: int = 8
     columns: int = 8
@@ -104,24 +105,24 @@ class Design(Memory):
         require_known("accelerator.datapath", self.datapath, DATAPATHS)
         require_known("accelerator.dataflow", self.dataflow, Dataflow)
         require_known("accelerator.skipping", self.skipping, Skipping)
-        owners = {option: name for name, known in DATAPATHS.items() for option in known.own}
-        for option, owner in owners.items():
-            default = type(self).__dataclass_fields__[option].default
+        owners = {own: owner for owner, known in DATAPATHS.items() for own in known.own}
+        for name, owner in owners.items():
+            default = type(self).__dataclass_fields__[name].default
             require(
-                getattr(self, option) == default or owner == self.datapath,
-                f"accelerator.{option} is for datapath={owner}, not {self.datapath}",
+                getattr(self, name) == default or owner == self.datapath,
+                f"accelerator.{name} is for datapath={owner}, not {self.datapath}",
             )
-        for option, value in self.known.fixed.items():
+        for name, value in self.known.fixed.items():
             said = json.dumps(value)
             require(
-                getattr(self, option) == value,
-                f"accelerator.{option} must be {said} for datapath={self.datapath}, "
-                f"not {json.dumps(getattr(self, option))}",
+                getattr(self, name) == value,
+                f"accelerator.{name} must be {said} for datapath={self.datapath}, "
+                f"not {json.dumps(getattr(self, name))}",
             )
-        for option in self.known.needed:
+        for name in self.known.needed:
             require(
-                getattr(self, option) is not None,
-                f"accelerator.{option} must be a number for datapath={self.datapath}, not null",
+                getattr(self, name) is not None,
+                f"accelerator.{name} must be a number for datapath={self.datapath}, not null",
             )
         require(
             not (self.side_by_side and self.needs_inputs),

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from swis.encoding.cost import BASELINE_BITS
+from swis.encoding.cost import compression
 from swis.encoding.decompose import decompose
 from swis.encoding.metrics import sqnr_db
 from swis.formats.swis import Swis
@@ -77,7 +77,7 @@ def _with_floats(table: pd.DataFrame, share: float) -> pd.DataFrame:
     table["float_bits"] = FLOAT_BITS * share
     table[sums] += FLOAT_BITS * share
     bits = table["weight_bits"].fillna(table["formula_bits"])
-    return table.assign(**_compression(bits))
+    return table.assign(**compression(bits))
 
 
 def group_unions(codes: Tensor, group_size: int) -> np.ndarray:
@@ -131,7 +131,7 @@ def _packed_bits(layers: dict[str, Tensor], fmt: WeightFormat) -> Iterator[tuple
                 "weight_bits": measured,
                 "sqnr_db": error,
                 **parts,
-                **_compression(measured),
+                **compression(measured),
             },
         )
 
@@ -143,8 +143,4 @@ def _dpred_bits(
     needed = np.concatenate([np.ceil(np.log2(used + 1.0)) for used in unions.values()])
     total = (group_size * (1 + needed) * (needed > 0) + width).sum()  # all zeros: the number alone
     bits = total / sum(codes.numel() for codes in layers.values())
-    return {"formula_bits": bits, **_compression(bits)}
-
-
-def _compression(bits: float) -> dict[str, float]:
-    return {"compression_vs_int8": BASELINE_BITS / bits, "compression_vs_float32": FLOAT_BITS / bits}
+    return {"formula_bits": bits, **compression(bits)}

@@ -91,15 +91,15 @@ class Store:
             if row is not None:
                 yield row
 
-    def scan(self) -> Found:
-        """Read all rows, of each name the one that counts.
+    def scan(self, thorough: bool = False) -> Found:
+        """Read all rows, of each name the one that counts; ``thorough``: check values of compacted ones too.
 
         Raises ``InputError`` for a file that may not be read.
         """
         tables, files, damaged = [], [], {}
         for path in chain(self.singles(), self.compacted()):
             try:
-                tables.append(self._read(path))
+                tables.append(self._read(path, thorough))
                 files.append(path)
             except FileNotFoundError:  # it was compacted meanwhile
                 continue
@@ -130,7 +130,7 @@ class Store:
             rows = rows.take(pa.array(facts.drop_duplicates(self.name).index.sort_values()))
         return in_order(rows, self.order)
 
-    def _read(self, path: Path) -> pa.Table:
+    def _read(self, path: Path, thorough: bool = False) -> pa.Table:
         """Read a file of one row, which is named as its file is, or a compacted one."""
         with reading(path):
             rows = self.conform(read_rows(path, self.repeated))
@@ -139,6 +139,7 @@ class Store:
                     raise ValueError(f"has {rows.num_rows} rows, not one")
                 if path.stem != (found := rows[self.name][0].as_py()):
                     raise ValueError(f"is not of what its name says, but of {found}")
+            if thorough or not is_compacted(path):
                 self.check_values(rows)
             return rows
 
@@ -147,18 +148,6 @@ class Store:
         with reading(path):
             row = find_row(path, self.name, name, self.repeated)
             return None if row is None else self.conform(row)
-
-    def wrong_values(self) -> dict[Path, str]:
-        """Say of compacted files which value cannot be."""
-        wrong = {}
-        for path in self.compacted():
-            try:
-                self.check_values(self._read(path))
-            except (FileNotFoundError, Damaged):  # which ``scan`` says
-                continue
-            except ValueError as error:
-                wrong[path] = str(error)
-        return wrong
 
 
 def in_order(rows: pa.Table, columns: Sequence[str]) -> pa.Table:
