@@ -38,9 +38,9 @@ from swis.experiments.known_options import (
     option_names,
     option_type,
     refuse_value,
+    with_present_names,
 )
 from swis.options.names import did_you_mean
-from swis.options.option import former_names
 
 # Groups of which a run takes several choices, or none.
 _SEVERAL = ("experiment",)
@@ -82,28 +82,6 @@ def command_line(arguments: Sequence[str], settings: type) -> list[str]:
         else:
             flags.append(argument)
     return [*flags, *texts]
-
-
-def with_present_names(texts: Sequence[str], settings: type) -> list[str]:
-    """Return NAME=VALUE texts in which options have their present names, not older ones.
-
-    >>> from swis.experiments.config import Config
-    >>> with_present_names(["++retrain.mirror=false", "recipe.stages.0.erase=0.5", "bits=2"], Config)
-    ['++retrain.hflip=false', 'recipe.stages.0.random_erasing=0.5', 'bits=2']
-    """
-
-    def present(text: str) -> str:
-        name, equals, value = text.partition("=")
-        added = "+" * (len(name) - len(name.lstrip("+")))
-        parts, kind = name.lstrip("+").split("."), settings
-        for place, part in enumerate(parts):
-            if is_dataclass(kind) and not part.isdecimal():  # the number of an element of a list
-                parts[place] = part = former_names(kind).get(part, part)
-                kind = hints(kind).get(part, Any)
-            kind = next((inner for inner in get_args(kind) if is_dataclass(inner)), kind)
-        return added + ".".join(parts) + equals + value
-
-    return [present(text) for text in texts]
 
 
 def check_options(texts: Sequence[str], settings: type) -> None:

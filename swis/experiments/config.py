@@ -14,8 +14,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from swis.errors import InputError
-from swis.experiments.command import check_options, explain, with_present_names
-from swis.experiments.known_options import CONF, choices
+from swis.experiments.command import check_options, explain
+from swis.experiments.known_options import CONF, choices, with_present_names
 from swis.formats.registry import METHODS, method_names
 from swis.options.calibrations import (
     CALIBRATIONS,

@@ -70,6 +70,28 @@ def option_names(settings: type, before: str = "") -> Iterator[str]:
         yield from inner
 
 
+def with_present_names(texts: Sequence[str], settings: type) -> list[str]:
+    """Return NAME=VALUE texts in which options have their present names, not older ones.
+
+    >>> from swis.experiments.config import Config
+    >>> with_present_names(["++retrain.mirror=false", "recipe.stages.0.erase=0.5", "bits=2"], Config)
+    ['++retrain.hflip=false', 'recipe.stages.0.random_erasing=0.5', 'bits=2']
+    """
+
+    def present(text: str) -> str:
+        name, equals, value = text.partition("=")
+        added = "+" * (len(name) - len(name.lstrip("+")))
+        parts, kind = name.lstrip("+").split("."), settings
+        for place, part in enumerate(parts):
+            if is_dataclass(kind) and not part.isdecimal():  # the number of an element of a list
+                parts[place] = part = former_names(kind).get(part, part)
+                kind = hints(kind).get(part, Any)
+            kind = next((inner for inner in get_args(kind) if is_dataclass(inner)), kind)
+        return added + ".".join(parts) + equals + value
+
+    return [present(text) for text in texts]
+
+
 def option_type(name: str, settings: type, value: str = "VALUE") -> tuple[Any, bool]:
     """Return the type of a dotted name, and whether it is in a mapping that takes any name.
 

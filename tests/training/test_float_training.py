@@ -39,19 +39,15 @@ def weights(model):
     return torch.cat([value.flatten().double() for value in model.state_dict().values()])
 
 
+def trained_to(path, dataset, seed=0, identity="a", on_epoch=None):
+    """A fresh network trained on a data set, its state in a file."""
+    further = {"seed": seed, "identity": identity, "device": CPU, "state_path": path, "on_epoch": on_epoch}
+    return train(fresh(), dataset, STAGE, RECIPE, **further)
+
+
 def test_training_lowers_the_loss(dataset, tmp_path):
     losses = []
-    train(
-        fresh(),
-        dataset,
-        STAGE,
-        RECIPE,
-        seed=0,
-        identity="a",
-        device=CPU,
-        state_path=tmp_path / "s",
-        on_epoch=lambda _, x: losses.append(x),
-    )
+    trained_to(tmp_path / "s", dataset, on_epoch=lambda _, x: losses.append(x))
     assert len(losses) == 3
     assert losses[-1] < 0.5 * losses[0]
 
@@ -64,47 +60,25 @@ def test_a_killed_training_resumes_to_the_same_weights(dataset, tmp_path):
         if epoch == 1:
             raise Killed
 
-    whole = train(
-        fresh(), dataset, STAGE, RECIPE, seed=4, identity="a", device=CPU, state_path=tmp_path / "whole"
-    )
+    whole = trained_to(tmp_path / "whole", dataset, seed=4)
     with pytest.raises(Killed):
-        train(
-            fresh(),
-            dataset,
-            STAGE,
-            RECIPE,
-            seed=4,
-            identity="a",
-            device=CPU,
-            state_path=tmp_path / "cut",
-            on_epoch=kill,
-        )
+        trained_to(tmp_path / "cut", dataset, seed=4, on_epoch=kill)
     epochs = []
-    resumed = train(
-        fresh(),
-        dataset,
-        STAGE,
-        RECIPE,
-        seed=4,
-        identity="a",
-        device=CPU,
-        state_path=tmp_path / "cut",
-        on_epoch=lambda epoch, _: epochs.append(epoch),
-    )
+    resumed = trained_to(tmp_path / "cut", dataset, 4, on_epoch=lambda epoch, _: epochs.append(epoch))
     assert epochs == [2]
     assert torch.equal(weights(whole), weights(resumed))
 
 
 def test_a_state_of_another_training_is_refused(dataset, tmp_path):
-    train(fresh(), dataset, STAGE, RECIPE, seed=0, identity="a", device=CPU, state_path=tmp_path / "s")
+    trained_to(tmp_path / "s", dataset)
     with pytest.raises(InputError, match="of another training"):
-        train(fresh(), dataset, STAGE, RECIPE, seed=0, identity="b", device=CPU, state_path=tmp_path / "s")
+        trained_to(tmp_path / "s", dataset, identity="b")
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
     bad = TensorDataset(torch.full((32, 1, 24, 24), torch.nan), torch.zeros(32, dtype=torch.long))
     with pytest.raises(FloatingPointError, match="epoch 1"):
-        train(fresh(), bad, STAGE, RECIPE, seed=0, identity="a", device=CPU, state_path=tmp_path / "s")
+        trained_to(tmp_path / "s", bad)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +100,7 @@ def test_a_recipe_has_the_ranges_of_its_options(name, value, message):
 def test_fewer_images_than_a_batch_are_refused(tmp_path):
     few = TensorDataset(torch.zeros(8, 1, 24, 24), torch.zeros(8, dtype=torch.long))
     with pytest.raises(InputError, match="do not fill a batch of 16"):
-        train(fresh(), few, STAGE, RECIPE, seed=0, identity="a", device=CPU, state_path=tmp_path / "s")
+        trained_to(tmp_path / "s", few)
 
 
 CHANGES = {

@@ -57,9 +57,14 @@ def setting(checkpoint, method="swis", settings=None, count=64):
     return teacher, student, dataset
 
 
+def further_of(path, seed=4, identity="a", workers=0):
+    """What a retraining is told beside its network, images and recipe."""
+    return {"seed": seed, "identity": identity, "device": CPU, "state_path": path, "workers": workers}
+
+
 def go(checkpoint, path, recipe=RECIPE, identity="a", settings=None, on_epoch=None, distil=True, workers=0):
     teacher, student, dataset = setting(checkpoint, settings=settings)
-    further = {"seed": 4, "identity": identity, "device": CPU, "state_path": path, "workers": workers}
+    further = further_of(path, identity=identity, workers=workers)
     curve = retrain(student, teacher if distil else None, dataset, recipe, **further, on_epoch=on_epoch)
     return student, curve
 
@@ -95,13 +100,7 @@ def test_dropout_is_drawn_from_the_seed_alone(tiny_checkpoint, tmp_path):
         expected = torch.rand(1)
         torch.manual_seed(start)
         student.classifier = nn.Sequential(nn.Dropout(0.5), student.classifier)
-        further = {
-            "seed": 4,
-            "identity": "a",
-            "device": CPU,
-            "state_path": tmp_path / str(start),
-            "workers": 0,
-        }
+        further = further_of(tmp_path / str(start))
         retrain(student, teacher, dataset, replace(RECIPE, epochs=1), **further)
         assert torch.rand(1) == expected
         found.append(state(student))
@@ -179,7 +178,7 @@ def test_a_killed_process_resumes_to_the_same_weights(tiny_checkpoint, tmp_path)
 @pytest.mark.parametrize("method", ["swis_c", "truncate", "round", "uniform"])
 def test_every_method_can_be_retrained(method, tiny_checkpoint, tmp_path):
     teacher, student, dataset = setting(tiny_checkpoint, method)
-    further = {"seed": 0, "identity": "a", "device": CPU, "state_path": tmp_path / "s", "workers": 0}
+    further = further_of(tmp_path / "s", seed=0)
     curve = retrain(student, teacher, dataset, Retraining(epochs=8, batch_size=16), **further)
     assert all(line["changed"] > 0 for line in curve)
     assert curve[-1]["loss"] < 0.7 * curve[0]["loss"]
@@ -189,13 +188,7 @@ def test_autocast_and_the_other_optimizer_change_little_of_a_first_step(tiny_che
     losses = []
     for settings in ({}, {"precision": "bfloat16"}, {"optimizer": "adamw"}):
         teacher, student, dataset = setting(tiny_checkpoint)
-        further = {
-            "seed": 0,
-            "identity": "a",
-            "device": CPU,
-            "state_path": tmp_path / str(settings),
-            "workers": 0,
-        }
+        further = further_of(tmp_path / str(settings), seed=0)
         recipe = replace(RECIPE, epochs=1, batch_size=len(dataset), **settings)
         (line,) = retrain(student, teacher, dataset, recipe, **further)
         assert line["changed"] > 0
@@ -347,7 +340,7 @@ def test_statistics_are_those_of_batches_of_mixed_classes(reestimate, tiny_check
     order = labels.argsort(stable=True)
     dataset = TensorDataset(images[order], labels[order])
     recipe = replace(RECIPE, epochs=1, batch_size=32, reestimate=reestimate)
-    further = {"seed": 4, "identity": "a", "device": CPU, "state_path": tmp_path / "s", "workers": 0}
+    further = further_of(tmp_path / "s")
     retrain(student, teacher, dataset, recipe, **further)
     seen = []
     student.conv_stem.register_forward_hook(lambda _, __, output: seen.append(output))
@@ -363,7 +356,7 @@ def test_dampening_leaves_layers_that_do_not_run(tiny_checkpoint, tmp_path):
     teacher, student, dataset = setting(tiny_checkpoint)
     student.idle = nn.Linear(8, 2)
     add_latents(student.idle, {"": encode_layers(student.idle, weight_format("swis"))[""]}, LatentTraining())
-    further = {"seed": 4, "identity": "a", "device": CPU, "state_path": tmp_path / "s", "workers": 0}
+    further = further_of(tmp_path / "s")
     before = student.idle.parametrizations.weight.original.clone()
     retrain(student, teacher, dataset, replace(RECIPE, epochs=1, dampening=1e-3), **further)
     assert torch.equal(student.idle.parametrizations.weight.original, before)
