@@ -19,7 +19,6 @@ from hydra_plugins.swis_sweeper import StudySweeper
 from swis.errors import CannotWrite, DamagedImage, InputError, RunFailed, message_of
 from swis.experiments.command import command_line, explain, hydra_prints, is_of_options, show
 from swis.experiments.config import Config, register, resolve
-from swis.runtime.progress import note
 from swis.sweeps.sweeper import log_file
 
 STATUS = {InputError: 2, DamagedImage: 2, RunFailed: 1, CannotWrite: 1}
@@ -49,12 +48,9 @@ def main(composed: DictConfig) -> str | None:
 def report(composed: DictConfig) -> str:
     config = resolve(composed)
     command = f"python run.py {' '.join(HydraConfig.get().overrides.task)}"
-    note("loading PyTorch and timm")
     # here and not above, which keeps --help and tab completion quick
     from swis.experiments.run import run
-    from swis.runtime.malloc import keep_freed_memory
 
-    keep_freed_memory()
     text = run(config, command)
     show(text)
     return text

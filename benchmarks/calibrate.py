@@ -13,8 +13,8 @@ from dataclasses import replace
 from swis.data.image_sets import loader
 from swis.evaluation.predict import predict
 from swis.experiments.config import load
-from swis.experiments.study import formats, prepare
-from swis.runtime.malloc import keep_freed_memory
+from swis.experiments.study import prepare
+from swis.runtime.memory import keep_freed_memory
 
 DEFAULT = ["model=resnet18", "model.input_size=[1,224,224]"]
 
@@ -28,7 +28,7 @@ def main(overrides: list[str]) -> None:
     passes = predict(study.network.module, images, study.device, "float").seconds
     print(f"{study.config.model.label}, {len(study.calibration)} images: {passes:.1f} s per float pass")
     print(f"{'method':10}{'calibrate':>16}{'seconds':>10}{'passes':>9}{'GB':>7}")
-    for fmt in list(formats(study.config))[2:]:
+    for fmt in study.config.formats[2:]:
         for kind in ("stats", "output_aware"):
             case = replace(study, config=replace(study.config, calibrate=kind))
             _ = case.calibration_images, case.ranges  # found before the clock starts

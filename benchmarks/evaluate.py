@@ -15,7 +15,7 @@ from swis.experiments.config import load
 from swis.experiments.study import prepare
 from swis.formats.registry import weight_format
 from swis.networks.batch_norm import fused
-from swis.runtime.malloc import keep_freed_memory
+from swis.runtime.memory import keep_freed_memory
 
 ROUNDS = 5
 

@@ -138,7 +138,7 @@ _BEFORE += ("activation_bits", "schedule.sensitivity", "allow_")
 def keys(prepared: study.Study, config: Config, name: str) -> dict[str, str]:
     """Return the key of every method's row, for a configuration in which one field is another."""
     made = study.prepare(config) if name.startswith(_BEFORE) else replace(prepared, config=config)
-    return {fmt.name: made.key(fmt) for fmt in study.formats(config)}
+    return {fmt.name: made.key(fmt) for fmt in config.formats}
 
 
 def numbers(config: Config, methods: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
@@ -146,7 +146,7 @@ def numbers(config: Config, methods: Sequence[str] | None = None) -> dict[str, d
     shared._kept.clear()
     with tempfile.TemporaryDirectory() as folder:
         prepared, reference, found = study.prepare(replace(config, results_dir=folder)), None, {}
-        for fmt in study.formats(config):
+        for fmt in config.formats:
             if fmt.name != "float" and methods is not None and fmt.name not in methods:
                 continue
             columns, logits = prepared.measure(fmt, reference)
@@ -172,7 +172,7 @@ def harmless(config: Config, values: int | None = None) -> Iterator[tuple[str, A
     ``values``: at most so many of every field.
     """
     prepared = study.prepare(config)
-    before = {fmt.name: prepared.key(fmt) for fmt in study.formats(config)}
+    before = {fmt.name: prepared.key(fmt) for fmt in config.formats}
     for name, value, candidates in changes(config):
         tried = 0
         if not candidates and not (isinstance(value, str) and name.startswith(_NAMES_OF)):

@@ -42,7 +42,7 @@ def factors(hessian: Tensor, group_size: int) -> Factors:
     >>> factors(torch.eye(3).double()[None] / 4, group_size=2).whole[0].diagonal().tolist()
     [2.0, 2.0, 2.0]
     """
-    whole = torch.linalg.cholesky(torch.linalg.inv(hessian), upper=True)
+    whole = torch.linalg.cholesky(torch.linalg.inv(hessian), upper=True).float().cpu()
     starts = range(0, hessian.shape[1], group_size)
     hessian = hessian.cpu()
     local = np.zeros((len(hessian), len(starts), group_size, group_size), np.float32)
@@ -52,9 +52,7 @@ def factors(hessian: Tensor, group_size: int) -> Factors:
         size = block.shape[1]
         local[:, number, :size, :size] = torch.linalg.cholesky(block, upper=True).numpy()
     # row after row in memory, as the walk reads them; LAPACK leaves columns
-    return Factors(
-        group_size, hessian.float().contiguous().numpy(), whole.cpu().float().contiguous().numpy(), local
-    )
+    return Factors(group_size, hessian.float().contiguous().numpy(), whole.contiguous().numpy(), local)
 
 
 def walk(

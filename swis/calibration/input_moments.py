@@ -40,12 +40,16 @@ class Moments:
 
     def covariances(self) -> tuple[Tensor, Tensor]:
         """Return cov(y, y) and cov(x, y): without means, since a layer's bias can make up for them."""
-        yy, xy, y, x = (total / self.count for total in (self.yy, self.xy, self.y, self.x))
-        return yy - y[:, :, None] * y[:, None], xy - x[:, :, None] * y[:, None]
+        y, x = self.y / self.count, self.x / self.count
+        # in place, for a matrix may take gigabytes
+        yy = (self.yy / self.count).sub_(y[:, :, None] * y[:, None])
+        return yy, (self.xy / self.count).sub_(x[:, :, None] * y[:, None])
 
-    def variance_of_x(self) -> Tensor:
-        """Return the variance [groups, K] of the float network's inputs."""
-        return self.xx / self.count - (self.x / self.count).square()
+
+def variance_of_x(one: Moments, other: Moments) -> Tensor:
+    """Return the variance [groups, K] of the float network's inputs over both halves."""
+    count = one.count + other.count
+    return (one.xx + other.xx) / count - ((one.x + other.x) / count).square()
 
 
 def input_moments(

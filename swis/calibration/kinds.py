@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from swis.calibration.block_reconstruction import reconstruct
 from swis.calibration.layerwise import LayerCalibration, calibrate
-from swis.calibration.output_aware import OutputAware, output_aware
+from swis.calibration.output_aware import OutputAware, memory_of, output_aware
 from swis.encoding.encode import Encoded
 from swis.encoding.layer_schedule import LayerSchedule
 from swis.formats.weight_format import WeightFormat
@@ -47,7 +47,7 @@ BIAS, STATS = LayerCalibration(match_variance=False), LayerCalibration()
 
 def walking(settings: OutputAware | None = None) -> LayerCalibration:
     """Return the calibration whose levels are chosen by the Hessian walk."""
-    return LayerCalibration(choose=partial(output_aware, settings=settings or OutputAware()))
+    return LayerCalibration(partial(output_aware, settings=settings or OutputAware()), memory=memory_of)
 
 
 def _reconstructed(run: Any) -> Kind:

@@ -10,7 +10,7 @@ the images does it, whatever the network's graph, and inference costs nothing mo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,6 +22,8 @@ from swis.encoding.layer_schedule import LayerSchedule
 from swis.formats.weight_format import WeightFormat
 from swis.networks.apply import encode_layers
 from swis.networks.layers import axes_of, put_filters, weight_layers
+from swis.options.ranges import require
+from swis.runtime.memory import free_memory
 from swis.runtime.progress import tqdm
 
 _CHUNK = 8  # images that a network works on at a time
@@ -37,11 +39,37 @@ class LayerCalibration:
 
     ``choose`` gets the float layer, its format and schedule, and the inputs of the network of few bits and of
     the float one, image by image; it returns the layer's weights (None: those of the nearest levels). Then
-    the means of its output's channels are matched and, with ``match_variance``, their variances.
+    the means of its output's channels are matched and, with ``match_variance``, their variances. ``memory``
+    says how many bytes ``choose`` takes for a layer.
     """
 
     choose: Callable[..., Encoded] | None = None
     match_variance: bool = True
+    memory: Callable[[nn.Module], int] | None = None
+
+
+def check_memory(
+    network: nn.Module, calibration: LayerCalibration, skip: Collection[str], device: torch.device
+) -> None:
+    """Raise ``InputError`` if calibrating a layer that is not in ``skip`` takes more memory than is free.
+
+    >>> network = nn.Sequential(nn.Linear(9, 2))
+    >>> calibration = LayerCalibration(memory=lambda layer: layer.in_features << 45)
+    >>> check_memory(network, calibration, ["0"], torch.device("cpu"))
+    >>> check_memory(network, calibration, [], torch.device("cpu"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    swis.errors.InputError: calibrating layer 0 takes 294912.0 GiB of memory and ... GiB are free; ...
+    """
+    if calibration.memory is None:
+        return
+    free = free_memory(device)
+    for name, layer in weight_layers(network).items():
+        needed = 0 if name in skip else calibration.memory(layer)
+        require(
+            needed <= free,
+            f"calibrating layer {name} takes {needed / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB "
+            f"are free; take skip=[{name}], which leaves it in 8 bits, or calibrate=stats",
+        )
 
 
 def calibrate(
@@ -59,9 +87,10 @@ def calibrate(
     Both networks start as the same float one; ``network`` may round its activations. ``images`` [N, C, H, W].
     Layers in ``skip`` get 8 bits and matched statistics; layers that share a weight, and those that are not
     called, get ``fmt`` without calibration; those that are called again are calibrated at their first call.
-    The networks run on ``device`` and end on the CPU. Raises ``RuntimeError`` if the images decide which
-    layers are called.
+    The networks run on ``device`` and end on the CPU. Raises ``InputError`` if the memory does not suffice,
+    ``RuntimeError`` if the images decide which layers are called.
     """
+    check_memory(reference, layer_calibration, skip, torch.device(device))
     choose = layer_calibration.choose
     layers, originals = weight_layers(network), weight_layers(reference)
     encoded = encode_layers(network, fmt, skip, schedules)

@@ -17,8 +17,11 @@ from swis.encoding.encode import Encoded
 from swis.encoding.layer_schedule import LayerSchedule
 from swis.encoding.quantizer import quantize
 from swis.formats.weight_format import WeightFormat
-from swis.networks.layers import filters_of
+from swis.networks.layers import filter_shape, filters_of, groups_of
 from swis.options.calibrations import OutputAware
+
+# Matrices [groups, K, K] that are there at once: moments of two halves, their sum, factors.
+_MATRICES = 10
 
 
 def output_aware(
@@ -40,13 +43,16 @@ def output_aware(
     torch.Size([2, 2])
     """
     weight = filters_of(layer).detach()
-    one, other = halves = input_moments(layer, inputs, float_inputs, settings.positions)
-    covariance, _ = (one if other is None else one + other).covariances()
+    halves = input_moments(layer, inputs, float_inputs, settings.positions)
     rows = to_filters(weight).double()
-    # the fewer the images for a filter's weights, the less their covariance is to be believed
-    hessian = damped(covariance, settings.damping * rows.shape[1] / sum(map(len, inputs)))
     if settings.asymmetric:
         rows = refit(rows, halves)
+    one, other = halves
+    covariance = (one if other is None else one + other).covariances()[0]
+    del halves, one, other  # gigabytes, for a layer of many inputs
+    # the fewer the images for a filter's weights, the less their covariance is to be believed
+    hessian = damped(covariance, settings.damping * rows.shape[1] / sum(map(len, inputs)))
+    del covariance
     group_size = min(fmt.weights_per_group, rows.shape[1])
     walks = _Walks(rows, hessian, group_size, settings.order)
     fitted = from_filters(rows.float(), weight.shape).cpu()
@@ -66,6 +72,16 @@ def output_aware(
     fields = fields if fmt.on_codes else None
     scale = scale.reshape(-1, *[1] * (weight.ndim - 1))
     return Encoded(fmt, codes, fields, scale, weight.shape, schedule=schedule)
+
+
+def memory_of(layer: nn.Module) -> int:
+    """Return the bytes that ``output_aware`` takes for a layer, nearly all of them for matrices [K, K].
+
+    >>> memory_of(nn.Linear(25088, 4096)) // 2**30
+    46
+    """
+    width = filter_shape(layer)[1:].numel()
+    return _MATRICES * groups_of(layer) * width**2 * torch.float64.itemsize
 
 
 class _Walks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from swis.calibration.input_moments import Moments
+from swis.calibration.input_moments import Moments, variance_of_x
 
 # Ridges tried, relative to the mean variance of x or y, whichever is larger: inputs that the network of few
 # bits has all but lost are not to be brought back by weights a hundred times too large.
@@ -19,7 +19,9 @@ def damped(hessian: Tensor, damping: float, at_least: Tensor | float = 0.0) -> T
     """
     mean = hessian.diagonal(dim1=1, dim2=2).mean(1).clamp_min(at_least)
     ridge = torch.where(mean > 0, damping * mean, torch.ones_like(mean))
-    return hessian + ridge[:, None, None] * torch.eye(hessian.shape[1]).to(hessian)
+    found = hessian.clone()  # and nothing else of its size, which may be gigabytes
+    found.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
+    return found
 
 
 def refit(rows: Tensor, halves: tuple[Moments, Moments | None]) -> Tensor:
@@ -40,26 +42,23 @@ def refit(rows: Tensor, halves: tuple[Moments, Moments | None]) -> Tensor:
     if other is None:
         return rows
     parts = rows.reshape(len(one.yy), -1, rows.shape[1])
+    variance = variance_of_x(one, other).mean(1)
+    ridge = _best_ridge(parts, one, other, variance)
+    if ridge is None:
+        return rows
+    # what half of the images need as a ridge, relative to their sum, is half as much relative to that of all
+    return rows + _change(*_normal_equations(parts, one + other), ridge / 2, variance).reshape(rows.shape)
 
-    def normal_equations(moments: Moments) -> tuple[Tensor, Tensor]:
-        covariance, cross = moments.covariances()
-        return covariance, parts @ (cross - covariance)
 
-    variance = (one + other).variance_of_x().mean(1)
-
-    def change(covariance: Tensor, missing: Tensor, ridge: float) -> Tensor:
-        root, failed = torch.linalg.cholesky_ex(damped(covariance, ridge, variance))
-        # a covariance that is not positive definite is rounding noise: its filters stay
-        fixed = (failed > 0)[:, None, None]
-        return torch.cholesky_solve(missing.mT, root).mT.masked_fill(fixed, 0.0)
-
-    fits = normal_equations(one), normal_equations(other)
+def _best_ridge(parts: Tensor, one: Moments, other: Moments, variance: Tensor) -> float | None:
+    """Return the ridge whose fit to either half serves the other best; None if none serves both."""
+    fits = _normal_equations(parts, one), _normal_equations(parts, other)
 
     def unseen(ridge: float) -> list[float]:
         """By how much the error of either half grows with a change fitted to the other half."""
         growth = []
         for fitted, (covariance, missing) in zip(fits, fits[::-1], strict=True):
-            by = change(*fitted, ridge)
+            by = _change(*fitted, ridge, variance)
             growth.append(float((by * (by @ covariance - 2 * missing)).sum()))
         return growth
 
@@ -70,7 +69,18 @@ def refit(rows: Tensor, halves: tuple[Moments, Moments | None]) -> Tensor:
             best, least = ridge, sum(growth)
         elif best is not None:
             break  # it grows again
-    if best is None:
-        return rows
-    # what half of the images need as a ridge, relative to their sum, is half as much relative to that of all
-    return rows + change(*normal_equations(one + other), best / 2).reshape(rows.shape)
+    return best
+
+
+def _normal_equations(parts: Tensor, moments: Moments) -> tuple[Tensor, Tensor]:
+    """Return cov(y, y), and what the filters ``parts`` miss of x in y: W cov(x - y, y)."""
+    covariance, cross = moments.covariances()
+    return covariance, parts @ cross.sub_(covariance)
+
+
+def _change(covariance: Tensor, missing: Tensor, ridge: float, variance: Tensor) -> Tensor:
+    """Return the change of the filters that ridge regression makes."""
+    root, failed = torch.linalg.cholesky_ex(damped(covariance, ridge, variance))
+    # a covariance that is not positive definite is rounding noise: its filters stay
+    fixed = (failed > 0)[:, None, None]
+    return torch.cholesky_solve(missing.mT, root).mT.masked_fill(fixed, 0.0)

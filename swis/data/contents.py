@@ -11,7 +11,6 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, resources
@@ -21,8 +20,7 @@ from typing import Any
 from PIL import Image
 
 from swis.data.decoding import decoded_file, fault
-from swis.errors import CannotWrite
-from swis.runtime.files import user_cache, write_atomically
+from swis.runtime import user_cache
 from swis.runtime.progress import tqdm
 
 # What decoded a file that is whole; another version looks at it again.
@@ -132,36 +130,21 @@ def _opened(path: str, flags: int) -> int:
 def _table(folder: Path) -> Table:
     folder = folder.absolute()
     if folder not in _tables:
-        _tables[folder] = _load(folder)
+        _tables[folder] = user_cache.load(_place(folder)) or {}
     return _tables[folder]
 
 
 def _place(folder: Path) -> Path | None:
     """Return the file that keeps the hashes of a folder; None where a user has no home."""
-    kept = user_cache("contents")
+    kept = user_cache.folder("contents")
     name = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:32]
     return None if kept is None else kept / f"{name}.json"
 
 
-def _load(folder: Path) -> Table:
-    """Return the hashes that are kept of a folder's files; none if what keeps them is damaged."""
-    place = _place(folder)
-    try:
-        check, body = place.read_bytes().split(b"\n", 1)
-    except (AttributeError, OSError, ValueError):
-        return {}
-    return json.loads(body) if hashlib.sha256(body).hexdigest().encode() == check else {}
-
-
 def _keep(folder: Path, table: Table) -> None:
-    """Add hashes to those that are kept, also by other processes meanwhile; give up where nothing can be."""
+    """Add hashes to those that are kept, also by other processes meanwhile."""
     place = _place(folder)
-    if place is None:
-        return
-    body = json.dumps(_load(folder) | table).encode()  # ASCII, whatever bytes names are made of
-    check = hashlib.sha256(body).hexdigest().encode()
-    with suppress(CannotWrite, OSError):
-        write_atomically(place, lambda partial: Path(partial).write_bytes(check + b"\n" + body))
+    user_cache.keep((user_cache.load(place) or {}) | table, place)
 
 
 def identity(

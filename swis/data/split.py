@@ -68,13 +68,18 @@ class Split(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self.transform(read_image(self.sources[index], self.mode)), int(self.labels[index])
 
+    @property
+    def in_files(self) -> bool:
+        """Whether every image is a file of its own."""
+        return not isinstance(self.sources, np.ndarray)
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the labels and the images, of files of their bytes: neither names nor times play a part.
 
         Raises ``DamagedImage`` if a file cannot be read.
         """
-        if not isinstance(self.sources, np.ndarray):
+        if self.in_files:
             looked_at = self if self.contents is not None else self.looked_at(decode=False)
             return identity(looked_at.contents, self.labels.tolist())
         found = hashlib.sha256(self.sources.tobytes() + self.labels.tobytes())
@@ -85,7 +90,7 @@ class Split(Dataset):
     @cached_property
     def identities(self) -> list[str]:
         """The SHA-256 of every image, of files of their bytes."""
-        if isinstance(self.sources, np.ndarray):
+        if not self.in_files:
             return [hashlib.sha256(image.tobytes()).hexdigest() for image in self.sources]
         contents = self.contents or self.looked_at(decode=False).contents
         return [content.sha256 for content in contents]
@@ -95,7 +100,7 @@ class Split(Dataset):
 
         A file that cannot raises ``DamagedImage``, or is left out with ``skip`` and a line in the log.
         """
-        if isinstance(self.sources, np.ndarray):
+        if not self.in_files:
             return self
         contents = examine(self.origin.folder, self.sources, decode)
         bad = [place for place, content in enumerate(contents) if content.fault is not None]

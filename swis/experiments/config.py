@@ -16,7 +16,10 @@ from omegaconf.errors import OmegaConfBaseException
 from swis.errors import InputError
 from swis.experiments.command import check_options, explain
 from swis.experiments.known_options import CONF, choices, with_present_names
-from swis.formats.registry import METHODS, method_names
+from swis.formats.float32 import Float
+from swis.formats.int8 import Int8
+from swis.formats.registry import METHODS, method_names, weight_format
+from swis.formats.weight_format import WeightFormat
 from swis.options.calibrations import (
     CALIBRATIONS,
     Calibration,
@@ -225,6 +228,23 @@ class Config:
     def retrains(self) -> bool:
         """Whether methods are retrained."""
         return self.does.retrains or self.retrained
+
+    @property
+    def formats(self) -> list[WeightFormat]:
+        """The formats of the rows: the two references, then the configured methods."""
+        return [
+            weight_format(
+                name,
+                self.shifts,
+                self.group_size,
+                self.alpha,
+                self.magnitude_bits,
+                str(self.granularity),
+                str(self.clip),
+                str(self.selection),
+            )
+            for name in (Float.name, Int8.name, *self.methods)
+        ]
 
     @property
     def baselines(self) -> list[str]:

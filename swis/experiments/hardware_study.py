@@ -14,8 +14,8 @@ from swis.experiments.config import Config
 from swis.experiments.designs import design, energy_table
 from swis.experiments.network_hardware import Hardware, describe
 from swis.experiments.network_operands import NetworkOperands
-from swis.experiments.preflight import table_settings
-from swis.experiments.study import Study, formats, prepare
+from swis.experiments.study import Study, prepare
+from swis.experiments.tables import table_settings
 from swis.formats.weight_format import WeightFormat
 from swis.hardware.accelerator import Accelerator
 from swis.hardware.layer_shapes import read_workload
@@ -39,25 +39,12 @@ def simulated_rows(config: Config, study: Study) -> dict[str, pd.DataFrame]:
         return {}
     hardware = Hardware(config, NetworkOperands(study))
     _ = hardware.mine, hardware.baselines
-    fmts = [fmt for fmt in formats(config) if fmt.quantized]
+    fmts = [fmt for fmt in config.formats if fmt.quantized]
     results = {fmt.name: hardware.result(fmt, study.key(fmt), study.folder) for fmt in fmts}
     reasons = [result[REASON].item() for result in results.values() if REASON in result]
     for reason in dict.fromkeys(reason for reason in reasons if pd.notna(reason)):
         log.warning("no numbers of hardware: %s: %s", hardware.mine[0].name, reason)
     return results
-
-
-def with_hardware(config: Config, study: Study) -> set[WeightFormat]:
-    """Return the formats whose rows lack no hardware result: it is there, or there is none to have.
-
-    Raises ``InputError`` for hardware that no network fits.
-    """
-    fmts = set(formats(config))
-    if config.activation_bits is None:
-        return fmts
-    hardware = Hardware(config, NetworkOperands(study))
-    kept = {fmt: hardware.kept(study.key(fmt), study.folder) for fmt in fmts if fmt.quantized}
-    return {fmt for fmt in fmts if not fmt.quantized or kept[fmt] is not None}
 
 
 def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
@@ -82,7 +69,7 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
         facts = {"network": Path(config.workload).stem, "weights": "shapes"}
         operands = ShapeOperands(read_workload(config.workload), config.seed, config.activation_bits)
     hardware = Hardware(config, operands)
-    fmts = [fmt for fmt in formats(config) if fmt.quantized]
+    fmts = [fmt for fmt in config.formats if fmt.quantized]
 
     def labelled(table: pd.DataFrame, fmt: WeightFormat, accelerator: Accelerator) -> pd.DataFrame:
         bits = float(config.bits if fmt.has_shifts else fmt.magnitude_bits)

@@ -78,6 +78,11 @@ class StudyIdentity:
             )
 
     @property
+    def splits(self) -> list[Split]:
+        """The images that have a part in the rows."""
+        return [split for split in (self.split, self.calibration, self.training) if split is not None]
+
+    @property
     def image_identity(self) -> dict[str, Any]:
         """What a schedule depends on if it looks at images."""
         images = self.sensitivity_images

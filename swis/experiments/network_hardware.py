@@ -124,13 +124,13 @@ class Hardware:
                 # all are simulated anew, so that a result is of one code and one table of energies
                 whole = Hardware(replace(self.config, versus=versus), self.operands, self._tables)
                 columns = describe(self.mine[0], self.config) | whole._columns_or_reason(fmt)
-                records.write_hardware(columns, self.identity, whole._versus, key, folder)
+                records.write_hardware(columns, self.identity, whole.versus, key, folder)
                 found = self.kept(key, folder)
         return found
 
     def kept(self, key: str, folder: Path) -> pd.DataFrame | None:
         """Return the hardware result of a row if it is there and compares with these designs, or None."""
-        return records.read_hardware(key, self.identity, self._versus, folder)
+        return records.read_hardware(key, self.identity, self.versus, folder)
 
     def _columns_or_reason(self, fmt: WeightFormat) -> dict[str, Any]:
         try:
@@ -139,7 +139,7 @@ class Hardware:
             return {REASON: str(error)}
 
     @cached_property
-    def _versus(self) -> dict[str, Any]:
+    def versus(self) -> dict[str, Any]:
         return {name: pair and _facts(*pair) for name, pair in self.baselines.items()}
 
 

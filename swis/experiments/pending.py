@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from swis.experiments.config import Config
-from swis.experiments.hardware_study import with_hardware
-from swis.experiments.packed_study import prepare_packed
-from swis.experiments.preflight import table_settings
-from swis.experiments.study import formats, prepare
-from swis.hardware.layer_shapes import read_workload
-from swis.options.option import Part, of_part, renamed
-from swis.results import records
-from swis.runtime.files import check_output
+from swis.experiments.row_names import RowNames, recall
 
 
 @dataclass(frozen=True)
@@ -55,15 +46,27 @@ def planned(config: Config, finished: Collection[str]) -> list[PlannedRow]:
     A row is done when its hardware result is there as well. Raises ``InputError`` as the run itself
     would.
     """
-    if config.weights is not None:
-        study = prepare_packed(config)
-        there = study.key in finished and not config.force
-        return [PlannedRow(study.key, study.packed.fmt.name, there, there)]
-    study = prepare(config)
-    rows = [(study.key(fmt), fmt) for fmt in formats(config)]
-    there = {fmt for key, fmt in rows if key in finished and not config.force}
-    done = there & with_hardware(config, study) if there else there
-    return [PlannedRow(key, fmt.name, fmt in there, fmt in done) for key, fmt in rows]
+    if (rows := all_done(config, finished)) is not None:
+        return rows
+    # here and not above, which keeps what is done quick to find
+    from swis.experiments.naming import named
+
+    return _planned(named(config), config, finished)
+
+
+def all_done(config: Config, finished: Collection[str]) -> list[PlannedRow] | None:
+    """Return the rows of a configuration if all are done and can be found without loading a network."""
+    names = recall(config)
+    rows = [] if names is None else _planned(names, config, finished)
+    return rows if rows and all(row.done for row in rows) else None
+
+
+def _planned(names: RowNames, config: Config, finished: Collection[str]) -> list[PlannedRow]:
+    folder, rows = Path(config.results_dir), []
+    for method, key in names.keys.items():
+        there = key in finished and not config.force
+        rows.append(PlannedRow(key, method, there, there and names.has_hardware(method, folder)))
+    return rows
 
 
 def is_old(created: str, config: Config) -> bool:
@@ -76,42 +79,6 @@ def is_old(created: str, config: Config) -> bool:
     if not config.force:
         return False
     return config.sweep_started is None or pd.Timestamp(created).timestamp() < config.sweep_started
-
-
-def has_table(config: Config) -> bool:
-    """Say whether a task that makes a table in place of rows has made it, with the same settings and files.
-
-    Raises ``InputError`` if another file is in its place, or for a workload that cannot be read.
-    """
-    if config.workload is not None:
-        read_workload(config.workload)
-    if config.out is None:
-        return False
-    path, now = Path(config.out), table_settings(config)
-    if not config.force and config.does.makes_table:
-        written = _completed(records.config_of_table(path) or {}, config)
-        written.setdefault("files", now["files"])  # older tables do not say it
-        for settings in (now, written):
-            settings.get("data", {}).pop("workers", None)
-        without_part = of_part(config, Part.run, *([] if config.does.simulates else [Part.hardware]))
-        if all(written.get(name) == now[name] for name in now.keys() - without_part):
-            return True
-    check_output(path, config.force)
-    return False
-
-
-def _completed(written: dict[str, Any], like: Any) -> dict[str, Any]:
-    """Give a written configuration the options' present names, and those that are younger than it.
-
-    Those were as by default.
-    """
-    whole = renamed(written, like)
-    for known in fields(like):
-        if known.name in whole and is_dataclass(getattr(like, known.name)):
-            whole[known.name] = _completed(whole[known.name], getattr(like, known.name))
-        elif written and known.name not in whole and known.default is not MISSING:
-            whole[known.name] = known.default
-    return json.loads(json.dumps(whole))
 
 
 def listed(rows: list[PlannedRow]) -> str:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -34,16 +30,6 @@ def results_folder(config: Config) -> Path:
     except OSError as error:
         raise InputError(f"results_dir={folder} cannot be written to: {error.strerror}") from error
     return folder
-
-
-def table_settings(config: Config) -> dict[str, Any]:
-    """Return what a table says of how it was made: every option, and the SHA-256 of the files they name."""
-    named = {"workload": config.workload, "model.weights": config.model.weights}
-    files = {name: Path(path).expanduser() for name, path in named.items() if path is not None}
-    digests = {
-        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items() if path.is_file()
-    }
-    return json.loads(json.dumps(asdict(config))) | {"files": digests}
 
 
 def check_fit(label: str, network: Network, data: str, num_classes: int) -> None:

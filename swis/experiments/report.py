@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from swis.encoding.cost import BASELINE_BITS, FLOAT_BITS
 from swis.errors import InputError
 from swis.formats.registry import weight_format
-from swis.packing.file import PackedNetwork
 from swis.results.hardware_results import REASON
 from swis.results.records import CURVE, SCHEDULE, artifact_path, read_table
+
+if TYPE_CHECKING:
+    from swis.experiments.config import Config
+    from swis.packing.file import PackedNetwork
+
+
+def of_rows(rows: pd.DataFrame, config: Config) -> str:
+    """Format all that a run says of its rows, but for those that failed."""
+    done, folder = rows[rows["status"] == "ok"], config.results_dir
+    lines = []
+    if len(done):
+        lines = [summary(done), schedules(done, config.bits, folder), trainings(done, folder)]
+    if "accelerator" in done and done["accelerator"].notna().any():
+        lines.append(hardware(done[done["accelerator"].notna()], config.baselines))
+    where = f"{len(rows)} rows in {folder}: swis.load_table({folder!r})"
+    return "\n\n".join(filter(None, [*lines, where]))
 
 
 def summary(rows: pd.DataFrame) -> str:

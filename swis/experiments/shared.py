@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from swis.results import records
+from swis.results.tensors import kept_tensors
 
 T = TypeVar("T")
 
@@ -50,6 +51,6 @@ def on_disk(
 
     def read_or_make() -> dict[str, Tensor]:
         versions = {name: metadata.version(name) for name in _DECODERS}
-        return records.kept_tensors(records.digest([kind, identity, versions]), folder, make)
+        return kept_tensors(records.digest([kind, identity, versions]), folder, make)
 
     return in_memory(kind, identity, read_or_make)

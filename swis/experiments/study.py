@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import asdict, astuple, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from swis.calibration.kinds import KINDS
+from swis.calibration.layerwise import check_memory
 from swis.data.image_sets import Split, loader
 from swis.data.split import check_classes
 from swis.encoding.cost import LayerCost, network_cost
@@ -28,9 +29,6 @@ from swis.experiments.preflight import check_fit, pick_device, results_folder
 from swis.experiments.retrain_study import retrained
 from swis.experiments.shared import in_memory, on_disk
 from swis.experiments.shared_images import drawn, shared_batches, shared_images
-from swis.formats.float32 import Float
-from swis.formats.int8 import Int8
-from swis.formats.registry import weight_format
 from swis.formats.weight_format import WeightFormat
 from swis.networks.activations import ActivationRange, keep_activations, observe_ranges, quantize_activations
 from swis.networks.apply import encode_layers, layer_costs, skipped_layers, with_weights
@@ -319,8 +317,10 @@ def prepare(config: Config) -> Study:
     if not config.dry_run:
         study.warn_of_float_weights()
     _ = study.base_module  # folding can be refused: now rather than later
+    if config.is_calibrated and config.does.calibrates:
+        check_memory(network.module, KINDS[config.calibrate](config).layer, skip, device)
     if config.scheduled and (config.does.calibrates or config.does.simulates):
-        for fmt in formats(config):
+        for fmt in config.formats:
             if fmt.has_shifts:
                 study.planner.check(fmt, config.bits)
     return study
@@ -358,18 +358,3 @@ def _schedule_columns(
         "schedule_loss": schedule.loss,
         "schedule_bound": schedule.bound,
     }
-
-
-def formats(config: Config) -> Iterator[WeightFormat]:
-    """The formats of a run: the two references, then the configured methods."""
-    for name in (Float.name, Int8.name, *config.methods):
-        yield weight_format(
-            name,
-            config.shifts,
-            config.group_size,
-            config.alpha,
-            config.magnitude_bits,
-            str(config.granularity),
-            str(config.clip),
-            str(config.selection),
-        )

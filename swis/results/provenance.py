@@ -11,8 +11,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
-
 _PACKAGES = ("swis", "torch", "torchvision", "timm", "numpy", "numba", "pandas", "scipy", "safetensors")
 
 # Results that are made again are no change of the code that makes them.
@@ -22,6 +20,8 @@ _CHANGES = ("status", "--porcelain", "-uno", "--", ":/", ":(top,exclude)results"
 @cache
 def provenance() -> dict[str, Any]:
     """Say what code on which machine computes: commit, dirty tree, package versions, hardware."""
+    import torch  # here, for rows are read without it
+
     folder = Path(__file__).parent
     commit = _git(folder, "rev-parse", "HEAD")
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""

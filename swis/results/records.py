@@ -12,17 +12,7 @@ import pandas as pd
 from swis.errors import InputError
 from swis.results import parquet_files
 from swis.results.aliases import with_present_names
-from swis.results.artifacts import (
-    CURVE,
-    SCHEDULE,
-    STATE,
-    TENSORS,
-    artifact_path,
-    kept_tensors,
-    locked,
-    read_tensors,
-    write_tensors,
-)
+from swis.results.artifacts import CURVE, SCHEDULE, STATE, artifact_path, locked
 from swis.results.hardware_results import (
     HARDWARE_VERSION,
     all_hardware,
@@ -44,14 +34,12 @@ __all__ = [
     "SCHEDULE",
     "SCHEMA_VERSION",
     "STATE",
-    "TENSORS",
     "UnsoundRow",
     "artifact_path",
     "compared",
     "config_of_table",
     "digest",
     "finished",
-    "kept_tensors",
     "load_simulated",
     "load_storage",
     "load_table",
@@ -60,12 +48,10 @@ __all__ = [
     "read_hardware",
     "read_row",
     "read_table",
-    "read_tensors",
     "row_key",
     "write_hardware",
     "write_row",
     "write_table",
-    "write_tensors",
 ]
 
 log = logging.getLogger("swis")

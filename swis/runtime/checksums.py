@@ -6,10 +6,10 @@ import hashlib
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Before the footer of a Parquet file, where no reader looks; its pages have checksums of their own,
 # the footer, which says what they are, has none.
@@ -24,9 +24,12 @@ SEALED = "swis.sealed"
 def of_tensors(tensors: Mapping[str, Tensor], about: bytes = b"") -> str:
     """Return a checksum of named tensors, their types and shapes, and of what is said ``about`` them.
 
+    >>> import torch
     >>> of_tensors({"x": torch.ones(2)}) == of_tensors({"x": torch.ones(2, 1)})
     False
     """
+    import torch  # here, for rows are read without it
+
     digest = hashlib.sha256(about)
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
-import shutil
-import tempfile
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -18,10 +12,8 @@ import numba
 from numba import config
 from numba.core.caching import FunctionCache
 
-from swis.runtime.files import user_cache
+from swis.runtime import user_cache
 from swis.runtime.locks import locked
-
-_MONTH = 30 * 24 * 3600  # [s]
 
 
 def njit(**options: Any) -> Callable[[Callable], Callable]:
@@ -66,29 +58,10 @@ class _Cache(FunctionCache):
                     self.flush()  # what is damaged would be in the way for ever
 
 
-def _delete_old(root: Path) -> None:
-    """Delete the code of versions that no process has used for a month."""
-    for other in root.glob("*"):
-        if re.fullmatch(r"[0-9a-f]{16}", other.name) and time.time() - other.stat().st_mtime > _MONTH:
-            shutil.rmtree(other, ignore_errors=True)
-
-
 @cache
 def _folder() -> str | None:
     """Return the folder for the code of this version of the package; None where nothing can be kept."""
-    root = Path(config.CACHE_DIR) / "swis" if config.CACHE_DIR else user_cache("compiled")
-    if root is None:
-        return None
-    sources = Path(__file__).parents[1]
-    stamps = [(str(path.relative_to(sources)), path.stat()) for path in sorted(sources.rglob("*.py"))]
-    version = repr([sources, *((name, stat.st_mtime_ns, stat.st_size) for name, stat in stamps)])
-    folder = root / hashlib.sha256(version.encode()).hexdigest()[:16]
-    try:
-        if not folder.exists():
-            _delete_old(root)
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-        os.utime(folder)  # the sign of use
-    except OSError:
-        return None  # Numba would choose another folder, which does not tell versions apart
-    return str(folder)
+    root = Path(config.CACHE_DIR) / "swis" if config.CACHE_DIR else user_cache.folder("compiled")
+    folder = user_cache.of_this_code(root)
+    # without one Numba would choose another folder, which does not tell versions apart
+    return None if folder is None else str(folder)

@@ -74,16 +74,6 @@ def _refusal(partial: Path | None) -> int | None:
     return None
 
 
-def user_cache(name: str) -> Path | None:
-    """Return the folder of that name in the user's cache (XDG_CACHE_HOME, ~/.cache); None without a home."""
-    chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    try:
-        root = chosen if chosen.is_absolute() else Path.home() / ".cache"
-    except RuntimeError:
-        return None
-    return root / "swis" / name
-
-
 def stamp(path: str | Path) -> list[int]:
     """Return what tells a file, or the entries of a folder, from later ones; nothing if it is not there."""
     try:

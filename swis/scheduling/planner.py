@@ -18,6 +18,7 @@ from swis.networks.layers import filter_shape, filters_of, is_depthwise, weight_
 from swis.options.choices import BudgetUnit
 from swis.options.scheduling import ScheduleConfig
 from swis.results import records
+from swis.results.tensors import kept_tensors
 from swis.runtime.progress import tqdm
 from swis.scheduling.allocation import LayerTable, NetworkSchedule, allocate
 from swis.scheduling.sensitivity import filter_losses, layer_sensitivities
@@ -130,7 +131,7 @@ class Planner:
     ) -> dict[str, Tensor]:
         """Read what was computed for an identity in this format, whatever its shifts, or compute it."""
         key = records.row_key(identity | fmt.settings() | {"shifts": None})
-        return records.kept_tensors(key, self.folder, compute)
+        return kept_tensors(key, self.folder, compute)
 
     def filter_table(self, found: NetworkSchedule) -> pd.DataFrame:
         """Return a line per filter: its layer, place, tile, shifts, cycles, weights and MACs."""

@@ -64,7 +64,6 @@ class StudySweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        note("loading PyTorch and timm")
         from swis.results.compaction import compact_many
         from swis.sweeps.report import dry_run, each_once, outcome
 
@@ -111,7 +110,7 @@ class StudySweeper(Sweeper):
 
     def _check(self, points: list[Point]) -> None:
         """Give every point its configuration and its rows, or its error."""
-        from swis.experiments.pending import has_table, planned
+        from swis.experiments.pending import planned
         from swis.results.records import finished
 
         composed: dict[tuple[str, ...], bytes] = {}
@@ -128,6 +127,8 @@ class StudySweeper(Sweeper):
                         known[folder] = finished(Path(folder))
                     point.rows = planned(point.config, known[folder])
                 else:
+                    from swis.experiments.tables import has_table
+
                     point.has_table = has_table(point.config)
             except InputError as error:
                 point.error = message_of(error)

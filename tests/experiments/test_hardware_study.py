@@ -13,7 +13,7 @@ from swis.experiments.config import accelerator_named, load
 from swis.experiments.hardware_study import simulate_methods
 from swis.experiments.network_hardware import COLUMNS, Hardware
 from swis.experiments.network_operands import NetworkOperands
-from swis.experiments.study import formats, prepare
+from swis.experiments.study import prepare
 from swis.experiments.tasks.evaluate import evaluate_methods
 from swis.hardware.arrays.bit_serial import laconic_work
 from swis.hardware.layer_shapes import Layer, write_workload
@@ -85,7 +85,7 @@ def hardware(study, *overrides: str) -> Hardware:
 
 
 def form_of(config, method: str):
-    return next(fmt for fmt in formats(config) if fmt.name == method)
+    return next(fmt for fmt in config.formats if fmt.name == method)
 
 
 def test_weights_are_stored_in_the_bits_that_evaluation_counts(study):

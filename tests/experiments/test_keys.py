@@ -31,7 +31,7 @@ def test_what_leaves_keys_alone_changes_no_number(of):
 
 def test_an_option_that_is_left_out_of_keys_is_found(of, monkeypatch):
     config = of("plain")
-    key, forms = study.Study.key, {fmt.name: fmt for fmt in study.formats(config)}
+    key, forms = study.Study.key, {fmt.name: fmt for fmt in config.formats}
     monkeypatch.setattr(
         study.Study, "key", lambda self, fmt: key(replace(self, config=config), forms[fmt.name])
     )
@@ -43,9 +43,9 @@ def test_an_option_that_is_left_out_of_keys_is_found(of, monkeypatch):
 def test_a_scheduled_uniform_row_has_a_key_for_every_8_bit_format(scheduled):
     """Its own bits and clip are no option, but its loss is over the 8-bit format's codes."""
     before = numbers(scheduled, ["uniform"])["uniform"]
-    fmt = next(fmt for fmt in study.formats(scheduled) if fmt.name == "uniform")
+    fmt = next(fmt for fmt in scheduled.formats if fmt.name == "uniform")
     for changes in ({"clip": Clip.mse}, {"magnitude_bits": 6}):
         config = replace(scheduled, **changes)
-        other = next(fmt for fmt in study.formats(config) if fmt.name == "uniform")
+        other = next(fmt for fmt in config.formats if fmt.name == "uniform")
         assert not same(before, numbers(config, ["uniform"])["uniform"])
         assert study.prepare(config).key(other) != study.prepare(scheduled).key(fmt)

@@ -12,7 +12,7 @@ from swis.errors import InputError, RunFailed
 from swis.evaluation.predict import predict, score
 from swis.experiments.config import load
 from swis.experiments.run import run
-from swis.experiments.study import formats, prepare
+from swis.experiments.study import prepare
 from swis.experiments.tasks.evaluate import evaluate_methods, evaluate_packed
 from swis.networks.apply import weight_layers
 from swis.networks.models import new_network, save_checkpoint
@@ -64,7 +64,7 @@ def test_retraining_wins_back_more_than_normalisation_alone(tmp_path):
     def agreement(rate: float) -> float:
         """On how many images the trained network agrees with float: statistics are taken anew at any rate."""
         made = prepare(load([*overrides, f"retrain.learning_rate={rate}", f"retrain.scale_rate={rate}"]))
-        fmt = next(fmt for fmt in formats(made.config) if fmt.name == "swis")
+        fmt = next(fmt for fmt in made.config.formats if fmt.name == "swis")
         float_logits = predict(made.network.module, made.batches, made.device, "").logits
         prediction = predict(made.emulate(fmt, 8)[0], made.batches, made.device, "")
         return score(prediction, float_logits)["agreement"]
@@ -90,7 +90,7 @@ def test_the_references_are_those_without_retraining(quick, monkeypatch):
 def test_the_measured_network_is_that_of_the_encoded_weights(settings, quick):
     config = load([*quick, *settings, "bits=2.5", "schedule=optimal"])
     made = prepare(config)
-    fmt = next(fmt for fmt in formats(config) if fmt.name == "swis")
+    fmt = next(fmt for fmt in config.formats if fmt.name == "swis")
     module, encoded = made.retrained(fmt, made.schedule(fmt), 8)
     assert set(encoded) == set(weight_layers(module))
     for name, layer in weight_layers(module).items():
@@ -149,7 +149,7 @@ def test_layers_left_alone_and_rewritten_ones_are_retrained_and_packed(settings,
 def test_a_key_has_only_what_has_an_effect(quick):
     def key(*overrides):
         study = prepare(load([*quick, *overrides]))
-        fmt = next(fmt for fmt in formats(study.config) if fmt.name == study.config.methods[0])
+        fmt = next(fmt for fmt in study.config.formats if fmt.name == study.config.methods[0])
         return study.key(fmt)
 
     assert key() != key("retrain.set_update_interval=2")
@@ -190,7 +190,7 @@ def test_a_network_that_cannot_be_folded_starts_from_its_calibrated_weights(quic
     forked = Forked().eval()
     forked.norm.running_mean.fill_(0.3)
     made = replace(made, network=replace(made.network, module=forked, digest="forked"))
-    fmt = next(fmt for fmt in formats(config) if fmt.name == "swis")
+    fmt = next(fmt for fmt in config.formats if fmt.name == "swis")
     calibrated, expected = made.calibrated(fmt, None, 8)
     started = {}
 

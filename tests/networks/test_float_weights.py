@@ -10,10 +10,10 @@ from conftest import TINY_INPUTS
 from swis.errors import InputError
 from swis.experiments.config import load
 from swis.experiments.hardware_study import simulate_methods
-from swis.experiments.pending import has_table
 from swis.experiments.report import simulation
 from swis.experiments.run import run
 from swis.experiments.study import prepare
+from swis.experiments.tables import has_table
 from swis.experiments.tasks.evaluate import evaluate_methods
 from swis.networks.layers import float_weights, weight_layers
 from swis.networks.macs import network_macs

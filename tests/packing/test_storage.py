@@ -10,7 +10,7 @@ from conftest import ROOT
 from swis.encoding.decompose import decompose
 from swis.errors import InputError
 from swis.experiments.config import load
-from swis.experiments.pending import has_table
+from swis.experiments.tables import has_table
 from swis.formats.registry import weight_format
 from swis.packing.storage import group_unions, storage_table
 

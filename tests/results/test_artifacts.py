@@ -7,7 +7,8 @@ import time
 
 import torch
 
-from swis.results.artifacts import kept_tensors, locked
+from swis.results.artifacts import locked
+from swis.results.tensors import kept_tensors
 
 _COPY = multiprocessing.get_context("fork")
 

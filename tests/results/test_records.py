@@ -16,7 +16,9 @@ import swis
 from swis.errors import InputError
 from swis.results import provenance as provenance_module
 from swis.results import records
+from swis.results.artifacts import TENSORS
 from swis.results.compaction import compact
+from swis.results.tensors import read_tensors, write_tensors
 
 
 def test_a_row_comes_back_with_its_provenance(tmp_path):
@@ -50,7 +52,7 @@ def test_the_table_has_every_column_typed_whatever_rows_lack(tmp_path):
 def test_pandas_reads_the_folder_itself(tmp_path):
     records.write_row(row("a", error=None), tmp_path)
     records.write_row(row("b", error="Traceback", status="failed"), tmp_path)
-    records.write_tensors({"logits": torch.ones(2, 3)}, "a", tmp_path)
+    write_tensors({"logits": torch.ones(2, 3)}, "a", tmp_path)
     assert len(pd.read_parquet(tmp_path)) == 2
 
 
@@ -173,11 +175,11 @@ def test_a_key_depends_on_values_and_schema_not_on_order(monkeypatch):
 
 def test_tensors_come_back(tmp_path):
     logits = torch.randn(5, 3)
-    records.write_tensors({"logits": logits.T}, "k", tmp_path)
-    assert torch.equal(records.read_tensors("k", tmp_path)["logits"], logits.T)
-    assert records.read_tensors("other", tmp_path) is None
-    records.artifact_path("k", tmp_path, records.TENSORS).write_bytes(b"damaged")
-    assert records.read_tensors("k", tmp_path) is None  # computed again
+    write_tensors({"logits": logits.T}, "k", tmp_path)
+    assert torch.equal(read_tensors("k", tmp_path)["logits"], logits.T)
+    assert read_tensors("other", tmp_path) is None
+    records.artifact_path("k", tmp_path, TENSORS).write_bytes(b"damaged")
+    assert read_tensors("k", tmp_path) is None  # computed again
 
 
 def test_only_changes_of_code_make_a_row_dirty(tmp_path, monkeypatch):

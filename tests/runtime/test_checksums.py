@@ -13,7 +13,9 @@ from examples import row
 import swis
 from swis.errors import InputError
 from swis.results import parquet_files, records
+from swis.results.artifacts import TENSORS
 from swis.results.compaction import compact
+from swis.results.tensors import kept_tensors, read_tensors, write_tensors
 from swis.training.float_training import load_state
 
 HARDWARE = {"version": records.HARDWARE_VERSION, "energy": {"pj": 1.5}}
@@ -96,8 +98,8 @@ def test_a_hardware_result_under_the_name_of_another_is_not_read(tmp_path):
 @pytest.mark.parametrize("damage", ["a bit", "another file", "no checksum"])
 def test_kept_tensors_that_are_not_what_was_kept_are_made_anew(tmp_path, damage):
     for key in "ab":
-        records.write_tensors({"logits": torch.full((4, 4), float(ord(key)))}, key, tmp_path)
-    a, b = (records.artifact_path(key, tmp_path, records.TENSORS) for key in "ab")
+        write_tensors({"logits": torch.full((4, 4), float(ord(key)))}, key, tmp_path)
+    a, b = (records.artifact_path(key, tmp_path, TENSORS) for key in "ab")
     if damage == "a bit":
         content = bytearray(b.read_bytes())
         content[-1] ^= 1
@@ -108,10 +110,10 @@ def test_kept_tensors_that_are_not_what_was_kept_are_made_anew(tmp_path, damage)
         from safetensors.torch import save_file
 
         save_file({"logits": torch.zeros(4, 4)}, b)
-    assert records.read_tensors("b", tmp_path) is None
-    made = records.kept_tensors("b", tmp_path, lambda: {"logits": torch.ones(2)})
-    assert made["logits"].tolist() == records.read_tensors("b", tmp_path)["logits"].tolist() == [1, 1]
-    assert records.read_tensors("a", tmp_path)["logits"][0, 0].item() == ord("a")
+    assert read_tensors("b", tmp_path) is None
+    made = kept_tensors("b", tmp_path, lambda: {"logits": torch.ones(2)})
+    assert made["logits"].tolist() == read_tensors("b", tmp_path)["logits"].tolist() == [1, 1]
+    assert read_tensors("a", tmp_path)["logits"][0, 0].item() == ord("a")
 
 
 def test_a_training_never_goes_on_from_changed_weights(tmp_path, caplog):

@@ -9,7 +9,7 @@ import pytest
 from conftest import computed_methods, numbers_of
 
 import swis
-import swis.experiments.pending
+import swis.experiments.naming
 from swis.errors import DamagedImage, InputError, RunFailed
 from swis.experiments.pending import Point
 from swis.sweeps.report import Launched, outcome
@@ -136,12 +136,12 @@ def test_refused_points_are_told_beside_failed_ones(command_line, tiny, monkeypa
 
 
 def test_what_breaks_the_check_of_a_point_is_its_own_affair(command_line, tiny, monkeypatch):
-    prepare = swis.experiments.pending.prepare
+    prepare = swis.experiments.naming.prepare
 
     def break_some(config):
         return 1 / 0 if config.bits == 2 else prepare(config)
 
-    monkeypatch.setattr("swis.experiments.pending.prepare", break_some)
+    monkeypatch.setattr("swis.experiments.naming.prepare", break_some)
     monkeypatch.setattr("swis.experiments.tasks.evaluate.prepare", break_some)
     done = command_line(*SWEEP, *tiny)
     assert done.status == 1

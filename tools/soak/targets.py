@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from swis.packing.file import load_packed
 from swis.results import compaction, hardware_results, records
 from swis.results.artifacts import STATE, TENSORS
+from swis.results.tensors import read_tensors
 from swis.runtime.checksums import of_tensors
 from swis.training.float_training import load_state
 
@@ -69,7 +70,7 @@ def of_hardware(key: str, facts: dict[str, Any], versus: dict[str, Any], folder:
 
 def of_kept(key: str, folder: Path) -> str:
     """Say what tensors are that rows are computed from."""
-    tensors = records.read_tensors(key, folder)
+    tensors = read_tensors(key, folder)
     return NOTHING if tensors is None else of_tensors(tensors)
 
 

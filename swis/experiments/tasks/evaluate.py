@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,16 @@ from swis.data.image_sets import Split
 from swis.errors import CannotWrite, DamagedImage, InputError, RunFailed
 from swis.experiments.config import Config
 from swis.experiments.hardware_study import simulated_rows
+from swis.experiments.naming import names_of
 from swis.experiments.packed_study import prepare_packed
 from swis.experiments.pending import is_old
-from swis.experiments.report import hardware, schedules, summary, trainings
-from swis.experiments.study import Study, formats, prepare
+from swis.experiments.report import of_rows
+from swis.experiments.row_names import RowNames, keep
+from swis.experiments.study import Study, prepare
 from swis.formats.weight_format import WeightFormat
 from swis.networks.models import Network
 from swis.results import records
+from swis.results.tensors import read_tensors, write_tensors
 from swis.runtime.progress import note
 
 log = logging.getLogger("swis")
@@ -36,15 +40,7 @@ def run(config: Config, command: str) -> str:
     Raises ``RunFailed`` with the report of the other rows if some could not be computed.
     """
     rows = evaluate_methods(config) if config.weights is None else evaluate_packed(config)
-    done, failed = rows[rows["status"] == "ok"], rows[rows["status"] == "failed"]
-    where = f"{len(rows)} rows in {config.results_dir}: swis.load_table({config.results_dir!r})"
-    folder = config.results_dir
-    lines = []
-    if len(done):
-        lines = [summary(done), schedules(done, config.bits, folder), trainings(done, folder)]
-    if "accelerator" in done and done["accelerator"].notna().any():
-        lines.append(hardware(done[done["accelerator"].notna()], config.baselines))
-    report = "\n\n".join(filter(None, [*lines, where]))
+    report, failed = of_rows(rows, config), rows[rows["status"] == "failed"]
     if len(failed):
         reasons = "; ".join(f"{row.method}: {row.error.splitlines()[-1]}" for row in failed.itertuples())
         raise RunFailed(
@@ -61,6 +57,7 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
     Rows computed before are read, not computed. A row that fails has status "failed" and its
     traceback as error, and the others are computed all the same.
     """
+    since = time.time_ns()
     study, broken = prepare(config), None
     # first, for it takes a second, and hardware that does not fit is refused before any work
     try:
@@ -69,7 +66,7 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
         raise
     except Exception as error:  # for the end: accuracies do not depend on it
         simulated, broken = {}, error
-    keys = {fmt: study.key(fmt) for fmt in formats(config)}
+    keys = {fmt: study.key(fmt) for fmt in config.formats}
     known = {fmt: _computed_before(config, key, study.folder) for fmt, key in keys.items()}
     to_do = [fmt.name for fmt, row in known.items() if row is None]
     note(
@@ -92,6 +89,8 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
         rows.append(row)
     if broken is not None:
         raise broken
+    if all(row["status"].item() == "ok" for row in rows):
+        keep(config, names_of(study), study.splits, since)
     return pd.concat(rows, ignore_index=True)
 
 
@@ -107,7 +106,7 @@ def _with_logits(
     """Return a row, that of float weights with its logits: without them None, for nothing can be compared."""
     if row is None or fmt.quantized:
         return row, None
-    kept = records.read_tensors(study.key(fmt), study.folder)
+    kept = read_tensors(study.key(fmt), study.folder)
     return (None, None) if kept is None else (row, kept["logits"])
 
 
@@ -115,7 +114,7 @@ def _compute(study: Study, fmt: WeightFormat, reference: Tensor | None) -> tuple
     """Measure a format and write its row; return it, and the logits."""
     columns, logits = _measure_or_explain(study, fmt, reference)
     if not fmt.quantized and logits is not None:
-        records.write_tensors({"logits": logits}, study.key(fmt), study.folder)
+        write_tensors({"logits": logits}, study.key(fmt), study.folder)
     return _written(study.describe(fmt), columns, study.folder), logits
 
 
@@ -160,6 +159,7 @@ def evaluate_packed(config: Config) -> pd.DataFrame:
 
     The row's agreement is null: the float network is not at hand.
     """
+    since = time.time_ns()
     study = prepare_packed(config)
     with records.locked(study.key, study.folder):
         row = _computed_before(config, study.key, study.folder)
@@ -169,4 +169,6 @@ def evaluate_packed(config: Config) -> pd.DataFrame:
             except Exception as error:
                 columns = _failure(error)
             row = _written(study.describe(), columns, study.folder)
+    if row["status"].item() == "ok":
+        keep(config, RowNames({study.packed.fmt.name: study.key}), [study.split], since)
     return row

@@ -8,7 +8,7 @@ from pathlib import Path
 from swis.errors import RunFailed
 from swis.experiments.config import Config
 from swis.experiments.report import storage
-from swis.experiments.study import formats, prepare
+from swis.experiments.study import prepare
 from swis.packing.file import load_packed, save_packed
 from swis.runtime.files import check_output
 
@@ -18,7 +18,7 @@ def run(config: Config, command: str) -> str:
     path = Path(config.out)
     check_output(path, config.force)
     study = prepare(config)
-    fmt = next(fmt for fmt in formats(config) if fmt.name == config.methods[0])
+    fmt = next(fmt for fmt in config.formats if fmt.name == config.methods[0])
     few_bits, schedule = config.activation_bits is not None, study.schedule(fmt)
     network, encoded = study.network, None
     if config.retrained or config.is_calibrated:

@@ -11,9 +11,9 @@ import torch
 from swis.encoding.encode import encode
 from swis.errors import InputError
 from swis.experiments.config import Config
-from swis.experiments.preflight import table_settings
 from swis.experiments.report import storage_summary
 from swis.experiments.study import prepare
+from swis.experiments.tables import table_settings
 from swis.formats.int8 import Int8
 from swis.networks.apply import encode_layers
 from swis.networks.computed_weights import plain_copy

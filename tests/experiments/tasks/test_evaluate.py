@@ -129,7 +129,7 @@ def test_a_schedule_keeps_its_budget_and_its_filters_are_on_record(tiny, tmp_pat
 def test_a_scheduled_row_depends_on_what_its_schedule_does(tiny):
     def keys(*overrides):
         prepared = study.prepare(load([*tiny, "bits=2.5", *overrides]))
-        return {fmt.name: prepared.key(fmt) for fmt in study.formats(prepared.config)}
+        return {fmt.name: prepared.key(fmt) for fmt in prepared.config.formats}
 
     first, other = (keys("schedule=optimal", f"alpha={alpha}") for alpha in (0, 1))
     assert {method for method in first if first[method] != other[method]} == {
@@ -291,7 +291,7 @@ def test_a_row_is_the_same_whichever_point_of_a_sweep_computes_it(tiny):
     for point in points:
         config = load([*tiny, *point, "data.limit=null", "methods=[uniform]", "activation.range=minmax"])
         prepared = study.prepare(config)
-        for fmt in study.formats(config):
+        for fmt in config.formats:
             row = prepared.describe(fmt)
             described.setdefault(row["key"], []).append(row)
     shared = [rows for rows in described.values() if len(rows) == len(points)]
@@ -362,7 +362,7 @@ def test_images_of_two_names_are_not_measured_and_learned_from(tiny, tmp_path):
     with pytest.raises(InputError, match="images to measure on are among those of"):
         study.prepare(config)
     allowed = study.prepare(replace(config, allow_calibration_on_test=True))
-    base = next(fmt for fmt in study.formats(config) if fmt.name == "int8")
+    base = next(fmt for fmt in config.formats if fmt.name == "int8")
     assert allowed.describe(base)["calibration_on_test"]
     retrains = load([*tiny, f"data.root={tmp_path}", "task=retrain", "activation_bits=null"])
     with pytest.raises(InputError, match="images to measure on are among those to train on"):
@@ -383,7 +383,7 @@ def test_a_few_images_to_train_on_that_are_measured_on_are_left_out(tiny, tmp_pa
     for left in (prepared.training, prepared.calibration):
         assert np.array_equal(left.sources, images[20:])
         assert (left.shared, len(left.labels)) == (20, 20)
-    fmt = next(fmt for fmt in study.formats(config) if fmt.name == "swis")
+    fmt = next(fmt for fmt in config.formats if fmt.name == "swis")
     left_out = json.loads(prepared.describe(fmt)["config"])["images_left_out"]
     assert left_out == {"calibration": 20, "training": 20}
     with pytest.raises(InputError, match="20 images that are not measured on do not fill a batch"):
@@ -448,7 +448,7 @@ def test_keys_do_not_depend_on_paths(tiny, tiny_checkpoint, tmp_path):
     copy.write_bytes(tiny_checkpoint.read_bytes())
     first = study.prepare(load(tiny))
     second = study.prepare(load([*tiny, f"model.weights={copy}", f"results_dir={tmp_path / 'other'}"]))
-    for fmt in study.formats(first.config):
+    for fmt in first.config.formats:
         assert first.key(fmt) == second.key(fmt)
 
 

@@ -1,4 +1,4 @@
-"""swis.runtime.malloc: freed memory is used again."""
+"""swis.runtime.memory: freed memory is used again."""
 
 import platform
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 FAULTS = """
 import resource, sys
 import numpy as np
-from swis.runtime.malloc import keep_freed_memory
+from swis.runtime.memory import keep_freed_memory
 
 if sys.argv[1] == "kept":
     assert keep_freed_memory()

@@ -1,8 +1,14 @@
-"""What the C library does with memory that is freed."""
+"""Memory: how much there is, and what the C library does with what is freed."""
 
 from __future__ import annotations
 
 import ctypes
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    import torch
 
 # Numbers of glibc's mallopt parameters.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
@@ -22,3 +28,10 @@ def keep_freed_memory() -> bool:
     # one arena: only the main one grows at will
     settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1), (_ARENA_MAX, 1))
     return all(mallopt(*setting) for setting in settings)
+
+
+def free_memory(device: torch.device) -> int:
+    """Return how many bytes of memory can still be had on a device."""
+    import torch  # here, for rows are read without it
+
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
