@@ -49,37 +49,85 @@ def test_tests_mirror_the_library():
         assert (ROOT / "swis" / folder / "__init__.py").is_file() or folder.name == "tools", path
 
 
+LITERALS = (ast.Constant, ast.Tuple, ast.List, ast.Set)
+COMPARING = ("eq", "ne", "isin", "startswith", "endswith")
+
+
 def compared_with(tree):
-    """The texts that a module compares something with, or looks for in something."""
+    """The texts that a module compares something with, or looks for in something, constants spelled out."""
+    constants = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, LITERALS):
+            constants |= {name.id: node.value for name in node.targets if isinstance(name, ast.Name)}
     for node in ast.walk(tree):
+        called = getattr(node.func, "attr", "") if isinstance(node, ast.Call) else ""
         if isinstance(node, ast.Compare):
             parts = [node.left, *node.comparators]
-        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("eq", "ne", "isin"):
+        elif called in COMPARING:
             parts = node.args
+        elif called == "query":
+            yield from re.findall(r"['\"](\w+)['\"]", " ".join(texts_in(node)))
+            continue
         elif isinstance(node, ast.Match):
             parts = [case.pattern for case in node.cases]
         else:
             continue
         for part in parts:
-            yield from (each.value for each in ast.walk(part) if isinstance(each, ast.Constant))
+            for each in ast.walk(part):
+                yield from texts_in(constants.get(getattr(each, "id", None), each))
 
 
-# Other things have the same names: a schedule's policy, an array, the header of a packed file.
+def texts_in(node):
+    values = (each.value for each in ast.walk(node) if isinstance(each, ast.Constant))
+    return [value for value in values if isinstance(value, str)]
+
+
+# Formats, ways to calibrate, policies of schedules, datapaths and tasks: what they are, they say themselves.
+VARIANTS = {
+    *registry.formats(),
+    *calibrations.CALIBRATIONS,
+    *Policy,
+    *datapaths.DATAPATHS,
+    *tasks.TASKS,
+}
+# Other things that have the same names.
 NAMESAKES = {
-    ("gallery/accuracy.py", "uniform"),
-    ("analysis/claims.py", "swis_c"),
-    ("packing/file.py", "swis"),
+    "the last ingredient of a calibration, a column": {
+        *(("analysis/ablation.py", name) for name in ("none", "stats", "reconstruct")),
+        ("gallery/calibration.py", "reconstruct"),
+    },
+    "designs of accelerators": {("analysis/trade_offs.py", "swis"), ("analysis/trade_offs.py", "swis_c")},
+    "splits of images": {("data/image_sets.py", "train")},
+    "groups of settings in a row's identity": {
+        ("experiments/identity.py", "output_aware"),
+        ("experiments/identity.py", "retrain"),
+    },
+    "the header of a packed file": {("packing/file.py", "swis")},
 }
 
 
-def test_no_module_compares_with_the_name_of_a_format():
+def test_no_module_compares_with_the_name_of_a_variant():
     found = set()
-    for path in (ROOT / "swis").rglob("*.py"):
-        place = path.relative_to(ROOT / "swis").as_posix()
-        if not place.startswith("formats/"):
-            texts = {text for text in compared_with(ast.parse(path.read_text())) if isinstance(text, str)}
-            found |= {(place, name) for name in texts & set(registry.formats())}
-    assert found == NAMESAKES
+    modules = [*(ROOT / "swis").rglob("*.py"), *(ROOT / "hydra_plugins").rglob("*.py"), ROOT / "run.py"]
+    for path in modules:
+        place = path.relative_to(ROOT).as_posix().removeprefix("swis/")
+        found |= {(place, name) for name in VARIANTS.intersection(compared_with(ast.parse(path.read_text())))}
+    assert found == set().union(*NAMESAKES.values())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'kind == "bias"',
+        'kind not in ("bias", "stats")',
+        "kind in KINDS",
+        'rows["calibrate"].ne("bias")',
+        "rows.query(\"bits == 2 and calibrate == 'bias'\")",
+        'match kind:\n    case "bias" | "stats":\n        pass',
+    ],
+)
+def test_a_comparison_with_a_name_is_found(line):
+    assert "bias" in compared_with(ast.parse(f'KINDS = ["bias"]\n{line}'))
 
 
 def test_only_the_configuration_knows_hydra():
@@ -98,7 +146,8 @@ def test_names_on_the_command_line_are_those_of_the_library():
     assert tuple(Rewrite) == channel_rewrite.REWRITES
     assert list(Policy) == list(allocation.POLICIES)
     assert list(datapaths.DATAPATHS) == list(registry_of_datapaths.DATAPATHS)
-    assert [name for name in calibrations.CALIBRATIONS if name != "none"] == list(kinds.KINDS)
+    looking = [name for name, kind in calibrations.CALIBRATIONS.items() if kind.looks_at_images]
+    assert looking == list(kinds.KINDS)
     modules = {path.stem for path in (ROOT / "swis/experiments/tasks").glob("*.py")} - {"__init__"}
     assert set(tasks.TASKS) == modules
     assert {path.stem for path in (ROOT / "conf" / "data").glob("*.yaml")} == set(image_sets._OPENERS)

@@ -11,6 +11,7 @@ from swis.errors import InputError
 from swis.evaluation.paired_tests import compare
 from swis.formats.float32 import Float
 from swis.formats.int8 import Int8
+from swis.options.calibrations import CALIBRATIONS
 from swis.options.option import renamed, younger
 from swis.options.training import RetrainConfig
 
@@ -25,14 +26,15 @@ def ingredient(row: pd.Series) -> str | None:
     >>> ingredient(pd.Series({"calibrate": "stats", "config": "{}"}))
     'stats'
     """
-    if row["calibrate"] in ("none", "stats"):
-        return row["calibrate"]
-    if row["calibrate"] not in ("output_aware", "reconstruct"):
+    kind = CALIBRATIONS.get(row["calibrate"])
+    if kind is None:  # weights without shifts, which are not calibrated
         return None
+    if not kind.chooses_levels:
+        return row["calibrate"] if row["calibrate"] in INGREDIENTS else None
     chosen = json.loads(row["config"])["calibration"]
     places = {(False, False): "walk", (True, False): "asymmetric", (True, True): "scales"}
     place = places.get((chosen["asymmetric"], len(chosen["scales"]) > 1))
-    if row["calibrate"] == "reconstruct":
+    if kind.learns_rounding:
         return "reconstruct" if place == "scales" else None
     return place
 

@@ -12,16 +12,24 @@ from typing import Any
 import pandas as pd
 
 from swis.analysis.ablation import fully_calibrated
-from swis.analysis.trade_offs import LOSSES, fair_gains, most_gained, with_accuracy
+from swis.analysis.trade_offs import CONSECUTIVE, LOSSES, fair_gains, most_gained, with_accuracy
 from swis.errors import InputError
 from swis.evaluation.seeds import gap
 from swis.formats.float32 import Float
+from swis.formats.swis import Swis
+from swis.formats.swis_c import SwisC
+from swis.formats.truncate import Truncate
+from swis.formats.uniform import Uniform
+from swis.options.choices import Policy
 from swis.results.records import load_simulated, load_storage, load_table
 
 # The network that the abstract's accuracies are of, and the one beside it that ratios are judged by as well.
 NETWORK = "mobilenet_v2"
 _OTHER = "efficientnet_lite0"
 _LOSS = 1.0  # points of top-1 that the values shown may cost, of LOSSES
+
+# What the claims of points compare.
+_COMPARED = [Swis.name, Truncate.name, Uniform.name]
 
 _FILES = {NETWORK: "model.weights=WEIGHTS data.root=PATH", _OTHER: "data.root=PATH"}
 _FORMATS = "bits=1,2,3,4 calibrate=output_aware methods=[swis,swis_c,truncate,round,uniform]"
@@ -110,10 +118,10 @@ def _post_training(calibrated: pd.DataFrame) -> Evidence:
         .set_index([*settings, "method"])
     )
     top1 = best["top1"].unstack()
-    gaps = (top1["swis"] - top1["truncate"]).dropna()
+    gaps = (top1[Swis.name] - top1[Truncate.name]).dropna()
     granularity, calibrate = gaps.idxmax()
-    most = best.loc[[(granularity, calibrate, method) for method in ("swis", "truncate")]].reset_index()
-    fair = fully_calibrated(four, seed=None).query("method in ('swis', 'truncate', 'uniform')")
+    most = best.loc[[(granularity, calibrate, method) for method in (Swis.name, Truncate.name)]].reset_index()
+    fair = fully_calibrated(four, seed=None).query("method in @_COMPARED")
     seeds = [str(seed) for seed in sorted(fair["seed"].unique())]
     return Evidence(
         claim="accuracy over truncation, 4 bits, post-training",
@@ -138,14 +146,14 @@ def _post_training(calibrated: pd.DataFrame) -> Evidence:
 
 
 def _retrained(rows: pd.DataFrame) -> Evidence:
-    two = rows.query("model == @NETWORK and bits == 2 and method in ('swis', 'truncate', 'uniform')")
+    two = rows.query("model == @NETWORK and bits == 2 and method in @_COMPARED")
     before, after = (two[two["training"].isna()], two[two["training"].notna()])
     here = after[after["data"] == "imagenet"]
     top1 = here.set_index(["method", "seed"])["top1"].unstack("method")
-    gaps = top1["swis"] - top1["truncate"]
+    gaps = top1[Swis.name] - top1[Truncate.name]
     seed, seeds = gaps.idxmax(), ",".join(str(seed) for seed in sorted(here["seed"].unique()))
     recipe = json.loads(here["retrain"].iloc[0])
-    small = _over(after, "truncate", "fashion_mnist").value
+    small = _over(after, Truncate.name, "fashion_mnist").value
     where = "results_dir=results/retrain bits=2"
     return Evidence(
         claim="accuracy over truncation, 2 bits, retrained",
@@ -153,9 +161,9 @@ def _retrained(rows: pd.DataFrame) -> Evidence:
         most=gaps.max(),
         most_setting=f"seed {seed} of the fair rows",
         most_command=_imagenet(NETWORK, "retrain_folded", f"{where} seed={seed} methods=[swis,truncate]"),
-        most_rows=here.query("seed == @seed and method != 'uniform'"),
+        most_rows=here[here["seed"].eq(seed) & here["method"].ne(Uniform.name)],
         fair_setting=f"all calibrated, then retrained alike for {recipe['epochs']} epochs; ImageNet; "
-        f"{_over(before, 'truncate').value:+.1f} before retraining; {small:+.1f} on Fashion-MNIST",
+        f"{_over(before, Truncate.name).value:+.1f} before retraining; {small:+.1f} on Fashion-MNIST",
         fair_command=_imagenet(
             NETWORK, "retrain_folded", f"{where} seed={seeds} methods=[swis,truncate,uniform] --multirun"
         ),
@@ -165,15 +173,15 @@ def _retrained(rows: pd.DataFrame) -> Evidence:
 
 def _over_truncation(rows: pd.DataFrame) -> dict[str, Any]:
     """Return what the claims of points share: the fair comparison of these rows, and over plain weights."""
-    fair, over_plain = (_over(rows, other) for other in ("truncate", "uniform"))
-    shared = {"unit": "points", "against": "truncate", "plain": "uniform"}
+    fair, over_plain = (_over(rows, other) for other in (Truncate.name, Uniform.name))
+    shared = {"unit": "points", "against": Truncate.name, "plain": Uniform.name}
     return shared | {"fair": fair, "fair_rows": rows, "over_plain": over_plain}
 
 
 def _over(rows: pd.DataFrame, other: str, data: str = "imagenet") -> Span:
-    found = gap(rows, "swis", other, ["data"])
+    found = gap(rows, Swis.name, other, ["data"])
     if data not in found.index:
-        raise InputError(f"no rows of swis and {other} on {data}")
+        raise InputError(f"no rows of {Swis.name} and {other} on {data}")
     line = found.loc[data]
     return Span(line["mean"], line["low"], line["high"])
 
@@ -190,7 +198,7 @@ def _hardware(
     commands = []
     for network in (NETWORK, _OTHER):
         commands.append(_imagenet(network, "calibration", _FORMATS))
-        commands.append(_simulations(network, "swis_c", "equal_area", "1,2,3,4"))
+        commands.append(_simulations(network, CONSECUTIVE, "equal_area", "1,2,3,4"))
     return Evidence(
         claim=f"{name} over bit-serial accelerators",
         unit="x",
@@ -215,7 +223,8 @@ def _compression(calibrated: pd.DataFrame, storage: pd.DataFrame) -> Evidence:
     stored = storage.query("weights != 'gaussian' and coding == 'plain' and group_size <= 16")
     most = stored.loc[stored["compression_vs_int8"].idxmax()]
     # no other schedule is measured for the uniform quantizer
-    rows = fully_calibrated(calibrated, group_size=None).query("schedule == 'uniform' or method == 'float'")
+    rows = fully_calibrated(calibrated, group_size=None)
+    rows = rows[rows["schedule"].eq(Policy.uniform) | rows["method"].eq(Float.name)]
     pairs = pd.DataFrame(
         _smallest(rows, network, points) for network in (NETWORK, _OTHER) for points in LOSSES
     )
@@ -236,7 +245,7 @@ def _compression(calibrated: pd.DataFrame, storage: pd.DataFrame) -> Evidence:
         fair_command="; ".join(_imagenet(network, "calibration", grid) for network in (NETWORK, _OTHER)),
         fair_rows=rows[rows["key"].isin([shown["key"], shown["uniform_key"]])],
         against="8-bit weights",
-        plain="uniform",
+        plain=Uniform.name,
         over_plain=_span(shown["swis"] / shown["uniform"], over_plain),
     )
 
@@ -246,9 +255,8 @@ def _smallest(rows: pd.DataFrame, network: str, points: float) -> dict[str, obje
     some = rows[rows["model"] == network]
     reference = some.loc[some["method"] == Float.name, "top1"].item()
     good = some[some["top1"] >= reference - points - 1e-9].sort_values("compression_vs_int8")
-    swis, uniform = (
-        good[good["method"].isin(names)].iloc[-1] for names in (("swis", "swis_c"), ("uniform",))
-    )
+    ours, plain = (Swis.name, SwisC.name), (Uniform.name,)
+    swis, uniform = (good[good["method"].isin(names)].iloc[-1] for names in (ours, plain))
     return {
         "network": network,
         "points": points,
@@ -277,14 +285,14 @@ def _lines(table: pd.DataFrame, pair: pd.Series) -> pd.DataFrame:
 
 
 def _simulations(network: str, accelerator: str, experiment: str, bits: str) -> str:
-    """Return the commands of simulated designs: all but ``swis_c`` are in ``versus`` of the first."""
+    """Return the commands of simulated designs: all but ``CONSECUTIVE`` are in ``versus`` of the first."""
     if network in _FILES:
         command = _imagenet(network, experiment, f"bits={bits}")
     else:
         command = f"python run.py experiment={experiment} model={network} workload={network} bits={bits}"
-    if accelerator != "swis_c":
+    if accelerator != CONSECUTIVE:
         return command
-    return f"{command}; {command} accelerator=swis_c versus=[] methods=[swis,swis_c]"
+    return f"{command}; {command} accelerator={accelerator} versus=[] methods=[swis,swis_c]"
 
 
 def _imagenet(network: str, experiment: str, overrides: str) -> str:

@@ -23,7 +23,12 @@ UNSHARED = "truncation"
 LOSSES = (0.5, 1.0, 2.0, 3.0)
 
 # The array that takes consecutive shifts alone.
-_CONSECUTIVE = "swis_c"
+CONSECUTIVE = "swis_c"
+
+
+def on_swis_arrays(table: pd.DataFrame) -> pd.Series:
+    """Say which lines are of SWIS's arrays for shift sets: the names of such designs begin alike."""
+    return table["accelerator"].str.startswith("swis")
 
 
 def _formats_for(shift_sets: bool) -> list[str]:
@@ -56,8 +61,8 @@ def by_design(table: pd.DataFrame) -> pd.DataFrame:
     >>> float(by_design(table).loc["swis_ss N=2", ("ms", "n")])
     2.0
     """
-    shared = table["accelerator"].str.startswith("swis")
-    sets = np.where(table["accelerator"] == _CONSECUTIVE, SwisC.name, Swis.name)
+    shared = on_swis_arrays(table)
+    sets = np.where(table["accelerator"] == CONSECUTIVE, SwisC.name, Swis.name)
     some = table[table["method"] == np.where(shared, sets, Int8.name)]
     shifts = some["bits"].map(" N={:g}".format).where(some["method"] != Int8.name, "")
     some = some.assign(design=some["accelerator"] + shifts, ms=some["latency_ms"], uJ=some["energy_pj"] / 1e6)
@@ -73,8 +78,8 @@ def made_for(table: pd.DataFrame) -> pd.DataFrame:
     >>> made_for(table)["accelerator"].tolist()
     ['swis_ss']
     """
-    shared = table["accelerator"].str.startswith("swis")
-    takes = table["accelerator"].ne(_CONSECUTIVE) | table["method"].eq(SwisC.name)
+    shared = on_swis_arrays(table)
+    takes = table["accelerator"].ne(CONSECUTIVE) | table["method"].eq(SwisC.name)
     fit = table["method"].isin(_formats_for(shift_sets=True)) & takes
     return table[fit.where(shared, table["method"].isin(_formats_for(shift_sets=False)))]
 
@@ -147,9 +152,7 @@ def fair_gains(equal: pd.DataFrame, by: str, losses: Sequence[float] = LOSSES) -
     for points in losses:
         best = within_loss(equal, points, by)
         names = best["accelerator"]
-        sides = [
-            best[some] for some in (names.str.startswith("swis"), names.isin(BIT_SERIAL), names == UNSHARED)
-        ]
+        sides = [best[some] for some in (on_swis_arrays(best), names.isin(BIT_SERIAL), names == UNSHARED)]
         mine, theirs, own = (side.sort_values(by).drop_duplicates("network") for side in sides)
         columns = ["network", "accelerator", "method", "bits", by]
         pairs = mine[columns].merge(theirs[columns], on="network", suffixes=("", "_over"))
@@ -168,7 +171,7 @@ def most_gained(simulated: pd.DataFrame, by: str) -> pd.Series:
     """
     columns = ["network", "accelerator", "method", "bits", by]
     shared = simulated["method"].isin(_formats_for(shift_sets=True))
-    swis = simulated[simulated["accelerator"].str.startswith("swis") & shared]
+    swis = simulated[on_swis_arrays(simulated) & shared]
     swis = swis.sort_values("accelerator", ascending=False, kind="stable")  # of equals the plainest array
     rivals = simulated[simulated["accelerator"].isin(BIT_SERIAL) & simulated["method"].eq(Int8.name)]
     pairs = swis[columns].merge(rivals[columns], on="network", suffixes=("", "_over"))

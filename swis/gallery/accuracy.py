@@ -12,6 +12,7 @@ from swis.analysis.ablation import fully_calibrated
 from swis.formats.int8 import Int8
 from swis.gallery.common import grid_of_axes, one_legend
 from swis.gallery.registry import figure
+from swis.options.choices import Policy
 from swis.plots.figures import loss_by_cost, published_points
 from swis.results.records import load_table
 
@@ -21,7 +22,7 @@ def draw(results: Path) -> Figure:
     """Points lost after training, calibrated, over cycles and over bits per weight, beside published ones."""
     rows = load_table(results / "calibration")
     full = pd.concat(fully_calibrated(part) for _, part in rows.groupby("data"))
-    full = full[full["schedule"].isna() | full["schedule"].eq("uniform")]
+    full = full[full["schedule"].isna() | full["schedule"].eq(Policy.uniform)]
     published = pd.read_csv(results / "published.csv")
     networks = list(full.groupby(["model", "data"]))
     figure, grid = grid_of_axes(2, len(networks), (13, 7))

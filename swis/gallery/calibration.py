@@ -21,8 +21,9 @@ from swis.results.records import load_table
 @figure
 def draw(results: Path) -> Figure:
     """What each ingredient of calibration brings, for SWIS and for the quantizers it stands against."""
-    rows = load_table(results / "calibration").query("data == 'imagenet' and seed == 0 or method == 'float'")
-    rows = rows.assign(ingredient=rows.apply(ingredient, axis=1)).query("data == 'imagenet'")
+    rows = load_table(results / "calibration").query("data == 'imagenet'")
+    rows = rows[rows["seed"].eq(0) | rows["method"].eq(Float.name)]
+    rows = rows.assign(ingredient=rows.apply(ingredient, axis=1))
     four = rows["group_size"].isna() | rows["group_size"].eq(4)
     plain = rows["granularity"].eq("channel") & rows["rewrites"].eq("")
     whole = rows[four & plain & rows["bits"].isin([1, 2, 3, 4]) & rows["ingredient"].ne("reconstruct")]

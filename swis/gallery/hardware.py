@@ -7,6 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from swis.analysis.trade_offs import within_loss
+from swis.formats.swis import Swis
 from swis.gallery.common import grid_of_axes, of_equal_area
 from swis.gallery.registry import figure
 from swis.plots.hardware_figures import (
@@ -25,7 +26,7 @@ def draw(results: Path) -> Figure:
     network = "mobilenet_v2"
     equal = of_equal_area(results).query("network == @network")
     layers = load_simulated(results / "hardware" / "layers")
-    mine = layers.query("network == @network and accelerator == 'swis_ss' and method == 'swis'")
+    mine = layers[layers["method"] == Swis.name].query("network == @network and accelerator == 'swis_ss'")
     fastest = within_loss(equal).sort_values("latency_ms")
     frugal = within_loss(equal, by="energy_pj").sort_values("energy_pj")
     figure, grid = grid_of_axes(2, 2, (11, 8))

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from swis.formats.float32 import Float
 from swis.formats.swis import Swis
+from swis.formats.swis_c import SwisC
 from swis.gallery.common import grid_of_axes
 from swis.gallery.registry import figure
 from swis.plots.figures import accuracy_by_shifts
@@ -19,7 +20,8 @@ from swis.results.records import load_table
 def draw(results: Path) -> Figure:
     """MSE and MSE++ as what a set is chosen by, levels chosen together, and the weight of the bias."""
     table, joint = (load_table(results / name) for name in ("lite0_per_tensor", "joint_selection"))
-    named = table.assign(choice=table["alpha"].map({0.0: "MSE", 1.0: "MSE++"})).query("method != 'swis_c'")
+    named = table.assign(choice=table["alpha"].map({0.0: "MSE", 1.0: "MSE++"}))
+    named = named[named["method"] != SwisC.name]
     four = joint.query("group_size == 4 and selection == 'joint'").assign(choice="MSE++, joint")
     swis = table[table["method"].isin([Swis.name, Float.name])]
     swis = swis.assign(shifts=swis["bits"].map("N = {:g}".format, na_action="ignore"))

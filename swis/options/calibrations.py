@@ -14,11 +14,13 @@ class Calibration:
     """What the configuration must know of a way to calibrate; swis/calibration/kinds.py has them by name.
 
     ``settings`` are groups of options that change its result, by what a row's identity calls them; those in
-    ``seeded`` depend on the run's seed as well. ``chooses_levels``: levels are not the nearest ones.
+    ``seeded`` depend on the run's seed as well. ``chooses_levels``: levels are not the nearest ones;
+    ``learns_rounding``: they are found by training, after the walk.
     """
 
     looks_at_images: bool = True
     chooses_levels: bool = False
+    learns_rounding: bool = False
     settings: dict[str, str] = field(default_factory=dict)
     seeded: tuple[str, ...] = ()
 
@@ -30,7 +32,10 @@ CALIBRATIONS = {
     "stats": Calibration(),
     "output_aware": Calibration(chooses_levels=True, settings=_WALK),
     "reconstruct": Calibration(
-        chooses_levels=True, settings=_WALK | {"reconstruction": "reconstruction"}, seeded=("reconstruction",)
+        chooses_levels=True,
+        learns_rounding=True,
+        settings=_WALK | {"reconstruction": "reconstruction"},
+        seeded=("reconstruction",),
     ),
 }
 

@@ -38,6 +38,7 @@ from swis.networks.channel_rewrite import LimitedReLU, rewritten
 from swis.networks.computed_weights import plain_copy
 from swis.networks.layers import count_float_weights, weight_layers, weight_of
 from swis.networks.models import REACHING_OUT, Network, new_network
+from swis.options.calibrations import CALIBRATIONS
 from swis.options.model import ModelConfig
 from swis.options.names import require_known
 from swis.packing.bitstream import CODINGS
@@ -172,7 +173,7 @@ def save_packed(
         "coding": coding,
         "skip": skip,
         "fold_bn": fold_bn,
-        "folded": fold_bn or (not live and (calibrate != "none" or retrain is not None)),
+        "folded": fold_bn or (not live and (CALIBRATIONS[calibrate].looks_at_images or retrain is not None)),
         "rewrites": list(rewrites),
         "limited": [name for name, part in module.named_modules() if isinstance(part, LimitedReLU)],
         "calibrate": calibrate,
@@ -212,7 +213,8 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork
     if header["version"] < _VERSION and weight_layers(module).keys() != weight_layers(network.module).keys():
         raise InputError("packed before layers that compute their weights were replaced; pack it again")
     size, calibrate = about["inputs"]["input_size"], header["calibrate"]
-    if header.get("folded", calibrate != "none" or header["fold_bn"]):  # younger than the format
+    calibrated = CALIBRATIONS[calibrate].looks_at_images
+    if header.get("folded", calibrated or header["fold_bn"]):  # younger than the format
         module = fused(module, size)
     state, packed_layers = dict(tensors), {}
     for name in header["limited"]:
@@ -227,7 +229,7 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork
         packed_layers[name] = PackedLayer(layer.fmt, *layer.codes.shape, entry["bits"], layer.schedule)
     state |= {key: state[source] for key, source in header["aliases"].items()}
     for name, layer in weight_layers(module).items():
-        if calibrate != "none" and layer.bias is None and f"{name}.bias" in state:
+        if calibrated and layer.bias is None and f"{name}.bias" in state:
             layer.bias = nn.Parameter(state[f"{name}.bias"])  # calibration gave it one
     module.load_state_dict(state)
     activations = header["activations"]

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-from swis.analysis.trade_offs import BIT_SERIAL
+from swis.analysis.trade_offs import BIT_SERIAL, on_swis_arrays
 from swis.formats.registry import formats
 from swis.plots.figures import PALETTE, label_of, losses
 
@@ -85,8 +85,8 @@ def tradeoff(table: pd.DataFrame, cost: str, label: str, axes: Axes) -> Axes:
     ``table``: one network's lines of ``swis.analysis.trade_offs.with_accuracy``. A design is on the front if
     none is both cheaper and more accurate. SWIS arrays are coloured and filled, others grey.
     """
-    designs = sorted(table["accelerator"].unique(), key=lambda name: (not name.startswith("swis"), name))
-    ours = [name for name in designs if name.startswith("swis")]
+    ours = sorted(table.loc[on_swis_arrays(table), "accelerator"].unique())
+    designs = [*ours, *sorted(set(table["accelerator"]) - set(ours))]
     colours = dict(zip(ours, sns.color_palette(PALETTE, len(ours)), strict=True))
     for design, marker in zip(designs, cycle(_MARKERS)):
         mine = table[table["accelerator"] == design]

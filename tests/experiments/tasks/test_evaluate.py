@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from conftest import SHORT, TINY, computed_methods
+from conftest import SHORT, computed_methods
 
 import swis
 from swis.data import image_sets
@@ -198,40 +197,6 @@ def test_favoured_layers_have_their_shifts(tiny, tmp_path):
     assert row["schedule_spent"] <= 2.5
 
 
-@pytest.mark.parametrize("task", ["pack", "storage"])
-def test_what_is_there_is_not_replaced_unless_asked(tiny, tmp_path, monkeypatch, task):
-    monkeypatch.setattr("swis.packing.storage.storage_table.__defaults__", (7, (4,), (2,)))
-    path = tmp_path / "out"
-    path.write_text("precious")
-    command = [*tiny, f"task={task}", "activation_bits=null", f"out={path}"]
-    with pytest.raises(InputError, match="is there already; force=true replaces it"):
-        run(load(command))
-    assert path.read_text() == "precious"
-    run(load([*command, "force=true"]))
-    assert path.stat().st_size > 1000
-    with pytest.raises(InputError, match="is a folder; name a file"):
-        run(load([*command, f"out={tmp_path}"]))
-
-
-@pytest.mark.parametrize("bits", [4, 5])
-def test_the_storage_task_at_few_magnitude_bits(tiny, tmp_path, monkeypatch, bits):
-    monkeypatch.setattr("swis.packing.storage.storage_table.__defaults__", (7, (4,), (2, 4, 5, 6)))
-    path = tmp_path / "storage.parquet"
-    run(load([*tiny, "task=storage", f"out={path}", f"magnitude_bits={bits}"]))
-    assert pd.read_parquet(path)["bits"].max() == bits
-
-
-def test_the_storage_task_writes_the_network_s_table_and_gaussian_weights_beside(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr("swis.packing.storage.storage_table.__defaults__", (7, (4,), (2,)))
-    path = tmp_path / "storage.parquet"
-    text = run(load([*tiny, "task=storage", f"out={path}"]))
-    assert "compact" in text
-    table = pd.read_parquet(path)
-    assert set(table["weights"]) == {"tiny", "gaussian"}
-    assert set(table["method"]) == {"swis", "swis_c", "layer", "dpred"}
-    assert table["git_commit"].notna().all()
-
-
 def test_a_failure_is_a_row_and_the_other_rows_are_computed(tiny, monkeypatch):
     measure = study.Study.measure
 
@@ -390,59 +355,6 @@ def test_a_few_images_to_train_on_that_are_measured_on_are_left_out(tiny, tmp_pa
         study.prepare(replace(config, retrain=replace(config.retrain, batch_size=21)))
 
 
-@pytest.fixture
-def train_tiny(tmp_path):
-    """Train a small network on 64 random images; its checkpoint, loaded, and the report."""
-    from tools.embed_fashion_mnist import write_idx
-
-    random = np.random.default_rng(0)
-    for split, count in (("train", 64), ("t10k", 20)):
-        write_idx(tmp_path / f"{split}-images-idx3-ubyte.gz", random.integers(0, 256, (count, 28, 28)))
-        write_idx(tmp_path / f"{split}-labels-idx1-ubyte.gz", np.arange(count) % 10)
-    model = ["model=timm", f"model.name={TINY}"]
-
-    def trained(*overrides):
-        output = tmp_path / "out.safetensors"
-        sizes = [
-            "recipe.input_size=[1,32,32]",
-            "recipe.mean=[0.5]",
-            "recipe.std=[0.5]",
-            "recipe.batch_size=16",
-        ]
-        paths = [f"data.root={tmp_path}", f"recipe.output={output}"]
-        text = run(
-            load(["task=train", *model, *sizes, *paths, *overrides]), "python run.py task=train model=timm"
-        )
-        return load_network(load([*model, f"model.weights={output}"]).model), text
-
-    return trained
-
-
-STAGES = ("{epochs: 1, image_sizes: [32]}", "{epochs: 1, image_sizes: [32], random_erasing: 0.5}")
-
-
-def test_training_writes_a_checkpoint_that_says_how_it_was_made(train_tiny):
-    network, text = train_tiny(f"recipe.stages=[{', '.join(STAGES)}]")
-    assert f"{float(network.metadata['top1']):.2f} % top-1 on 20 images" in text
-    assert network.metadata["command"] == "python run.py task=train model=timm"
-    recipe = json.loads(network.metadata["recipe"])
-    assert recipe["stages"][1]["random_erasing"] == 0.5
-    assert recipe["momentum"] == [0.85, 0.95]
-    assert network.inputs["mean"] == [0.5]
-
-
-def test_training_averages_the_ends_of_its_last_stages(train_tiny):
-    ends = [train_tiny(f"recipe.stages=[{', '.join(STAGES[:count])}]")[0] for count in (1, 2)]
-    average, _ = train_tiny(f"recipe.stages=[{', '.join(STAGES)}]", "recipe.average=2")
-    first, second = (dict(end.module.named_parameters()) for end in ends)
-    for name, weight in average.module.named_parameters():
-        mean = (first[name] + second[name]) / 2
-        torch.testing.assert_close(weight, mean, rtol=2e-3, atol=1e-4)  # three roundings to float16
-    assert not torch.equal(first["conv_stem.weight"], second["conv_stem.weight"])
-    statistics = [end.module.bn1.running_mean for end in (*ends, average)]
-    assert not torch.allclose(statistics[2], (statistics[0] + statistics[1]) / 2, rtol=1e-2)
-
-
 def test_keys_do_not_depend_on_paths(tiny, tiny_checkpoint, tmp_path):
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(tiny_checkpoint.read_bytes())
@@ -450,17 +362,3 @@ def test_keys_do_not_depend_on_paths(tiny, tiny_checkpoint, tmp_path):
     second = study.prepare(load([*tiny, f"model.weights={copy}", f"results_dir={tmp_path / 'other'}"]))
     for fmt in first.config.formats:
         assert first.key(fmt) == second.key(fmt)
-
-
-def test_finetuning_starts_from_the_weights_of_a_checkpoint(train_tiny, tmp_path):
-    first, _ = train_tiny("recipe.stages=[{epochs: 1, image_sizes: [32]}]")
-    kept = (tmp_path / "out.safetensors").rename(tmp_path / "first.safetensors")
-    slowly = "recipe.stages=[{epochs: 1, image_sizes: [32], learning_rate: 1e-6}]"
-    # its own preprocessing, whatever the recipe says
-    tuned, _ = train_tiny(slowly, "recipe.finetune=true", f"model.weights={kept}", "recipe.mean=[0.4]")
-    assert tuned.inputs == first.inputs
-    assert json.loads(first.metadata["recipe"])["mean"] == [0.5]
-    assert "mean" not in json.loads(tuned.metadata["recipe"])
-    before, after = first.module.conv_stem.weight, tuned.module.conv_stem.weight
-    torch.testing.assert_close(after, before, rtol=2e-3, atol=1e-4)
-    assert not torch.equal(tuned.module.bn1.running_mean, first.module.bn1.running_mean)
