@@ -256,9 +256,11 @@ class Picture:
     below: str = ""
 
     def html(self) -> str:
-        least = "flex:1 1 {:.0f}px;max-width:{:.0f}px;min-width:0;width:100%;height:auto"
-        drawn = (each.svg(least.format(0.62 * each.width, 1.25 * each.width)) for each in self.drawings)
-        row = f'<div style="display:flex;flex-wrap:wrap;gap:14px">{"".join(drawn)}</div>'
+        least = "flex:1 1 {:.0f}px;max-width:{:.0f}px;min-width:0;height:auto"
+        drawn = (each.svg(least.format(0.9 * each.width, 1.3 * each.width)) for each in self.drawings)
+        row = (
+            f'<div style="display:flex;flex-wrap:wrap;align-items:flex-start;gap:14px">{"".join(drawn)}</div>'
+        )
         return f'<div class="swis-picture">{self.above}{row}{self.below}</div>'
 
     def svg(self) -> str:
@@ -287,11 +289,12 @@ def bars(
     parts: dict[str, Sequence[float]],
     label: str,
     *,
-    tips: Sequence[str] = (),
     width: float = 560,
-    colours: Sequence[str] = COLOURS,
+    by_group: bool = False,
 ) -> Drawing:
     """Draw lying bars, one below the other, of parts that add up, the sum at their ends.
+
+    Parts have colours, or with ``by_group`` the bars.
 
     >>> drawing = bars("Energy", ["one", "two"], {"array": [1, 2], "DRAM": [3, 4]}, "uJ")
     >>> "6 uJ" in drawing.svg()
@@ -299,7 +302,7 @@ def bars(
     """
     sums = [sum(values) for values in zip(*parts.values(), strict=True)]
     most = max([*sums, 1e-12])
-    entries = list(zip(colours, parts, strict=False)) if len(parts) > 1 else []
+    entries = list(zip(COLOURS, parts, strict=False)) if len(parts) > 1 else []
     drawing = Drawing(width, 0)
     drawing.text(14, 22, title, size=15, bold=True)
     y = 42.0
@@ -309,10 +312,10 @@ def bars(
     for place, (group, total) in enumerate(zip(groups, sums, strict=True)):
         drawing.text(14, y + 12, group, size=12.5)
         x = 14.0
-        for colour, (part, values) in zip(colours, parts.items(), strict=False):
+        for colour, (part, values) in zip(COLOURS[place * by_group :], parts.items(), strict=False):
             length = room * values[place] / most
             tip = f"{group}, {part}: {readable(values[place])} {label}"
-            drawing.rectangle(x, y + 18, length, 20, colour, tip=tips[place] if tips else tip)
+            drawing.rectangle(x, y + 18, length, 20, colour, tip=tip)
             x += length
         drawing.text(x + 6, y + 33, f"{readable(total)} {label}", size=12.5)
         y += 48

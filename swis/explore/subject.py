@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
@@ -103,16 +103,28 @@ class Subject:
         of = self.some(layer)
         return self.kept(("sqnr", layer, fmt), lambda: sqnr_db(of, self.encoded(layer, fmt).weight()))
 
-    def run(self, layer: Layer, fmt: WeightFormat, array: Accelerator, chip: Chip) -> dict[str, Any]:
-        """Return what a layer takes on an accelerator, the columns of ``swis.hardware.simulate``."""
-        shape = replace(layer, name="")  # layers of one shape take the same
+    def runs(self, fmts: Mapping[str, WeightFormat], array: Accelerator, chip: Chip) -> list[dict[str, Any]]:
+        """Return what every call of a layer takes on an accelerator, its weights in the layer's format.
 
-        def computed() -> dict[str, Any]:
-            operands = [operands_of(layer, fmt, None, codes=False)]
-            return simulate(array, [layer], operands, chip).iloc[0].to_dict()
-
-        kind = "first" if layer is self.calls[0] else layer.kind
-        return self.kept((shape, fmt, array), computed) | {"layer": layer.name, "kind": kind}
+        The columns are those of ``swis.hardware.simulate``.
+        """
+        # layers of one shape take the same
+        keys = [(replace(layer, name="layer"), fmts[layer.name], array) for layer in self.calls]
+        new = [key for key in dict.fromkeys(keys) if key not in self._kept]
+        if new:
+            operands = [
+                self.kept(
+                    (shape, fmt), lambda shape=shape, fmt=fmt: operands_of(shape, fmt, None, codes=False)
+                )
+                for shape, fmt, _ in new
+            ]
+            found = simulate(array, [shape for shape, _, _ in new], operands, chip).to_dict("records")
+            self._kept.update(zip(new, found, strict=True))
+        kinds = ["first", *(layer.kind for layer in self.calls[1:])]
+        return [
+            self._kept[key] | {"layer": layer.name, "kind": kind}
+            for key, layer, kind in zip(keys, self.calls, kinds, strict=True)
+        ]
 
     def kept(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """Return what was made for a key, made now if it was not."""

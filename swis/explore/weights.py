@@ -113,13 +113,22 @@ def weights_picture(
         filters = subject.weights[layer]
         bits = fmt.stored_bits(len(filters), filters[0].numel()) / filters.numel()
         costs[found.words] = (sqnr_db(codes, kept), bits)
-    drawings.insert(1, _legend(next(iter(fmts.values()))))
+    drawings.insert(0, _legend())
     drawings.append(_errors(layer, errors))
     sqnr, bits = zip(*costs.values(), strict=True)
     height = {"signal to error": [value if np.isfinite(value) else 0.0 for value in sqnr]}
-    drawings.append(bars(f"Signal to quantization noise of {layer}", [*costs], height, "dB", width=_WIDTH))
     drawings.append(
-        bars("Stored bits per weight (8-bit codes: 8)", [*costs], {"bits": bits}, "bits", width=_WIDTH)
+        bars(f"Signal to quantization noise of {layer}", [*costs], height, "dB", width=_WIDTH, by_group=True)
+    )
+    drawings.append(
+        bars(
+            "Stored bits per weight (8-bit codes: 8)",
+            [*costs],
+            {"bits": bits},
+            "bits",
+            width=_WIDTH,
+            by_group=True,
+        )
     )
     return Picture(drawings)
 
@@ -155,7 +164,7 @@ def _bits(group: Group, where: str) -> Drawing:
     drawing.text(right + 74, 82, "error", size=12, colour="#666666")
     for line, (code, kept) in enumerate(zip(group.codes, group.kept, strict=True)):
         y = 92 + _LINE * line
-        drawing.text(left - 12, y + 18, f"{code:+d}", anchor="end")
+        drawing.text(left - 12, y + 18, _signed(code), anchor="end")
         for column in range(columns):
             bit = columns - 1 - column
             inside, used = bit in group.shift_set, abs(kept) >> bit & 1
@@ -164,22 +173,24 @@ def _bits(group: Group, where: str) -> Drawing:
             drawing.rectangle(x, y, _CELL - 2, _LINE - 2, colour)
             ink = "white" if inside and used else "#222222"
             drawing.text(x + _CELL / 2 - 1, y + 18, str(abs(code) >> bit & 1), anchor="middle", colour=ink)
-        drawing.text(right + 14, y + 18, f"{kept:+d}")
-        drawing.text(right + 74, y + 18, f"{kept - code:+d}" if kept != code else "0")
+        drawing.text(right + 14, y + 18, _signed(kept))
+        drawing.text(right + 74, y + 18, _signed(kept - code))
     y = 92 + _LINE * len(group.codes) + 24
     fmt, count = group.fmt, len(group.codes)
-    mask, sets = count * fmt.mask_bits, fmt.set_codes()[1] if fmt.grouped else 0
-    said = f"{count} signs + {count} x {fmt.mask_bits} mask bits" + (
-        f" + {sets} bits of shift set" if sets else ""
-    )
-    drawing.text(
-        14, y, f"Stored: {said} = {count + mask + sets} bits; as 8-bit codes: {8 * count}.", size=12.5
-    )
+    sets = fmt.set_codes()[1] if fmt.grouped else 0
+    bits = count * (1 + fmt.mask_bits) + sets
+    said = f"Stored in {bits} bits: {count} signs, {count} x {fmt.mask_bits} mask bits"
+    drawing.text(14, y, said + (f", {sets} bits of shift set." if sets else "."), size=12.5)
+    drawing.text(14, y + 20, f"As 8-bit codes: {8 * count} bits.", size=12.5)
     return drawing
 
 
-def _legend(fmt: WeightFormat) -> Drawing:
-    drawing = Drawing(_WIDTH, 178)
+def _signed(code: int) -> str:
+    return f"{code:+d}" if code else "0"
+
+
+def _legend() -> Drawing:
+    drawing = Drawing(_WIDTH, 182)
     drawing.text(14, 22, "How to read it", size=15, bold=True)
     lines = (
         (_KEPT, "white", "1", "in the shift set, and this weight uses it: its mask bit is 1"),
