@@ -1,13 +1,15 @@
 # %% [markdown]
 # # Explore
 #
-# Pick a network and one of its layers, a method, shifts, group size and an accelerator; move `group`
-# through the layer. Left a group of weights bit by bit: 8-bit codes, the shift set in colour, dark where
-# a weight uses it, and the codes that come out. In the middle the errors of the layer's weights, on the
-# right its cycles.
+# Four tabs. **Weights**: a group of weights bit by bit in several formats. **Network**: all layers, single
+# ones with other formats or shifts, what the whole costs; a click on a layer opens it under Weights.
+# **Trade-off**: rows of results over any two columns, their Pareto front, the row behind a mark, and the code
+# that draws it. **Accelerator**: designs side by side as their sizes change.
+#
+# With a network of one's own: `application(network, images)`, or one that `swis.quantize` returned; every tab
+# is a function as well, such as `swis.explore.weights(network, images)`.
 
 # %%
-# %matplotlib inline
-from swis.explore.explorer import panel
+from swis.explore import application
 
-panel()
+application()

@@ -18,6 +18,7 @@ __all__ = [
     "WeightFormat",
     "accelerators",
     "evaluate",
+    "explore",
     "formats",
     "load",
     "load_packed",
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from swis import formats
+    from swis import explore, formats
     from swis.api.evaluate import evaluate, sensitivity
     from swis.api.files import load, save
     from swis.api.quantize import quantize, schedule
@@ -76,8 +77,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 def __getattr__(name: str) -> Any:
     # loaded on first use: ``import swis.experiments.config`` must not import torch and pandas
-    if name == "formats":
-        return import_module("swis.formats")
+    if name in ("explore", "formats"):
+        return import_module(f"swis.{name}")
     if name in _HOME_OF:
         return getattr(import_module(_HOME_OF[name]), name)
     raise AttributeError(f"module 'swis' has no attribute {name!r}")

@@ -1,1 +1,9 @@
-"""Panels for JupyterLab: look into a network, a layer, a group of weights."""
+"""The explorer for JupyterLab: weights, network, trade-off and accelerator, each a function, or all as tabs."""
+
+from swis.explore.accelerator import accelerator
+from swis.explore.application import application
+from swis.explore.network import network
+from swis.explore.trade_off import trade_off
+from swis.explore.weights import weights
+
+__all__ = ["accelerator", "application", "network", "trade_off", "weights"]

@@ -115,7 +115,7 @@ def accelerator_picture(layers: pd.DataFrame, sums: pd.DataFrame) -> Picture:
     }
     drawings = [
         bars("Cycles of one image", names, _lists(cycles), "cycles", width=_WIDTH),
-        bars("Energy of one image", names, _lists(energy), "uJ", width=_WIDTH),
+        bars("Energy of one image", names, _lists(energy), "µJ", width=_WIDTH),
         _roofline(layers, sums),
         _by_layer(layers),
     ]

@@ -16,6 +16,14 @@ from swis.plots.figures import PALETTE
 COLOURS = tuple(sns.color_palette(PALETTE).as_hex())
 MARKERS = ("circle", "square", "diamond", "triangle", "cross")
 _INK, _FAINT, _GRID = "#222222", "#666666", "#e4e4e4"
+_STYLE = (
+    "<style>.swis-table{border-collapse:collapse;font-size:13px;margin:8px 0;background:white;color:#222}"
+    ".swis-table td,.swis-table th{padding:3px 12px 3px 4px;text-align:left;border-bottom:1px solid #e4e4e4;"
+    "white-space:nowrap}.swis-table tr[data-name]{cursor:pointer}.swis-table tr[data-name]:hover{"
+    "background:#eef4fa}.swis-table .swis-marked{background:#fbe9cf}.swis-lines{overflow:auto;"
+    "max-height:380px}.swis-code{background:#f6f6f6;color:#222;padding:10px;font-size:13px;overflow-x:auto;"
+    "line-height:1.4}</style>"
+)
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _UNITS = ((1e9, " G"), (1e6, " M"), (1e3, " k"))
 
@@ -175,7 +183,7 @@ class Drawing:
         """Add squares of colour with their words, in lines ``room`` wide; return where the next line is."""
         at = x
         for colour, words in entries:
-            width = 26 + 6.9 * len(words)
+            width = 32 + 7.2 * len(words)
             if at > x and at + width > x + room:
                 at, y = x, y + 20
             self.rectangle(at, y - 10, 12, 12, colour, edge="#999999")
@@ -257,11 +265,11 @@ class Picture:
 
     def html(self) -> str:
         least = "flex:1 1 {:.0f}px;max-width:{:.0f}px;min-width:0;height:auto"
-        drawn = (each.svg(least.format(0.9 * each.width, 1.3 * each.width)) for each in self.drawings)
+        drawn = (each.svg(least.format(0.9 * each.width, 1.08 * each.width)) for each in self.drawings)
         row = (
             f'<div style="display:flex;flex-wrap:wrap;align-items:flex-start;gap:14px">{"".join(drawn)}</div>'
         )
-        return f'<div class="swis-picture">{self.above}{row}{self.below}</div>'
+        return f'<div class="swis-picture">{_STYLE}{self.above}{row}{self.below}</div>'
 
     def svg(self) -> str:
         return stacked(self.drawings)
@@ -296,8 +304,8 @@ def bars(
 
     Parts have colours, or with ``by_group`` the bars.
 
-    >>> drawing = bars("Energy", ["one", "two"], {"array": [1, 2], "DRAM": [3, 4]}, "uJ")
-    >>> "6 uJ" in drawing.svg()
+    >>> drawing = bars("Energy", ["one", "two"], {"array": [1, 2], "DRAM": [3, 4]}, "µJ")
+    >>> "6 µJ" in drawing.svg()
     True
     """
     sums = [sum(values) for values in zip(*parts.values(), strict=True)]

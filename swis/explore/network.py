@@ -29,11 +29,11 @@ _BATCH = 4
 
 # Columns of a layer that are drawn: what they are called, and their unit.
 _MEASURES = {
-    "kl_divergence": ("Sensitivity: how far the outputs move, this layer alone in few bits", "nats"),
+    "kl_divergence": ("Sensitivity: this layer alone in few bits", "nats"),
     "sqnr_db": ("Signal to quantization noise of the weights", "dB"),
     "bits": ("Stored bits per weight", "bits"),
     "cycles": ("Cycles of one image", "cycles"),
-    "energy_uj": ("Energy of one image", "uJ"),
+    "energy_uj": ("Energy of one image", "µJ"),
 }
 
 
@@ -125,7 +125,7 @@ def _whole(whole: Mapping[str, float], plain: Mapping[str, float]) -> Drawing:
         "bits": "bits per weight",
         "cycles": "cycles for one image",
         "latency_ms": "ms for one image",
-        "energy_uj": "uJ for one image",
+        "energy_uj": "µJ for one image",
     }
     for number, (name, unit) in enumerate(words.items()):
         y = 68 + 50 * number
@@ -159,7 +159,7 @@ def _bars(table: pd.DataFrame, column: str, marked: str) -> Drawing:
 
 def _lines(table: pd.DataFrame, marked: str) -> str:
     columns = {"weights": "weights", "sqnr_db": "SQNR [dB]", "bits": "bits per weight", "cycles": "cycles"}
-    columns |= {"energy_uj": "energy [uJ]"}
+    columns |= {"energy_uj": "energy [µJ]"}
     if "kl_divergence" in table:
         columns = {"kl_divergence": "sensitivity [nats]"} | columns
     head = "".join(f"<th>{words}</th>" for words in ("layer", "kind", "format", *columns.values()))

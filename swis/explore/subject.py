@@ -43,15 +43,17 @@ _WEIGHTS = 1 << 15
 class Subject:
     """A float network with some inputs; ``quantized`` is the network of few bits that it came with, if any.
 
+    ``model`` is the name of one that comes with the package.
+
     >>> network = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2))
     >>> Subject.of(network, torch.rand(2, 8)).names
     ['0', '2']
     """
 
-    title: str
     base: nn.Module
     inputs: Inputs
     quantized: Quantized | None = None
+    model: str = ""
     _kept: dict[Hashable, Any] = field(default_factory=dict)
 
     @classmethod
@@ -67,10 +69,9 @@ class Subject:
         if isinstance(network, Quantized):
             if network.reference is None:
                 raise InputError("a network that was read from a file has no float weights to look into")
-            title = type(network.module).__name__
-            return cls(title, network.reference, network.example, network)
+            return cls(network.reference, network.example, network)
         inputs = example_of(network, None) if calibration is None else gathered(calibration, _IMAGES)
-        return cls(type(network).__name__, base_network(network, inputs[:1]), inputs)
+        return cls(base_network(network, inputs[:1]), inputs)
 
     @cached_property
     def calls(self) -> list[Layer]:
@@ -145,5 +146,4 @@ def embedded(model: str) -> Subject:
     split = open_split(config.data, "test").sample(_IMAGES, seed=0)
     prepared = split.prepared(network.transform(), channels=network.channels)
     images = Inputs.of(torch.stack([prepared[index][0] for index in range(len(prepared))]))
-    title = next((words for words, name in MODELS.items() if name == model), model)
-    return Subject(title, base_network(network.module, images[:1]), images)
+    return Subject(base_network(network.module, images[:1]), images, model=model)

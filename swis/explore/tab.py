@@ -18,7 +18,8 @@ _CLICK = (
     "if (named) {heard.value = named.dataset.name;"
     "heard.dispatchEvent(new Event('change', {bubbles: true}))}"
 )
-_WIDE = widgets.Layout(width="330px")
+LAYOUT = {"width": "330px"}
+STYLE = {"description_width": "120px"}
 
 
 class Tab(widgets.VBox):
@@ -77,26 +78,23 @@ class Tab(widgets.VBox):
 
 def chosen(name: str, options: Any, value: Any) -> widgets.Dropdown:
     """Return a control to choose one of some options."""
-    return widgets.Dropdown(options=options, value=value, description=name, layout=_WIDE, style=_STYLE)
+    return widgets.Dropdown(options=options, value=value, description=name, layout=LAYOUT, style=STYLE)
 
 
 def several(name: str, options: Any, value: Any) -> widgets.SelectMultiple:
     """Return a control to choose some options (Ctrl and a click: one more)."""
     rows = min(6, len(options))
     return widgets.SelectMultiple(
-        options=options, value=value, description=name, rows=rows, layout=_WIDE, style=_STYLE
+        options=options, value=value, description=name, rows=rows, layout=LAYOUT, style=STYLE
     )
 
 
 def slider(name: str, value: int, least: int, most: int, step: int = 1) -> widgets.IntSlider:
     """Return a slider over whole numbers."""
-    return widgets.IntSlider(value, least, most, step, description=name, layout=_WIDE, style=_STYLE)
+    return widgets.IntSlider(value, least, most, step, description=name, layout=LAYOUT, style=STYLE)
 
 
 def steps(name: str, values: Sequence[int], value: int, unit: str = "") -> widgets.SelectionSlider:
     """Return a slider over some numbers with their unit."""
     options = [(f"{each:g}{unit}", each) for each in values]
-    return widgets.SelectionSlider(options=options, value=value, description=name, layout=_WIDE, style=_STYLE)
-
-
-_STYLE = {"description_width": "120px"}
+    return widgets.SelectionSlider(options=options, value=value, description=name, layout=LAYOUT, style=STYLE)

@@ -238,13 +238,13 @@ def weights(network: Any = None, calibration: Any = None) -> Tab:
 
     >>> import torch
     >>> tab = weights(torch.nn.Linear(8, 4), torch.ones(1, 8))
-    >>> tab.show_layer("0")
+    >>> tab.look_at(tab.subject, "0")
     """
     return WeightsTab(Subject.of(network, calibration), embedded=network is None)
 
 
 class WeightsTab(Tab):
-    """The tab ``weights`` makes; ``show_layer`` shows a layer."""
+    """The tab ``weights`` makes; ``look_at`` shows a layer."""
 
     def __init__(self, subject: Subject, embedded: bool) -> None:
         self.subject = subject
@@ -268,9 +268,12 @@ class WeightsTab(Tab):
             self.subject = subject
             self.layer.options = subject.names
 
-    def show_layer(self, layer: str) -> None:
-        """Show a layer."""
-        self.layer.value = layer
+    def look_at(self, subject: Subject, layer: str) -> None:
+        """Show a layer of a network."""
+        with self.held():
+            if subject is not self.subject:
+                self.network.value = subject.model
+            self.layer.value = layer
 
     def _choices(self) -> list[tuple[str, str]]:
         known = [(format_words(name), name) for name in bit_formats()]

@@ -105,6 +105,15 @@ def column_words(name: str) -> str:
     return _named(COLUMNS, name)
 
 
+def value_words(column: str, value: str) -> str:
+    """Return what a value of a column of results is called.
+
+    >>> value_words("method", "swis"), value_words("model", "resnet18")
+    ('SWIS, any shifts', 'resnet18')
+    """
+    return _FORMATS.get(value, value) if COLUMNS.get(column) == "format" else value
+
+
 def quantized_formats() -> list[str]:
     """Return the formats of few bits, by name.
 
