@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -207,6 +207,12 @@ class Study(StudyIdentity):
             columns |= _schedule_columns(schedule, filters, columns["cycles_per_weight"], costs)
         return module, columns
 
+    def check_memory(self, fmts: Sequence[WeightFormat]) -> None:
+        """Raise ``InputError`` if calibrating some of these formats takes more memory than there is."""
+        if self.config.is_calibrated and any(fmt.has_shifts for fmt in fmts):
+            calibration = KINDS[self.config.calibrate](self.config).layer
+            check_memory(self.network.module, calibration, self.skip, self.device)
+
     def _post_training(
         self, fmt: WeightFormat, schedule: NetworkSchedule | None, activation_bits: int | None
     ) -> PostTraining:
@@ -319,8 +325,6 @@ def prepare(config: Config) -> Study:
     if not config.dry_run:
         study.warn_of_float_weights()
     _ = study.base_module  # folding can be refused: now rather than later
-    if config.is_calibrated and config.does.calibrates:
-        check_memory(network.module, KINDS[config.calibrate](config).layer, skip, device)
     if config.scheduled and (config.does.calibrates or config.does.simulates):
         for fmt in config.formats:
             if fmt.has_shifts:

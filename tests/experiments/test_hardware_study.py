@@ -385,7 +385,5 @@ def test_a_design_of_the_user_s_builds_on_another(tmp_path, monkeypatch):
     (folder / "wide.yaml").write_text("defaults: [swis_ds, _self_]\nname: wide\ncolumns: 16\n")
     for module in ("config", "known_options"):
         monkeypatch.setattr(f"swis.experiments.{module}.CONF", tmp_path)
-    accelerator_named.cache_clear()
     found = accelerator_named("wide")
     assert (found.name, found.columns, found.shifts_per_cycle) == ("wide", 16, 2)
-    accelerator_named.cache_clear()

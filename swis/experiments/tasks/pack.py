@@ -25,6 +25,7 @@ def run(config: Config, command: str) -> str:
     few_bits, schedule = config.activation_bits is not None, study.schedule(fmt)
     network, encoded = study.network, None
     if config.retrained or config.is_calibrated:
+        study.check_memory([fmt])
         made = study.retrained if config.retrained else study.calibrated
         try:
             module, encoded = made(fmt, schedule, config.activation_bits)
