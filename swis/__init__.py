@@ -6,13 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["load_packed", "load_table", "save_packed"]
+__all__ = ["columns", "load_packed", "load_table", "save_packed"]
 
 if TYPE_CHECKING:
     from swis.packing.file import load_packed, save_packed
+    from swis.results.dictionary import columns
     from swis.results.records import load_table
 
 _HOMES = {
+    "columns": "swis.results.dictionary",
     "load_packed": "swis.packing.file",
     "load_table": "swis.results.records",
     "save_packed": "swis.packing.file",

@@ -11,7 +11,7 @@ from conftest import ROOT
 from swis.errors import InputError
 from swis.experiments.config import accelerator_named, load
 from swis.experiments.hardware_study import simulate_methods
-from swis.experiments.network_hardware import COLUMNS, Hardware
+from swis.experiments.network_hardware import Hardware
 from swis.experiments.network_operands import NetworkOperands
 from swis.experiments.study import prepare
 from swis.experiments.tasks.evaluate import evaluate_methods
@@ -19,6 +19,7 @@ from swis.hardware.arrays.bit_serial import laconic_work
 from swis.hardware.layer_shapes import Layer, write_workload
 from swis.networks.apply import encode_layers, layer_costs, weight_layers
 from swis.results.compaction import compact
+from swis.results.hardware_results import SIMULATED
 from swis.results.records import HARDWARE_VERSION, load_table
 from swis.runtime.notices import warn_once
 
@@ -216,7 +217,7 @@ def test_rows_keep_their_hardware_and_a_table_has_them_for_every_accelerator(tin
     assert wide.at["int8", "latency_cycles"] < narrow.at["int8", "latency_cycles"]
     their = [rows["speedup_vs_stripes"] * rows["latency_cycles"] for rows in (narrow, eight, wide)]
     assert their[0]["int8"] == their[1]["int8"] == pytest.approx(their[2]["int8"])
-    parts = [name for name in COLUMNS if name.endswith("_energy_pj")]
+    parts = [name for name in SIMULATED if name.endswith("_energy_pj")]
     assert dearer[parts].sum() == dearer["energy_pj"]
 
 

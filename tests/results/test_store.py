@@ -41,9 +41,10 @@ def written(folder: Path, count: int, **changes) -> list[str]:
     """Write rows that differ in their keys alone, quickly."""
     records.write_row(row("00", **changes), folder)
     one = pq.read_table(folder / "00.parquet")
+    place = one.column_names.index("key")
     keys = [f"{number:02}" for number in range(count)]
     for key in keys:
-        pq.write_table(one.set_column(0, "key", pa.array([key])), folder / f"{key}.parquet")
+        pq.write_table(one.set_column(place, "key", pa.array([key])), folder / f"{key}.parquet")
     return keys
 
 
