@@ -56,4 +56,4 @@ rows[
 # other.
 
 # %%
-swis.load_table("../outputs/quickstart")[["method", "top1", "latency_ms", "energy_pj", "git_commit"]]
+swis.load_table("../outputs/quickstart", "all")[["method", "top1", "latency_ms", "energy_pj", "git_commit"]]

@@ -17,6 +17,7 @@ __all__ = [
     "Uniform",
     "WeightFormat",
     "accelerators",
+    "columns",
     "evaluate",
     "formats",
     "load",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from swis.formats.uniform import Uniform
     from swis.formats.weight_format import WeightFormat
     from swis.packing.file import load_packed, save_packed
+    from swis.results.dictionary import columns
     from swis.results.records import load_table
 
 _HOMES = {
@@ -69,6 +71,7 @@ _HOMES = {
     "swis.formats.uniform": ("Uniform",),
     "swis.formats.weight_format": ("WeightFormat",),
     "swis.packing.file": ("load_packed", "save_packed"),
+    "swis.results.dictionary": ("columns",),
     "swis.results.records": ("load_table",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
