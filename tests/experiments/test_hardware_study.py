@@ -384,7 +384,6 @@ def test_a_design_of_the_user_s_builds_on_another(tmp_path, monkeypatch):
     folder = tmp_path / "accelerator"
     shutil.copytree(ROOT / "conf" / "accelerator", folder)
     (folder / "wide.yaml").write_text("defaults: [swis_ds, _self_]\nname: wide\ncolumns: 16\n")
-    for module in ("config", "known_options"):
-        monkeypatch.setattr(f"swis.experiments.{module}.CONF", tmp_path)
+    monkeypatch.setattr("swis.options.conf_files.CONF", tmp_path)
     found = accelerator_named("wide")
     assert (found.name, found.columns, found.shifts_per_cycle) == ("wide", 16, 2)
