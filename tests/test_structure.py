@@ -131,7 +131,7 @@ def test_a_comparison_with_a_name_is_found(line):
 
 
 def test_only_the_configuration_knows_hydra():
-    knows = ("options/data", "options/hardware", "options/model", "sweeps/sweeper")
+    knows = ("options/data", "options/hardware", "options/model", "sweeps/program", "sweeps/sweeper")
     knows += ("experiments/known_options", "experiments/command", "experiments/config")
     for path in (ROOT / "swis").rglob("*.py"):
         uses = re.search(r"^\s*(from|import) (hydra|omegaconf)", path.read_text(), re.MULTILINE)

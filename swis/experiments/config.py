@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from swis.errors import InputError
 from swis.experiments.command import check_options, explain
-from swis.experiments.known_options import CONF, choices, with_present_names
+from swis.experiments.known_options import choices, with_present_names
 from swis.formats.float32 import Float
 from swis.formats.int8 import Int8
 from swis.formats.registry import METHODS, method_names, weight_format
@@ -28,6 +28,7 @@ from swis.options.calibrations import (
     calibration_names,
 )
 from swis.options.choices import Clip, Coding, Granularity, Rewrite, Selection
+from swis.options.conf import CONF
 from swis.options.data import ActivationConfig, DataConfig
 from swis.options.hardware import AcceleratorConfig, EnergyConfig
 from swis.options.model import ModelConfig
@@ -305,8 +306,6 @@ def load(overrides: Sequence[str] = ()) -> Config:
     from hydra import compose, initialize_config_dir
 
     register()
-    if not CONF.is_dir():
-        raise InputError(f"there is no {CONF}; work in a clone, set up by make or pip install -e .")
     overrides = with_present_names(overrides, Config)
     check_options(overrides, Config)
     try:

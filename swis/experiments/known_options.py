@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum, StrEnum
 from functools import cache
-from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
@@ -14,10 +13,9 @@ from omegaconf import BooleanNode, EnumNode, FloatNode, IntegerNode, StringNode
 from omegaconf.errors import ValidationError
 
 from swis.errors import InputError
+from swis.options.conf import CONF
 from swis.options.names import did_you_mean, nearest
 from swis.options.option import former_names
-
-CONF = Path(__file__).parents[2] / "conf"
 
 _NODES = {float: FloatNode, int: IntegerNode, bool: BooleanNode, str: StringNode}
 _WORDS = {float: "a number", int: "a whole number", bool: "true or false", str: "text", NoneType: "null"}

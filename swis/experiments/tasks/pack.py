@@ -47,4 +47,5 @@ def run(config: Config, command: str) -> str:
         live=config.retrained and study.live,
         encoded=encoded,
     )
-    return f"{storage(load_packed(path))}\n\nin {path}; to measure it: python run.py weights={path}"
+    program = "swis" if command.startswith("swis ") else "python run.py"
+    return f"{storage(load_packed(path))}\n\nin {path}; to measure it: {program} weights={path}"
