@@ -32,6 +32,7 @@ _pressed: list[int] = []  # of Ctrl-C, whose exception may be lost where a libra
 
 def run_command_line(program: str) -> None:
     """Run what the command line says and exit with its status; ``program`` is what users call this."""
+    _pressed.clear()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands exceptions on, so that they become one line here
     try:
         signal.signal(signal.SIGINT, _interrupt)
