@@ -23,10 +23,10 @@ from swis.encoding.encode import Encoded
 from swis.encoding.metrics import sqnr_db
 from swis.errors import InputError
 from swis.experiments.config import load
-from swis.experiments.designs import design, energy_table
 from swis.formats.registry import weight_format
 from swis.formats.swis import Swis
 from swis.formats.weight_format import WeightFormat
+from swis.hardware.designs import design, energy_table
 from swis.hardware.layer_shapes import Layer, workload
 from swis.hardware.operands import operands_of
 from swis.hardware.simulate import simulate

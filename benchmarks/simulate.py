@@ -14,8 +14,8 @@ import numpy as np
 import timm
 
 from swis.experiments.config import load
-from swis.experiments.designs import energy_table
 from swis.hardware.accelerator import Accelerator
+from swis.hardware.designs import energy_table
 from swis.hardware.dram import _best
 from swis.hardware.energy import Chip
 from swis.hardware.layer_run import Operands

@@ -6,21 +6,82 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["load_packed", "load_table", "save_packed"]
+__all__ = [
+    "Float",
+    "Int8",
+    "Quantized",
+    "Round",
+    "Swis",
+    "SwisC",
+    "Truncate",
+    "Uniform",
+    "WeightFormat",
+    "accelerators",
+    "evaluate",
+    "formats",
+    "load",
+    "load_packed",
+    "load_table",
+    "quantize",
+    "register",
+    "retrain",
+    "save",
+    "save_packed",
+    "schedule",
+    "sensitivity",
+    "simulate",
+]
 
 if TYPE_CHECKING:
+    from swis import formats
+    from swis.api.evaluate import evaluate, sensitivity
+    from swis.api.files import load, save
+    from swis.api.quantize import quantize, schedule
+    from swis.api.quantized import Quantized
+    from swis.api.retrain import retrain
+    from swis.api.simulate import accelerators, simulate
+    from swis.formats.float32 import Float
+    from swis.formats.int8 import Int8
+    from swis.formats.registry import register
+    from swis.formats.round import Round
+    from swis.formats.swis import Swis
+    from swis.formats.swis_c import SwisC
+    from swis.formats.truncate import Truncate
+    from swis.formats.uniform import Uniform
+    from swis.formats.weight_format import WeightFormat
     from swis.packing.file import load_packed, save_packed
     from swis.results.records import load_table
 
 _HOMES = {
-    "load_packed": "swis.packing.file",
-    "load_table": "swis.results.records",
-    "save_packed": "swis.packing.file",
+    "swis.api.evaluate": ("evaluate", "sensitivity"),
+    "swis.api.files": ("load", "save"),
+    "swis.api.quantize": ("quantize", "schedule"),
+    "swis.api.quantized": ("Quantized",),
+    "swis.api.retrain": ("retrain",),
+    "swis.api.simulate": ("accelerators", "simulate"),
+    "swis.formats.float32": ("Float",),
+    "swis.formats.int8": ("Int8",),
+    "swis.formats.registry": ("register",),
+    "swis.formats.round": ("Round",),
+    "swis.formats.swis": ("Swis",),
+    "swis.formats.swis_c": ("SwisC",),
+    "swis.formats.truncate": ("Truncate",),
+    "swis.formats.uniform": ("Uniform",),
+    "swis.formats.weight_format": ("WeightFormat",),
+    "swis.packing.file": ("load_packed", "save_packed"),
+    "swis.results.records": ("load_table",),
 }
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     # loaded on first use: ``import swis.experiments.config`` must not import torch and pandas
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    if name == "formats":
+        return import_module("swis.formats")
+    if name in _HOME_OF:
+        return getattr(import_module(_HOME_OF[name]), name)
     raise AttributeError(f"module 'swis' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -66,8 +66,8 @@ def test_the_wheel_has_every_file(wheel):
 
 def test_it_needs_no_repository(python, installed):
     code = """
-import hydra_plugins.swis_sweeper, swis, swis.options.conf
-print(swis.__file__, hydra_plugins.swis_sweeper.__file__, swis.options.conf.CONF, sep="\\n")
+import hydra_plugins.swis_sweeper, swis, swis.options.conf_files
+print(swis.__file__, hydra_plugins.swis_sweeper.__file__, swis.options.conf_files.CONF, sep="\\n")
 assert swis.load_table
 """
     done = python("-c", code)

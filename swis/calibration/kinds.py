@@ -15,7 +15,9 @@ from swis.calibration.layerwise import LayerCalibration, calibrate
 from swis.calibration.output_aware import OutputAware, memory_of, output_aware
 from swis.encoding.encode import Encoded
 from swis.encoding.layer_schedule import LayerSchedule
+from swis.errors import InputError
 from swis.formats.weight_format import WeightFormat
+from swis.networks.inputs import Inputs
 
 Weights = dict[str, Encoded]
 
@@ -32,7 +34,7 @@ class Kind:
         reference: nn.Module,
         network: nn.Module,
         fmt: WeightFormat,
-        images: Tensor,
+        images: Tensor | Inputs,
         skip: set[str],
         schedules: dict[str, LayerSchedule] | None,
         device: torch.device,
@@ -52,8 +54,10 @@ def walking(settings: OutputAware | None = None) -> LayerCalibration:
 
 def _reconstructed(run: Any) -> Kind:
     def refine(
-        reference: nn.Module, network: nn.Module, encoded: Weights, images: Tensor, device: torch.device
+        reference: nn.Module, network: nn.Module, encoded: Weights, images: Inputs, device: torch.device
     ) -> Weights:
+        if not isinstance(images, Tensor):
+            raise InputError("calibrate=reconstruct is for images, a tensor [N, C, H, W]")
         return reconstruct(reference, network, encoded, images, run.reconstruction, run.seed, device)
 
     return Kind(walking(run.calibration), refine)

@@ -9,6 +9,7 @@ from greenlet import getcurrent, greenlet
 from torch import Tensor, nn
 
 from swis.errors import InputError
+from swis.networks.inputs import Inputs
 from swis.networks.layers import axes_of, weight_layers
 
 
@@ -28,12 +29,12 @@ class Lockstep:
     >>> run.close()
     """
 
-    def __init__(self, model: nn.Module, chunks: Sequence[Tensor], copies: bool = False) -> None:
+    def __init__(self, model: nn.Module, chunks: Sequence[Tensor | Inputs], copies: bool = False) -> None:
         self.inputs: list[Tensor] = []
         self.outputs: list[Tensor] = []
         self._copies = copies
-        self._runs = [greenlet(model) for _ in chunks]
-        self._start = list(chunks)
+        self._start = [Inputs.of(chunk) for chunk in chunks]
+        self._runs = [greenlet(partial(_run, model)) for _ in chunks]
         self._handles = []
         for name, layer in weight_layers(model).items():
             self._handles.append(layer.register_forward_pre_hook(partial(self._before, name)))
@@ -80,3 +81,7 @@ class Lockstep:
     def _behind(self, _: nn.Module, __: tuple, output: Tensor) -> None:
         self.outputs.append(output)
         getcurrent().parent.switch()
+
+
+def _run(model: nn.Module, inputs: Inputs) -> None:
+    inputs.run(model)  # what it gives back is of no interest

@@ -21,6 +21,7 @@ from swis.encoding.encode import Encoded
 from swis.encoding.layer_schedule import LayerSchedule
 from swis.formats.weight_format import WeightFormat
 from swis.networks.apply import encode_layers
+from swis.networks.inputs import Inputs
 from swis.networks.layers import axes_of, put_filters, weight_layers
 from swis.options.ranges import require
 from swis.runtime.memory import free_memory
@@ -76,7 +77,7 @@ def calibrate(
     reference: nn.Module,
     network: nn.Module,
     fmt: WeightFormat,
-    images: Tensor,
+    images: Tensor | Inputs,
     layer_calibration: LayerCalibration,
     skip: set[str] = frozenset(),
     schedules: dict[str, LayerSchedule] | None = None,
@@ -84,9 +85,10 @@ def calibrate(
 ) -> dict[str, Encoded]:
     """Calibrate ``network`` in place to compute what ``reference`` does; return its layers' weights.
 
-    Both networks start as the same float one; ``network`` may round its activations. ``images`` [N, C, H, W].
-    Layers in ``skip`` get 8 bits and matched statistics; layers that share a weight, and those that are not
-    called, get ``fmt`` without calibration; those that are called again are calibrated at their first call.
+    Both networks start as the same float one; ``network`` may round its activations. ``images`` [N, C, H, W]
+    may be other inputs. Layers in ``skip`` get 8 bits and matched statistics; layers that share a weight, and
+    those that are not called, get ``fmt`` without calibration; those that are called again are calibrated at
+    their first call.
     The networks run on ``device`` and end on the CPU. Raises ``InputError`` if the memory does not suffice,
     ``RuntimeError`` if the images decide which layers are called.
     """
@@ -100,7 +102,7 @@ def calibrate(
         put_filters(layer, encoded[name].weight())
     network.to(device)
     reference.to(device)
-    chunks = images.to(device).split(min(_CHUNK, -(-len(images) // 2)))
+    chunks = Inputs.of(images).to(device).split(min(_CHUNK, -(-len(images) // 2)))
     ours, theirs = Lockstep(network, chunks, copies=True), Lockstep(reference, chunks)
     with torch.no_grad(), tqdm(total=len(layers), desc=f"{fmt.name}: calibrating", leave=False) as bar:
         try:
@@ -166,7 +168,7 @@ def _statistics(outputs: Sequence[Tensor], axis: int) -> tuple[Tensor, Tensor]:
     return (shares * (variances + (means - mean).square())).sum(0), mean
 
 
-def _by_image(layer: nn.Module, inputs: Tensor, images: Tensor) -> Tensor:
+def _by_image(layer: nn.Module, inputs: Tensor, images: Inputs) -> Tensor:
     """Return inputs with the images as first axis: some networks cut these into windows before a layer."""
     if isinstance(layer, nn.Linear) and len(inputs) % len(images) == 0:
         return inputs.reshape(len(images), -1, inputs.shape[-1])

@@ -7,32 +7,36 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from swis.encoding.metrics import sqnr_db
 from swis.evaluation.paired_tests import pack_correct
+from swis.networks.inputs import Inputs, labelled, logits_of
 from swis.results.intervals import wilson_interval
 from swis.runtime.progress import tqdm
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Logits [images, classes] float32 and labels [images] on the CPU; seconds it took."""
+    """Logits [images, classes] float32 and labels [images], if there are any, on the CPU; seconds it took."""
 
     logits: Tensor
-    labels: Tensor
+    labels: Tensor | None
     seconds: float
 
 
 def predict(
     model: nn.Module,
-    batches: Collection[tuple[Tensor, Tensor]],
+    batches: Collection[Any],
     device: torch.device,
     description: str = "",
 ) -> Prediction:
     """Run ``model`` over batches of (images [N, C, H, W], labels [N]) with a progress bar.
+
+    Batches may hold other inputs, as ``swis.networks.inputs.labelled`` reads them.
 
     Raises ``FloatingPointError`` if a logit is not finite: its accuracy would mean nothing.
     """
@@ -47,12 +51,12 @@ def predict(
     broken = int((~whole.isfinite()).any(1).sum())
     if broken:
         raise FloatingPointError(f"the logits of {broken} of {len(whole)} images are not finite")
-    return Prediction(whole, torch.cat(labels), seconds)
+    return Prediction(whole, None if labels[0] is None else torch.cat(labels), seconds)
 
 
 def _in_turn(
-    model: nn.Module, batches: Collection[tuple[Tensor, Tensor]], device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
+    model: nn.Module, batches: Collection[Any], device: torch.device
+) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield (logits on the CPU, labels) of the batches in their order.
 
     On the CPU a batch belongs to one thread: the threads then never wait for each other, and the work between
@@ -60,20 +64,19 @@ def _in_turn(
     """
 
     @torch.inference_mode()
-    def outputs(images: Tensor) -> Tensor:
-        images = images.to(device)
-        if images.ndim == 4:
-            images = images.contiguous(memory_format=torch.channels_last)
-        return model(images).float().cpu()
+    def outputs(inputs: Inputs) -> Tensor:
+        inputs = inputs.to(device).map(_channels_last)
+        return logits_of(inputs.run(model)).float().cpu()
 
     threads = torch.get_num_threads()
     workers = min(threads, len(batches)) if device.type == "cpu" else 1
     share = (threads // workers,)
-    running: deque[tuple[Future[Tensor], Tensor]] = deque()
+    running: deque[tuple[Future[Tensor], Tensor | None]] = deque()
     try:
         with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=share) as pool:
-            for images, targets in batches:
-                running.append((pool.submit(outputs, images), targets))
+            for batch in batches:
+                inputs, targets = labelled(batch)
+                running.append((pool.submit(outputs, inputs), targets))
                 if len(running) > workers:
                     future, targets = running.popleft()
                     yield future.result(), targets
@@ -81,6 +84,10 @@ def _in_turn(
                 yield future.result(), targets
     finally:
         torch.set_num_threads(threads)
+
+
+def _channels_last(values: Tensor) -> Tensor:
+    return values.contiguous(memory_format=torch.channels_last) if values.ndim == 4 else values
 
 
 def score(prediction: Prediction, reference: Tensor) -> dict[str, float | str]:

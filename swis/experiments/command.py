@@ -32,7 +32,6 @@ from omegaconf.errors import (
 from swis.errors import CannotWrite, InputError
 from swis.experiments.known_options import (
     check_values,
-    choices,
     groups,
     hints,
     option_names,
@@ -40,7 +39,7 @@ from swis.experiments.known_options import (
     refuse_value,
     with_present_names,
 )
-from swis.options.conf import CONF
+from swis.options.conf_files import CONF, choices
 from swis.options.names import did_you_mean
 
 # Groups of which a run takes several choices, or none.

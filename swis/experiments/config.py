@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from functools import cache
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -15,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from swis.errors import InputError
 from swis.experiments.command import check_options, explain
-from swis.experiments.known_options import choices, with_present_names
+from swis.experiments.known_options import with_present_names
 from swis.formats.float32 import Float
 from swis.formats.int8 import Int8
 from swis.formats.registry import METHODS, method_names, weight_format
@@ -28,7 +27,7 @@ from swis.options.calibrations import (
     calibration_names,
 )
 from swis.options.choices import Clip, Coding, Granularity, Rewrite, Selection
-from swis.options.conf import CONF
+from swis.options.conf_files import CONF, accelerator_named, accelerator_names
 from swis.options.data import ActivationConfig, DataConfig
 from swis.options.hardware import AcceleratorConfig, EnergyConfig
 from swis.options.model import ModelConfig
@@ -313,24 +312,3 @@ def load(overrides: Sequence[str] = ()) -> Config:
             return resolve(compose("config", overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(explain(error)) from error
-
-
-def accelerator_names() -> list[str]:
-    """Return the designs in conf/accelerator."""
-    return choices("accelerator")
-
-
-@cache
-def accelerator_named(name: str) -> AcceleratorConfig:
-    """Return a design as its file in conf/accelerator says; raise ``InputError`` if there is none.
-
-    >>> str(accelerator_named("swis_ds").datapath)
-    'swis'
-    """
-    require_known("accelerator", name, accelerator_names())
-    written = OmegaConf.load(CONF / "accelerator" / f"{name}.yaml")
-    bases = [base for base in written.pop("defaults", []) if base != "_self_"]  # as Hydra composes it
-    parts = [OmegaConf.structured(known) for known in (AcceleratorConfig, *map(accelerator_named, bases))]
-    for part in parts:
-        OmegaConf.set_readonly(part, None)
-    return OmegaConf.to_object(OmegaConf.merge(*parts, written))

@@ -11,13 +11,13 @@ import pandas as pd
 
 from swis.errors import InputError
 from swis.experiments.config import Config
-from swis.experiments.designs import design, energy_table
 from swis.experiments.network_hardware import Hardware, describe
-from swis.experiments.network_operands import NetworkOperands
+from swis.experiments.network_operands import StudyOperands
 from swis.experiments.study import Study, prepare
 from swis.experiments.tables import table_settings
 from swis.formats.weight_format import WeightFormat
 from swis.hardware.accelerator import Accelerator
+from swis.hardware.designs import design, energy_table
 from swis.hardware.layer_shapes import read_workload
 from swis.hardware.operands import ShapeOperands
 from swis.hardware.simulate import totals
@@ -37,7 +37,7 @@ def simulated_rows(config: Config, study: Study) -> dict[str, pd.DataFrame]:
     """
     if config.activation_bits is None:
         return {}
-    hardware = Hardware(config, NetworkOperands(study))
+    hardware = Hardware(config, StudyOperands(study))
     _ = hardware.mine, hardware.baselines
     fmts = [fmt for fmt in config.formats if fmt.quantized]
     results = {fmt.name: hardware.result(fmt, study.key(fmt), study.folder) for fmt in fmts}
@@ -64,7 +64,7 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     if config.workload is None:
         study = prepare(config)
         facts = {"network": config.model.label, "weights": study.network.weights}
-        operands = NetworkOperands(study)
+        operands = StudyOperands(study)
     else:
         facts = {"network": Path(config.workload).stem, "weights": "shapes"}
         operands = ShapeOperands(read_workload(config.workload), config.seed, config.activation_bits)

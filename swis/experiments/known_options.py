@@ -13,7 +13,7 @@ from omegaconf import BooleanNode, EnumNode, FloatNode, IntegerNode, StringNode
 from omegaconf.errors import ValidationError
 
 from swis.errors import InputError
-from swis.options.conf import CONF
+from swis.options.conf_files import CONF
 from swis.options.names import did_you_mean, nearest
 from swis.options.option import former_names
 
@@ -44,15 +44,6 @@ def _written_types(settings: type) -> dict[str, Any]:
 @cache
 def _choice_of(option: str, names: tuple[str, ...]) -> type[StrEnum]:
     return StrEnum(option, {name: name for name in names})
-
-
-def choices(group: str) -> list[str]:
-    """Return the files that an option chooses among.
-
-    >>> choices("schedule")
-    ['greedy', 'network', 'optimal', 'uniform']
-    """
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 @cache

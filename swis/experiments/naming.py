@@ -6,7 +6,7 @@ import time
 
 from swis.experiments.config import Config
 from swis.experiments.network_hardware import Hardware
-from swis.experiments.network_operands import NetworkOperands
+from swis.experiments.network_operands import StudyOperands
 from swis.experiments.packed_study import prepare_packed
 from swis.experiments.row_names import RowNames, keep
 from swis.experiments.study import Study, prepare
@@ -31,6 +31,6 @@ def names_of(study: Study) -> RowNames:
     keys = {fmt.name: study.key(fmt) for fmt in config.formats}
     if config.activation_bits is None:
         return RowNames(keys)
-    hardware = Hardware(config, NetworkOperands(study))
+    hardware = Hardware(config, StudyOperands(study))
     simulated = [fmt.name for fmt in config.formats if fmt.quantized]
     return RowNames(keys, simulated, hardware.identity, hardware.versus)

@@ -10,15 +10,16 @@ from typing import Any
 import pandas as pd
 
 from swis.errors import InputError
-from swis.experiments.config import Config, accelerator_names
-from swis.experiments.designs import baseline, design, energy_table
-from swis.experiments.network_operands import NetworkOperands
+from swis.experiments.config import Config
 from swis.formats.registry import int8_of
 from swis.formats.weight_format import WeightFormat
 from swis.hardware.accelerator import Accelerator
+from swis.hardware.designs import baseline, design, energy_table
 from swis.hardware.energy import Chip, EnergyTable
+from swis.hardware.network_operands import NetworkOperands
 from swis.hardware.operands import ShapeOperands
 from swis.hardware.simulate import simulate, totals
+from swis.options.conf_files import accelerator_names
 from swis.options.hardware import MEMORY
 from swis.results import records
 from swis.results.hardware_results import REASON

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from swis.experiments.config import Config
-from swis.options.conf import CONF
+from swis.options.conf_files import CONF
 from swis.options.option import Part, of_part
 from swis.results import records
 from swis.runtime import user_cache

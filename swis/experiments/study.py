@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from swis.api.post_training import PostTraining
 from swis.calibration.kinds import KINDS
 from swis.calibration.layerwise import check_memory
 from swis.data.image_sets import Split, loader
@@ -26,12 +27,11 @@ from swis.evaluation.predict import predict, score
 from swis.experiments.config import Config
 from swis.experiments.identity import StudyIdentity, rewrite_identity
 from swis.experiments.preflight import check_fit, pick_device, results_folder
-from swis.experiments.retrain_study import retrained
 from swis.experiments.shared import in_memory, on_disk
 from swis.experiments.shared_images import drawn, shared_batches, shared_images
 from swis.formats.weight_format import WeightFormat
-from swis.networks.activations import ActivationRange, keep_activations, observe_ranges, quantize_activations
-from swis.networks.apply import encode_layers, layer_costs, skipped_layers, with_weights
+from swis.networks.activations import ActivationRange, keep_activations, observe_ranges
+from swis.networks.apply import encode_layers, layer_costs, skipped_layers
 from swis.networks.batch_norm import fold_batch_norm, fused, normalises
 from swis.networks.channel_rewrite import rewritten
 from swis.networks.computed_weights import plain_copy
@@ -45,6 +45,7 @@ from swis.runtime.files import stamp
 from swis.runtime.notices import warn_once
 from swis.scheduling.allocation import NetworkSchedule
 from swis.scheduling.planner import Planner
+from swis.training.retrained import retrained
 
 log = logging.getLogger("swis")
 
@@ -185,20 +186,17 @@ class Study(StudyIdentity):
 
     def emulate(self, fmt: WeightFormat, activation_bits: int | None) -> tuple[nn.Module, dict[str, float]]:
         """Return a network that computes as the format does, and the format's cost columns."""
-        schedule = self.schedule(fmt)
-        retrains = self.config.retrains
-        if not fmt.has_shifts or not (self.config.is_calibrated or retrains):
-            source = self.base_module if fmt.quantized else self.network.module
-            schedules = schedule.layers if schedule else None
-            module, costs = with_weights(source.cpu(), fmt, self.macs, self.skip, schedules)
-            if fmt.quantized:
-                module = self._run(module, activation_bits)
+        schedule, encoded = self.schedule(fmt), {}
+        if not fmt.quantized:
+            module = plain_copy(self.network.module.cpu())
+        elif fmt.has_shifts and self.config.retrains:
+            module, encoded = self.retrained(fmt, schedule, activation_bits)
+            module = fused(module, self.network.inputs["input_size"])
+            module = self._post_training(fmt, schedule, activation_bits).round_activations(module)
         else:
-            trained = self.retrained if retrains else self.calibrated
-            module, encoded = trained(fmt, schedule, activation_bits)
-            costs = layer_costs(weight_layers(module), encoded, fmt, self.macs)
-            if retrains:
-                module = self._run(module, activation_bits)
+            module, encoded = self.calibrated(fmt, schedule, activation_bits)
+        layers = weight_layers(module if encoded else self.base_module)
+        costs = layer_costs(layers, encoded, fmt, self.macs)
         columns = network_cost(costs, self.float_weights, self._all_macs.float_weights)
         columns["shifts_per_weight"] = columns["cycles_per_weight"]
         if schedule is not None:
@@ -209,25 +207,27 @@ class Study(StudyIdentity):
             columns |= _schedule_columns(schedule, filters, columns["cycles_per_weight"], costs)
         return module, columns
 
-    def _run(self, module: nn.Module, activation_bits: int | None) -> nn.Module:
-        """Return a network of few bits as it runs; folding pays for rounding activations."""
-        module = fused(module, self.network.inputs["input_size"])
-        if activation_bits is not None:
-            quantize_activations(weight_layers(module), self.ranges, activation_bits)
-        return module
+    def _post_training(
+        self, fmt: WeightFormat, schedule: NetworkSchedule | None, activation_bits: int | None
+    ) -> PostTraining:
+        return PostTraining(
+            fmt,
+            self.network.inputs["input_size"],
+            self.skip,
+            schedule.layers if schedule else None,
+            activation_bits,
+            {} if activation_bits is None else self.ranges,
+        )
 
     def calibrated(
         self, fmt: WeightFormat, schedule: NetworkSchedule | None, activation_bits: int | None
     ) -> tuple[nn.Module, dict[str, Encoded]]:
-        """Return a network calibrated in a format, its normalisation folded, and its layers' weights."""
-        reference = fused(self.base_module.cpu(), self.network.inputs["input_size"])
-        module = plain_copy(reference)
-        if activation_bits is not None:
-            quantize_activations(weight_layers(module), self.ranges, activation_bits)
-            self.base_module.cpu()
-        kind, schedules = KINDS[self.config.calibrate](self.config), schedule.layers if schedule else None
-        images = self.calibration_images
-        return module, kind.run(reference, module, fmt, images, self.skip, schedules, self.device)
+        """Return a network in a format, calibrated if that is asked for, and its layers' weights."""
+        how, config = self._post_training(fmt, schedule, activation_bits), self.config
+        base = self.base_module.cpu()
+        if not (fmt.has_shifts and config.is_calibrated):
+            return how.rounded(base)
+        return how.calibrated(base, KINDS[config.calibrate](config), self.calibration_images, self.device)
 
     def retrained(
         self, fmt: WeightFormat, schedule: NetworkSchedule | None, activation_bits: int | None
@@ -246,8 +246,7 @@ class Study(StudyIdentity):
             keep_activations(weight_layers(module))
             if self.live:
                 module, encoded = unfolded(self.network.module.cpu(), module, encoded, size)
-        if activation_bits is not None:
-            quantize_activations(weight_layers(module), self.ranges, activation_bits)
+        self._post_training(fmt, schedule, activation_bits).round_activations(module)
         return retrained(
             self.network.module.cpu(),
             module,

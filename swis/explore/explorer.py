@@ -15,16 +15,17 @@ from torch import Tensor
 from swis.encoding.decompose import decompose, to_filters
 from swis.encoding.metrics import sqnr_db
 from swis.encoding.quantizer import quantize
-from swis.experiments.config import accelerator_named, accelerator_names, load
-from swis.experiments.designs import design, energy_table
+from swis.experiments.config import load
 from swis.formats.int8 import Int8
 from swis.formats.powers_of_two import PowersOfTwo
 from swis.formats.registry import formats, weight_format
+from swis.hardware.designs import design, energy_table
 from swis.hardware.layer_shapes import Layer, workload
 from swis.hardware.operands import operands_of
 from swis.hardware.simulate import simulate
 from swis.networks.layers import filters_of, weight_layers
 from swis.networks.models import load_network
+from swis.options.conf_files import accelerator_named, accelerator_names
 from swis.plots.figures import group_of_weights
 from swis.plots.hardware_figures import cycle_breakdown
 

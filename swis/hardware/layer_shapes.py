@@ -17,9 +17,10 @@ from torch.overrides import TorchFunctionMode
 
 from swis.errors import InputError
 from swis.networks.computed_weights import plain_copy
+from swis.networks.inputs import Example
 from swis.networks.layers import axes_of, is_transposed, spread, weight_layers
 from swis.networks.macs import counted, run
-from swis.options.conf import CONF
+from swis.options.conf_files import CONF
 
 # Shapes of published networks, for images of 224 x 224.
 _SHAPES = CONF / "shapes"
@@ -154,8 +155,10 @@ class Layer:
         return self.pixels * self.weights
 
 
-def workload(model: nn.Module, input_size: Sequence[int]) -> list[Layer]:
-    """Return the weight layers of a network in the order it calls them, for an input of [C, H, W].
+def workload(model: nn.Module, example: Example) -> list[Layer]:
+    """Return the weight layers of a network in the order it calls them.
+
+    ``example`` is the size [C, H, W] of an image, or inputs of which the first is run.
 
     A layer that is called twice is there twice. A transposed convolution is there as the one that does the
     same to an input with zeros between its pixels, products with these zeros included. Padding is what the
@@ -219,7 +222,7 @@ def workload(model: nn.Module, input_size: Sequence[int]) -> list[Layer]:
     ]
     try:
         with counted(model, use), padding:
-            run(model, input_size)
+            run(model, example)
     finally:
         for handle in handles:
             handle.remove()

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from swis.networks.inputs import Inputs
 from swis.networks.layers import axes_of, spread
 from swis.runtime.compiled import njit
 
@@ -54,12 +55,12 @@ def watched(layers: dict[str, nn.Module], record: Callable[[str, Tensor], None])
 def observe_ranges(
     model: nn.Module,
     layers: dict[str, nn.Module],
-    batches: Iterable[Tensor],
+    batches: Iterable[Tensor | Inputs],
     percentile: float | None = None,
 ) -> dict[str, ActivationRange]:
-    """Run calibration images [N, C, H, W] through the float network and record input ranges.
+    """Run batches of calibration images [N, C, H, W] through the float network and record input ranges.
 
-    Layers that the network does not run have none.
+    They may be other inputs. Layers that the network does not run have none.
 
     ``percentile`` null takes the minimum and maximum over all images; otherwise the
     (100 - percentile) and percentile points of each batch, averaged over the images. Of a large
@@ -82,7 +83,7 @@ def observe_ranges(
 
     with watched(layers, record), torch.inference_mode():
         for batch in batches:
-            model(batch)
+            Inputs.of(batch).run(model)
     combined = {}
     for name, batches_seen in seen.items():
         lows, highs, images = zip(*batches_seen, strict=True)
@@ -96,11 +97,11 @@ def observe_ranges(
 def observe_codes(
     model: nn.Module,
     layers: dict[str, nn.Module],
-    image: Tensor,
+    image: Tensor | Inputs,
     ranges: dict[str, ActivationRange],
     bits: int,
 ) -> dict[str, list[np.ndarray]]:
-    """Run an image [1, C, H, W] through the float network; return every layer's inputs, call by call.
+    """Run an image [1, C, H, W], or another input, through the float network; return every layer's input.
 
     They are integers, distances from the zero point, int32 [channels, height, width], as
     ``swis.hardware.layer_shapes`` has them; tokens of a linear layer, and the one dimension of a convolution
@@ -121,7 +122,8 @@ def observe_codes(
         found.setdefault(name, []).append(levels.int().cpu().numpy())
 
     with watched(layers, record), torch.inference_mode():
-        model.to(image.device)(image)
+        inputs = Inputs.of(image)
+        inputs.run(model.to(inputs.tensors[0].device))
     return found
 
 

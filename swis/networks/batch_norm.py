@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from swis.errors import InputError
 from swis.networks.computed_weights import plain_copy
+from swis.networks.inputs import Example, Inputs, close, probe, zeros
 from swis.networks.layers import axes_of, filters_of, is_layer, put_filters
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
-def fold_batch_norm(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
+def fold_batch_norm(model: nn.Module, example: Example) -> nn.Module:
     """Copy a network in evaluation mode with batch normalisations folded into convolutions.
 
     W <- W gamma / sqrt(var + eps), b <- (b - mean) gamma / sqrt(var + eps) + beta. The network is
-    run once on noise of ``input_size`` [C, H, W] to see which normalisation's input is a
+    run once on ``example``, noise of an image's size or inputs, to see which normalisation's input is a
     convolution's output. Raises ``InputError`` if the folded network computes something else,
     because a convolution's output is used a second time.
 
@@ -28,8 +29,8 @@ def fold_batch_norm(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
     """
     first = next(model.parameters())
     folded = plain_copy(model).eval().double()  # so that a difference is one, and not rounding
-    probe = torch.randn(2, *input_size, generator=torch.Generator().manual_seed(0)).to(first.device).double()
-    pairs, expected = _convolutions_before_norms(folded, probe)
+    inputs = probe(example, first.device, torch.float64)
+    pairs, expected = _convolutions_before_norms(folded, inputs)
     for convolution, name in pairs:
         norm = folded.get_submodule(name)
         gain = gain_of(norm)
@@ -40,8 +41,8 @@ def fold_batch_norm(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
         parent, _, child = name.rpartition(".")
         setattr(folded.get_submodule(parent), child, _after_normalising(norm))
     with torch.inference_mode():
-        got = folded(probe)
-    if not torch.allclose(got, expected, rtol=0, atol=1e-9 * float(expected.abs().max())):
+        got = inputs.run(folded)
+    if not close(got, expected, 1e-9):
         raise InputError("batch normalisation cannot be folded in this network; use fold_bn=false")
     return folded.to(first.dtype)
 
@@ -56,7 +57,7 @@ def folds(module: nn.Module) -> bool:
     return isinstance(module, _NORMS) and module.affine and module.track_running_stats
 
 
-def norms_of(model: nn.Module, input_size: Sequence[int]) -> dict[str, str]:
+def norms_of(model: nn.Module, example: Example) -> dict[str, str]:
     """Return which normalisation can be folded into which convolution, by their names.
 
     >>> norms_of(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)), (1, 4, 4))
@@ -64,9 +65,7 @@ def norms_of(model: nn.Module, input_size: Sequence[int]) -> dict[str, str]:
     """
     copied = plain_copy(model).eval()
     names = {id(module): name for name, module in copied.named_modules()}
-    pairs, _ = _convolutions_before_norms(
-        copied, torch.zeros(1, *input_size, device=next(copied.parameters()).device)
-    )
+    pairs, _ = _convolutions_before_norms(copied, zeros(example, next(copied.parameters())))
     return {names[id(convolution)]: norm for convolution, norm in pairs}
 
 
@@ -82,19 +81,19 @@ def normalises(model: nn.Module) -> bool:
     return any(norm.running_mean.any() or ((norm.running_var - 1).abs() > 1e-3).any() for norm in norms)
 
 
-def fused(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
+def fused(model: nn.Module, example: Example) -> nn.Module:
     """Return ``fold_batch_norm(model)``, or a plain copy of the network where that is impossible.
 
     The function is the same up to the rounding of float32, and runs faster.
     """
     try:
-        return fold_batch_norm(model, input_size)
+        return fold_batch_norm(model, example)
     except InputError:
         return plain_copy(model)
 
 
-def _convolutions_before_norms(model: nn.Module, probe: Tensor) -> tuple[list[tuple[nn.Module, str]], Tensor]:
-    """Return (convolution, name of its normalisation) pairs and the output for ``probe``."""
+def _convolutions_before_norms(model: nn.Module, inputs: Inputs) -> tuple[list[tuple[nn.Module, str]], Any]:
+    """Return (convolution, name of its normalisation) pairs and the output for ``inputs``."""
     made_by: dict[int, nn.Module] = {}
     alive: list[Tensor] = []  # keeps the outputs, so that no id is given out twice
     pairs: dict[str, nn.Module] = {}
@@ -114,7 +113,7 @@ def _convolutions_before_norms(model: nn.Module, probe: Tensor) -> tuple[list[tu
         elif folds(module):
             handles.append(module.register_forward_pre_hook(lambda _, inputs, name=name: match(name, inputs)))
     with torch.inference_mode():
-        expected = model(probe)
+        expected = inputs.run(model)
     for handle in handles:
         handle.remove()
     return [(convolution, name) for name, convolution in pairs.items()], expected

@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 
 from swis.errors import InputError
 from swis.networks.computed_weights import plain_copy
+from swis.networks.inputs import Example, close, probe
 from swis.networks.layers import (
     axes_of,
     filters_of,
@@ -73,15 +74,15 @@ class Link:
     between: tuple[str, ...]
 
 
-def rewritten(model: nn.Module, input_size: Sequence[int], rewrites: Sequence[str]) -> nn.Module:
+def rewritten(model: nn.Module, example: Example, rewrites: Sequence[str]) -> nn.Module:
     """Return a network rewritten in the ways named, of ``REWRITES``, one after another.
 
-    Raises ``InputError`` if its graph cannot be traced or the network of ``input_size`` [C, H, W] computes
-    something else then.
+    Raises ``InputError`` if its graph cannot be traced or the network computes something
+    else then, on ``example``: noise of an image's size, or inputs.
     """
     for name in rewrites:
         require_known("rewrite", name, REWRITES)
-        model = {"equalize": equalize, "permute": permute}[name](model, input_size)
+        model = {"equalize": equalize, "permute": permute}[name](model, example)
     return model
 
 
@@ -130,7 +131,7 @@ def links(model: nn.Module) -> list[Link]:
     return found
 
 
-def equalize(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
+def equalize(model: nn.Module, example: Example) -> nn.Module:
     """Copy a network with the channels between linked layers scaled to equal ranges of weights.
 
     s = sqrt(r1 / r2) of the ranges r1 of a channel's weights in the first layer and r2 in the second divides
@@ -164,10 +165,10 @@ def equalize(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
             if isinstance(modules[name], nn.ReLU6):
                 one = [1] * axes_of(modules[link.first])
                 changed.set_submodule(name, LimitedReLU((6 / total[link]).reshape(-1, *one)))
-    return _same_function(changed, model, input_size)
+    return _same_function(changed, model, example)
 
 
-def permute(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
+def permute(model: nn.Module, example: Example) -> nn.Module:
     """Copy a network with the channels between linked layers in descending order of the weights they meet.
 
     The size of a channel is the mean size of the weights that the layer behind it multiplies it with, each
@@ -195,7 +196,7 @@ def permute(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
         for part in chain:
             for name in (part.first, *part.between):
                 _reorder(modules[name], order)
-    return _same_function(changed, model, input_size)
+    return _same_function(changed, model, example)
 
 
 class _Tracer(fx.Tracer):
@@ -248,13 +249,13 @@ def _sizes(layer: nn.Module) -> Tensor:
     return relative.mean((0, 2))
 
 
-def _same_function(changed: nn.Module, model: nn.Module, input_size: Sequence[int]) -> nn.Module:
+def _same_function(changed: nn.Module, model: nn.Module, example: Example) -> nn.Module:
     """Return what was changed, in the type of the original; raise ``InputError`` if it computes otherwise."""
     kind = next(model.parameters()).dtype
-    probe = torch.randn(2, *input_size, generator=torch.Generator().manual_seed(0)).double()
+    inputs = probe(example, next(changed.parameters()).device, torch.float64)
     with torch.inference_mode():
-        expected = plain_copy(model).double().eval()(probe)
-        got = changed.eval()(probe)
-    if not torch.allclose(got, expected, rtol=0, atol=1e-9 * float(expected.abs().max())):
+        expected = inputs.run(plain_copy(model).double().eval())
+        got = inputs.run(changed.eval())
+    if not close(got, expected, 1e-9):
         raise InputError("channels of this network cannot be rewritten; leave out rewrites")
     return changed.to(kind)

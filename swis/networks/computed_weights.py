@@ -22,6 +22,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 from torch.overrides import TorchFunctionMode
 
 from swis.errors import InputError
+from swis.networks.inputs import Example, close, probe
 from swis.networks.layers import LAYER_KINDS, axes_of, inputs_of, is_layer, outputs_of
 
 _REWEIGHTING = (WeightNorm, SpectralNorm, BasePruningMethod)
@@ -32,13 +33,13 @@ _TOLERANCE = 1e-5
 _NETWORK_TOLERANCE = 1e-3
 
 
-def plain_copy(model: nn.Module, input_size: Sequence[int] | None = None) -> nn.Module:
+def plain_copy(model: nn.Module, example: Example | None = None) -> nn.Module:
     """Copy a network; weights that are computed from others become ordinary parameters.
 
     These are those of parametrizations, of ``weight_norm``, ``spectral_norm`` and pruning, as they are in
     evaluation, and those that a layer of a class of its own derives at every call, such as a
     weight-standardised convolution: it becomes an ordinary layer, if one computes the same. With an
-    ``input_size`` [C, H, W], networks in which layers became ordinary are compared on noise. Raises
+    ``example``, an image's size or inputs, networks in which layers became ordinary are compared. Raises
     ``InputError`` if they differ, for a layer whose weight another hook computes, and for a lazy layer that
     has not run.
 
@@ -49,9 +50,9 @@ def plain_copy(model: nn.Module, input_size: Sequence[int] | None = None) -> nn.
     for name, module in model.named_modules():
         if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
             raise InputError(f"layer {name}: it has no weights before its first call; run the network once")
-    copied = _copied(model)
+    plain = copied(model)
     shared = _Shared()
-    for name, module in copied.named_modules():
+    for name, module in plain.named_modules():
         _bake_hooks(module, shared)
         _bake_parametrizations(module, shared)
         if isinstance(module, LAYER_KINDS) and "weight" not in module._parameters:
@@ -59,34 +60,34 @@ def plain_copy(model: nn.Module, input_size: Sequence[int] | None = None) -> nn.
                 f"layer {name}: something computes its weight at every call; make the weight a parameter"
             )
     replaced = []
-    for name, layer in list(copied.named_modules()):
+    for name, layer in list(plain.named_modules()):
         if isinstance(layer, LAYER_KINDS) and not is_layer(layer):
             made = _ordinary(layer, shared)
             if made is not None:
                 # in place, for modules may hold their layers in lists too
                 layer.__class__, layer.__dict__ = type(made), vars(made)
                 replaced.append(name)
-    if replaced and input_size is not None:
-        _check(copied, model, input_size, replaced)
-    return copied
+    if replaced and example is not None:
+        _check(plain, model, example, replaced)
+    return plain
 
 
-def _check(plain: nn.Module, model: nn.Module, input_size: Sequence[int], replaced: list[str]) -> None:
+def _check(plain: nn.Module, model: nn.Module, example: Example, replaced: list[str]) -> None:
     """Raise ``InputError`` if a network with ``replaced`` layers does not compute what the original does."""
     first = next(model.parameters())
-    probe = torch.randn(2, *input_size, generator=torch.Generator().manual_seed(0)).to(first)
+    inputs = probe(example, first.device, first.dtype)
     with torch.no_grad():
         # copies, for a network may keep what it saw
-        expected, got = (_copied(network).eval()(probe) for network in (model, plain))
-    size = float(expected.abs().max())
-    if not torch.allclose(got, expected, rtol=0, atol=_NETWORK_TOLERANCE * size, equal_nan=True):
+        expected, got = (inputs.run(copied(network).eval()) for network in (model, plain))
+    if not close(got, expected, _NETWORK_TOLERANCE, equal_nan=True):
         raise InputError(
             f"ordinary layers in place of {', '.join(replaced)} change what the network computes: "
             "one of them does more than compute its weight"
         )
 
 
-def _copied(model: nn.Module) -> nn.Module:
+def copied(model: nn.Module) -> nn.Module:
+    """Return a deep copy of a network, also of one that holds results of autograd."""
     # hooks leave results of autograd behind, which copy.deepcopy refuses
     results = [value for value in _held_tensors(model) if not value.is_leaf]
     return copy.deepcopy(model, {id(value): value.detach().clone() for value in results})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from torch.utils.flop_counter import flop_registry
 
 from swis.errors import InputError
 from swis.networks.computed_weights import plain_copy
+from swis.networks.inputs import Example, zeros
 from swis.networks.layers import weight_layers
 
 _CONVOLUTION = torch.ops.aten.convolution
@@ -37,31 +38,34 @@ class Macs:
         return sum(self.layers.values()) + self.float_weights + self.between_activations
 
 
-def network_macs(model: nn.Module, input_size: Sequence[int]) -> Macs:
-    """Count the multiply-accumulates of a network for one image of ``input_size`` [C, H, W].
+def network_macs(model: nn.Module, example: Example) -> Macs:
+    """Count the multiply-accumulates of a network for one input.
+
+    ``example`` is the size [C, H, W] of an image, or inputs of which the first is run.
 
     >>> network_macs(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3)), (1, 4, 4)).layers
     {'0': 72, '2': 24}
     """
     plain = plain_copy(model)
     with counted(plain) as macs:
-        run(plain, input_size)
+        run(plain, example)
     return macs
 
 
-def layer_macs(model: nn.Module, input_size: Sequence[int]) -> dict[str, int]:
-    """Count the multiply-accumulates of each weight layer for one image of ``input_size`` [C, H, W].
+def layer_macs(model: nn.Module, example: Example) -> dict[str, int]:
+    """Count the multiply-accumulates of each weight layer for one input.
+
+    ``example`` is the size [C, H, W] of an image, or inputs of which the first is run.
 
     Those of a layer whose weight is used without a call of the layer count as well.
     """
-    return network_macs(model, input_size).layers
+    return network_macs(model, example).layers
 
 
-def run(model: nn.Module, input_size: Sequence[int]) -> None:
-    """Run a network once, on an image of zeros."""
-    first = next(model.parameters())
+def run(model: nn.Module, example: Example) -> None:
+    """Run a network once, on an image of zeros of the size ``example``, or on the first of these inputs."""
     with torch.inference_mode():
-        model(torch.zeros(1, *input_size, device=first.device, dtype=first.dtype))
+        zeros(example, next(model.parameters())).run(model)
 
 
 @contextmanager

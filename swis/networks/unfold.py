@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from swis.encoding.encode import Encoded, encode
 from swis.networks.batch_norm import folds, gain_of, norms_of
 from swis.networks.computed_weights import plain_copy
+from swis.networks.inputs import Example
 from swis.networks.layers import filters_of, put_filters, weight_layers
 
 
 def unfolded(
-    network: nn.Module, calibrated: nn.Module, encoded: Mapping[str, Encoded], input_size: Sequence[int]
+    network: nn.Module, calibrated: nn.Module, encoded: Mapping[str, Encoded], example: Example
 ) -> tuple[nn.Module, dict[str, Encoded]]:
     """Return ``network`` with the weights that its folded copy ``calibrated`` has, and these ``encoded``.
 
@@ -26,7 +27,7 @@ def unfolded(
     Where nothing could be folded, ``calibrated`` is returned as it is. Raises ``ValueError`` if layers in
     front of different normalisations share a weight.
     """
-    module, norms = plain_copy(network), norms_of(network, input_size)
+    module, norms = plain_copy(network), norms_of(network, example)
     if any(folds(calibrated.get_submodule(norm)) for norm in norms.values()):
         return calibrated, dict(encoded)
     uses = Counter(id(found) for found in encoded.values())

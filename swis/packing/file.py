@@ -4,7 +4,8 @@ The file is safetensors. For every weight layer it holds ``LAYER.weight.packed``
 ``swis.packing.bitstream`` describes, ``LAYER.weight.scale`` and, where filters have shifts of their own,
 ``LAYER.weight.schedule`` (``swis.packing.layer``). All other tensors of the network's ``plain_copy`` are
 there as they are. The metadata have one entry, ``swis``, JSON: ``version``, ``sha256`` (of everything else),
-``network`` (architecture, arguments, input, what the weights were), ``form`` (of all layers but those that
+``network`` (architecture, arguments, input, what the weights were; no architecture for a network that timm
+does not know, and then an ``example`` of its input), ``form`` (of all layers but those that
 match ``skip``), ``schedule`` (the policy's name), ``layers`` (each one's format, shape, bits and tiles),
 ``aliases`` (tensors that are a packed weight again), ``coding``, ``fold_bn``, ``folded`` (whether the
 normalisation is), ``rewrites``, ``limited`` (names of the activations with a limit for every channel),
@@ -36,6 +37,7 @@ from swis.networks.apply import encode_layers, skipped_layers
 from swis.networks.batch_norm import fold_batch_norm, fused
 from swis.networks.channel_rewrite import LimitedReLU, rewritten
 from swis.networks.computed_weights import plain_copy
+from swis.networks.inputs import Example, Inputs, zeros
 from swis.networks.layers import count_float_weights, weight_layers, weight_of
 from swis.networks.models import REACHING_OUT, Network, new_network
 from swis.options.calibrations import CALIBRATIONS
@@ -76,6 +78,8 @@ class PackedNetwork:
     skip: list[str]
     fold_bn: bool
     layers: dict[str, PackedLayer]
+    encoded: dict[str, Encoded]
+    example: Inputs
     activation_bits: int | None
     activation_range: str | None
     ranges: dict[str, ActivationRange]
@@ -112,6 +116,7 @@ def save_packed(
     retrain: dict[str, Any] | None = None,
     live: bool = False,
     encoded: dict[str, Encoded] | None = None,
+    example: Inputs | None = None,
 ) -> None:
     """Write a float32 network with its weights in ``fmt`` as a packed file.
 
@@ -119,14 +124,15 @@ def save_packed(
     inputs, for ``activation_bits``; ``schedules`` give the filters of layers shifts of their own, by a
     ``policy`` of that name. A network that was calibrated, and so folded by
     ``swis.networks.batch_norm.fused``, or trained in the format comes with its ``encoded`` weights and with
-    what ``calibrate`` and ``retrain`` were; ``live`` if training left its normalisation in place. Raises
+    what ``calibrate`` and ``retrain`` were; ``live`` if training left its normalisation in place. Of a
+    network without an architecture an ``example`` of its input is kept, types and shapes alone. Raises
     ``ValueError`` for an unknown coding, a format that is not ``quantized`` and networks that are not
     float32, ``InputError`` for a pattern without a match.
     """
     require_known("coding", coding, CODINGS)
     if not fmt.quantized:
         raise ValueError("the format float has no bits to pack; use int8 or a decomposition")
-    module = plain_copy(network.module, network.inputs["input_size"]).cpu()
+    module = plain_copy(network.module, example or network.inputs["input_size"]).cpu()
     if any(
         value.is_floating_point() and value.dtype != torch.float32 for value in module.state_dict().values()
     ):
@@ -164,6 +170,8 @@ def save_packed(
         "digest": network.digest,
         "data": network.metadata.get("data"),
     }
+    if example is not None:
+        about["example"] = example.described()
     limits = {name: [interval.low, interval.high] for name, interval in (ranges or {}).items()}
     header = {
         "version": _VERSION,
@@ -188,11 +196,15 @@ def save_packed(
     write_atomically(Path(path), lambda partial: save_file(tensors, partial, text))
 
 
-def load_packed(path: str | Path) -> PackedNetwork:
-    """Read a packed file and decode its weights; raise ``InputError`` for any other or damaged file."""
+def load_packed(path: str | Path, network: nn.Module | None = None) -> PackedNetwork:
+    """Read a packed file and decode its weights; raise ``InputError`` for any other or damaged file.
+
+    A network that timm does not know is made anew by its own code: ``network`` is one of its class, with
+    whatever weights, and stays as it is.
+    """
     tensors, header = _read(Path(path))
     try:
-        return _decode(tensors, header)
+        return _decode(tensors, header, network)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
@@ -200,38 +212,36 @@ def load_packed(path: str | Path) -> PackedNetwork:
         raise InputError(f"{path} is not a sound packed file: {type(error).__name__} {reason}") from error
 
 
-def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork:
+def _decode(tensors: dict[str, Tensor], header: dict[str, Any], skeleton: nn.Module | None) -> PackedNetwork:
     about, coding = header["network"], header["coding"]
     if coding not in CODINGS:
         raise ValueError(f"its coding is {coding}")
     if reaching := REACHING_OUT & set(about["kwargs"]):
         raise ValueError(f"it asks for {', '.join(sorted(reaching))}")
     label = about["label"] or about["architecture"]
-    config = ModelConfig(label=label, name=about["architecture"], kwargs=about["kwargs"])
-    network = new_network(config, about["num_classes"], about["inputs"], seed=0)
+    network, example = _network_of(about, label, skeleton)
     module = plain_copy(network.module)
     if header["version"] < _VERSION and weight_layers(module).keys() != weight_layers(network.module).keys():
         raise InputError("packed before layers that compute their weights were replaced; pack it again")
-    size, calibrate = about["inputs"]["input_size"], header["calibrate"]
+    calibrate = header["calibrate"]
     calibrated = CALIBRATIONS[calibrate].looks_at_images
     if header.get("folded", calibrated or header["fold_bn"]):  # younger than the format
-        module = fused(module, size)
-    state, packed_layers = dict(tensors), {}
+        module = fused(module, example)
+    state, packed_layers, encoded = dict(tensors), {}, {}
     for name in header["limited"]:
         module.set_submodule(name, LimitedReLU(state[f"{name}.limit"]))
     for name, entry in header["layers"].items():
         if "same_as" in entry:
             packed_layers[name] = replace(packed_layers[entry["same_as"]], bits={})
+            encoded[name] = encoded[entry["same_as"]]
             continue
         parts = {part: state.pop(f"{name}.weight.{part}").numpy() for part in packed_parts(entry)}
         layer = unpack_layer(parts, entry, state.pop(f"{name}.weight.scale"), coding)
         state[f"{name}.weight"] = weight_of(module.get_submodule(name), layer.weight())
+        encoded[name] = layer
         packed_layers[name] = PackedLayer(layer.fmt, *layer.codes.shape, entry["bits"], layer.schedule)
     state |= {key: state[source] for key, source in header["aliases"].items()}
-    for name, layer in weight_layers(module).items():
-        if calibrated and layer.bias is None and f"{name}.bias" in state:
-            layer.bias = nn.Parameter(state[f"{name}.bias"])  # calibration gave it one
-    module.load_state_dict(state)
+    load_state(module, state)
     activations = header["activations"]
     ranges = {name: ActivationRange(*limits) for name, limits in activations["ranges"].items()}
     if unknown := set(ranges) - set(weight_layers(module)):
@@ -246,6 +256,8 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork
         header["skip"],
         header["fold_bn"],
         packed_layers,
+        encoded,
+        zeros(example, torch.empty(0)),
         activations["bits"],
         activations["range"],
         ranges,
@@ -254,6 +266,27 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any]) -> PackedNetwork
         header.get("retrain"),  # younger than the format
         header["rewrites"],
     )
+
+
+def load_state(module: nn.Module, state: dict[str, Tensor]) -> None:
+    """Give a network its tensors; layers get the biases that calibration gave them."""
+    for name, layer in weight_layers(module).items():
+        if layer.bias is None and f"{name}.bias" in state:
+            layer.bias = nn.Parameter(state[f"{name}.bias"])
+    module.load_state_dict(state)
+
+
+def _network_of(about: dict[str, Any], label: str, skeleton: nn.Module | None) -> tuple[Network, Example]:
+    """Return the network that a file is of, with whatever weights, and an example of its input."""
+    if "example" not in about:
+        config = ModelConfig(label=label, name=about["architecture"], kwargs=about["kwargs"])
+        network = new_network(config, about["num_classes"], about["inputs"], seed=0)
+        return network, about["inputs"]["input_size"]
+    if skeleton is None:
+        raise InputError(f"timm does not know its network, {label}; give one of its class as network=...")
+    module = plain_copy(skeleton).cpu().eval()
+    network = Network(module, "", {}, "", about["num_classes"], about["inputs"], "", {})
+    return network, Inputs.of_description(about["example"])
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

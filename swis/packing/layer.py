@@ -53,22 +53,27 @@ def packed_parts(about: dict[str, Any]) -> tuple[str, ...]:
 
 
 def unpack_layer(parts: dict[str, np.ndarray], about: dict[str, Any], scale: Tensor, coding: str) -> Encoded:
-    """Undo ``pack_layer``, but for the shift sets; raise ``InputError`` for bits that are not a layer's."""
+    """Undo ``pack_layer``; raise ``InputError`` for bits that are not a layer's."""
     fmt, shape = from_settings(about["form"]), torch.Size(about["shape"])
     filters = shape[0]
     if "tiles" not in about:
-        codes, _ = unpack(parts["packed"], Layout(fmt, filters, shape[1:].numel(), coding))
-        return Encoded(fmt, torch.from_numpy(codes), None, scale, shape)
+        codes, sets = unpack(parts["packed"], Layout(fmt, filters, shape[1:].numel(), coding))
+        return Encoded(fmt, torch.from_numpy(codes), _sets(fmt, sets), scale, shape)
     schedule = _unpack_schedule(parts["schedule"], filters, fmt.magnitude_bits, about["tiles"])
     kinds, lengths = _kinds(schedule), about["tiles"]["bytes"]
     if len(kinds) != len(lengths) or sum(lengths) != len(parts["packed"]):
         raise InputError("a packed layer is not whole: its schedule has other filters than its bits")
     payloads = np.split(parts["packed"], np.cumsum(lengths)[:-1])
     codes = np.empty((filters, shape[1:].numel()), np.int8 if fmt.magnitude_bits <= 7 else np.int16)
+    sets = np.empty((filters, -(-codes.shape[1] // fmt.weights_per_group)), np.uint8)
     for (shifts, members), payload in zip(kinds, payloads, strict=True):
         layout = Layout(fmt.with_shifts(shifts), len(members), codes.shape[1], coding)
-        codes[members], _ = unpack(payload, layout)
-    return Encoded(fmt, torch.from_numpy(codes), None, scale, shape, schedule=schedule)
+        codes[members], sets[members] = unpack(payload, layout)
+    return Encoded(fmt, torch.from_numpy(codes), _sets(fmt, sets), scale, shape, schedule=schedule)
+
+
+def _sets(fmt: WeightFormat, sets: np.ndarray) -> Tensor | None:
+    return torch.from_numpy(sets) if fmt.grouped else None
 
 
 def _kinds(schedule: LayerSchedule) -> list[tuple[int, np.ndarray]]:

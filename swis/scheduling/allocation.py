@@ -38,13 +38,14 @@ class NetworkSchedule:
     """The schedules of all layers; what they spend, of what was asked; what they lose.
 
     ``spent``: the average of the filters' ``cycles``, weighed by price. ``loss``: the sum over the filters,
-    ``bound``: no schedule of these tiles in these orders goes below.
+    ``bound``: no schedule of these tiles in these orders goes below. ``policy`` says how it was made.
     """
 
     layers: dict[str, LayerSchedule]
     spent: float
     loss: float
     bound: float
+    policy: str = ""
 
 
 def allocate(tables: dict[str, LayerTable], bits: float, schedule: Schedule) -> NetworkSchedule:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ class Planner:
         losses = self._losses(fmt)
         if self.settings.sensitivity:
             losses = self._weigh(fmt, losses)
-        return self._solve(fmt, bits, losses)
+        return replace(self._solve(fmt, bits, losses), policy=self.settings.label)
 
     def check(self, fmt: WeightFormat, bits: float) -> None:
         """Raise as ``schedule`` does, at once: whether a budget can be met does not depend on losses."""

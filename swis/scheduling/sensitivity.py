@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from torch.nn.functional import kl_div
 from swis.encoding.encode import Encoded, approximate, encode
 from swis.formats.registry import int8_of
 from swis.formats.weight_format import WeightFormat
+from swis.networks.inputs import Inputs, logits_of
 from swis.networks.layers import filters_of, put_filters, weight_layers
 from swis.runtime.progress import tqdm
 
@@ -42,33 +45,36 @@ def _per_filter(encoded: Encoded) -> Tensor:
 
 
 def layer_sensitivities(
-    model: nn.Module, fmt: WeightFormat, skip: set[str], images: list[Tensor], device: torch.device
+    model: nn.Module,
+    fmt: WeightFormat,
+    skip: set[str],
+    images: Sequence[Tensor | Inputs],
+    device: torch.device,
 ) -> dict[str, float]:
     """Measure what decomposing one layer at a time does to the logits: KL(float || decomposed) [nats].
 
-    ``images``: batches [n, C, H, W], without labels. All filters of the layer have ``fmt.shifts`` shifts;
-    every other layer is float. Layers in ``skip`` are left out. The model is restored.
+    ``images``: batches [n, C, H, W], or of other inputs, without labels. All filters of the layer have
+    ``fmt.shifts`` shifts; every other layer is float. Layers in ``skip`` are left out. The model is restored.
     """
     layers = {name: layer for name, layer in weight_layers(model).items() if name not in skip}
     model = model.to(device).eval()
-    reference = [_log_probabilities(model, batch.to(device)) for batch in images]
+    batches = [Inputs.of(batch).to(device) for batch in images]
+    reference = [_log_probabilities(model, batch) for batch in batches]
     found: dict[str, float] = {}
     for name, layer in tqdm(layers.items(), desc=f"{fmt.name}: sensitivity of layers", leave=False):
         original = layer.weight.data
         put_filters(layer, approximate(filters_of(layer).data.cpu(), fmt).to(original))
         try:
             divergence = [
-                kl_div(
-                    _log_probabilities(model, batch.to(device)), expected, log_target=True, reduction="sum"
-                )
-                for batch, expected in zip(images, reference, strict=True)
+                kl_div(_log_probabilities(model, batch), expected, log_target=True, reduction="sum")
+                for batch, expected in zip(batches, reference, strict=True)
             ]
         finally:
             layer.weight.data = original
-        found[name] = max(0.0, float(sum(divergence))) / sum(len(batch) for batch in images)
+        found[name] = max(0.0, float(sum(divergence))) / sum(map(len, batches))
     return found
 
 
 @torch.inference_mode()
-def _log_probabilities(model: nn.Module, images: Tensor) -> Tensor:
-    return model(images).double().log_softmax(1)
+def _log_probabilities(model: nn.Module, inputs: Inputs) -> Tensor:
+    return logits_of(inputs.run(model)).double().log_softmax(1)

@@ -18,7 +18,7 @@ from hydra_plugins.swis_sweeper import StudySweeper
 from swis.errors import CannotWrite, DamagedImage, InputError, RunFailed, message_of
 from swis.experiments.command import command_line, explain, hydra_prints, is_of_options, show
 from swis.experiments.config import Config, register, resolve
-from swis.options.conf import CONF
+from swis.options.conf_files import CONF
 from swis.sweeps.sweeper import log_file
 
 _STATUS = {InputError: 2, DamagedImage: 2, RunFailed: 1, CannotWrite: 1}

@@ -28,7 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from swis.errors import CannotWrite, InputError, RunFailed, message_of
 from swis.experiments.command import check_options, explain, show
 from swis.experiments.config import Config, resolve
-from swis.options.conf import CONF
+from swis.options.conf_files import CONF
 from swis.runtime.files import stamp
 from swis.runtime.progress import no_bars, note, tqdm
 

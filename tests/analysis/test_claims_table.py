@@ -13,7 +13,8 @@ from conftest import ROOT
 
 from swis.analysis import claims_table
 from swis.analysis.claims import Evidence, Span, evidence
-from swis.experiments.config import Config, accelerator_names, load
+from swis.experiments.config import Config, load
+from swis.options.conf_files import accelerator_names
 from swis.options.option import Part, of_part, renamed
 
 RESULTS = ROOT / "results"

@@ -9,15 +9,16 @@ import pytest
 from conftest import ROOT
 
 from swis.errors import InputError
-from swis.experiments.config import accelerator_named, load
+from swis.experiments.config import load
 from swis.experiments.hardware_study import simulate_methods
 from swis.experiments.network_hardware import COLUMNS, Hardware
-from swis.experiments.network_operands import NetworkOperands
+from swis.experiments.network_operands import StudyOperands
 from swis.experiments.study import prepare
 from swis.experiments.tasks.evaluate import evaluate_methods
 from swis.hardware.arrays.bit_serial import laconic_work
 from swis.hardware.layer_shapes import Layer, write_workload
 from swis.networks.apply import encode_layers, layer_costs, weight_layers
+from swis.options.conf_files import accelerator_named
 from swis.results.compaction import compact
 from swis.results.records import HARDWARE_VERSION, load_table
 from swis.runtime.notices import warn_once
@@ -81,7 +82,7 @@ def study():
 
 def hardware(study, *overrides: str) -> Hardware:
     config = load(["task=simulate", *overrides])
-    return Hardware(config, NetworkOperands(replace(study, config=config)))
+    return Hardware(config, StudyOperands(replace(study, config=config)))
 
 
 def form_of(config, method: str):
@@ -127,7 +128,7 @@ def test_skipping_hardware_sees_a_filter_s_weights_where_the_layer_has_them(stud
 def test_inputs_on_hardware_are_those_of_a_calibration_image():
     """Every layer's, at full size; those that a ReLU6 leaves are up to half zeros, and none is negative."""
     config = load(["task=simulate", "accelerator=laconic", "model=mobilenet_v2"])
-    mine = Hardware(config, NetworkOperands(prepare(config)))
+    mine = Hardware(config, StudyOperands(prepare(config)))
     fmt = form_of(config, "int8")
     operands = mine.operands.of(fmt, mine.mine[0])
     for layer, found in zip(mine.operands.layers, operands, strict=True):

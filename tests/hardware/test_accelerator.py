@@ -12,18 +12,19 @@ from conftest import ROOT
 from swis.encoding.encode import encode
 from swis.encoding.layer_schedule import LayerSchedule
 from swis.errors import InputError
-from swis.experiments.config import accelerator_named, load
-from swis.experiments.designs import baseline, design, energy_table
+from swis.experiments.config import load
 from swis.formats.registry import weight_format
 from swis.hardware.accelerator import Accelerator
 from swis.hardware.arrays.bit_serial import stripes_work
 from swis.hardware.arrays.swis import layer_work
 from swis.hardware.arrays.systolic import systolic_work
+from swis.hardware.designs import baseline, design, energy_table
 from swis.hardware.energy import Chip
 from swis.hardware.layer_run import Operands
 from swis.hardware.layer_shapes import Layer
 from swis.hardware.operands import operands_of
 from swis.hardware.simulate import simulate, totals
+from swis.options.conf_files import accelerator_named
 
 DESIGNS = sorted(path.stem for path in (ROOT / "conf" / "accelerator").glob("*.yaml"))
 LAYERS = [

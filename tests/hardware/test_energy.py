@@ -4,11 +4,12 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from swis.experiments.config import accelerator_named, accelerator_names, load
-from swis.experiments.designs import design, energy_table
+from swis.experiments.config import load
+from swis.hardware.designs import design, energy_table
 from swis.hardware.energy import Bank, Chip, EnergyTable, Unit
 from swis.hardware.layer_run import LayerRun
 from swis.hardware.sram import OnChip
+from swis.options.conf_files import accelerator_named, accelerator_names
 
 TABLES = sorted(path.stem for path in (ROOT / "conf" / "energy").glob("*.yaml"))
 BANKS = [Bank(1024, 0.1, 0.2, 1.0, 0.01), Bank(4096, 0.3, 0.4, 3.0, 0.03)]

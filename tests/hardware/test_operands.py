@@ -12,9 +12,9 @@ from swis.encoding.encode import encode
 from swis.encoding.layer_schedule import LayerSchedule
 from swis.errors import InputError
 from swis.experiments.config import load
-from swis.experiments.designs import design, energy_table
-from swis.experiments.network_operands import NetworkOperands
+from swis.experiments.network_operands import StudyOperands
 from swis.formats.registry import weight_format
+from swis.hardware.designs import design, energy_table
 from swis.hardware.layer_shapes import Layer
 from swis.hardware.operands import ShapeOperands, operands_of
 from swis.networks.activations import observe_ranges
@@ -59,14 +59,14 @@ class NeverCalled(nn.Module):
 
 def test_every_call_of_a_layer_has_its_own_inputs():
     image = torch.rand(1, 2, 4, 4, generator=torch.Generator().manual_seed(0))
-    one, other = NetworkOperands(study_of(Twice(), image)).of(BASE, LACONIC)
+    one, other = StudyOperands(study_of(Twice(), image)).of(BASE, LACONIC)
     assert (one.inputs.shape, other.inputs.shape) == ((2, 4, 4), (2, 2, 2))
     pooled = F.avg_pool2d(torch.from_numpy(one.inputs).float()[None], 2)[0].numpy()
     assert np.abs(other.inputs - pooled).max() <= 1
 
 
 def test_a_layer_that_is_not_called_has_no_inputs_to_look_at():
-    operands = NetworkOperands(study_of(NeverCalled(), torch.rand(1, 2, 2, 2)))
+    operands = StudyOperands(study_of(NeverCalled(), torch.rand(1, 2, 2, 2)))
     with pytest.raises(InputError, match="laconic needs the inputs of layer second, which is not called"):
         operands.of(BASE, LACONIC)
     config = load(["accelerator=stripes"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, fields, replace
 
 from swis.errors import InputError
-from swis.experiments.config import accelerator_named, accelerator_names
 from swis.hardware.accelerator import Accelerator
 from swis.hardware.energy import Bank, Chip, EnergyTable, Unit
+from swis.options.conf_files import accelerator_named, accelerator_names
 from swis.options.hardware import GROUP_SIZE, MEMORY, AcceleratorConfig, EnergyConfig
 
 

@@ -1,0 +1,1 @@
+"""The Python interface: any network quantized, measured, simulated, retrained and saved."""

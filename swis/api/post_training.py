@@ -1,0 +1,62 @@
+"""From a float network to one of few bits without training: weights rounded, or calibrated on images."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from swis.calibration.kinds import Kind
+from swis.encoding.encode import Encoded
+from swis.encoding.layer_schedule import LayerSchedule
+from swis.formats.weight_format import WeightFormat
+from swis.networks.activations import ActivationRange, quantize_activations
+from swis.networks.apply import encode_layers
+from swis.networks.batch_norm import fused
+from swis.networks.computed_weights import plain_copy
+from swis.networks.inputs import Example, Inputs
+from swis.networks.layers import put_filters, weight_layers
+
+
+@dataclass(frozen=True)
+class PostTraining:
+    """What is done to a float network, whatever calibrates it.
+
+    ``example`` is the size [C, H, W] of its images, or inputs. Layers in ``skip`` have 8 bits. Layers of
+    ``schedules`` have filters with shifts of their own. Inputs of layers are rounded to ``activation_bits``
+    over their ``ranges``; None leaves them float.
+    """
+
+    fmt: WeightFormat
+    example: Example
+    skip: Collection[str] = frozenset()
+    schedules: Mapping[str, LayerSchedule] | None = None
+    activation_bits: int | None = None
+    ranges: Mapping[str, ActivationRange] = field(default_factory=dict)
+
+    def rounded(self, base: nn.Module, fold: bool = True) -> tuple[nn.Module, dict[str, Encoded]]:
+        """Return a copy of ``base`` whose weights are the nearest levels, and these weights by layer.
+
+        With ``fold`` normalisation is folded afterwards, where it can be: the copy runs faster.
+        """
+        module = plain_copy(base)
+        encoded = encode_layers(module, self.fmt, self.skip, self.schedules)
+        for name, layer in weight_layers(module).items():
+            put_filters(layer, encoded[name].weight())
+        return self.round_activations(fused(module, self.example) if fold else module), encoded
+
+    def calibrated(
+        self, base: nn.Module, kind: Kind, images: Tensor | Inputs, device: torch.device
+    ) -> tuple[nn.Module, dict[str, Encoded]]:
+        """Return a copy of ``base``, normalisation folded, calibrated on images, and its weights by layer."""
+        reference = fused(base, self.example)
+        module = self.round_activations(plain_copy(reference))
+        return module, kind.run(reference, module, self.fmt, images, self.skip, self.schedules, device)
+
+    def round_activations(self, module: nn.Module) -> nn.Module:
+        """Let a network round its layers' inputs, in place; return it."""
+        if self.activation_bits is not None:
+            quantize_activations(weight_layers(module), self.ranges, self.activation_bits)
+        return module

@@ -1,0 +1,252 @@
+"""A network brought into a weight format, and the shifts of its filters chosen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from swis.api.post_training import PostTraining
+from swis.api.quantized import HowMade, Quantized
+from swis.calibration.kinds import KINDS
+from swis.calibration.layerwise import check_memory
+from swis.errors import InputError
+from swis.formats.weight_format import WeightFormat
+from swis.networks.activations import ActivationRange, observe_ranges
+from swis.networks.apply import skipped_layers
+from swis.networks.batch_norm import fused
+from swis.networks.channel_rewrite import rewritten
+from swis.networks.computed_weights import plain_copy
+from swis.networks.inputs import Inputs, gathered
+from swis.networks.layers import count_float_weights, float_weights, inputs_of, weight_layers
+from swis.networks.macs import network_macs
+from swis.options.calibrations import CALIBRATIONS, OutputAware, Reconstruction
+from swis.options.choices import Policy, Scope
+from swis.options.names import require_known
+from swis.options.scheduling import ScheduleConfig
+from swis.runtime.notices import warn_once
+from swis.scheduling.allocation import NetworkSchedule
+from swis.scheduling.planner import Planner
+
+# Inputs that run through the network at once.
+_BATCH = 32
+
+POLICIES = {
+    "uniform": ScheduleConfig(Policy.uniform),
+    "greedy": ScheduleConfig(Policy.greedy),
+    "optimal": ScheduleConfig(Policy.optimal),
+    "network": ScheduleConfig(Policy.optimal, Scope.network, sensitivity=True),
+}
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The options of the ways to calibrate, as ``swis.calibration.kinds`` asks for them."""
+
+    calibration: OutputAware
+    reconstruction: Reconstruction
+    seed: int
+
+
+def quantize(
+    network: nn.Module,
+    fmt: WeightFormat,
+    calibration: Any = None,
+    *,
+    calibrate: str | None = None,
+    activation_bits: int | None = None,
+    schedule: NetworkSchedule | str | None = None,
+    skip: Sequence[str] = (),
+    rewrites: Sequence[str] = (),
+    percentile: float | None = None,
+    example: Any = None,
+    output_aware: OutputAware | None = None,
+    reconstruction: Reconstruction | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> Quantized:
+    """Return a copy of a network with its weights in a format; the network itself is not changed.
+
+    ``calibration`` are inputs without labels: a tensor [N, ...], a dictionary of tensors, or an iterable of
+    batches such as a DataLoader, whose labels are ignored. ``calibrate`` says what is done with them: "none"
+    (nearest levels), "bias", "stats" (the default where there are inputs; seconds), "output_aware" or
+    "reconstruct" (minutes). ``activation_bits`` rounds the inputs of layers over the ranges that they have on
+    ``calibration``, or up to its ``percentile``. ``schedule`` gives filters shifts of their own: that of
+    ``swis.schedule``, or the name of a policy. Layers that match a pattern in ``skip`` have 8 bits.
+    ``example`` is an input, or a batch, of a network that is not calibrated: a tensor, a tuple of arguments
+    or a dictionary. Batch normalisation is folded where it can be. Weights that no format applies to stay
+    float, count as 32 bits, and are named in a warning.
+
+    Raises ``InputError`` for settings that do not fit together, and for a layer that takes more memory to
+    calibrate than there is.
+
+    >>> from swis.formats.swis import Swis
+    >>> network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 2)).eval()
+    >>> low = quantize(network, Swis(shifts=2), torch.rand(16, 1, 8, 8), activation_bits=8)
+    >>> low.layers["shifts"].tolist(), low(torch.rand(1, 1, 8, 8)).shape
+    ([2.0, 2.0], torch.Size([1, 2]))
+    """
+    inputs = None if calibration is None else gathered(calibration)
+    calibrate = calibrate or ("none" if inputs is None else "stats")
+    require_known("calibrate", calibrate, CALIBRATIONS)
+    way = CALIBRATIONS[calibrate]
+    if inputs is None and (way.looks_at_images or activation_bits is not None):
+        asked = f"calibrate={calibrate}" if way.looks_at_images else f"activation_bits={activation_bits}"
+        raise InputError(f"{asked} needs calibration=..., inputs without labels")
+    if not fmt.quantized:
+        raise InputError("the format float leaves a network as it is; take another one")
+    device = torch.device(device)
+    example = inputs[:1] if example is None and inputs is not None else example_of(network, example)
+    base = base_network(network, example, rewrites)
+    names = skipped_layers(list(weight_layers(base)), skip)
+    _warn_of_float_weights(base)
+    schedule, fmt = _scheduled(base, fmt, schedule, inputs, example, names, device)
+    ranges = _ranges(base, inputs, percentile, device) if activation_bits is not None else {}
+    layers = schedule.layers if schedule is not None else None
+    how = PostTraining(fmt, example, names, layers, activation_bits, ranges)
+    if way.looks_at_images and fmt.has_shifts:
+        settings = _Settings(output_aware or OutputAware(), reconstruction or Reconstruction(), seed)
+        kind = KINDS[calibrate](settings)
+        check_memory(base, kind.layer, names, device)
+        images = inputs.args[0] if len(inputs.tensors) == 1 and inputs.args else inputs
+        module, encoded = how.calibrated(base, kind, images, device)
+    else:
+        module, encoded = how.rounded(base)
+        calibrate = "none"
+    policy = None if schedule is None else schedule.policy
+    found_by = None if activation_bits is None else "minmax" if percentile is None else "percentile"
+    made = HowMade(frozenset(names), calibrate, policy, activation_bits, ranges, found_by)
+    return Quantized(module, base, fmt, encoded, example, made)
+
+
+def schedule(
+    network: nn.Module,
+    fmt: WeightFormat,
+    calibration: Any = None,
+    *,
+    policy: str | ScheduleConfig = "network",
+    skip: Sequence[str] = (),
+    example: Any = None,
+    device: torch.device | str = "cpu",
+) -> NetworkSchedule:
+    """Return how many shifts every filter gets, ``fmt.shifts`` on average, for ``swis.quantize``.
+
+    ``policy``: "uniform" spreads them evenly, "greedy" spends them step by step, "optimal" loses least within
+    every layer, and "network" over all layers, by what each does to the logits on ``calibration`` (inputs as
+    ``swis.quantize`` takes them; the first 64 are looked at). ``ScheduleConfig`` has all options. Raises
+    ``InputError`` for a budget that cannot be met.
+
+    >>> from swis.formats.swis import Swis
+    >>> network = nn.Sequential(nn.Linear(8, 4))
+    >>> found = schedule(network, Swis(shifts=1.5), policy="optimal", example=torch.ones(1, 8))
+    >>> sorted(found.layers["0"].shifts.tolist())
+    [1, 1, 2, 2]
+    """
+    inputs = None if calibration is None else gathered(calibration)
+    example = inputs[:1] if example is None and inputs is not None else example_of(network, example)
+    base = base_network(network, example)
+    names = skipped_layers(list(weight_layers(base)), skip)
+    return _schedule(base, fmt, policy, inputs, example, names, torch.device(device))
+
+
+def example_of(network: nn.Module, example: Any) -> Inputs:
+    """Return one input of a network: the ``example``, or an image of the size that timm says it takes.
+
+    Raises ``InputError`` if neither is known.
+    """
+    if example is not None:
+        return Inputs.of(example)
+    known = getattr(network, "pretrained_cfg", None) or {}
+    if "input_size" not in known:
+        raise InputError(
+            f"what {type(network).__name__} takes is not known; give calibration=... or an input, example=..."
+        )
+    first = next(iter(weight_layers(network).values()), None)
+    channels = inputs_of(first) if isinstance(first, nn.Conv2d) else known["input_size"][0]
+    generator = torch.Generator().manual_seed(0)
+    return Inputs.of(torch.randn(1, channels, *known["input_size"][1:], generator=generator))
+
+
+def base_network(network: nn.Module, example: Inputs, rewrites: Sequence[str] = ()) -> nn.Module:
+    """Return the network whose weights are approximated: a copy on the CPU, normalisation folded."""
+    base = fused(plain_copy(network, example).cpu().eval(), example)
+    return rewritten(base, example, rewrites).requires_grad_(False)
+
+
+def _ranges(
+    base: nn.Module, inputs: Inputs, percentile: float | None, device: torch.device
+) -> dict[str, ActivationRange]:
+    parts = (part.to(device) for part in inputs.split(_BATCH))
+    found = observe_ranges(base.to(device), weight_layers(base), parts, percentile)
+    base.cpu()
+    return found
+
+
+def _scheduled(
+    base: nn.Module,
+    fmt: WeightFormat,
+    schedule: NetworkSchedule | str | None,
+    inputs: Inputs | None,
+    example: Inputs,
+    skip: Collection[str],
+    device: torch.device,
+) -> tuple[NetworkSchedule | None, WeightFormat]:
+    """Return the schedule that was asked for, and the format with a whole number of shifts."""
+    whole = math.ceil(fmt.shifts)
+    if not fmt.has_shifts or (schedule is None and whole == fmt.shifts):
+        return None, fmt
+    if schedule is None:
+        raise InputError(
+            f"shifts={fmt.shifts:g} is an average; say schedule=swis.schedule(...), or the name of a policy, "
+            f"one of {', '.join(POLICIES)}"
+        )
+    if not isinstance(schedule, NetworkSchedule):
+        schedule = _schedule(base, fmt, schedule, inputs, example, skip, device)
+    elif unknown := sorted(schedule.layers.keys() - weight_layers(base).keys()):
+        raise InputError(f"the schedule is of another network: {unknown[0]} is none of its layers")
+    return schedule, fmt.with_shifts(whole)
+
+
+def _schedule(
+    base: nn.Module,
+    fmt: WeightFormat,
+    policy: str | ScheduleConfig,
+    inputs: Inputs | None,
+    example: Inputs,
+    skip: Collection[str],
+    device: torch.device,
+) -> NetworkSchedule:
+    if isinstance(policy, str):
+        require_known("policy", policy, POLICIES)
+    settings = POLICIES[policy] if isinstance(policy, str) else policy
+    if settings.sensitivity and inputs is None:
+        raise InputError(f"policy={settings.label} needs calibration=..., inputs without labels")
+    images = [] if inputs is None else inputs[: settings.images].split(_BATCH)
+    planner = Planner(
+        module=base,
+        macs=network_macs(base, example).layers,
+        skip=frozenset(skip),
+        settings=settings,
+        identity={},
+        image_identity={},
+        images=lambda: images,
+        device=device,
+        folder=None,
+    )
+    return planner.schedule(fmt.with_shifts(math.ceil(fmt.shifts)), fmt.shifts)
+
+
+def _warn_of_float_weights(base: nn.Module) -> None:
+    """Warn of weights that no format applies to, by the modules that hold them."""
+    left = count_float_weights(base)
+    if not left:
+        return
+    layers = {id(layer.weight): layer.weight.numel() for layer in weight_layers(base).values()}
+    owners = [*dict.fromkeys(name.rpartition(".")[0] or name for name in float_weights(base))]
+    more = f" and {len(owners) - 8} more" if len(owners) > 8 else ""
+    share = 100 * left / (left + sum(layers.values()))
+    warn_once(f"{share:.1f} % of the weights stay float, at 32 bits each: {', '.join(owners[:8])}{more}")

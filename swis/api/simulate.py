@@ -1,0 +1,113 @@
+"""What accelerators take for a network of few bits: cycles, energy and traffic of its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from swis.api.quantized import Quantized
+from swis.encoding.encode import Encoded
+from swis.errors import InputError
+from swis.formats.registry import int8_of
+from swis.formats.weight_format import WeightFormat
+from swis.hardware import simulate as simulation
+from swis.hardware.accelerator import Accelerator
+from swis.hardware.designs import baseline, design, energy_table
+from swis.hardware.energy import Chip
+from swis.hardware.layer_shapes import Layer, workload
+from swis.hardware.network_operands import NetworkOperands, inputs_of
+from swis.networks.apply import encode_layers
+from swis.networks.computed_weights import plain_copy
+from swis.options.conf_files import accelerator_named, accelerator_names, energies_named
+from swis.options.hardware import AcceleratorConfig
+
+
+def simulate(
+    network: Quantized,
+    accelerator: str | AcceleratorConfig = "swis_ss",
+    *,
+    versus: Sequence[str] = (),
+    energies: str = "nm45",
+) -> pd.DataFrame:
+    """Return what an accelerator takes for one input of a network, a row per layer, and a last one "total".
+
+    ``accelerator`` is a design of ``swis.accelerators()`` or its options; each one in ``versus`` runs the
+    same network in 8 bits, with the clock and the memories of the first. The columns are those of
+    ``swis.hardware.simulate``: ``latency_cycles`` [cycles], ``energy_pj`` [pJ], ``dram_bytes`` [bytes] and
+    what they consist of; totals have ``latency_ms`` [ms] and ``frames_per_s`` as well. ``energies`` names the
+    table of energies in conf/energy. Weights that stay float and products of activations are given to no
+    accelerator: totals count them as ``unsimulated_macs``.
+
+    Raises ``InputError`` for float activations, unknown designs, and networks that a design cannot run.
+    """
+    if network.activation_bits is None:
+        raise InputError("activations are float; accelerators take integers: quantize with activation_bits=8")
+    mine = accelerator_named(accelerator) if isinstance(accelerator, str) else accelerator
+    table, group_size = energy_table(energies_named(energies)), network.fmt.group_size
+    operands = _Operands(network)
+    parts = [_table(network.fmt, operands, design(mine, table, group_size), network.activation_bits)]
+    for name in versus:
+        other = baseline(name, mine, table, group_size)
+        parts.append(_table(int8_of(network.fmt), operands, other, network.activation_bits))
+    return pd.concat(parts, ignore_index=True)
+
+
+def accelerators() -> pd.DataFrame:
+    """Return the designs that ``swis.simulate`` knows: a row each, with its array and where it is from.
+
+    >>> print(accelerators().loc["swis_ss", ["rows", "columns", "lanes"]].to_dict())
+    {'rows': 8, 'columns': 8, 'lanes': 4}
+    """
+    names = ("datapath", "rows", "columns", "lanes", "source")
+    designs = {name: accelerator_named(name) for name in accelerator_names()}
+    rows = [{name: getattr(design, name) for name in names} for design in designs.values()]
+    return pd.DataFrame(rows, index=pd.Index(designs, name="accelerator")).astype({"datapath": str})
+
+
+def _table(
+    fmt: WeightFormat, operands: NetworkOperands, on: tuple[Accelerator, Chip], bits: int
+) -> pd.DataFrame:
+    accelerator, chip = on
+    layers = simulation.simulate(accelerator, operands.layers, operands.of(fmt, accelerator), chip, bits)
+    total = simulation.totals(layers, accelerator, chip)
+    total |= {"layer": "total", "kind": "", "unsimulated_macs": operands.unsimulated_macs}
+    whole = pd.concat([layers, pd.DataFrame([total])], ignore_index=True)
+    whole.insert(0, "accelerator", accelerator.name)
+    whole.insert(1, "format", fmt.name)
+    return whole
+
+
+@dataclass(frozen=True)
+class _Operands(NetworkOperands):
+    """Operands of a network of few bits: its own weights, and in another format those of the float one."""
+
+    network: Quantized
+
+    @cached_property
+    def layers(self) -> list[Layer]:
+        return workload(self.network.reference, self.network.example)
+
+    @property
+    def skip(self) -> frozenset[str]:
+        return self.network.made.skip
+
+    @property
+    def unsimulated_macs(self) -> int:
+        return self.network.macs.float_weights + self.network.macs.between_activations
+
+    def weights(self, fmt: WeightFormat, codes: bool) -> Mapping[str, Encoded]:
+        if fmt == self.network.fmt:
+            return self.network.encoded
+        return encode_layers(plain_copy(self.network.reference), fmt, self.skip) if codes else {}
+
+    def inputs(self) -> Mapping[str, list[np.ndarray]]:
+        return self._inputs
+
+    @cached_property
+    def _inputs(self) -> dict[str, list[np.ndarray]]:
+        network = self.network
+        return inputs_of(network.reference, network.example[:1], network.ranges, network.activation_bits)

@@ -1,0 +1,28 @@
+"""The weight formats as a table."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from swis.formats.registry import formats
+
+
+def table() -> pd.DataFrame:
+    """Return the known weight formats by name.
+
+    ``class`` is what ``swis.quantize`` takes an object of; ``bits`` [per weight] and ``cycles`` [per weight]
+    are those with its default settings, in filters of 64 weights; ``meaning`` is one sentence.
+
+    >>> table()["cycles"].to_dict()["swis"]
+    2.0
+    """
+    rows = {}
+    for name, kind in formats().items():
+        fmt = kind()
+        rows[name] = {
+            "class": kind.__name__,
+            "bits": fmt.stored_bits(1, 64) / 64,
+            "cycles": float(fmt.level_bits) if fmt.quantized else None,
+            "meaning": (kind.__doc__ or "").strip().splitlines()[0],
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("format")

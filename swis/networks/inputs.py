@@ -1,0 +1,232 @@
+"""What a network is called with: one tensor or several, by place and by name, of some inputs at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from swis.errors import InputError
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The arguments of a network's call, by place and by name.
+
+    Tensors as long as the first one have the inputs (images, sentences) along their first axis; everything
+    else is the same for all inputs.
+
+    >>> inputs = Inputs.of({"x": torch.ones(4, 2), "scale": 2.0})
+    >>> len(inputs), [len(part) for part in inputs.split(3)]
+    (4, [3, 1])
+    """
+
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.tensors or self.tensors[0].ndim == 0:
+            raise InputError("a network is called with one tensor at least, with inputs along its first axis")
+
+    @classmethod
+    def of(cls, value: Any) -> Inputs:
+        """Return the inputs that a tensor is, or a tuple of arguments, or a dictionary of named ones.
+
+        Raises ``InputError`` for anything else.
+        """
+        if isinstance(value, Inputs):
+            return value
+        if isinstance(value, Tensor):
+            return cls((value,))
+        if isinstance(value, Mapping):
+            return cls((), dict(value))
+        if isinstance(value, tuple | list):
+            return cls(tuple(value))
+        raise InputError(f"inputs are a tensor, a tuple or a dictionary of them, not {type(value).__name__}")
+
+    @classmethod
+    def cat(cls, parts: Sequence[Inputs]) -> Inputs:
+        """Join inputs of the same arguments, which may be of any number each.
+
+        >>> len(Inputs.cat([Inputs.of(torch.ones(2, 3)), Inputs.of(torch.ones(1, 3))]))
+        3
+        """
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        columns = zip(*(part.tensors for part in parts), strict=True)
+        joined = iter([torch.cat(column) if first._is_batch(column[0]) else column[0] for column in columns])
+        return first.map(lambda _: next(joined))
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The tensors among the arguments, by place and then by name."""
+        return [value for value in (*self.args, *self.kwargs.values()) if isinstance(value, Tensor)]
+
+    def __len__(self) -> int:
+        return len(self.tensors[0])
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Inputs:
+        """Return the inputs with every tensor changed."""
+
+        def of(value: Any) -> Any:
+            return change(value) if isinstance(value, Tensor) else value
+
+        return Inputs(tuple(map(of, self.args)), {name: of(value) for name, value in self.kwargs.items()})
+
+    def __getitem__(self, some: slice) -> Inputs:
+        return self.map(lambda value: value[some] if self._is_batch(value) else value)
+
+    def _is_batch(self, value: Tensor) -> bool:
+        return value.ndim > 0 and len(value) == len(self)
+
+    def split(self, size: int) -> list[Inputs]:
+        """Return the inputs in parts of at most ``size``."""
+        return [self[start : start + size] for start in range(0, len(self), size)]
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Inputs:
+        """Return the inputs on a device, numbers that are no integers in a type."""
+        return self.map(lambda value: value.to(device, dtype if value.is_floating_point() else None))
+
+    def described(self) -> dict[str, Any]:
+        """Return the arguments as JSON has them, of tensors their types and the shapes of one input.
+
+        Raises ``InputError`` for an argument that JSON does not have.
+
+        >>> Inputs.of({"ids": torch.zeros(4, 7, dtype=torch.int64)}).described()["kwargs"]
+        {'ids': {'dtype': 'int64', 'shape': [1, 7]}}
+        """
+
+        def of(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                return {"dtype": str(value.dtype).removeprefix("torch."), "shape": list(value.shape)}
+            if value is None or isinstance(value, bool | int | float | str):
+                return value
+            raise InputError(f"an argument of {type(value).__name__} cannot be described in a file")
+
+        one = self[:1]
+        named = {name: of(value) for name, value in one.kwargs.items()}
+        return {"args": [of(value) for value in one.args], "kwargs": named}
+
+    @classmethod
+    def of_description(cls, said: Mapping[str, Any]) -> Inputs:
+        """Return inputs as ``described``: noise, or zeros of types without fractions."""
+        generator = torch.Generator().manual_seed(0)
+
+        def of(value: Any) -> Any:
+            if not isinstance(value, dict):
+                return value
+            dtype = getattr(torch, value["dtype"])
+            if not dtype.is_floating_point:
+                return torch.zeros(value["shape"], dtype=dtype)
+            return torch.randn(value["shape"], generator=generator).to(dtype)
+
+        return cls(tuple(of(v) for v in said["args"]), {n: of(v) for n, v in said["kwargs"].items()})
+
+    def run(self, model: nn.Module) -> Any:
+        """Call a network with these inputs."""
+        return model(*self.args, **self.kwargs)
+
+
+# The size [C, H, W] of an image, or inputs themselves where a network takes something else.
+Example = Inputs | Sequence[int]
+
+
+def zeros(example: Example, like: Tensor) -> Inputs:
+    """Return one input on the device and in the type of a tensor: zeros of an image's size, or the first."""
+    if isinstance(example, Inputs):
+        return example[:1].to(like.device, like.dtype)
+    return Inputs((torch.zeros(1, *example, device=like.device, dtype=like.dtype),))
+
+
+def probe(example: Example, device: torch.device, dtype: torch.dtype) -> Inputs:
+    """Return at most two inputs: noise of an image's size, or the first two."""
+    if isinstance(example, Inputs):
+        return example[:2].to(device, dtype)
+    noise = torch.randn(2, *example, generator=torch.Generator().manual_seed(0))
+    return Inputs((noise.to(device).to(dtype),))
+
+
+def outputs_of(value: Any) -> list[Tensor]:
+    """Return the tensors in what a network gives back, whatever holds them.
+
+    >>> outputs_of({"logits": torch.ones(2), "states": (torch.zeros(3),)})
+    [tensor([1., 1.]), tensor([0., 0., 0.])]
+    """
+    found = [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+    if not found:
+        raise InputError(f"the network gives back no tensor but {type(value).__name__}")
+    return found
+
+
+def logits_of(value: Any) -> Tensor:
+    """Return the logits in what a network gives back: those of that name, or its first tensor.
+
+    >>> logits_of({"loss": torch.tensor(1.0), "logits": torch.ones(1, 2)})
+    tensor([[1., 1.]])
+    """
+    if isinstance(value, Tensor):
+        return value
+    named = value.get("logits") if isinstance(value, Mapping) else getattr(value, "logits", None)
+    return named if isinstance(named, Tensor) else outputs_of(value)[0]
+
+
+def close(got: Any, expected: Any, tolerance: float, equal_nan: bool = False) -> bool:
+    """Say whether outputs are alike to ``tolerance`` times the largest value of each tensor."""
+    pairs = zip(outputs_of(got), outputs_of(expected), strict=True)
+    return all(
+        one.shape == other.shape
+        and torch.allclose(one, other, rtol=0, atol=tolerance * float(other.abs().max()), equal_nan=equal_nan)
+        for one, other in pairs
+    )
+
+
+def inputs_in(batch: Any) -> Inputs:
+    """Return the inputs in a batch of a data set, without its labels.
+
+    >>> len(inputs_in((torch.ones(2, 3), torch.tensor([0, 1]))).tensors)
+    1
+    """
+    return labelled(batch)[0]
+
+
+_LABELS = ("labels", "label", "target", "targets")
+
+
+def labelled(batch: Any) -> tuple[Inputs, Tensor | None]:
+    """Return the inputs and the labels of a batch of a data set; None for a batch without labels."""
+    if isinstance(batch, tuple | list) and len(batch) == 2:
+        return Inputs.of(batch[0]), batch[1]
+    if isinstance(batch, Mapping):
+        name = next((name for name in _LABELS if name in batch), None)
+        inputs = {key: value for key, value in batch.items() if key != name}
+        return Inputs((), inputs), None if name is None else batch[name]
+    if isinstance(batch, tuple | list) and len(batch) == 1:
+        return Inputs.of(batch[0]), None
+    return Inputs.of(batch), None
+
+
+def gathered(calibration: Any, most: int | None = None) -> Inputs:
+    """Return the inputs of a tensor, of inputs, or of batches as a loader gives them, at most so many.
+
+    Raises ``InputError`` if there are none.
+    """
+    if isinstance(calibration, Tensor | Inputs | Mapping):
+        return Inputs.of(calibration)[:most]
+    if not isinstance(calibration, Iterable):
+        raise InputError(
+            f"calibration is a tensor of inputs or an iterable of batches, not {type(calibration).__name__}"
+        )
+    parts, count = [], 0
+    for batch in calibration:
+        parts.append(inputs_in(batch))
+        count += len(parts[-1])
+        if most is not None and count >= most:
+            break
+    if not parts:
+        raise InputError("calibration has no batches")
+    return Inputs.cat(parts)[:most]

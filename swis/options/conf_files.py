@@ -1,0 +1,62 @@
+"""The files of conf/: which there are, and the accelerators and tables of energies in them."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from swis.options.hardware import AcceleratorConfig, EnergyConfig
+from swis.options.names import require_known
+
+# conf/ of the repository, which an installed package has inside it
+_INSTALLED = Path(__file__).parents[1] / "conf"
+CONF = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "conf"
+
+
+def choices(group: str) -> list[str]:
+    """Return the files that an option chooses among.
+
+    >>> choices("schedule")
+    ['greedy', 'network', 'optimal', 'uniform']
+    """
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def accelerator_names() -> list[str]:
+    """Return the designs in conf/accelerator."""
+    return choices("accelerator")
+
+
+@cache
+def accelerator_named(name: str) -> AcceleratorConfig:
+    """Return a design as its file in conf/accelerator says; raise ``InputError`` if there is none.
+
+    >>> str(accelerator_named("swis_ds").datapath)
+    'swis'
+    """
+    return _read("accelerator", AcceleratorConfig, name)
+
+
+@cache
+def energies_named(name: str) -> EnergyConfig:
+    """Return a table of energies as its file in conf/energy says; raise ``InputError`` if there is none.
+
+    >>> energies_named("nm45").node
+    'nm45'
+    """
+    return _read("energy", EnergyConfig, name)
+
+
+def _read(group: str, settings: type, name: str) -> Any:
+    """Return a file of conf/ as settings, on top of the files that it names as its defaults."""
+    require_known(group, name, choices(group))
+    written: Any = OmegaConf.load(CONF / group / f"{name}.yaml")
+    bases = [base for base in written.pop("defaults", []) if base != "_self_"]  # as Hydra composes it
+    known = [settings, *(_read(group, settings, base) for base in bases)]
+    parts = [OmegaConf.structured(each) for each in known]
+    for part in parts:
+        OmegaConf.set_readonly(part, None)
+    return OmegaConf.to_object(OmegaConf.merge(*parts, written))
