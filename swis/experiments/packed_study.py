@@ -20,6 +20,7 @@ from swis.experiments.preflight import check_fit, pick_device, results_folder
 from swis.experiments.shared_images import drawn, shared_batches
 from swis.networks.activations import quantize_activations
 from swis.networks.batch_norm import fused
+from swis.networks.factories import made_by
 from swis.networks.layers import count_float_weights, weight_layers
 from swis.networks.macs import network_macs
 from swis.packing.file import PackedNetwork, load_packed
@@ -109,7 +110,10 @@ class PackedStudy:
 def prepare_packed(config: Config) -> PackedStudy:
     """Load and check the packed file and the images; raise ``InputError`` before any work starts."""
     device = pick_device(config.device)
-    packed = load_packed(Path(config.weights))
+    own = config.model
+    packed = load_packed(
+        Path(config.weights), None if own.factory is None else made_by(own.factory, own.kwargs)
+    )
     network = packed.network
     data, decode = config.data, not config.dry_run
     split = drawn(data, data.split, data.limit, config.seed, decode)

@@ -76,9 +76,11 @@ def keep(config: Config, names: RowNames, splits: Sequence[Split], since: int) -
     """Keep the names of a configuration's rows, made of weights and ``splits`` read ``since`` then [ns].
 
     Not kept are those of a process that warned of something, for it is to warn again; of images in files of
-    their own, which all would have to be looked at; and of weights that may be downloaded anew.
+    their own, which all would have to be looked at; of weights that may be downloaded anew; and of a network
+    of the user's own code.
     """
-    if were_given() or config.model.weights == "timm" or any(split.in_files for split in splits):
+    changing = config.model.weights == "timm" or config.model.factory is not None
+    if were_given() or changing or any(split.in_files for split in splits):
         return
     read = {path: before for split in splits for path, before in split.origin.stamps.items()}
     read |= {path: stamp(path) for path in _weights(config)}

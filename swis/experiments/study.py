@@ -288,7 +288,10 @@ def prepare(config: Config) -> Study:
     """
     device = pick_device(config.device)
     identity = [asdict(config.model), stamp(config.model.weights)]
-    network = in_memory("network", identity, lambda: _plain(load_network(config.model)))
+    if config.model.factory is None:
+        network = in_memory("network", identity, lambda: _plain(load_network(config.model)))
+    else:  # the user's code may have been loaded again
+        network = _plain(load_network(config.model))
 
     def images_of(name: str, count: int | None) -> Split:
         images = drawn(config.data, name, count, config.seed, decode=not config.dry_run)

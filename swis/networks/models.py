@@ -23,6 +23,9 @@ from torch import Tensor, nn
 
 from swis.errors import InputError
 from swis.networks import resnet20  # noqa: F401 (timm knows its network from now on)
+from swis.networks.computed_weights import copied
+from swis.networks.factories import FACTORY, code_digest, made_by
+from swis.networks.inputs import logits_of
 from swis.options.model import ModelConfig
 from swis.runtime.files import write_atomically
 
@@ -64,7 +67,9 @@ class Network:
 def load_network(config: ModelConfig) -> Network:
     """Create the configured network and load its weights; raise ``InputError`` for bad ones."""
     architecture = _architecture(config)
-    if config.weights == "timm":
+    if config.factory is not None and config.weights == FACTORY:
+        module, metadata, weights = _own(config, config.kwargs), {}, FACTORY
+    elif config.weights == "timm":
         module, metadata = _from_hub(config), {}
         weights = timm.get_pretrained_cfg(config.name).tag or "timm"
     else:
@@ -82,7 +87,8 @@ def new_network(config: ModelConfig, num_classes: int, inputs: dict[str, Any], s
     ``inputs`` says how images are fed to it, where ``config`` does not: input_size, mean, std,
     interpolation, crop_pct.
     """
-    kwargs = {"in_chans": inputs["input_size"][0], "num_classes": num_classes, **config.kwargs}
+    of_timm = {"in_chans": inputs["input_size"][0], "num_classes": num_classes}
+    kwargs = (of_timm if config.factory is None else {}) | config.kwargs
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # timm draws its initial weights from the global generator
         module = _create(config, kwargs)
@@ -118,17 +124,21 @@ def _network(module: nn.Module, config: ModelConfig, weights: str, metadata: dic
         if len(inputs[key]) != channels:
             raise InputError(f"{key} has {len(inputs[key])} values for {channels} input channels")
     architecture = _architecture(config)
-    digest = hashlib.sha256(json.dumps([architecture, kwargs], sort_keys=True).encode())
+    own = [] if config.factory is None else [code_digest(module)]
+    digest = hashlib.sha256(json.dumps([architecture, kwargs, *own], sort_keys=True).encode())
     for name, value in module.state_dict().items():
         if value.is_floating_point() and not value.isfinite().all():
             raise InputError(f"the weights hold values that are not finite, in {name}")
         digest.update(name.encode() + value.detach().cpu().contiguous().view(-1).numpy().tobytes())
+    classes = module.num_classes if config.factory is None else _classes(module, inputs["input_size"])
     return Network(
-        module.eval(), architecture, kwargs, weights, module.num_classes, inputs, digest.hexdigest(), metadata
+        module.eval(), architecture, kwargs, weights, classes, inputs, digest.hexdigest(), metadata
     )
 
 
 def _architecture(config: ModelConfig) -> str:
+    if config.factory is not None:
+        return config.factory
     architecture, _, tag = config.name.partition(".")
     if not timm.is_model(architecture):
         similar = timm.list_models(f"*{architecture}*")[:3]
@@ -154,7 +164,33 @@ def _stored(metadata: dict[str, str], key: str) -> dict[str, Any]:
         raise InputError(f"the checkpoint's metadata are damaged: its {key} are no JSON") from error
 
 
+def _own(config: ModelConfig, kwargs: dict[str, Any]) -> nn.Module:
+    """Return the network of a user's function; raise ``InputError`` if what it takes is not known."""
+    module = made_by(config.factory, kwargs)
+    if config.input_size is None and not hasattr(module, "pretrained_cfg"):
+        raise InputError(
+            f"what model.factory={config.factory} takes is not known; say model.input_size=[C,H,W], and "
+            "model.mean and model.std if images are normalised otherwise than ImageNet's"
+        )
+    return module
+
+
+def _classes(module: nn.Module, input_size: list[int]) -> int:
+    """Return how many classes a network tells apart, by what it gives back for an image of zeros."""
+    try:
+        with torch.inference_mode():
+            logits = logits_of(copied(module).eval()(torch.zeros(1, *input_size)))
+    except (RuntimeError, TypeError, ValueError) as error:
+        said = " ".join(str(error).split())
+        raise InputError(f"the network cannot be run on an image of {input_size}: {said}") from error
+    if logits.ndim != 2:
+        raise InputError(f"the network gives back {list(logits.shape)} for an image, not [1, classes]")
+    return logits.shape[1]
+
+
 def _create(config: ModelConfig, kwargs: dict[str, Any]) -> nn.Module:
+    if config.factory is not None:
+        return _own(config, kwargs)
     if reaching := sorted(REACHING_OUT & set(kwargs)):
         raise InputError(
             f"model.kwargs.{reaching[0]} is not for here; model.weights says which weights to load"

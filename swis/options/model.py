@@ -14,10 +14,15 @@ from swis.options.ranges import named, require, within
 
 @dataclass
 class ModelConfig:
-    """Which network, with which weights; the fields that are null come from the weights."""
+    """Which network, with which weights; the fields that are null come from the weights.
+
+    ``name`` is timm's; of an own network ``factory`` names the function that makes it, as
+    PACKAGE.MODULE:FUNCTION.
+    """
 
     label: str = MISSING
     name: str = MISSING
+    factory: str | None = None
     weights: str = "timm"
     kwargs: dict[str, Any] = field(default_factory=dict)
     input_size: list[int] | None = None
@@ -29,6 +34,10 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_inputs("model", self)
+        require(
+            self.factory is None or self.weights != "timm",
+            "model.weights=timm is not for a network of your own; use model.weights=factory or a file",
+        )
         within(0, 1, "(]", **named("model", self, "crop_pct"))
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from swis.errors import RunFailed
 from swis.experiments.config import Config
 from swis.experiments.report import storage
 from swis.experiments.study import prepare
+from swis.networks.inputs import Inputs
 from swis.packing.file import load_packed, save_packed
 from swis.runtime.files import check_output
 
@@ -28,6 +31,9 @@ def run(config: Config, command: str) -> str:
         except FloatingPointError as error:
             raise RunFailed(f"{fmt.name} could not be retrained: {error}", "nothing was packed") from error
         network = replace(network, module=module)
+    example = None  # timm makes its networks anew from their names
+    if config.model.factory is not None:
+        example = Inputs.of(torch.zeros(1, *network.inputs["input_size"]))
     save_packed(
         path,
         network,
@@ -46,6 +52,11 @@ def run(config: Config, command: str) -> str:
         retrain=study.retraining(fmt) if config.retrained else None,
         live=config.retrained and study.live,
         encoded=encoded,
+        example=example,
     )
     program = "swis" if command.startswith("swis ") else "python run.py"
-    return f"{storage(load_packed(path))}\n\nin {path}; to measure it: {program} weights={path}"
+    again = f"{program} weights={path}"
+    if example is not None:
+        again += f" model=python model.factory={config.model.factory}"
+    packed = load_packed(path, None if example is None else study.network.module)
+    return f"{storage(packed)}\n\nin {path}; to measure it: {again}"
