@@ -12,7 +12,9 @@ from swis.options.hardware import AcceleratorConfig, EnergyConfig
 from swis.options.names import require_known
 from swis.runtime.files import stamp
 
-CONF = Path(__file__).parents[2] / "conf"
+# conf/ of the repository, which an installed package has inside it
+_INSTALLED = Path(__file__).parents[1] / "conf"
+CONF = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "conf"
 
 
 def choices(group: str) -> list[str]:
@@ -59,7 +61,7 @@ def _read(group: str, settings: type, name: str, stamps: tuple[Any, ...]) -> Any
     ``stamps`` are those of the group: a file that changes is read again.
     """
     require_known(group, name, choices(group))
-    written = OmegaConf.load(CONF / group / f"{name}.yaml")
+    written: Any = OmegaConf.load(CONF / group / f"{name}.yaml")
     bases = [base for base in written.pop("defaults", []) if base != "_self_"]  # as Hydra composes it
     known = [settings, *(_read(group, settings, base, stamps) for base in bases)]
     parts = [OmegaConf.structured(each) for each in known]

@@ -44,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def check(folder: Path) -> tuple[str, bool]:
     """Read every row and hardware result; say which files are damaged and why, and whether none is."""
-    damaged, counts = {}, []
+    damaged: dict[Path, str] = {}
+    counts: list[str] = []
     for kind, store in stores(folder).items():
         found = store.scan(thorough=True)
         damaged |= found.damaged

@@ -55,7 +55,8 @@ def run(config: Config, command: str) -> str:
         encoded=encoded,
         example=example,
     )
-    again = f"python run.py weights={path}"
+    program = "swis" if command.startswith("swis ") else "python run.py"
+    again = f"{program} weights={path}"
     if example is not None:
         again += f" model=python model.factory={config.model.factory}"
     packed = load_packed(path, None if example is None else study.network.module)
