@@ -47,8 +47,8 @@ _LARGEST = 2**31 - 2**20  # a file of ONNX holds at most 2 GiB, less what is no 
 # How far outputs may be from the module's while no input of a layer is rounded, as a part of the largest one.
 _TOLERANCE = 1e-4
 # Rounded ones differ more: a value on the border of two levels may take either, and the layers behind follow.
-# They are nearer to the module's than outputs without rounding are, by so many dB, or they are near enough.
-_MARGIN, _NEAR = 1.0, 60.0
+# At worst they differ as two roundings do, 3 dB more than outputs without rounding; 1 dB is left to chance.
+_FARTHER, _NEAR = 4.0, 60.0
 
 
 class Arguments(Protocol):
@@ -113,8 +113,8 @@ def export_onnx(low: LowBit, path: str | Path, opset: int = _OPSET, check: bool 
 
     With ``check``, onnxruntime runs it on ``low.example`` with its optimizations off. Without the rounding of
     activations, outputs are the module's to 1e-4 of the largest; with it, they are at 60 dB to those of
-    ``low.module``, or at least 1 dB nearer to them than without. Raises ``InputError`` if they are not, for a
-    network that cannot be traced, and without the packages of the extra ``onnx``: no file is written then.
+    ``low.module``, or at most 4 dB farther from them than without. Raises ``InputError`` if they are not, for
+    a network that cannot be traced, and without the packages of the extra ``onnx``: no file is written then.
     """
     ir, runtime = _packages()
     if opset < _OPSET:
@@ -320,8 +320,8 @@ def _compare(got: list[Tensor], expected: list[Tensor]) -> None:
 def _compare_rounded(got: list[Tensor], expected: list[Tensor], exact: list[Tensor]) -> None:
     """Raise ``InputError`` for outputs that are not those of the module with its rounding."""
     for one, other, plain in zip(got, expected, exact, strict=True):
-        near, least = sqnr_db(other, one), min(_NEAR, sqnr_db(other, plain) + _MARGIN)
+        near, least = sqnr_db(other, one), min(_NEAR, sqnr_db(other, plain) - _FARTHER)
         if not near >= least:
             raise InputError(
-                f"onnxruntime's rounded outputs are at {near:.1f} dB to the module's, not at {least:.1f}"
+                f"onnxruntime's rounded outputs are at {near:.1f} dB to the module's, not {least:.1f} or more"
             )
