@@ -19,7 +19,6 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 import swis
 from swis.encoding.decompose import from_filters
@@ -28,6 +27,7 @@ from swis.encoding.metrics import sqnr_db
 from swis.errors import InputError
 from swis.networks.activations import ActivationRange, keep_activations
 from swis.networks.computed_weights import plain_copy
+from swis.networks.inputs import Inputs, outputs_of
 from swis.networks.layers import (
     filter_shape,
     float_weights,
@@ -51,13 +51,6 @@ _TOLERANCE = 1e-4
 _FARTHER, _NEAR = 4.0, 60.0
 
 
-class Arguments(Protocol):
-    """What a network is called with; the tensors as long as the first one hold an input in each row."""
-
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-
-
 class LowBit(Protocol):
     """A network of low bits, and the integers that its weights are.
 
@@ -69,7 +62,7 @@ class LowBit(Protocol):
     encoded: Mapping[str, Encoded]
     ranges: Mapping[str, ActivationRange]
     activation_bits: int | None
-    example: Arguments
+    example: Inputs
 
 
 class StoredWeight(NamedTuple):
@@ -166,11 +159,6 @@ def _packages() -> tuple[ModuleType, ModuleType]:
     return ir, onnxruntime
 
 
-def _tensors(example: Arguments) -> list[Tensor]:
-    """Return the tensors among the arguments, by place and then by name."""
-    return [value for value in (*example.args, *example.kwargs.values()) if isinstance(value, Tensor)]
-
-
 def _round_inputs(layer: nn.Module, interval: ActivationRange, bits: int) -> None:
     """Have a layer's input rounded in the traced network, as ``quantize_activations`` does it (by hook)."""
     kind = torch.uint8 if bits <= 8 else torch.uint16
@@ -191,28 +179,24 @@ def _round_inputs(layer: nn.Module, interval: ActivationRange, bits: int) -> Non
     layer.register_forward_pre_hook(rounded)
 
 
-def _traced(module: nn.Module, example: Arguments, opset: int) -> torch.onnx.ONNXProgram:
+def _traced(module: nn.Module, example: Inputs, opset: int) -> torch.onnx.ONNXProgram:
     """Trace a network with its first axis of any length."""
-    count = len(_tensors(example)[0])
-    shapes = torch.export.ShapesCollection()
+    count, shapes = len(example), torch.export.ShapesCollection()
 
-    def prepared(value: Any) -> Any:
-        if not isinstance(value, Tensor):
+    def prepared(value: Tensor) -> Tensor:
+        if value.ndim == 0 or len(value) != count:
             return value
-        value = value.detach().cpu()
-        if value.ndim and len(value) == count:
-            value = torch.cat([value, value])  # a length of 1 would be taken for a constant
-            shapes[value] = {0: torch.export.Dim.DYNAMIC}
+        value = torch.cat([value, value])  # a length of 1 would be taken for a constant
+        shapes[value] = {0: torch.export.Dim.DYNAMIC}
         return value
 
-    args = tuple(map(prepared, example.args))
-    kwargs = {name: prepared(value) for name, value in example.kwargs.items()}
+    inputs = example.to("cpu").map(prepared)
     try:
         program = torch.onnx.export(
             module,
-            args,
-            kwargs=kwargs,
-            dynamic_shapes=shapes.dynamic_shapes(module, args, kwargs),
+            inputs.args,
+            kwargs=inputs.kwargs,
+            dynamic_shapes=shapes.dynamic_shapes(module, inputs.args, inputs.kwargs),
             opset_version=opset,
             optimize=False,
             verbose=False,
@@ -271,19 +255,17 @@ def _about(low: LowBit) -> dict[str, Any]:
     return {"version": swis.__version__, "activation_bits": low.activation_bits, "formats": formats}
 
 
-def _outputs(module: nn.Module, example: Arguments) -> list[Tensor]:
-    """Return the tensors that a network on the CPU gives back, whatever holds them."""
-    args, kwargs = tree_map_only(Tensor, Tensor.cpu, (example.args, example.kwargs))
+def _outputs(module: nn.Module, example: Inputs) -> list[Tensor]:
+    """Return the tensors that a network on the CPU gives back."""
     with torch.inference_mode():
-        found = tree_leaves(module(*args, **kwargs))
-    return [value for value in found if isinstance(value, Tensor)]
+        return outputs_of(example.to("cpu").run(module))
 
 
-def _run(runtime: ModuleType, model: str | bytes, example: Arguments) -> list[Tensor]:
+def _run(runtime: ModuleType, model: str | bytes, example: Inputs) -> list[Tensor]:
     """Return the outputs of a file, or of the bytes of one, with all operators as they are in it."""
     options = runtime.SessionOptions()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    arrays = [value.numpy(force=True) for value in _tensors(example)]
+    arrays = [value.numpy(force=True) for value in example.tensors]
     try:
         session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         names = [each.name for each in session.get_inputs()]

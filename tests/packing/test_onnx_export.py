@@ -2,9 +2,8 @@
 
 import json
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from swis.networks.activations import ActivationRange, observe_ranges, quantize_
 from swis.networks.apply import encode_layers
 from swis.networks.batch_norm import fold_batch_norm
 from swis.networks.computed_weights import plain_copy
+from swis.networks.inputs import Inputs
 from swis.networks.layers import put_filters, weight_layers
 from swis.packing import onnx_export
 from swis.packing.onnx_export import export_onnx, stored_weight
@@ -28,28 +28,19 @@ SWIS = weight_format("swis", 3)
 
 
 @dataclass(frozen=True)
-class Arguments:
-    args: tuple
-    kwargs: dict[str, Any] = field(default_factory=dict)
-
-    def run(self, module):
-        return module(*self.args, **self.kwargs)
-
-
-@dataclass(frozen=True)
 class Low:
     module: nn.Module
     encoded: dict[str, Encoded]
     ranges: dict[str, ActivationRange]
     activation_bits: int | None
-    example: Arguments
+    example: Inputs
 
 
 def lowered(model, fmt, example, bits=None) -> Low:
     """A network in a format, its inputs rounded over the ranges that they have in ``example``."""
     module = plain_copy(model).eval()
     layers = weight_layers(module)
-    ranges = observe_ranges(lambda _: example.run(module), layers, [example.args[0]]) if bits else {}
+    ranges = observe_ranges(module, layers, [example]) if bits else {}
     encoded = encode_layers(module, fmt)
     for name, layer in layers.items():
         put_filters(layer, encoded[name].weight())
@@ -80,12 +71,12 @@ class Mixed(nn.Module):
 def mixed(fmt, groups=1, bits=None) -> Low:
     torch.manual_seed(0)
     named = {"factor": 2.0, "shift": torch.randn(3, 1), "index": torch.arange(3)}  # in an order of their own
-    return lowered(Mixed(groups), fmt, Arguments((torch.randn(3, 4, 5, 7),), named), bits)
+    return lowered(Mixed(groups), fmt, Inputs((torch.randn(3, 4, 5, 7),), named), bits)
 
 
 def linear(**changes) -> Low:
     torch.manual_seed(0)
-    low = lowered(nn.Sequential(nn.Linear(6, 4)), SWIS, Arguments((torch.randn(1, 6),)), bits=8)
+    low = lowered(nn.Sequential(nn.Linear(6, 4)), SWIS, Inputs((torch.randn(1, 6),)), bits=8)
     return replace(low, **changes)
 
 
@@ -146,7 +137,7 @@ def test_a_network_of_timm_computes_the_same(model, tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_export, "warn_once", warned.append)
     folded = fold_batch_norm(model, (1, 32, 32))
     # one input: the exported network takes any number of them all the same
-    low = lowered(folded, SWIS, Arguments((torch.randn(1, 1, 32, 32),)), bits=8)
+    low = lowered(folded, SWIS, Inputs((torch.randn(1, 1, 32, 32),)), bits=8)
     export_onnx(low, tmp_path / "new" / "tiny.onnx")
     found = Model(tmp_path / "new" / "tiny.onnx")
     assert_holds_codes(found, low, 3, np.int8)
@@ -207,7 +198,7 @@ def test_groups_more_magnitude_bits_and_odd_activation_bits(tmp_path):
 def test_one_scale_and_16_bits(tmp_path, monkeypatch):
     torch.manual_seed(0)
     fmt = weight_format("swis", 3, granularity="tensor")
-    low = lowered(nn.Sequential(nn.Linear(6, 4)), fmt, Arguments((torch.randn(9, 6),)), bits=16)
+    low = lowered(nn.Sequential(nn.Linear(6, 4)), fmt, Inputs((torch.randn(9, 6),)), bits=16)
     monkeypatch.setattr(onnx_export, "_run", None)  # unchecked, nothing is run
     export_onnx(low, tmp_path / "linear.onnx", opset=23, check=False)
     found = Model(tmp_path / "linear.onnx")
