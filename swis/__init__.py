@@ -19,6 +19,7 @@ __all__ = [
     "accelerators",
     "columns",
     "evaluate",
+    "export_onnx",
     "formats",
     "load",
     "load_packed",
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from swis.formats.uniform import Uniform
     from swis.formats.weight_format import WeightFormat
     from swis.packing.file import load_packed, save_packed
+    from swis.packing.onnx_export import export_onnx
     from swis.results.dictionary import columns
     from swis.results.records import load_table
 
@@ -71,6 +73,7 @@ _HOMES = {
     "swis.formats.uniform": ("Uniform",),
     "swis.formats.weight_format": ("WeightFormat",),
     "swis.packing.file": ("load_packed", "save_packed"),
+    "swis.packing.onnx_export": ("export_onnx",),
     "swis.results.dictionary": ("columns",),
     "swis.results.records": ("load_table",),
 }

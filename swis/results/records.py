@@ -82,19 +82,20 @@ def load_table(
     [{'method': 'swis', 'top1': 18.22, 'latency_ms': 1.66, 'accelerator': 'swis_ss'}]
     """
     folder = existing_folder(results_dir)
-    if not isinstance(columns, str):
-        columns = list(columns)
-    elif columns not in ("results", "all"):
+    names = None if isinstance(columns, str) else list(columns)
+    if names is None and columns not in ("results", "all"):
         raise InputError(f"columns are 'results', 'all' or a list of names, not {columns!r}")
     table, found = all_rows(folder)
-    if columns == "results" or (columns != "all" and COLUMNS.keys() >= set(columns)):
+    if columns == "results":
+        names = _applying(table)
+    if names is not None and COLUMNS.keys() >= set(names):
         _warn(folder, found.damaged)
-        return table[_applying(table) if columns == "results" else columns]
+        return table[names]
     hardware, more = all_hardware(folder)
     _warn(folder, found.damaged | more.damaged)
     if hardware is not None:
         table = texts(table.merge(hardware, on="key", how="left"))
-    return table if columns == "all" else _chosen(table, columns, folder)
+    return table if names is None else _chosen(table, names, folder)
 
 
 def _applying(table: pd.DataFrame) -> list[str]:

@@ -72,7 +72,9 @@ def _report(composed: DictConfig) -> str:
     command = f"{job.help.app_name} {' '.join(job.overrides.task)}"
     # here and not above, which keeps --help and tab completion quick
     from swis.experiments.run import run
+    from swis.runtime.memory import keep_freed_memory
 
+    keep_freed_memory()
     text = run(config, command)
     show(text)
     return text
