@@ -23,9 +23,10 @@ ray: .ray ## set up Ray beside the environment, for its tests
 soak: $(STAMP) ## kill sweeps, damage files, give wrong command lines (MINUTES=30, or KILLS=1000 LINES=200 ...)
 	$(BIN)/python -m tools.soak $(foreach name,MINUTES SEED KILLS CORRUPTIONS LINES,$(if $($(name)),$(name)=$($(name))))
 
-lint: $(STAMP) ## check style and formatting
+lint: $(STAMP) ## check style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 claims: $(STAMP) ## judge the paper's claims by the rows in results/
 	$(BIN)/python -m swis.analysis

@@ -39,7 +39,7 @@ def main(count: int) -> None:
         store = rows.store(folder)
         for place in range(len(few)):
             store.write(few["key"].iloc[place], few.iloc[[place]])
-        _report("load_table, a row in its own file", _time(lambda: records.load_table(folder)), len(few))
+        _report("load_table, a row in its own file", _time(lambda: _table(folder)), len(few))
         _report("compact, a row in its own file", _time(lambda: compact(folder)), len(few))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -53,7 +53,7 @@ def main(count: int) -> None:
 
 
 def _rows(count: int) -> pd.DataFrame:
-    table = records.load_table(RESULTS / "calibration")
+    table = records.load_table(RESULTS / "calibration", records.COLUMNS)
     row = table.loc[[table["config"].str.len().idxmax()]]
     images = row["images"].item()
     return pd.concat([row] * count, ignore_index=True).assign(
@@ -67,7 +67,7 @@ def _rows(count: int) -> pd.DataFrame:
 
 
 def _results(keys: pd.Series) -> pd.DataFrame:
-    table = records.load_table(RESULTS / "first_table").dropna(subset="accelerator")
+    table = records.load_table(RESULTS / "first_table", "all").dropna(subset="accelerator")
     result = table.iloc[[0]].drop(columns=list(records.COLUMNS))
     latency = RANDOM.uniform(1, 100, len(keys))
     whole = pd.concat([result] * len(keys), ignore_index=True).assign(key=keys, latency_ms=latency)
@@ -90,7 +90,11 @@ def _in_new_process(task: Callable[[Path], tuple[float, float]], folder: Path) -
 
 
 def _time_load(folder: Path) -> tuple[float, float]:
-    return _time(lambda: records.load_table(folder))
+    return _time(lambda: _table(folder))
+
+
+def _table(folder: Path) -> pd.DataFrame:
+    return records.load_table(folder, "all")
 
 
 def _time(task: Callable[[], object]) -> tuple[float, float]:

@@ -29,7 +29,7 @@ def main(overrides: list[str]) -> None:
         runs = f"results_dir={folder}/runs"
         command = [sys.executable, ROOT / "run.py", "--multirun", *GRID, *overrides, runs]
         first = seconds(command)
-        rows = swis.load_table(f"{folder}/runs")
+        rows = swis.load_table(f"{folder}/runs", ["bits", "seconds"])
         again = seconds(command)
     points, evaluations = rows["bits"].notna().sum(), rows["seconds"].sum()
     table = {

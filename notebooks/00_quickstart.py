@@ -5,31 +5,30 @@
 # the package; `SWIS_QUICK=1` in the environment measures on fewer images.
 
 # %%
-# %matplotlib inline
 import os
 
 import swis
 from swis.experiments.config import load
 from swis.experiments.tasks.evaluate import evaluate_methods
-from swis.explore.explorer import layer_figure
+from swis.explore.subject import Subject
+from swis.explore.weights import weights_picture
 
 # %% [markdown]
 # ## One group of weights
 #
 # MobileNet-v2, a pointwise layer. Four weights of a filter share a *shift set*: N = 2 of the 7 powers of
-# two that 8-bit magnitudes have. Coloured columns are the set, dark cells what each weight uses of it;
-# the integers left are the 8-bit codes, those on the right what two shifts make of them. In the middle
-# the errors of all weights of the layer, and what the layer costs on an array that takes one shift a
-# cycle.
+# two that 8-bit magnitudes have. Then the errors of all weights of the layer, and what the format costs.
+# `90_explore.ipynb` does the same with controls.
 
 # %%
-layer_figure("mobilenet_v2", "blocks.1.0.conv_pw", shifts=2, group=7)
+subject = Subject.of("mobilenet_v2")
+weights_picture(subject, "blocks.1.0.conv_pw", shifts=2, row=1, place=3)
 
 # %% [markdown]
 # With three shifts:
 
 # %%
-layer_figure("mobilenet_v2", "blocks.1.0.conv_pw", shifts=3, group=7)
+weights_picture(subject, "blocks.1.0.conv_pw", shifts=3, row=1, place=3)
 
 # %% [markdown]
 # ## The first accuracy
@@ -56,4 +55,4 @@ rows[
 # other.
 
 # %%
-swis.load_table("../outputs/quickstart")[["method", "top1", "latency_ms", "energy_pj", "git_commit"]]
+swis.load_table("../outputs/quickstart", "all")[["method", "top1", "latency_ms", "energy_pj", "git_commit"]]

@@ -19,7 +19,7 @@ from swis.analysis.ablation import fully_calibrated, gains
 gallery.draw("accuracy")
 
 # %%
-rows = swis.load_table("../results/calibration").query("data == 'imagenet' and seed == 0")
+rows = swis.load_table("../results/calibration", "all").query("data == 'imagenet' and seed == 0")
 full = fully_calibrated(rows).dropna(subset="bits").query("bits in [1, 2, 3, 4]")
 values = ["top1", "logit_sqnr_db", "weight_bits", "cycles_per_weight"]
 full.pivot(index=["model", "bits"], columns="method", values=values).round(2).T

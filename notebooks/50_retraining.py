@@ -16,14 +16,14 @@ gallery.draw("retraining")
 
 # %%
 rows = swis.load_table("../results/retrain")
-retrained = rows[rows["training"].notna()]
+retrained = rows[rows["retrain"].notna()]
 over_seeds(retrained, ["model", "data", "bits", "method"]).round(2)
 
 # %% [markdown]
 # Calibrated, before retraining:
 
 # %%
-before = rows[rows["training"].isna() & rows["calibrate"].eq("output_aware")]
+before = rows[rows["retrain"].isna() & rows["calibrate"].eq("output_aware")]
 over_seeds(before, ["model", "data", "bits", "method"]).round(2)
 
 # %% [markdown]

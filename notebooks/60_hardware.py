@@ -18,7 +18,7 @@ from swis.analysis.trade_offs import advantage, by_design, fair_gains, with_accu
 from swis.results.records import load_simulated
 
 published, area = (load_simulated(f"../results/hardware/{name}") for name in ("as_published", "equal_area"))
-accuracy = fully_calibrated(swis.load_table("../results/calibration").query("data == 'imagenet'"))
+accuracy = fully_calibrated(swis.load_table("../results/calibration", "all").query("data == 'imagenet'"))
 
 # %% [markdown]
 # ## One image on every design

@@ -17,8 +17,10 @@ __all__ = [
     "Uniform",
     "WeightFormat",
     "accelerators",
+    "columns",
     "evaluate",
     "explore",
+    "export_onnx",
     "formats",
     "load",
     "load_packed",
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
     from swis.formats.uniform import Uniform
     from swis.formats.weight_format import WeightFormat
     from swis.packing.file import load_packed, save_packed
+    from swis.packing.onnx_export import export_onnx
+    from swis.results.dictionary import columns
     from swis.results.records import load_table
 
 _HOMES = {
@@ -70,6 +74,8 @@ _HOMES = {
     "swis.formats.uniform": ("Uniform",),
     "swis.formats.weight_format": ("WeightFormat",),
     "swis.packing.file": ("load_packed", "save_packed"),
+    "swis.packing.onnx_export": ("export_onnx",),
+    "swis.results.dictionary": ("columns",),
     "swis.results.records": ("load_table",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -30,7 +30,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_first_table_is_that_of_the_committed_rows():
-    rows = swis.load_table(ROOT / "results" / "first_table").set_index("method")
+    rows = swis.load_table(ROOT / "results" / "first_table", "all").set_index("method")
     order = ["float", "int8", "swis", "swis_c", "truncate", "round", "uniform"]
     rows = rows.loc[order].reset_index()
     assert summary(rows) in README
@@ -40,7 +40,7 @@ def test_the_first_table_is_that_of_the_committed_rows():
 
 
 def test_the_table_of_efficientnet_lite0_is_that_of_the_committed_rows():
-    rows = swis.load_table(ROOT / "results" / "lite0_per_tensor")
+    rows = swis.load_table(ROOT / "results" / "lite0_per_tensor", "all")
     metric = rows["alpha"].map({0: "MSE", 1: "MSE++"}).fillna("")
     table = (
         rows[rows["alpha"].isna() | rows["alpha"].isin([0, 1])].assign(metric=metric).dropna(subset="bits")
@@ -53,7 +53,7 @@ def test_the_table_of_efficientnet_lite0_is_that_of_the_committed_rows():
 
 
 def test_the_table_of_selections_is_that_of_the_committed_rows():
-    rows = swis.load_table(ROOT / "results" / "joint_selection").query("method == 'swis'")
+    rows = swis.load_table(ROOT / "results" / "joint_selection", "all").query("method == 'swis'")
     assert not rows["git_dirty"].any()
     values = ["mse_plus_plus", "top1"]
     table = rows.pivot(index=["bits", "group_size"], columns="selection", values=values)
@@ -70,7 +70,7 @@ def test_the_table_of_storage_is_that_of_the_committed_rows():
 
 
 def scheduling_rows() -> pd.DataFrame:
-    rows = swis.load_table(ROOT / "results" / "scheduling")
+    rows = swis.load_table(ROOT / "results" / "scheduling", "all")
     assert not rows["git_dirty"].any()
     by_macs = schedule_setting(rows, "budget_unit") == "macs"
     rows["policy"] = rows["schedule"].where(~by_macs, rows["schedule"] + ", macs")
@@ -99,7 +99,7 @@ def test_the_tables_of_schedules_are_those_of_the_committed_rows():
 @pytest.fixture(scope="module")
 def calibrated() -> pd.DataFrame:
     """The rows of M = 4 at whole numbers of shifts, by their ingredients of calibration."""
-    rows = swis.load_table(ROOT / "results" / "calibration")
+    rows = swis.load_table(ROOT / "results" / "calibration", "all")
     assert not rows["git_dirty"].any()
     rows["ingredient"] = rows.apply(ingredient, axis=1)
     imagenet = rows[rows["data"] == "imagenet"]
@@ -236,7 +236,8 @@ def test_the_tables_of_hardware_are_those_of_the_committed_lines():
     for lines in (published, area, layers):
         assert not lines["git_dirty"].any()
     assert by_design(published).round(1).to_string() in README
-    rows = fully_calibrated(swis.load_table(ROOT / "results" / "calibration").query("data == 'imagenet'"))
+    rows = swis.load_table(ROOT / "results" / "calibration", "all")
+    rows = fully_calibrated(rows.query("data == 'imagenet'"))
     equal = within_loss(with_accuracy(area, rows))
     shown = ["network", "accelerator", "columns", "method", "bits", "loss", "latency_ms", "energy_uj"]
     table = equal.assign(energy_uj=equal["energy_pj"] / 1e6)[shown]
@@ -275,7 +276,8 @@ def effects(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
 
 def stabilisers(experiment: str) -> pd.DataFrame:
     """An experiment's committed rows with one setting changed, and by how much that changes top-1."""
-    config, rows = load([f"experiment={experiment}"]), swis.load_table(ROOT / "results" / "retrain_ablation")
+    config = load([f"experiment={experiment}"])
+    rows = swis.load_table(ROOT / "results" / "retrain_ablation", "all")
     assert not rows["git_dirty"].any()
     rows = rows[rows["retrain"].notna() & (rows["bits"] == config.bits)]
     recipe = asdict(config.retrain)
@@ -300,7 +302,7 @@ def over_methods(rows) -> str:
 
 def from_statistics() -> pd.DataFrame:
     """The committed rows of retraining from matched statistics alone: before, after, and the difference."""
-    rows = swis.load_table(ROOT / "results" / "retrain_stats").query("method == 'swis'")
+    rows = swis.load_table(ROOT / "results" / "retrain_stats", "all").query("method == 'swis'")
     assert not rows["git_dirty"].any()
     assert (rows["status"] == "ok").all()
     assert (rows["calibrate"] == "stats").all()
@@ -316,7 +318,7 @@ def test_the_table_of_retraining_from_statistics_is_that_of_the_committed_rows()
 
 
 def test_the_tables_of_retraining_are_those_of_the_committed_rows():
-    rows = swis.load_table(ROOT / "results" / "retrain")
+    rows = swis.load_table(ROOT / "results" / "retrain", "all")
     assert not rows["git_dirty"].any()
     assert (rows["status"] == "ok").all()
     retrained = rows[rows["training"].notna()]
@@ -328,3 +330,9 @@ def test_the_tables_of_retraining_are_those_of_the_committed_rows():
         assert table(gap(two, "swis", other, KEYS)).to_string() in README
     for row in rows[rows["method"] == "float"].itertuples():
         assert f"{row.weights} {row.top1:.2f}" in README
+
+
+def test_the_table_of_columns_is_that_of_the_dictionary():
+    results = swis.columns().query("group == 'result'")
+    lines = [f"| `{column.Index}` | {column.unit} | {column.meaning} |" for column in results.itertuples()]
+    assert "\n".join(["| column | unit | meaning |", "|---|---|---|", *lines]) in README

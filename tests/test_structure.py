@@ -131,8 +131,9 @@ def test_a_comparison_with_a_name_is_found(line):
 
 
 def test_only_the_configuration_knows_hydra():
-    knows = ("options/data", "options/hardware", "options/model", "sweeps/sweeper")
+    knows = ("options/conf_files", "options/data", "options/hardware", "options/model")
     knows += ("experiments/known_options", "experiments/command", "experiments/config")
+    knows += ("sweeps/program", "sweeps/sweeper")
     for path in (ROOT / "swis").rglob("*.py"):
         uses = re.search(r"^\s*(from|import) (hydra|omegaconf)", path.read_text(), re.MULTILINE)
         assert bool(uses) == (path.relative_to(ROOT / "swis").with_suffix("").as_posix() in knows), path

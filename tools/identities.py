@@ -56,7 +56,8 @@ def used(configs: list[dict], roots: dict[str, str]) -> Iterator[Split]:
 
 def main(roots: dict[str, str]) -> None:
     folders = sorted({path.parent for path in ROOT.glob("results/*/rows-*.parquet")})
-    configs = [json.loads(text) for folder in folders for text in swis.load_table(folder)["config"]]
+    texts = [text for folder in folders for text in swis.load_table(folder, ["config"])["config"]]
+    configs = [json.loads(text) for text in texts]
     known = {}
     for images in used([config for config in configs if config["data"]["name"] in roots], roots):
         contents = images.looked_at(decode=False).contents

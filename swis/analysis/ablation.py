@@ -19,6 +19,9 @@ from swis.options.training import RetrainConfig
 # target what the float layer makes of float inputs; a search over scales; rounding learned by blocks.
 INGREDIENTS = ("none", "stats", "walk", "asymmetric", "scales", "reconstruct")
 
+# The columns of rows that ``ingredient`` and ``fully_calibrated`` look at.
+CALIBRATION = ("method", "group_size", "seed", "granularity", "rewrites", "fold_bn", "calibrate", "config")
+
 
 def ingredient(row: pd.Series) -> str | None:
     """Return the last of ``INGREDIENTS`` that a row has; None if its calibration is none of these.

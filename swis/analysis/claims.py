@@ -21,7 +21,7 @@ from swis.formats.swis_c import SwisC
 from swis.formats.truncate import Truncate
 from swis.formats.uniform import Uniform
 from swis.options.choices import Policy
-from swis.results.records import load_simulated, load_storage, load_table
+from swis.results.records import COLUMNS, load_simulated, load_storage, load_table
 
 # The network that the abstract's accuracies are of, and the one beside it that ratios are judged by as well.
 NETWORK = "mobilenet_v2"
@@ -93,13 +93,13 @@ def evidence(results: Path) -> list[Evidence]:
 
 
 def _claims(results: Path) -> list[Evidence]:
-    rows = load_table(results / "calibration").query("data == 'imagenet'")
+    rows = load_table(results / "calibration", COLUMNS).query("data == 'imagenet'")
     calibrated = rows[rows["seed"] == 0]
     published, area = (load_simulated(results / "hardware" / name) for name in ("as_published", "equal_area"))
     equal = with_accuracy(area, fully_calibrated(calibrated))
     return [
         _post_training(rows),
-        _retrained(load_table(results / "retrain")),
+        _retrained(load_table(results / "retrain", COLUMNS)),
         _hardware("speedup", 6.0, "latency_ms", published, area, equal),
         _hardware("energy improvement", 1.9, "energy_pj", published, area, equal),
         _compression(calibrated, load_storage(results / "storage")),

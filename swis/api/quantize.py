@@ -22,8 +22,8 @@ from swis.networks.batch_norm import fused
 from swis.networks.channel_rewrite import rewritten
 from swis.networks.computed_weights import plain_copy
 from swis.networks.inputs import Inputs, gathered
-from swis.networks.layers import count_float_weights, float_weights, inputs_of, weight_layers
-from swis.networks.macs import network_macs
+from swis.networks.layers import inputs_of, weight_layers
+from swis.networks.macs import network_macs, share_of_float
 from swis.options.calibrations import CALIBRATIONS, OutputAware, Reconstruction
 from swis.options.choices import Policy, Scope
 from swis.options.names import require_known
@@ -103,7 +103,8 @@ def quantize(
     example = inputs[:1] if example is None and inputs is not None else example_of(network, example)
     base = base_network(network, example, rewrites)
     names = skipped_layers(list(weight_layers(base)), skip)
-    _warn_of_float_weights(base)
+    if said := share_of_float(base, network_macs(base, example)):
+        warn_once(f"{type(base).__name__}: {said}")
     schedule, fmt = _scheduled(base, fmt, schedule, inputs, example, names, device)
     ranges = _ranges(base, inputs, percentile, device) if activation_bits is not None else {}
     layers = schedule.layers if schedule is not None else None
@@ -238,15 +239,3 @@ def _schedule(
         folder=None,
     )
     return planner.schedule(fmt.with_shifts(math.ceil(fmt.shifts)), fmt.shifts)
-
-
-def _warn_of_float_weights(base: nn.Module) -> None:
-    """Warn of weights that no format applies to, by the modules that hold them."""
-    left = count_float_weights(base)
-    if not left:
-        return
-    layers = {id(layer.weight): layer.weight.numel() for layer in weight_layers(base).values()}
-    owners = [*dict.fromkeys(name.rpartition(".")[0] or name for name in float_weights(base))]
-    more = f" and {len(owners) - 8} more" if len(owners) > 8 else ""
-    share = 100 * left / (left + sum(layers.values()))
-    warn_once(f"{share:.1f} % of the weights stay float, at 32 bits each: {', '.join(owners[:8])}{more}")

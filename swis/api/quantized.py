@@ -79,7 +79,7 @@ class Quantized(nn.Module):
         """The float network, its normalisation folded as that of ``module`` is; None if it is not known."""
         return self._reference[0]
 
-    @cached_property
+    @property
     def bare(self) -> nn.Module:
         """A copy of ``module`` that leaves activations float."""
         bare = plain_copy(self.module)

@@ -24,7 +24,7 @@ from swis.networks.apply import encode_layers
 from swis.networks.inputs import Inputs
 from swis.networks.layers import axes_of, put_filters, weight_layers
 from swis.options.ranges import require
-from swis.runtime.memory import free_memory
+from swis.runtime.memory import device_memory
 from swis.runtime.progress import tqdm
 
 _CHUNK = 8  # images that a network works on at a time
@@ -52,24 +52,24 @@ class LayerCalibration:
 def check_memory(
     network: nn.Module, calibration: LayerCalibration, skip: Collection[str], device: torch.device
 ) -> None:
-    """Raise ``InputError`` if calibrating a layer that is not in ``skip`` takes more memory than is free.
+    """Raise ``InputError`` if calibrating a layer that is not in ``skip`` takes more memory than there is.
 
     >>> network = nn.Sequential(nn.Linear(9, 2))
     >>> calibration = LayerCalibration(memory=lambda layer: layer.in_features << 45)
     >>> check_memory(network, calibration, ["0"], torch.device("cpu"))
     >>> check_memory(network, calibration, [], torch.device("cpu"))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    swis.errors.InputError: calibrating layer 0 takes 294912.0 GiB of memory and ... GiB are free; ...
+    swis.errors.InputError: calibrating layer 0 takes 294912.0 GiB of memory, and there are ... GiB; ...
     """
     if calibration.memory is None:
         return
-    free = free_memory(device)
+    there = device_memory(device)
     for name, layer in weight_layers(network).items():
         needed = 0 if name in skip else calibration.memory(layer)
         require(
-            needed <= free,
-            f"calibrating layer {name} takes {needed / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB "
-            f"are free; take skip=[{name}], which leaves it in 8 bits, or calibrate=stats",
+            needed <= there,
+            f"calibrating layer {name} takes {needed / 2**30:.1f} GiB of memory, and there are "
+            f"{there / 2**30:.1f} GiB; take skip=[{name}], which leaves it in 8 bits, or calibrate=stats",
         )
 
 

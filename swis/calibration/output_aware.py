@@ -21,7 +21,7 @@ from swis.networks.layers import filter_shape, filters_of, groups_of
 from swis.options.calibrations import OutputAware
 
 # Matrices [groups, K, K] that are there at once: moments of two halves, their sum, factors.
-_MATRICES = 10
+_MATRICES = 11
 
 
 def output_aware(
@@ -78,7 +78,7 @@ def memory_of(layer: nn.Module) -> int:
     """Return the bytes that ``output_aware`` takes for a layer, nearly all of them for matrices [K, K].
 
     >>> memory_of(nn.Linear(25088, 4096)) // 2**30
-    46
+    51
     """
     width = filter_shape(layer)[1:].numel()
     return _MATRICES * groups_of(layer) * width**2 * torch.float64.itemsize

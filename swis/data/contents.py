@@ -21,13 +21,11 @@ from PIL import Image
 
 from swis.data.decoding import decoded_file, fault
 from swis.runtime import user_cache
+from swis.runtime.files import SETTLED
 from swis.runtime.progress import tqdm
 
 # What decoded a file that is whole; another version looks at it again.
 _READER = f"pillow {metadata.version('pillow')}"
-
-# A file that changed this shortly ago [ns] may change again without a later time: its hash is not kept.
-_SETTLED = 2 * 10**9
 
 _CHUNK = 16
 
@@ -118,7 +116,7 @@ def _read(path: Path, decode: bool) -> tuple[Content, list[Any] | None]:
             decoded_file(io.BytesIO(data), "RGB")
         except Exception as error:  # decoders raise nearly anything
             wrong = fault(error)
-    settled = time.time_ns() - after.st_ctime_ns > _SETTLED and _stamp(before) == _stamp(after)
+    settled = time.time_ns() - after.st_ctime_ns > SETTLED and _stamp(before) == _stamp(after)
     entry = [*_stamp(after), sha256, _READER if decode else ""]
     return Content(sha256, wrong), entry if settled and wrong is None else None
 

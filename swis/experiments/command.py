@@ -39,7 +39,7 @@ from swis.experiments.known_options import (
     refuse_value,
     with_present_names,
 )
-from swis.options.conf_files import choices
+from swis.options.conf_files import CONF, choices
 from swis.options.names import did_you_mean
 
 # Groups of which a run takes several choices, or none.
@@ -53,10 +53,11 @@ _PRINTERS = {"app_help", "hydra_help", "show_cfg", "show_info"}
 _NOISE = ("full_key:", "object_type=", "reference_type=", "See https:", "To append to your")
 
 
-def command_line(arguments: Sequence[str], settings: type) -> list[str]:
+def command_line(arguments: Sequence[str], settings: type, program: str = "python run.py") -> list[str]:
     """Return the arguments of a command line, flags first; raise ``InputError`` if one is wrong.
 
-    Hydra's parser takes NAME=VALUE on one side of a flag alone. ``settings`` is the dataclass of all options.
+    Hydra's parser takes NAME=VALUE on one side of a flag alone. ``settings`` is the dataclass of all options,
+    ``program`` what users call this.
 
     >>> from swis.experiments.config import Config
     >>> command_line(["bits=3", "--multirun", "seed=0,1"], Config)
@@ -65,7 +66,7 @@ def command_line(arguments: Sequence[str], settings: type) -> list[str]:
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
-        raise InputError(f"{message.removeprefix('argument ')}; see python run.py --help")
+        raise InputError(f"{message.removeprefix('argument ')}; see {program} --help")
 
     parser.error = refuse
     known, others = parser.parse_known_args([*arguments])
@@ -81,6 +82,8 @@ def command_line(arguments: Sequence[str], settings: type) -> list[str]:
             left.remove(argument)
         else:
             flags.append(argument)
+    if known.config_path and not known.config_path.startswith("pkg://"):  # Hydra knows no place of run.py
+        flags += ["--config-path", os.path.normpath(CONF.parent / known.config_path)]
     return [*flags, *texts]
 
 

@@ -305,8 +305,6 @@ def load(overrides: Sequence[str] = ()) -> Config:
     from hydra import compose, initialize_config_dir
 
     register()
-    if not CONF.is_dir():
-        raise InputError(f"there is no {CONF}; work in a clone, set up by make or pip install -e .")
     overrides = with_present_names(overrides, Config)
     check_options(overrides, Config)
     try:

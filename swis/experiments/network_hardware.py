@@ -22,17 +22,8 @@ from swis.hardware.simulate import simulate, totals
 from swis.options.conf_files import accelerator_names
 from swis.options.hardware import MEMORY
 from swis.results import records
-from swis.results.hardware_results import REASON
+from swis.results.hardware_results import ARRAY, REASON, SIMULATED
 from swis.runtime.notices import warn_once
-
-# Of a network's totals, what a row of results has; with ``speedup_vs_*`` and ``energy_gain_vs_*``.
-COLUMNS = (
-    *("latency_cycles", "stall_cycles", "latency_ms", "frames_per_s", "utilization"),
-    *("dram_bytes", "weight_dram_bytes", "energy_pj", "frames_per_j"),
-    *("datapath_energy_pj", "register_energy_pj", "weight_sram_energy_pj", "input_sram_energy_pj"),
-    *("output_sram_energy_pj", "unpack_energy_pj", "dram_energy_pj", "leakage_energy_pj"),
-    *("array_mm2", "area_mm2"),
-)
 
 
 @dataclass(frozen=True)
@@ -85,7 +76,7 @@ class Hardware:
         if not fmt.quantized:
             return {}
         mine = self.totals(fmt)
-        found = {name: mine[name] for name in COLUMNS}
+        found = {name: mine[name] for name in SIMULATED}
         base = int8_of(fmt)
         for name, other in self.baselines.items():
             layers = self.on_baseline(base, name)
@@ -146,13 +137,10 @@ class Hardware:
 
 def describe(accelerator: Accelerator, config: Config) -> dict[str, Any]:
     """Return what rows of tables say of a design, and of the energy table that prices it."""
-    names = ("rows", "columns", "lanes", "groups_share_lanes", "systolic", "side_by_side", "spread_fc")
-    names += ("frequency_mhz",)
-    names += ("dram_bits_per_cycle", "weight_sram_bytes", "input_sram_bytes", "output_sram_bytes")
     return (
         {"accelerator": accelerator.name, "energy_table": config.energy.name}
         | {"dram_pj_per_bit": config.energy.dram_pj_per_bit}
-        | {name: getattr(accelerator, name) for name in names}
+        | {name: getattr(accelerator, name) for name in ARRAY}
     )
 
 

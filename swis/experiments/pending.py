@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from swis.experiments.config import Config
-from swis.experiments.row_names import RowNames, recall
+from swis.experiments.row_names import Memory, RowNames
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def planned(config: Config, finished: Collection[str]) -> list[PlannedRow]:
 
 def all_done(config: Config, finished: Collection[str]) -> list[PlannedRow] | None:
     """Return the rows of a configuration if all are done and can be found without loading a network."""
-    names = recall(config)
+    names = Memory.of(config).recall(config)
     rows = [] if names is None else _planned(names, config, finished)
     return rows if rows and all(row.done for row in rows) else None
 

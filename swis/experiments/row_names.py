@@ -1,13 +1,14 @@
 """The names of a configuration's rows, kept in the user's cache: rows are found without loading a network.
 
 A row is named by all that its numbers depend on, among it the network's weights and the images: to name it,
-both have to be loaded. What was named once has the same name again as long as no file has changed: none of
-those that were read, none of the package, and no installed package.
+both have to be loaded. What was named once has the same name again as long as nothing has changed: no file
+that was read, no file of this package or of conf/accelerator, no version of another package.
 """
 
 from __future__ import annotations
 
 import sysconfig
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,19 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+import swis.formats
 from swis.experiments.config import Config
 from swis.options.conf_files import CONF
 from swis.options.option import Part, of_part
 from swis.results import records
+from swis.results.hardware_results import REASON
+from swis.results.provenance import package_versions
 from swis.runtime import user_cache
-from swis.runtime.files import stamp
+from swis.runtime.files import SETTLED, stamp
 from swis.runtime.notices import were_given
 
 if TYPE_CHECKING:
     from swis.data.split import Split
 
-# A file that changed this shortly ago [ns] may change again without a later time.
-_SETTLED = 2 * 10**9
+# A float accuracy further than this from the checkpoint's own record [points] means that
+# something is wrong with the images or the weights; kernels of other machines move it less.
+FLOAT_TOLERANCE = 0.2
 
 
 @dataclass(frozen=True)
@@ -35,27 +40,29 @@ class RowNames:
     """The keys of a configuration's rows, by method, and what their hardware results depend on.
 
     ``simulated`` are the methods that have such a result, ``identity`` and ``versus`` what it depends on and
-    is compared with (``records.read_hardware``).
+    is compared with (``records.read_hardware``). ``recorded_top1`` [%] is what the checkpoint says of its
+    float network on these images, if it says that.
     """
 
     keys: dict[str, str]
     simulated: list[str] = field(default_factory=list)
     identity: dict[str, Any] = field(default_factory=dict)
     versus: dict[str, Any] = field(default_factory=dict)
+    recorded_top1: float | None = None
 
     def has_hardware(self, method: str, folder: Path) -> bool:
         """Say whether the hardware result of a method's row is there, or there is none to have."""
         return method not in self.simulated or self._hardware(method, folder) is not None
 
     def rows(self, folder: Path) -> pd.DataFrame | None:
-        """Return all rows with their hardware, in order; None if something is not there."""
+        """Return all rows with their hardware, in order; None if one is missing or is to be warned of."""
         rows = []
         for method, key in self.keys.items():
             row = records.read_row(key, folder)
             if row is not None and method in self.simulated:
                 hardware = self._hardware(method, folder)
                 row = None if hardware is None else row.merge(hardware, on="key")
-            if row is None:
+            if row is None or self._to_be_warned_of(method, row):
                 return None
             rows.append(row)
         return pd.concat(rows, ignore_index=True)
@@ -63,30 +70,53 @@ class RowNames:
     def _hardware(self, method: str, folder: Path) -> pd.DataFrame | None:
         return records.read_hardware(self.keys[method], self.identity, self.versus, folder)
 
-
-def recall(config: Config) -> RowNames | None:
-    """Return the names of a configuration's rows if they were kept and nothing has changed, or None."""
-    kept = None if config.force else user_cache.load(_place(config))
-    if kept is None or any(stamp(path) != before for path, before in kept["files"].items()):
-        return None
-    return RowNames(**kept["names"])
+    def _to_be_warned_of(self, method: str, row: pd.DataFrame) -> bool:
+        if REASON in row and row[REASON].notna().any():
+            return True
+        first = method == next(iter(self.keys)) and self.recorded_top1 is not None
+        return first and abs(row["top1"].item() - self.recorded_top1) > FLOAT_TOLERANCE
 
 
-def keep(config: Config, names: RowNames, splits: Sequence[Split], since: int) -> None:
-    """Keep the names of a configuration's rows, made of weights and ``splits`` read ``since`` then [ns].
+@dataclass(frozen=True)
+class Memory:
+    """Where the names of a configuration's rows are kept, and what was so when the run began.
 
-    Not kept are those of a process that warned of something, for it is to warn again; of images in files of
-    their own, which all would have to be looked at; of weights that may be downloaded anew; and of a network
-    of the user's own code.
+    ``path`` is None where nothing can be kept. ``weights`` are the files of weights with their stamps,
+    ``since`` is the time [ns].
     """
-    changing = config.model.weights == "timm" or config.model.factory is not None
-    if were_given() or changing or any(split.in_files for split in splits):
-        return
-    read = {path: before for split in splits for path, before in split.origin.stamps.items()}
-    read |= {path: stamp(path) for path in _weights(config)}
-    if all(not before or max(before[:2]) < since - _SETTLED for before in read.values()):
-        files = {str(path): before for path, before in read.items()}
-        user_cache.keep({"names": asdict(names), "files": files}, _place(config))
+
+    path: Path | None
+    weights: dict[str, list[int]]
+    since: int
+
+    @staticmethod
+    def of(config: Config) -> Memory:
+        """Return it as of now: to be called before anything is loaded."""
+        return Memory(_path(config), {name: stamp(name) for name in _weights(config)}, time.time_ns())
+
+    def recall(self, config: Config) -> RowNames | None:
+        """Return the names that were kept, if nothing has changed since, or None."""
+        kept = None if config.force else user_cache.load(self.path)
+        if kept is None or any(stamp(path) != before for path, before in kept["files"].items()):
+            return None
+        return RowNames(**kept["names"])
+
+    def keep(self, config: Config, names: RowNames, splits: Sequence[Split]) -> None:
+        """Keep the names that were made of the images of ``splits`` since this memory was looked up.
+
+        Not kept are those of a process that has warned of something, for the next one is to warn again; of
+        images in files of their own, which all would have to be looked at; and all where something changed
+        meanwhile.
+        """
+        now = Memory.of(config)
+        if were_given() or any(split.in_files for split in splits) or user_cache.changed_since_start():
+            return
+        if (now.path, now.weights) != (self.path, self.weights):
+            return
+        read = {str(path): before for split in splits for path, before in split.origin.stamps.items()}
+        read |= self.weights
+        if all(not before or max(before[:2]) < self.since - SETTLED for before in read.values()):
+            user_cache.keep({"names": asdict(names), "files": read}, self.path)
 
 
 def _weights(config: Config) -> list[str]:
@@ -94,18 +124,26 @@ def _weights(config: Config) -> list[str]:
     return [name for name in (config.weights, config.model.weights) if name not in (None, "embedded")]
 
 
-def _place(config: Config) -> Path | None:
-    """Return the file for the names of a configuration's rows; None where nothing can be kept."""
-    folder = user_cache.of_this_code(user_cache.folder("row_names"))
+def _path(config: Config) -> Path | None:
+    """Return the file for the names of a configuration's rows; None where none can be kept.
+
+    That is so for weights that may be downloaded anew, for code of the user's own, and for devices, which may
+    be there or not.
+    """
+    own = config.model.factory is not None or any(
+        not type(fmt).__module__.startswith(f"{swis.formats.__name__}.") for fmt in config.formats
+    )
+    if own or config.model.weights == "timm" or config.device not in ("auto", "cpu"):
+        return None
+    folder = user_cache.of_this_code("row_names")
     if folder is None:
         return None
     without = of_part(config, Part.run) - {"allow_calibration_on_test"}
-    packages = sysconfig.get_paths()
     identity = [
         {name: value for name, value in asdict(config).items() if name not in without},
-        [fmt.identity(beside_int8=True) for fmt in config.formats],
         Path.cwd(),
         [(path.name, stamp(path)) for path in sorted((CONF / "accelerator").glob("*.yaml"))],
-        [stamp(packages[name]) for name in ("purelib", "platlib")],
+        [stamp(sysconfig.get_paths()[name]) for name in ("purelib", "platlib")],
+        package_versions(),
     ]
     return folder / f"{records.digest(repr(identity))}.json"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from importlib import import_module
 from pathlib import Path
 
 from swis.experiments.config import Config
 from swis.experiments.pending import all_done, listed, planned
 from swis.experiments.report import of_rows
-from swis.experiments.row_names import recall
+from swis.experiments.row_names import Memory
 from swis.results import records
 from swis.runtime.progress import note
 
@@ -20,17 +21,18 @@ def run(config: Config, command: str = "swis.experiments.run.run") -> str:
     Raises ``RunFailed`` with the report of the other rows if some could not be computed, ``CannotWrite`` if
     the file system does not take a result.
     """
-    if config.has_rows and (report := _of_what_is_there(config)) is not None:
-        return report
+    there: set[str] = set()
+    if config.has_rows:
+        there = records.finished(Path(config.results_dir)) if config.dry_run else there
+        if (report := _of_what_is_there(config, there)) is not None:
+            return report
     note("loading PyTorch and timm")
     # here and not above, which keeps what is there quick to find
     import numba
     import torch
 
     from swis.experiments.tables import has_table
-    from swis.runtime.memory import keep_freed_memory
 
-    keep_freed_memory()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
         numba.set_num_threads(min(config.threads, numba.config.NUMBA_NUM_THREADS))
@@ -39,20 +41,19 @@ def run(config: Config, command: str = "swis.experiments.run.run") -> str:
     note(f"loading {what}; {then}")
     if config.dry_run:
         if config.has_rows:
-            return listed(planned(config, records.finished(Path(config.results_dir))))
+            return listed(planned(config, there))
         return f"{config.out or config.task} {'done' if has_table(config) else 'to do'}"
     task = import_module(f"swis.experiments.tasks.{config.task}")
     return task.run(config, command)
 
 
-def _of_what_is_there(config: Config) -> str | None:
+def _of_what_is_there(config: Config, there: Collection[str]) -> str | None:
     """Return the report of rows that are all there and can be found without loading a network, or None."""
-    folder = Path(config.results_dir)
     if config.dry_run:
-        rows = all_done(config, records.finished(folder))
+        rows = all_done(config, there)
         return None if rows is None else listed(rows)
-    names = recall(config)
-    rows = None if names is None else names.rows(folder)
+    names = Memory.of(config).recall(config)
+    rows = None if names is None else names.rows(Path(config.results_dir))
     if rows is None:
         return None
     note("all rows are there")

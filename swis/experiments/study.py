@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -36,7 +36,7 @@ from swis.networks.batch_norm import fold_batch_norm, fused, normalises
 from swis.networks.channel_rewrite import rewritten
 from swis.networks.computed_weights import plain_copy
 from swis.networks.layers import count_float_weights, float_weights, weight_layers
-from swis.networks.macs import Macs, network_macs
+from swis.networks.macs import Macs, network_macs, share_of_float
 from swis.networks.models import Network, load_network
 from swis.networks.unfold import unfolded
 from swis.options.ranges import require
@@ -104,18 +104,8 @@ class Study(StudyIdentity):
 
     def warn_of_float_weights(self) -> None:
         """Log which modules hold weights that stay float, and their share of weights and MACs."""
-        if not self.float_weights:
-            return
-        layers = weight_layers(self.network.module).values()
-        held = self.float_weights + sum({id(each.weight): each.weight.numel() for each in layers}.values())
-        floats, macs = self._all_macs.float_weights, sum(self.macs.values())
-        owners = dict.fromkeys(name.rpartition(".")[0] or name for name in float_weights(self.network.module))
-        names = [*owners][:8] + ([f"{len(owners) - 8} more"] if len(owners) > 8 else [])
-        shares = 100 * self.float_weights / held, 100 * floats / max(1, floats + macs)
-        warn_once(
-            f"{self.config.model.label}: {shares[0]:.1f} % of the weights and {shares[1]:.1f} % of the MACs "
-            f"stay float, at 32 bits a weight: {', '.join(names)}"
-        )
+        if said := share_of_float(self.network.module, self._all_macs):
+            warn_once(f"{self.config.model.label}: {said}")
 
     @cached_property
     def base_module(self) -> nn.Module:
@@ -206,6 +196,12 @@ class Study(StudyIdentity):
                 records.write_table(filters, path)
             columns |= _schedule_columns(schedule, filters, columns["cycles_per_weight"], costs)
         return module, columns
+
+    def check_memory(self, fmts: Sequence[WeightFormat]) -> None:
+        """Raise ``InputError`` if calibrating some of these formats takes more memory than there is."""
+        if self.config.is_calibrated and any(fmt.has_shifts for fmt in fmts):
+            calibration = KINDS[self.config.calibrate](self.config).layer
+            check_memory(self.network.module, calibration, self.skip, self.device)
 
     def _post_training(
         self, fmt: WeightFormat, schedule: NetworkSchedule | None, activation_bits: int | None
@@ -319,8 +315,6 @@ def prepare(config: Config) -> Study:
     if not config.dry_run:
         study.warn_of_float_weights()
     _ = study.base_module  # folding can be refused: now rather than later
-    if config.is_calibrated and config.does.calibrates:
-        check_memory(network.module, KINDS[config.calibrate](config).layer, skip, device)
     if config.scheduled and (config.does.calibrates or config.does.simulates):
         for fmt in config.formats:
             if fmt.has_shifts:

@@ -1,4 +1,4 @@
-"""The explorer for JupyterLab: weights, network, trade-off and accelerator, each a function, or all as tabs."""
+"""The explorer for JupyterLab: weights, network, trade-off and accelerator, a function each, or as tabs."""
 
 from swis.explore.accelerator import accelerator
 from swis.explore.application import application

@@ -47,8 +47,8 @@ def application(
     default folders of results/ can be chosen, where there are some. Raises ``InputError`` as the tabs do.
 
     >>> import torch
-    >>> found = application(torch.nn.Linear(8, 4), torch.ones(1, 8), table=pd.DataFrame({"a": [1, 2], "b": [3, 4]}))
-    >>> list(found.pages)
+    >>> rows = pd.DataFrame({"bits": [1, 2], "top1": [60, 90]})
+    >>> list(application(torch.nn.Linear(8, 4), torch.ones(1, 8), table=rows).pages)
     ['Weights', 'Network', 'Trade-off', 'Accelerator']
     """
     subject, embedded = Subject.of(network, calibration), network is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
-import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
@@ -84,9 +82,8 @@ class Choice:
         """
         upwards = _more_is_better(self.y)
         ordered = rows.sort_values([self.x, self.y], ascending=[not _more_is_better(self.x), not upwards])
-        sign = 1 if upwards else -1
-        best = (sign * ordered[self.y]).cummax().shift(fill_value=-np.inf)
-        return ordered[sign * ordered[self.y] > best]
+        best = ordered[self.y].cummax() if upwards else ordered[self.y].cummin()
+        return ordered[ordered[self.y].eq(best) & ~best.duplicated()]
 
     def code(self) -> str:
         """Return the lines of Python that draw the same with seaborn.
@@ -113,11 +110,10 @@ class Choice:
             lines.append('grid.set(xscale="log")')
         upwards = _more_is_better(self.y)
         order = f"[{not _more_is_better(self.x)}, {not upwards}]"
-        better, best, least = (">", "cummax", "-inf") if upwards else ("<", "cummin", "inf")
         front = [
             f'part = {{}}.sort_values(["{self.x}", "{self.y}"], ascending={order})',
-            f'best = part["{self.y}"].{best}().shift(fill_value=float("{least}"))',
-            f'front = part[part["{self.y}"] {better} best]',
+            f'best = part["{self.y}"].{"cummax" if upwards else "cummin"}()',
+            f'front = part[part["{self.y}"].eq(best) & ~best.duplicated()]',
             f'{{}}.step(front["{self.x}"], front["{self.y}"], where="post", color="0.3")',
         ]
         if not self.facet:
@@ -217,10 +213,11 @@ def _facet(
     for index, x, y, value in zip(rows.index, rows[choice.x], rows[choice.y], values, strict=True):
         colour, marker = looks[value]
         at = plot.at(float(x), float(y))
-        tip = f"{value_words(choice.colour, value)} {column_words(choice.x)}: {readable(x)}, {column_words(choice.y)}: {readable(y)}"
+        said = (f"{column_words(choice.x)}: {readable(x)}", f"{column_words(choice.y)}: {readable(y)}")
+        tip = ", ".join([value_words(choice.colour, value), *said]).removeprefix(", ")
         if index == marked:
             plot.mark(*at, "#222222", "circle", size=11)
-        plot.mark(*at, colour, marker, size=5.5, name=str(index), tip=tip.strip())
+        plot.mark(*at, colour, marker, size=5.5, name=str(index), tip=tip)
     plot.legend(72, plot.height - room, entries, 390)
     return plot
 
@@ -242,9 +239,8 @@ def folders() -> list[Path]:
 
 def rows_of(folder: str | Path) -> pd.DataFrame:
     """Return the rows of a folder of results, those that did not fail, with all columns."""
-    everything = {"columns": "all"} if "columns" in inspect.signature(load_table).parameters else {}
-    table = load_table(folder, **everything)
-    return table[table["status"] == "ok"] if "status" in table else table
+    table = load_table(folder, "all")
+    return table[table["status"] == "ok"]
 
 
 def trade_off(table: pd.DataFrame | str | Path | None = None) -> TradeOffTab:
@@ -321,7 +317,7 @@ class TradeOffTab(Tab):
         if not isinstance(table, pd.DataFrame):
             path = Path(table)
             named = f"results/{path.name}" if path.parent == _RESULTS else str(path)
-            self.source, table = f'table = swis.load_table("{named}")', rows_of(path)
+            self.source, table = f'table = swis.load_table("{named}", "all")', rows_of(path)
         self.table = table.reset_index(drop=True)
         axes, few = numbers(self.table), kinds(self.table)
         if len(axes) < 2:

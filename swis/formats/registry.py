@@ -80,7 +80,9 @@ def weight_format(name: str, *settings: Any, **named: Any) -> WeightFormat:
 
 def from_settings(settings: dict[str, Any]) -> WeightFormat:
     """Return the format that ``WeightFormat.settings`` describes; raises as ``weight_format``."""
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
+    }
     return weight_format(given.pop("method"), **given)
 
 

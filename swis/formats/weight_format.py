@@ -155,7 +155,7 @@ class WeightFormat(ABC):
         """
         if not self.quantized:
             return {}
-        found = {"granularity": self.granularity}
+        found: dict[str, Any] = {"granularity": self.granularity}
         if own := self.own_settings():
             found["format"] = own
         if not self.own_quantizer or beside_int8:

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
-from swis.analysis.ablation import fully_calibrated
+from swis.analysis.ablation import CALIBRATION, fully_calibrated
 from swis.formats.int8 import Int8
 from swis.gallery.common import grid_of_axes, one_legend
 from swis.gallery.registry import figure
@@ -20,7 +20,8 @@ from swis.results.records import load_table
 @figure
 def draw(results: Path) -> Figure:
     """Points lost after training, calibrated, over cycles and over bits per weight, beside published ones."""
-    rows = load_table(results / "calibration")
+    columns = [*CALIBRATION, "model", "data", "schedule", "correct", "cycles_per_weight", "weight_bits"]
+    rows = load_table(results / "calibration", columns)
     full = pd.concat(fully_calibrated(part) for _, part in rows.groupby("data"))
     full = full[full["schedule"].isna() | full["schedule"].eq(Policy.uniform)]
     published = pd.read_csv(results / "published.csv")

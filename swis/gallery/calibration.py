@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from swis.analysis.ablation import INGREDIENTS, ingredient
+from swis.analysis.ablation import CALIBRATION, INGREDIENTS, ingredient
 from swis.formats.float32 import Float
 from swis.formats.round import Round
 from swis.formats.swis import Swis
@@ -21,7 +21,8 @@ from swis.results.records import load_table
 @figure
 def draw(results: Path) -> Figure:
     """What each ingredient of calibration brings, for SWIS and for the quantizers it stands against."""
-    rows = load_table(results / "calibration").query("data == 'imagenet'")
+    columns = [*CALIBRATION, "model", "data", "bits", "top1", "top1_low", "top1_high"]
+    rows = load_table(results / "calibration", columns).query("data == 'imagenet'")
     rows = rows[rows["seed"].eq(0) | rows["method"].eq(Float.name)]
     rows = rows.assign(ingredient=rows.apply(ingredient, axis=1))
     four = rows["group_size"].isna() | rows["group_size"].eq(4)

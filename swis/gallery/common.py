@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from swis.analysis.ablation import fully_calibrated
+from swis.analysis.ablation import CALIBRATION, fully_calibrated
 from swis.analysis.trade_offs import with_accuracy
 from swis.results.records import load_simulated, load_table
 
@@ -17,7 +17,8 @@ _DPI_OF_NOTEBOOKS = 65
 
 
 def calibrated_on_imagenet(results: Path) -> pd.DataFrame:
-    return fully_calibrated(load_table(results / "calibration").query("data == 'imagenet'"))
+    columns = [*CALIBRATION, "model", "data", "bits", "magnitude_bits", "top1"]
+    return fully_calibrated(load_table(results / "calibration", columns).query("data == 'imagenet'"))
 
 
 def of_equal_area(results: Path) -> pd.DataFrame:

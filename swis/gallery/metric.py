@@ -19,7 +19,9 @@ from swis.results.records import load_table
 @figure
 def draw(results: Path) -> Figure:
     """MSE and MSE++ as what a set is chosen by, levels chosen together, and the weight of the bias."""
-    table, joint = (load_table(results / name) for name in ("lite0_per_tensor", "joint_selection"))
+    columns = ["method", "bits", "group_size", "alpha", "selection", "top1", "top1_low", "top1_high"]
+    folders = [results / name for name in ("lite0_per_tensor", "joint_selection")]
+    table, joint = (load_table(folder, columns) for folder in folders)
     named = table.assign(choice=table["alpha"].map({0.0: "MSE", 1.0: "MSE++"}))
     named = named[named["method"] != SwisC.name]
     four = joint.query("group_size == 4 and selection == 'joint'").assign(choice="MSE++, joint")

@@ -17,7 +17,8 @@ from swis.results.records import load_table
 @figure
 def draw(results: Path) -> Figure:
     """Points below float before retraining and after it: means over seeds with their intervals."""
-    rows = load_table(results / "retrain")
+    columns = ["model", "weights", "data", "method", "bits", "seed", "training", "top1"]
+    rows = load_table(results / "retrain", columns)
     retrained, floats = rows[rows["training"].notna()], rows[rows["method"] == Float.name]
     calibrated = rows[rows["training"].isna() & rows["bits"].notna()]
     networks = list(retrained.groupby(["model", "data"]))

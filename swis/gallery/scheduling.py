@@ -16,7 +16,8 @@ from swis.results.records import load_table
 @figure
 def draw(results: Path) -> Figure:
     """Top-1 over the average number of shifts, and over cycles per MAC, for four policies."""
-    rows = load_table(results / "scheduling")
+    columns = ["model", "data", "method", "bits", "schedule", "config", "cycles_per_mac"]
+    rows = load_table(results / "scheduling", [*columns, "top1", "top1_low", "top1_high"])
     by_macs = (schedule_setting(rows, "budget_unit") == "macs") & (rows["schedule"] == "network")
     rows["policy"] = rows["schedule"].where(~by_macs, "network, by MACs")
     networks = list(rows.groupby(["model", "data"]))

@@ -20,9 +20,10 @@ from swis.networks.computed_weights import plain_copy
 from swis.networks.inputs import Example
 from swis.networks.layers import axes_of, is_transposed, spread, weight_layers
 from swis.networks.macs import counted, run
+from swis.options.conf_files import CONF
 
 # Shapes of published networks, for images of 224 x 224.
-_SHAPES = Path(__file__).parents[2] / "conf" / "shapes"
+_SHAPES = CONF / "shapes"
 
 _PADDING = ("pad_top", "pad_left", "pad_bottom", "pad_right")
 _OPTIONAL = dict.fromkeys(("groups", "stride_h", "stride_w", "dilation_h", "dilation_w", "maps"), 1)

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import flop_registry
 from swis.errors import InputError
 from swis.networks.computed_weights import plain_copy
 from swis.networks.inputs import Example, zeros
-from swis.networks.layers import weight_layers
+from swis.networks.layers import float_weights, weight_layers
 
 _CONVOLUTION = torch.ops.aten.convolution
 
@@ -60,6 +60,28 @@ def layer_macs(model: nn.Module, example: Example) -> dict[str, int]:
     Those of a layer whose weight is used without a call of the layer count as well.
     """
     return network_macs(model, example).layers
+
+
+def share_of_float(model: nn.Module, macs: Macs) -> str | None:
+    """Say which share of a network's weights and MACs no format applies to, and where; None for none.
+
+    >>> network = nn.Sequential(nn.Embedding(3, 2), nn.Linear(2, 3))
+    >>> share_of_float(network, Macs({"1": 6}))
+    '50.0 % of the weights and 0.0 % of the MACs stay float, at 32 bits a weight: 0'
+    """
+    left = float_weights(model)
+    if not left:
+        return None
+    count = sum(weight.numel() for weight in left.values())
+    in_layers = {id(layer.weight): layer.weight.numel() for layer in weight_layers(model).values()}
+    owners = list(dict.fromkeys(name.rpartition(".")[0] or name for name in left))
+    named = owners[:8] + ([f"{len(owners) - 8} more"] if len(owners) > 8 else [])
+    of_weights = 100 * count / (count + sum(in_layers.values()))
+    of_macs = 100 * macs.float_weights / max(1, macs.float_weights + sum(macs.layers.values()))
+    return (
+        f"{of_weights:.1f} % of the weights and {of_macs:.1f} % of the MACs stay float, at 32 bits a weight: "
+        f"{', '.join(named)}"
+    )
 
 
 def run(model: nn.Module, example: Example) -> None:

@@ -37,7 +37,7 @@ class Damaged(StrEnum):
 
 class ClassOrder(StrEnum):
     alphabetical = "alphabetical"
-    index = "index"
+    index = "index"  # type: ignore[assignment] # also a method of str
 
 
 class Optimizer(StrEnum):
@@ -89,7 +89,7 @@ class Interpolation(StrEnum):
 
 
 class CropMode(StrEnum):
-    center = "center"
+    center = "center"  # type: ignore[assignment] # also a method of str
     squash = "squash"
     border = "border"
 

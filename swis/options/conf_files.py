@@ -10,8 +10,11 @@ from omegaconf import OmegaConf
 
 from swis.options.hardware import AcceleratorConfig, EnergyConfig
 from swis.options.names import require_known
+from swis.runtime.files import stamp
 
-CONF = Path(__file__).parents[2] / "conf"
+# conf/ of the repository, which an installed package has inside it
+_INSTALLED = Path(__file__).parents[1] / "conf"
+CONF = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "conf"
 
 
 def choices(group: str) -> list[str]:
@@ -28,32 +31,39 @@ def accelerator_names() -> list[str]:
     return choices("accelerator")
 
 
-@cache
 def accelerator_named(name: str) -> AcceleratorConfig:
     """Return a design as its file in conf/accelerator says; raise ``InputError`` if there is none.
 
     >>> str(accelerator_named("swis_ds").datapath)
     'swis'
     """
-    return _read("accelerator", AcceleratorConfig, name)
+    return _read("accelerator", AcceleratorConfig, name, _stamps("accelerator"))
 
 
-@cache
 def energies_named(name: str) -> EnergyConfig:
     """Return a table of energies as its file in conf/energy says; raise ``InputError`` if there is none.
 
     >>> energies_named("nm45").node
     'nm45'
     """
-    return _read("energy", EnergyConfig, name)
+    return _read("energy", EnergyConfig, name, _stamps("energy"))
 
 
-def _read(group: str, settings: type, name: str) -> Any:
-    """Return a file of conf/ as settings, on top of the files that it names as its defaults."""
+def _stamps(group: str) -> tuple[Any, ...]:
+    """Return what tells the files of a group from later ones."""
+    return tuple((path.name, *stamp(path)) for path in sorted((CONF / group).glob("*.yaml")))
+
+
+@cache
+def _read(group: str, settings: type, name: str, stamps: tuple[Any, ...]) -> Any:
+    """Return a file of conf/ as settings, on top of the files that it names as its defaults.
+
+    ``stamps`` are those of the group: a file that changes is read again.
+    """
     require_known(group, name, choices(group))
-    written = OmegaConf.load(CONF / group / f"{name}.yaml")
+    written: Any = OmegaConf.load(CONF / group / f"{name}.yaml")
     bases = [base for base in written.pop("defaults", []) if base != "_self_"]  # as Hydra composes it
-    known = [settings, *(_read(group, settings, base) for base in bases)]
+    known = [settings, *(_read(group, settings, base, stamps) for base in bases)]
     parts = [OmegaConf.structured(each) for each in known]
     for part in parts:
         OmegaConf.set_readonly(part, None)

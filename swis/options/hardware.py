@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from omegaconf import MISSING
 
@@ -142,7 +143,7 @@ class AcceleratorConfig(Design):
     as many columns as fit that area.
     """
 
-    lanes: int | str = 4
+    lanes: int | str = 4  # type: ignore[assignment] # a word becomes a number before
     array_um2: float | None = None
 
     def __post_init__(self) -> None:
@@ -229,7 +230,7 @@ class EnergyConfig:
             _check_numbers(bank, f"energy.banks[{index}]")
 
 
-def _check_numbers(settings: object, name: str) -> None:
+def _check_numbers(settings: Any, name: str) -> None:
     for known in fields(settings):
         value = getattr(settings, known.name)
         if type(value) in (int, float):

@@ -45,7 +45,7 @@ def option(
     >>> identity(Training(hflip=False)), renamed({"mirror": False}, Training)
     ({'mirror': False}, {'hflip': False})
     """
-    about = {"part": part, "formerly": formerly, "younger": younger, "counts": counts}
+    about: dict[str, Any] = {"part": part, "formerly": formerly, "younger": younger, "counts": counts}
     if names is not None:
         about["names"] = names
     given = {"default": default} if factory is MISSING else {"default_factory": factory}
@@ -78,7 +78,7 @@ def of_part(settings: Any, *parts: Part) -> set[str]:
     return {each.name for each in fields(settings) if each.metadata.get("part", Part.everything) in parts}
 
 
-def default_of(known: Field) -> Any:
+def default_of(known: Field[Any]) -> Any:
     """Return the value of a field that is not given."""
     return known.default if known.default_factory is MISSING else known.default_factory()
 

@@ -52,7 +52,7 @@ def within(low: float, high: float, ends: str = "[]", /, **values: float | None)
     Traceback (most recent call last):
     swis.errors.InputError: momentum must be in [0, 1), not 1
     """
-    opens, closes = ends
+    opens, closes = ends[0], ends[1]
     for name, value in values.items():
         if value is None:
             continue

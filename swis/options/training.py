@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from swis.options.choices import Optimizer, Precision
 from swis.options.model import check_inputs
@@ -70,10 +71,10 @@ class LatentTraining:
         0.01, formerly="averaging", counts=lambda own: own.freeze_threshold is not None
     )
 
-    _words = ()  # that set_update_interval may be beside a number
+    _words: ClassVar[tuple[str, ...]] = ()  # that set_update_interval may be beside a number
 
     def __post_init__(self) -> None:
-        steps = self.set_update_interval
+        steps: int | str | None = self.set_update_interval
         require(
             steps in (None, *self._words) or (isinstance(steps, int) and steps >= 1),
             f"retrain.set_update_interval must be at least 1 step, or epoch, or null, not {steps}",
@@ -89,7 +90,8 @@ class RetrainConfig(LatentTraining, Retraining):
     ``set_update_interval`` may be "epoch": as many steps as an epoch has.
     """
 
-    set_update_interval: int | str | None = option(1, formerly="refresh")
+    # a word becomes a number before anything is trained
+    set_update_interval: int | str | None = option(1, formerly="refresh")  # type: ignore[assignment]
     _words = ("epoch",)
     scale_rate: float = option(0.01, counts=lambda own: own.learned_scale)
     split: str | None = option(None, counts=False)  # images count by what is in them

@@ -13,6 +13,9 @@ from swis.errors import CannotWrite, InputError
 from swis.results.compaction import compact, partial_files, stores
 from swis.results.records import existing_folder, load_table
 
+# The columns that a summary is made of.
+COUNTED = ("key", "model", "data", "method", "bits", "status", "created")
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Look after a results folder as the command line says; return the exit status."""
@@ -32,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
             text, whole = check(folder)
             print(text)
             return 0 if whole else 1
-        print(compact(folder) if chosen.command == "compact" else summary(load_table(folder)))
+        print(compact(folder) if chosen.command == "compact" else summary(load_table(folder, COUNTED)))
         return 0
     except (InputError, CannotWrite) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -41,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def check(folder: Path) -> tuple[str, bool]:
     """Read every row and hardware result; say which files are damaged and why, and whether none is."""
-    damaged, counts = {}, []
+    damaged: dict[Path, str] = {}
+    counts: list[str] = []
     for kind, store in stores(folder).items():
         found = store.scan(thorough=True)
         damaged |= found.damaged
@@ -61,9 +65,8 @@ def summary(table: pd.DataFrame) -> str:
     model    data method  rows  ok  failed bits       last
     vgg16 cifar10   swis     1   1       0  2.5 2026-01-01
     """
-    rows = table.drop_duplicates("key")  # one is there for every accelerator
-    ok = rows["status"].eq("ok")
-    groups = rows.assign(ok=ok, failed=~ok).groupby(["model", "data", "method"], as_index=False)
+    ok = table["status"].eq("ok")
+    groups = table.assign(ok=ok, failed=~ok).groupby(["model", "data", "method"], as_index=False)
     counted = groups.agg(
         rows=("key", "size"),
         ok=("ok", "sum"),

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from swis.results.columns import flag, note, number
 from swis.results.provenance import provenance
 from swis.results.schema import digest
 from swis.results.store import Found, Store
@@ -19,6 +20,67 @@ HARDWARE_VERSION = 3
 
 # The column that says why a hardware result has no numbers.
 REASON = "hardware_error"
+
+# What an accelerator says of its array and its memory.
+ARRAY = {
+    "rows": number("rows of the array", "units"),
+    "columns": number("columns of the array", "units"),
+    "lanes": number("terms of a dot product that a unit takes at once", "lanes"),
+    "groups_share_lanes": flag("whether lanes of a unit may work on different groups"),
+    "systolic": flag("whether operands pass from unit to unit, so that every fold fills and drains"),
+    "side_by_side": flag("whether channels of a depthwise layer share the array"),
+    "spread_fc": flag("whether filters of a layer with one output pixel are on columns as well"),
+    "frequency_mhz": number("clock", "MHz"),
+    "dram_bits_per_cycle": number("bits from and to DRAM in a cycle of the array", "bits/cycle"),
+    "weight_sram_bytes": number("size of the SRAM for weights", "bytes"),
+    "input_sram_bytes": number("size of the SRAM for input activations", "bytes"),
+    "output_sram_bytes": number("size of the SRAM for outputs", "bytes"),
+}
+# The accelerator that was simulated for a row, and the energy table that prices it.
+DESIGN = {
+    "accelerator": note("name of the accelerator that was simulated"),
+    "energy_table": note("table of energies and areas"),
+    "dram_pj_per_bit": number("energy of a bit read from DRAM or written to it", "pJ/bit"),
+    **ARRAY,
+}
+
+# What that accelerator takes for one image.
+SIMULATED = {
+    "latency_cycles": number("cycles of an image, stalls included", "cycles"),
+    "stall_cycles": number("cycles of an image in which the array waits for memory", "cycles"),
+    "latency_ms": number("time of an image", "ms"),
+    "frames_per_s": number("images per second, one after another", "frames/s"),
+    "utilization": number("share of lane-cycles that work on what is needed"),
+    "dram_bytes": number("DRAM traffic of an image", "bytes"),
+    "weight_dram_bytes": number("DRAM traffic of an image's weights", "bytes"),
+    "energy_pj": number("energy of an image: the sum of its parts", "pJ"),
+    "frames_per_j": number("images per joule", "frames/J"),
+    "datapath_energy_pj": number("energy of the processing units", "pJ"),
+    "register_energy_pj": number("energy of registers between units", "pJ"),
+    "weight_sram_energy_pj": number("energy of the SRAM for weights", "pJ"),
+    "input_sram_energy_pj": number("energy of the SRAM for input activations", "pJ"),
+    "output_sram_energy_pj": number("energy of the SRAM for outputs", "pJ"),
+    "unpack_energy_pj": number("energy of unpacking compressed weights", "pJ"),
+    "dram_energy_pj": number("energy of DRAM", "pJ"),
+    "leakage_energy_pj": number("energy that leaks", "pJ"),
+    "array_mm2": number("area of the array", "mm2"),
+    "area_mm2": number("area of the array and its SRAMs", "mm2"),
+}
+
+# What a hardware result says of itself beside numbers.
+ABOUT = {
+    REASON: note("why the network has no numbers on this accelerator"),
+    "hardware": note("all that the simulation depends on, and its code's commit, as JSON"),
+}
+
+# All columns of hardware results, but for those that compare.
+HARDWARE_COLUMNS = DESIGN | SIMULATED | ABOUT
+
+# How names of columns start that compare with another design, whose name follows.
+COMPARISONS = {
+    "speedup_vs_": number("how many times faster than int8 weights on DESIGN", "x"),
+    "energy_gain_vs_": number("how many times less energy than int8 weights on DESIGN", "x"),
+}
 
 
 def store(folder: Path) -> Store:

@@ -18,6 +18,12 @@ _CHANGES = ("status", "--porcelain", "-uno", "--", ":/", ":(top,exclude)results"
 
 
 @cache
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that numbers may depend on."""
+    return {name: metadata.version(name) for name in _PACKAGES}
+
+
+@cache
 def provenance() -> dict[str, Any]:
     """Say what code on which machine computes: commit, dirty tree, package versions, hardware."""
     import torch  # here, for rows are read without it
@@ -28,7 +34,7 @@ def provenance() -> dict[str, Any]:
     return {
         "git_commit": commit,
         "git_dirty": None if commit is None else bool(_git(folder, *_CHANGES)),
-        "packages": json.dumps({name: metadata.version(name) for name in _PACKAGES}),
+        "packages": json.dumps(package_versions()),
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}{gpu}",
     }
 

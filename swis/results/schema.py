@@ -1,11 +1,9 @@
-"""What a row of results is: its columns, their types and limits, and its name."""
+"""What a row of results is: a table of the columns of rows, checked, and its name."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ import pyarrow
 import pyarrow.compute as pc
 
 from swis.results.aliases import with_present_names
+from swis.results.columns import COLUMNS
 from swis.results.intervals import wilson_interval
 
 # Raised when the meaning of a column or of a configuration key changes: older rows are then
@@ -26,112 +25,6 @@ _FLOAT_BITS = 32.0
 class UnsoundRow(ValueError):
     """A row has a value that its column cannot have; the message says which."""
 
-
-@dataclass(frozen=True)
-class Column:
-    """A column: its type in pandas, whether it may be null, and the values that it may have."""
-
-    kind: str
-    nullable: bool = True
-    low: float | None = None
-    high: float | None = None
-    above: float | None = None
-    among: tuple[str, ...] | None = None
-
-    def wrong(self, values: pyarrow.ChunkedArray) -> list[Any]:
-        """Return the values that are out of limits; null is in them."""
-        outside = []
-        if self.low is not None:
-            outside.append(pc.less(values, self.low))
-        if self.high is not None:
-            outside.append(pc.greater(values, self.high))
-        if self.above is not None:
-            outside.append(pc.less_equal(values, self.above))
-        if self.among is not None:
-            outside.append(pc.invert(pc.is_in(values, pyarrow.array(self.among, values.type))))
-        return [value for each in outside for value in values.filter(each).to_pylist()]
-
-    def __str__(self) -> str:
-        if self.among is not None:
-            return f"one of {', '.join(self.among)}"
-        if self.high is not None:
-            return f"in {self.low:g}..{self.high:g}"
-        return f"above {self.above:g}" if self.above is not None else f"at least {self.low:g}"
-
-
-number = partial(Column, "float64")
-TEXT, NOTE = Column("str", nullable=False), Column("str")
-
-
-def count(low: int) -> Column:
-    return Column("Int64", low=low)
-
-
-COLUMNS = {
-    "key": TEXT,
-    "model": TEXT,
-    "weights": TEXT,
-    "data": TEXT,
-    "split": TEXT,
-    "images": count(1),
-    "damaged_images": count(0),
-    "method": TEXT,
-    "bits": number(low=1),
-    "shifts": number(low=1),
-    "group_size": count(1),
-    "alpha": number(low=0),
-    "selection": NOTE,
-    "magnitude_bits": count(1),
-    "granularity": NOTE,
-    "clip": NOTE,
-    "skip": NOTE,
-    "fold_bn": Column("bool", nullable=False),
-    "rewrites": NOTE,
-    "activation_bits": count(1),
-    "activation_range": NOTE,
-    "calibrate": NOTE,
-    "calibration_on_test": Column("boolean"),
-    "retrain": NOTE,
-    "training": NOTE,
-    "coding": NOTE,
-    "top1": number(low=0, high=100),
-    "top1_low": number(low=0, high=100),
-    "top1_high": number(low=0, high=100),
-    "top5": number(low=0, high=100),
-    "agreement": number(low=0, high=100),
-    "correct": NOTE,
-    "logit_sqnr_db": number(),
-    "schedule": NOTE,
-    "schedule_budget_unit": NOTE,
-    "filters_per_tile": count(1),
-    "shift_multiple": count(1),
-    "schedule_spent": number(low=0),
-    "schedule_loss": number(low=0),
-    "schedule_bound": number(low=0),
-    "mse_plus_plus": number(low=0),
-    "shifts_per_weight": number(low=0),
-    "cycles_per_weight": number(low=0),
-    "cycles_per_weight_unordered": number(low=0),
-    "cycles_per_mac": number(low=0),
-    "weight_bits": number(above=0),
-    "compression_vs_int8": number(above=0),
-    "compression_vs_float32": number(above=0),
-    "float_weights": number(low=0, high=1),
-    "float_macs": number(low=0, high=1),
-    "ideal_cycles": number(low=0),
-    "images_per_second": number(),
-    "seconds": number(low=0),
-    "seed": count(0),
-    "status": Column("str", nullable=False, among=("ok", "failed")),
-    "error": NOTE,
-    "config": TEXT,
-    "schema_version": count(1),
-    "git_commit": NOTE,
-    "git_dirty": Column("boolean"),
-    "packages": TEXT,
-    "machine": TEXT,
-    "created": TEXT,
-}
 
 # Text has 64-bit offsets, for the configurations of a million rows are more than 2 GB.
 _STORED = {

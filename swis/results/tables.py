@@ -7,10 +7,12 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pandas as pd
 
+from swis.results.hardware_results import COMPARISONS
+
 # What a row says of the run that made it, and not of what it is about.
 _PROVENANCE = ("config", "git_commit", "git_dirty", "packages", "machine", "created")
 # Columns that compare a row with another design: a run has them for the designs that it was told to.
-_COMPARISONS = ("speedup_vs_", "energy_gain_vs_")
+_COMPARISONS = tuple(COMPARISONS)
 # Columns that are younger than some tables, and what these would say: not what another table does.
 _YOUNGER = {"groups_share_lanes": False}
 

@@ -61,7 +61,7 @@ class _Cache(FunctionCache):
 @cache
 def _folder() -> str | None:
     """Return the folder for the code of this version of the package; None where nothing can be kept."""
-    root = Path(config.CACHE_DIR) / "swis" if config.CACHE_DIR else user_cache.folder("compiled")
-    folder = user_cache.of_this_code(root)
+    root = Path(config.CACHE_DIR) / "swis" if config.CACHE_DIR else None
+    folder = user_cache.of_this_code("compiled", root)
     # without one Numba would choose another folder, which does not tell versions apart
     return None if folder is None else str(folder)

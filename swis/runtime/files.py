@@ -74,6 +74,10 @@ def _refusal(partial: Path | None) -> int | None:
     return None
 
 
+# A file that changed this shortly ago [ns] may change again without a later time: its stamp is not trusted.
+SETTLED = 2 * 10**9
+
+
 def stamp(path: str | Path) -> list[int]:
     """Return what tells a file, or the entries of a folder, from later ones; nothing if it is not there."""
     try:

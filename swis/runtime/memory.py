@@ -30,8 +30,8 @@ def keep_freed_memory() -> bool:
     return all(mallopt(*setting) for setting in settings)
 
 
-def free_memory(device: torch.device) -> int:
-    """Return how many bytes of memory can still be had on a device."""
+def device_memory(device: torch.device) -> int:
+    """Return the bytes of memory of a device: what is free says little, for freed memory is used again."""
     import torch  # here, for rows are read without it
 
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    return torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else psutil.virtual_memory().total

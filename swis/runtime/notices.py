@@ -17,7 +17,7 @@ def warn_once(line: str) -> None:
 
 
 def were_given() -> bool:
-    """Say whether this process has warned of anything."""
+    """Say whether this process has warned of anything, however long ago."""
     return _given
 
 

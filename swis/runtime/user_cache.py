@@ -19,6 +19,7 @@ from swis.errors import CannotWrite
 from swis.runtime.files import write_atomically
 
 _MONTH = 30 * 24 * 3600  # [s]
+_STARTED = time.time_ns()  # this module is among the first that a process loads
 
 
 def folder(name: str) -> Path | None:
@@ -31,27 +32,50 @@ def folder(name: str) -> Path | None:
     return root / "swis" / name
 
 
-@cache
-def of_this_code(root: Path | None) -> Path | None:
-    """Return the folder in ``root`` for this version of the package's files; None where nothing can be kept.
+def of_this_code(name: str, root: Path | None = None) -> Path | None:
+    """Return the folder of that name for this version of the package; None where nothing can be kept.
 
-    Folders of versions that no process has used for a month are deleted.
+    ``root`` takes the place of the user's cache. Folders of versions that no process has used for a month are
+    deleted.
     """
-    if root is None:
+    place = folder(name) if root is None else root
+    if place is None:
         return None
-    package = Path(__file__).parents[1]
-    files = [(path, path.stat()) for path in sorted(package.rglob("*")) if path.suffix != ".pyc"]
-    stamps = [(str(path), each.st_mtime_ns, each.st_size) for path, each in files if S_ISREG(each.st_mode)]
-    folder = root / hashlib.sha256(repr(stamps).encode()).hexdigest()[:16]
+    found = place / hashlib.sha256(repr(_package_stamps()).encode()).hexdigest()[:16]
+    return found if _is_usable(found) else None
+
+
+def changed_since_start() -> bool:
+    """Say whether a file of the package is younger than this process, which may have loaded an older one."""
+    newest = max(changed for _, changed, _ in _package_stamps())
+    return newest > _STARTED
+
+
+@cache
+def _package_stamps() -> list[tuple[str, int, int]]:
+    """Return the files of the package with the time of their change [ns] and their size."""
+    package, found = Path(__file__).parents[1], []
+    for path in sorted(package.rglob("*")):
+        hidden = path.name.startswith(".") or "__pycache__" in path.parts
+        with suppress(OSError):  # such as a link to nothing
+            status = path.stat()
+            if S_ISREG(status.st_mode) and not hidden:
+                found.append((str(path), status.st_mtime_ns, status.st_size))
+    return found
+
+
+@cache
+def _is_usable(place: Path) -> bool:
+    """Say whether files can be kept in a folder, which is made, and marked as used."""
     try:
-        if not folder.exists():
-            _delete_old(root)
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-        os.utime(folder)  # the sign of use
+        if not place.exists():
+            _delete_old(place.parent)
+        place.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=place).close()
+        os.utime(place)
     except OSError:
-        return None
-    return folder
+        return False
+    return True
 
 
 def _delete_old(root: Path) -> None:

@@ -227,7 +227,7 @@ def test_weights_left_float_count_and_are_named(caplog):
     notices.warn_once.cache_clear()
     network, inputs = own()
     low = swis.quantize(network.eval(), swis.Swis(), inputs)
-    assert "of the weights stay float, at 32 bits each: kinds" in caplog.text
+    assert "of the MACs stay float, at 32 bits a weight: kinds" in caplog.text
     assert low.layers.loc["kinds.weight", ["format", "bits", "weights"]].tolist() == ["float", 32, 40]
     assert low.cost["float_weights"] == pytest.approx(40 / low.layers["weights"].sum())
 

@@ -23,7 +23,7 @@ def hashes(monkeypatch, tmp_path):
     """A cache of its own, in which also what was written just now is kept; yields the names of files read."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(contents, "_tables", {})
-    monkeypatch.setattr(contents, "_SETTLED", -1)
+    monkeypatch.setattr(contents, "SETTLED", -1)
     read, original = [], contents._read
 
     def watched(path, decode):
@@ -127,7 +127,7 @@ def test_a_file_that_changes_is_read_again(tmp_path, hashes, monkeypatch, change
 
 
 def test_a_file_that_changed_just_now_is_not_remembered(tmp_path, hashes, monkeypatch):
-    monkeypatch.setattr(contents, "_SETTLED", 3600 * 10**9)
+    monkeypatch.setattr(contents, "SETTLED", 3600 * 10**9)
     assert digest(bmp_set(tmp_path)) == digest(tmp_path)
     assert len(hashes) == 8
 

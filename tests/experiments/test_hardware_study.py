@@ -11,7 +11,7 @@ from conftest import ROOT
 from swis.errors import InputError
 from swis.experiments.config import load
 from swis.experiments.hardware_study import simulate_methods
-from swis.experiments.network_hardware import COLUMNS, Hardware
+from swis.experiments.network_hardware import Hardware
 from swis.experiments.network_operands import StudyOperands
 from swis.experiments.study import prepare
 from swis.experiments.tasks.evaluate import evaluate_methods
@@ -20,6 +20,7 @@ from swis.hardware.layer_shapes import Layer, write_workload
 from swis.networks.apply import encode_layers, layer_costs, weight_layers
 from swis.options.conf_files import accelerator_named
 from swis.results.compaction import compact
+from swis.results.hardware_results import SIMULATED
 from swis.results.records import HARDWARE_VERSION, load_table
 from swis.runtime.notices import warn_once
 
@@ -193,7 +194,7 @@ def test_rows_keep_their_hardware_and_a_table_has_them_for_every_accelerator(tin
     monkeypatch.setattr("swis.experiments.network_hardware.Hardware.columns", lambda *_: {})
     pd.testing.assert_frame_equal(evaluate_methods(load(common)), first)
     monkeypatch.undo()
-    table = load_table(tmp_path / "runs")
+    table = load_table(tmp_path / "runs", "all")
     swis = table[table["method"] == "swis"].set_index("accelerator")
     assert sorted(swis.index) == ["swis_ds", "swis_ss"]
     assert swis["top1"].nunique() == 1
@@ -201,11 +202,11 @@ def test_rows_keep_their_hardware_and_a_table_has_them_for_every_accelerator(tin
         assert swis.loc[name, "latency_cycles"] == rows.set_index("method").loc["swis", "latency_cycles"]
     dearer = evaluate_methods(load([*common, "energy.dram_pj_per_bit=30"])).set_index("method").loc["swis"]
     assert dearer["dram_energy_pj"] == 2 * swis.loc["swis_ss", "dram_energy_pj"]
-    assert len(load_table(tmp_path / "runs")) == len(table) + 2
+    assert len(load_table(tmp_path / "runs", "all")) == len(table) + 2
     # other designs to compare with are other columns of the same result
     fresh = evaluate_methods(load([*common[:-1], "versus=[pragmatic]"])).set_index("method").loc["swis"]
     assert fresh["speedup_vs_pragmatic"] > 1
-    assert len(load_table(tmp_path / "runs")) == len(table) + 2
+    assert len(load_table(tmp_path / "runs", "all")) == len(table) + 2
     # groups of another size find the same machine, and a row without groups has its result
     eight = evaluate_methods(load([*common, "group_size=8"])).set_index("method")
     wide = evaluate_methods(load([*common, "group_size=8", "accelerator.lanes=group_size"]))
@@ -217,7 +218,7 @@ def test_rows_keep_their_hardware_and_a_table_has_them_for_every_accelerator(tin
     assert wide.at["int8", "latency_cycles"] < narrow.at["int8", "latency_cycles"]
     their = [rows["speedup_vs_stripes"] * rows["latency_cycles"] for rows in (narrow, eight, wide)]
     assert their[0]["int8"] == their[1]["int8"] == pytest.approx(their[2]["int8"])
-    parts = [name for name in COLUMNS if name.endswith("_energy_pj")]
+    parts = [name for name in SIMULATED if name.endswith("_energy_pj")]
     assert dearer[parts].sum() == dearer["energy_pj"]
 
 
@@ -273,11 +274,11 @@ def test_rows_of_networks_that_do_not_fit_the_hardware_say_why(tiny, tmp_path, c
         assert command_line(*common, "dry_run=true").out.strip() == "float done, int8 done, swis done"
         sweep = command_line("--multirun", *common, "seed=0,0", "dry_run=true")
         assert sweep.out.strip().endswith("3 rows of 1 points: 3 done, 0 to do"), sweep.out
-    table = load_table(tmp_path / "runs")
+    table = load_table(tmp_path / "runs", "all")
     assert table["hardware_error"].notna().sum() == 4
     assert table.query("method == 'swis' and hardware_error.isna()")["latency_ms"].notna().all()
     compact(tmp_path / "runs")
-    pd.testing.assert_frame_equal(load_table(tmp_path / "runs"), table)
+    pd.testing.assert_frame_equal(load_table(tmp_path / "runs", "all"), table)
 
 
 def test_methods_that_an_accelerator_cannot_run_are_left_out_by_name(tmp_path, caplog):
@@ -312,11 +313,11 @@ def test_a_damaged_hardware_result_is_set_aside_and_simulated_anew(tiny, tmp_pat
     whole = evaluate_methods(config)
     path = next((tmp_path / "runs" / "_hardware").glob("*.parquet"))
     path.write_bytes(b"damaged")
-    assert load_table(tmp_path / "runs")["accelerator"].notna().sum() == 1
+    assert load_table(tmp_path / "runs", "all")["accelerator"].notna().sum() == 1
     assert f"the first: {path} cannot be read" in caplog.text
     pd.testing.assert_frame_equal(evaluate_methods(config), whole)
     assert (path.parent / "_set_aside" / path.name).read_bytes() == b"damaged"
-    assert load_table(tmp_path / "runs")["accelerator"].notna().sum() == 2
+    assert load_table(tmp_path / "runs", "all")["accelerator"].notna().sum() == 2
 
 
 def test_compaction_keeps_hardware_results(tiny, tmp_path, monkeypatch):
@@ -327,10 +328,10 @@ def test_compaction_keeps_hardware_results(tiny, tmp_path, monkeypatch):
         load([*common, "accelerator=swis_ds", "versus=[bitfusion]"]),
     ]
     rows = [evaluate_methods(config) for config in configs]
-    table = load_table(folder)
+    table = load_table(folder, "all")
     compact(folder)
     assert len(list((folder / "_hardware").iterdir())) == 1
-    pd.testing.assert_frame_equal(load_table(folder), table)
+    pd.testing.assert_frame_equal(load_table(folder, "all"), table)
     monkeypatch.setattr(
         "swis.experiments.network_hardware.Hardware.columns", None
     )  # nothing is simulated again
@@ -339,7 +340,7 @@ def test_compaction_keeps_hardware_results(tiny, tmp_path, monkeypatch):
     monkeypatch.undo()
     # facts of older code stay on disk, and out of the table
     monkeypatch.setattr("swis.results.hardware_results.HARDWARE_VERSION", HARDWARE_VERSION + 1)
-    assert "accelerator" not in load_table(folder)
+    assert "accelerator" not in load_table(folder, "all")
 
 
 def test_hardware_results_outlive_units_and_memories_added_to_the_energy_table(tiny, monkeypatch):
@@ -365,7 +366,7 @@ def test_a_hardware_result_keeps_what_it_was_compared_with(tiny, tmp_path, monke
         load([*tiny, "methods=[swis]", f"versus={names}"]) for names in ("[stripes,bitwave]", "[loom]", "[]")
     )
     rows = {id(config): evaluate_methods(config) for config in (many, none, one)}
-    swis = load_table(tmp_path / "runs").query("method == 'swis'")
+    swis = load_table(tmp_path / "runs", "all").query("method == 'swis'")
     assert len(swis) == 1
     for config in (many, one):
         for name in config.versus:
@@ -383,9 +384,6 @@ def test_a_design_of_the_user_s_builds_on_another(tmp_path, monkeypatch):
     folder = tmp_path / "accelerator"
     shutil.copytree(ROOT / "conf" / "accelerator", folder)
     (folder / "wide.yaml").write_text("defaults: [swis_ds, _self_]\nname: wide\ncolumns: 16\n")
-    for module in ("config", "known_options"):
-        monkeypatch.setattr(f"swis.experiments.{module}.CONF", tmp_path)
-    accelerator_named.cache_clear()
+    monkeypatch.setattr("swis.options.conf_files.CONF", tmp_path)
     found = accelerator_named("wide")
     assert (found.name, found.columns, found.shifts_per_cycle) == ("wide", 16, 2)
-    accelerator_named.cache_clear()

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +12,13 @@ from conftest import ROOT, computed_methods
 from safetensors.torch import load_file, save_file
 
 from swis.experiments import row_names
-from swis.experiments.config import load
-from swis.experiments.naming import named
+from swis.experiments.config import Config, load
+from swis.experiments.naming import named, names_of
+from swis.experiments.row_names import Memory, RowNames
 from swis.experiments.run import run
-from swis.runtime import notices, user_cache
+from swis.experiments.study import prepare
+from swis.formats.round import Round
+from swis.runtime import notices
 
 # What a process prints of a configuration, and whether it has loaded PyTorch for it.
 SOURCE = """
@@ -31,12 +34,15 @@ print("loaded" if "torch" in sys.modules else "not loaded")
 def settings(tiny_checkpoint, tiny, tmp_path, monkeypatch) -> list[str]:
     """Settings of a run of two methods, with weights that nobody has written to for a while."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    user_cache.of_this_code.cache_clear()
     monkeypatch.setattr(notices, "_given", False)
     weights = tmp_path / "weights.safetensors"
     shutil.copy(tiny_checkpoint, weights)
-    monkeypatch.setattr(row_names, "_SETTLED", 0)
+    monkeypatch.setattr(row_names, "SETTLED", 0)
     return [*tiny, f"model.weights={weights}", "methods=[round]"]
+
+
+def recall(config: Config) -> RowNames | None:
+    return Memory.of(config).recall(config)
 
 
 def said(settings: list[str]) -> list[str]:
@@ -48,7 +54,6 @@ def said(settings: list[str]) -> list[str]:
 
 
 def test_what_is_there_is_found_without_loading_torch(settings):
-    time.sleep(0.1)
     before = run(load(settings)).splitlines()
     assert said(settings) == [*before, "not loaded"]
     assert said([*settings, "dry_run=true"]) == ["float done, int8 done, round done", "not loaded"]
@@ -57,47 +62,48 @@ def test_what_is_there_is_found_without_loading_torch(settings):
 
 def test_a_file_that_changed_is_loaded_again(settings, tiny_checkpoint, monkeypatch):
     run(load(settings))
-    names = row_names.recall(load(settings))
+    names = recall(load(settings))
     assert list(names.keys) == ["float", "int8", "round"]
     weights = Path(load(settings).model.weights)
     changed = bytearray(weights.read_bytes())
     changed[-2] ^= 1  # the last weight
     weights.write_bytes(changed)
-    assert row_names.recall(load(settings)) is None
+    assert recall(load(settings)) is None
     computed = computed_methods(monkeypatch)
     run(load(settings))
     assert computed == ["float", "int8", "round"]
-    assert row_names.recall(load(settings)).keys != names.keys
+    assert recall(load(settings)).keys != names.keys
 
 
 def test_a_file_that_may_still_change_is_not_trusted(settings, monkeypatch):
-    monkeypatch.setattr(row_names, "_SETTLED", 3600 * 10**9)
+    monkeypatch.setattr(row_names, "SETTLED", 3600 * 10**9)
     run(load(settings))
-    assert row_names.recall(load(settings)) is None
+    assert recall(load(settings)) is None
 
 
 def test_names_are_those_of_options_that_rows_depend_on(settings):
     run(load(settings))
     for same in ("device=cpu", "threads=1", "results_dir=elsewhere"):
-        assert row_names.recall(load([*settings, same])) is not None
-    for other in ("bits=1", "versus=[]", "seed=1", "data.limit=32", "allow_calibration_on_test=true"):
-        assert row_names.recall(load([*settings, other])) is None
-    assert row_names.recall(load([*settings, "force=true"])) is None
+        assert recall(load([*settings, same])) is not None
+    others = ("bits=1", "versus=[]", "seed=1", "data.limit=32", "allow_calibration_on_test=true")
+    for other in (*others, "device=cuda", "device=nonsense"):
+        assert recall(load([*settings, other])) is None
+    assert recall(load([*settings, "force=true"])) is None
 
 
 def test_a_damaged_name_is_no_name(settings, tmp_path):
     run(load(settings))
     (kept,) = (tmp_path / "cache" / "swis" / "row_names").glob("*/*.json")
     kept.write_bytes(kept.read_bytes().replace(b"round", b"swis_", 1))
-    assert row_names.recall(load(settings)) is None
+    assert recall(load(settings)) is None
 
 
 def test_who_was_warned_is_warned_again(settings, caplog):
     run(load(settings))
-    assert row_names.recall(load(settings)) is not None
+    assert recall(load(settings)) is not None
     notices.log.warning("something is not as it seems")
     run(load([*settings, "bits=1"]))
-    assert row_names.recall(load([*settings, "bits=1"])) is None
+    assert recall(load([*settings, "bits=1"])) is None
 
 
 def test_images_in_files_of_their_own_are_looked_at(cifar10_jpeg, settings, tmp_path):
@@ -107,4 +113,60 @@ def test_images_in_files_of_their_own_are_looked_at(cifar10_jpeg, settings, tmp_
     settings += ["model.mean=[0.3]", "model.std=[0.4]", "data=image_folder", f"data.root={cifar10_jpeg}"]
     settings += ["data.split=test"]
     named(load(settings))
-    assert row_names.recall(load(settings)) is None
+    assert recall(load(settings)) is None
+
+
+def test_images_and_designs_that_changed_are_looked_at_again(settings, tmp_path, monkeypatch):
+    images = tmp_path / "images"
+    shutil.copytree(ROOT / "swis" / "assets" / "fashion_mnist", images)
+    conf = tmp_path / "conf"
+    shutil.copytree(ROOT / "conf", conf)
+    monkeypatch.setattr("swis.options.conf_files.CONF", conf)
+    monkeypatch.setattr(row_names, "CONF", conf)
+    settings = [*settings, f"data.root={images}"]
+    named(load(settings))
+    first = recall(load(settings))
+    stripes = conf / "accelerator" / "stripes.yaml"
+    stripes.write_text(stripes.read_text() + "rows: 3\n")
+    assert recall(load(settings)) is None
+    named(load(settings))
+    second = recall(load(settings))
+    assert (second.keys, second.identity) == (first.keys, first.identity)
+    assert second.versus != first.versus
+    labels = images / "t10k-labels-idx1-ubyte.gz"
+    os.utime(labels, (1, 1))
+    assert recall(load(settings)) is None
+
+
+def test_relative_paths_are_of_one_folder(settings, tmp_path, monkeypatch):
+    named(load(settings))
+    monkeypatch.chdir(tmp_path)
+    assert recall(load(settings)) is None
+
+
+def test_weights_that_are_replaced_while_a_run_looks_at_them_are_not_named(settings, tiny_checkpoint):
+    memory = Memory.of(load(settings))
+    study = prepare(load(settings))
+    weights = Path(load(settings).model.weights)
+    weights.unlink()
+    weights.symlink_to(tiny_checkpoint)
+    memory.keep(load(settings), names_of(study), study.splits)
+    assert recall(load(settings)) is None
+
+
+def test_a_format_from_elsewhere_and_downloaded_weights_are_not_kept(settings, monkeypatch):
+    monkeypatch.setattr(Round, "__module__", "elsewhere")
+    assert Memory.of(load(settings)).path is None
+    monkeypatch.undo()
+    assert Memory.of(load(["model.weights=timm"])).path is None
+
+
+def test_a_float_accuracy_that_is_off_is_said_again(settings):
+    names = RowNames({"float": "no such key"}, recorded_top1=50.0)
+    run(load(settings))
+    found = recall(load(settings))
+    folder = Path(load(settings).results_dir)
+    top1 = found.rows(folder)["top1"][0]
+    for recorded, there in ((top1 + 0.1, True), (top1 + 0.3, False)):
+        assert (replace(found, recorded_top1=recorded).rows(folder) is not None) == there
+    assert names.rows(folder) is None

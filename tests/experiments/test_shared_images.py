@@ -77,7 +77,7 @@ def test_a_damaged_image_is_left_out_on_request(folders, command_line, tmp_path)
     done = command_line(*folders, f"data.root={root}", "data.damaged=skip")
     assert done.status == 0
     assert "5 images (2 damaged ones are left out)" in done.out
-    rows = swis.load_table(tmp_path / "runs").set_index("method")
+    rows = swis.load_table(tmp_path / "runs", "all").set_index("method")
     assert (rows["images"] == 5).all()
     assert rows["damaged_images"].to_dict() == {"float": 1, "int8": 2, "swis": 2}  # one to calibrate on
     for split in ("val", "train"):

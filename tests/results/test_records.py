@@ -39,14 +39,14 @@ def test_the_table_has_every_column_typed_whatever_rows_lack(tmp_path):
     records.write_row(row("a", method="float", bits=None, group_size=None, alpha=None), tmp_path)
     records.write_row(row("b", bits=3), tmp_path)
     records.write_row(row("c", status="failed", error="Traceback", top1=None), tmp_path)
-    table = swis.load_table(tmp_path)
+    table = swis.load_table(tmp_path, "all")
     assert list(table.columns) == list(records.COLUMNS)
     assert len(table) == 3
     assert table["group_size"].isna().sum() == 1
     assert table["group_size"].dtype == "Int64"
     assert table["top1"].dtype == float
     assert set(table["status"]) == {"ok", "failed"}
-    pd.testing.assert_frame_equal(table, swis.load_table(str(tmp_path)))
+    pd.testing.assert_frame_equal(table, swis.load_table(str(tmp_path), "all"))
 
 
 def test_pandas_reads_the_folder_itself(tmp_path):
@@ -99,7 +99,7 @@ def test_a_damaged_row_is_left_out_then_set_aside_and_computed_anew(tmp_path, ca
         records.write_row(row(key), tmp_path)
     damage(tmp_path / "a.parquet", kind)
     broken = (tmp_path / "a.parquet").read_bytes()
-    assert list(swis.load_table(tmp_path)["key"]) == ["b"]
+    assert list(swis.load_table(tmp_path, "all")["key"]) == ["b"]
     (warning,) = caplog.messages
     assert warning.startswith(f"1 of the files in {tmp_path} left out, the first: {tmp_path / 'a.parquet'} ")
     assert DAMAGE[kind] in warning
@@ -112,7 +112,7 @@ def test_a_damaged_row_is_left_out_then_set_aside_and_computed_anew(tmp_path, ca
     assert not (tmp_path / "a.parquet").exists()
     records.write_row(row("a"), tmp_path)
     assert records.read_row("a", tmp_path) is not None
-    assert len(swis.load_table(tmp_path)) == 2
+    assert len(swis.load_table(tmp_path, "all")) == 2
 
 
 def test_a_row_that_may_not_be_read_is_not_taken_for_damaged(tmp_path, monkeypatch):
@@ -132,7 +132,7 @@ def test_a_row_older_than_a_column_is_read_without_it(tmp_path):
     records.write_row(row(), tmp_path)
     path = tmp_path / "k.parquet"
     pd.read_parquet(path).drop(columns="selection").to_parquet(path)
-    table = swis.load_table(tmp_path)
+    table = swis.load_table(tmp_path, "all")
     assert table["selection"].isna().all()
     assert list(table.columns) == list(records.COLUMNS)
 
@@ -211,11 +211,11 @@ def test_intervals_of_older_rows_are_read_as_those_of_new_ones(tmp_path):
     failed = row("failed", status="failed", error="Traceback\nhere", top1=None, top1_low=None, top1_high=None)
     records.write_row(failed, tmp_path)
     for _ in range(2):
-        table = swis.load_table(tmp_path).set_index("key")
+        table = swis.load_table(tmp_path, "all").set_index("key")
         assert table.loc["old", "top1_high"] == pytest.approx(expected)
         assert table.loc["failed", ["top1_low", "top1_high"]].isna().all()
         compact(tmp_path)
-    rows = swis.load_table(ROOT / "results" / "first_table")
+    rows = swis.load_table(ROOT / "results" / "first_table", "all")
     for each in rows.itertuples():
         right = round(each.top1 * each.images / 100)
         ends = binomtest(right, each.images).proportion_ci(method="wilson")

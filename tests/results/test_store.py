@@ -41,9 +41,10 @@ def written(folder: Path, count: int, **changes) -> list[str]:
     """Write rows that differ in their keys alone, quickly."""
     records.write_row(row("00", **changes), folder)
     one = pq.read_table(folder / "00.parquet")
+    place = one.column_names.index("key")
     keys = [f"{number:02}" for number in range(count)]
     for key in keys:
-        pq.write_table(one.set_column(0, "key", pa.array([key])), folder / f"{key}.parquet")
+        pq.write_table(one.set_column(place, "key", pa.array([key])), folder / f"{key}.parquet")
     return keys
 
 
@@ -53,10 +54,10 @@ def test_compacted_rows_are_the_same_rows(tmp_path):
     records.write_row(row("c", status="failed", error="Traceback\nhere", top1=None), tmp_path)
     path = tmp_path / "b.parquet"
     pd.read_parquet(path).drop(columns="selection").to_parquet(path)  # an older row
-    table, one = swis.load_table(tmp_path), records.read_row("b", tmp_path)
+    table, one = swis.load_table(tmp_path, "all"), records.read_row("b", tmp_path)
     compact(tmp_path)
     assert [path.name.split("-")[0] for path in tmp_path.iterdir()] == ["rows"]
-    pd.testing.assert_frame_equal(swis.load_table(tmp_path), table)
+    pd.testing.assert_frame_equal(swis.load_table(tmp_path, "all"), table)
     pd.testing.assert_frame_equal(records.read_row("b", tmp_path), one)
     assert records.read_row("c", tmp_path) is None
     assert records.read_row("d", tmp_path) is None
@@ -116,7 +117,7 @@ def test_hardware_results_come_in_the_order_of_rows_then_accelerators(tmp_path, 
         records.write_hardware({"accelerator": name, "area": facts / 2}, said, {}, key, tmp_path)
     records.write_row(row("c"), tmp_path)
     for _ in range(2):
-        table = swis.load_table(tmp_path)
+        table = swis.load_table(tmp_path, "all")
         found = table[["key", "accelerator", "area"]].astype(object).where(table.notna(), None)
         assert found.to_numpy().tolist() == [
             ["a", "x", 1.5],
@@ -146,7 +147,7 @@ def test_a_damaged_compacted_file_is_set_aside_whole(tmp_path, caplog, damage):
         pd.read_parquet(path).assign(schema_version=99).to_parquet(path)
     elif damage == "no name":
         pd.read_parquet(path).drop(columns="key").to_parquet(path)
-    assert swis.load_table(tmp_path)["key"].tolist() == ["other"]
+    assert swis.load_table(tmp_path, "all")["key"].tolist() == ["other"]
     assert f"1 of the files in {tmp_path} left out, the first: {path} " in caplog.text
     assert records.read_row("07", tmp_path) is None
     assert records.read_row("other", tmp_path) is not None
@@ -236,7 +237,7 @@ def test_two_write_and_two_compact_while_one_reads(tmp_path, caplog):
     end = time.monotonic() + 2
     known = set(keys)
     while time.monotonic() < end:
-        seen = swis.load_table(tmp_path)["key"]
+        seen = swis.load_table(tmp_path, "all")["key"]
         assert known <= set(seen)
         assert seen.is_unique
         known = set(seen)
@@ -247,7 +248,7 @@ def test_two_write_and_two_compact_while_one_reads(tmp_path, caplog):
         process.join()
         assert process.exitcode == 0
     compact(tmp_path)
-    assert set(swis.load_table(tmp_path)["key"]) == {
+    assert set(swis.load_table(tmp_path, "all")["key"]) == {
         *keys,
         *(f"{name}{n}" for name in "xy" for n in range(10)),
     }

@@ -81,7 +81,7 @@ def test_a_row_under_the_name_of_another_is_not_read(tmp_path, caplog):
     assert records.read_row("b", tmp_path) is None
     assert "is not of what its name says, but of a" in caplog.text
     assert records.read_row("a", tmp_path)["top1"].item() == 10
-    assert swis.load_table(tmp_path)["key"].tolist() == ["a"]
+    assert swis.load_table(tmp_path, "all")["key"].tolist() == ["a"]
 
 
 def test_a_hardware_result_under_the_name_of_another_is_not_read(tmp_path):
@@ -92,7 +92,7 @@ def test_a_hardware_result_under_the_name_of_another_is_not_read(tmp_path):
     shutil.copy(one, other)
     found = [records.read_hardware("a", HARDWARE | {"energy": {"pj": pj}}, {}, tmp_path) for pj in (1.5, 2.5)]
     assert [result is None for result in found].count(True) == 1
-    assert len(swis.load_table(tmp_path)) == 1
+    assert len(swis.load_table(tmp_path, "all")) == 1
 
 
 @pytest.mark.parametrize("damage", ["a bit", "another file", "no checksum"])

@@ -73,7 +73,7 @@ def test_a_sweep_killed_at_any_moment_is_completed_by_the_next(tiny_in, tmp_path
             process.join()
             kills += process.exitcode == -signal.SIGKILL
         if (killed / "runs").is_dir():
-            swis.load_table(killed / "runs")  # every file can be read
+            swis.load_table(killed / "runs", "all")  # every file can be read
         if process.exitcode == 0:  # complete: another sweep to kill
             (killed / "runs").rename(killed / f"complete{time.monotonic_ns()}")
     finish(killed, tiny_in, *values)

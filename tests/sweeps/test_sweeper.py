@@ -80,7 +80,7 @@ def test_failures_are_all_listed_and_the_others_computed(command_line, tiny, tmp
     for bits in (2, 3):
         assert f"bits={bits} round: ZeroDivisionError: of {bits} shifts" in done.err
     assert "2 computed, 0 there before, 2 failed" in done.out
-    failed = swis.load_table(tmp_path / "runs").query("status == 'failed'")
+    failed = swis.load_table(tmp_path / "runs", "all").query("status == 'failed'")
     assert failed["error"].str.contains("in break_some").all()
     assert [line[:7] for line in done.err.splitlines() if "error: " in line] == ["error: "]
     monkeypatch.setattr("swis.experiments.study.Study.measure", measure)
@@ -119,7 +119,7 @@ def test_a_row_that_cannot_be_is_a_failed_one_and_the_others_are_computed(
     monkeypatch.setattr("swis.experiments.study.Study.measure", impossible)
     done = command_line(*tiny, "methods=[round,truncate]")
     assert done.status == 1
-    rows = swis.load_table(tmp_path / "runs").set_index("method")
+    rows = swis.load_table(tmp_path / "runs", "all").set_index("method")
     assert rows["status"].to_dict() == {"float": "ok", "int8": "ok", "truncate": "ok", "round": "failed"}
     assert "top1" in rows.at["round", "error"]
 

@@ -45,8 +45,8 @@ class Target:
 
 def of_rows(key: str, folder: Path) -> str:
     """Say what a row is, as a run reads it and as a table has it."""
-    table = records.load_table(folder)
-    listed = table[table["key"] == key].drop_duplicates("key")[[*records.COLUMNS]]
+    table = records.load_table(folder, records.COLUMNS)
+    listed = table[table["key"] == key]
     row = records.read_row(key, folder)
     if row is None:
         return NOTHING if listed.empty else f"listed, though damaged: {listed.to_dict('records')}"

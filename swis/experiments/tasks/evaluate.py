@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from swis.experiments.naming import names_of
 from swis.experiments.packed_study import prepare_packed
 from swis.experiments.pending import is_old
 from swis.experiments.report import of_rows
-from swis.experiments.row_names import RowNames, keep
+from swis.experiments.row_names import FLOAT_TOLERANCE, Memory, RowNames
 from swis.experiments.study import Study, prepare
 from swis.formats.weight_format import WeightFormat
 from swis.networks.models import Network
@@ -28,10 +27,6 @@ from swis.results.tensors import read_tensors, write_tensors
 from swis.runtime.progress import note
 
 log = logging.getLogger("swis")
-
-# A float accuracy further than this from the checkpoint's own record [points] means that
-# something is wrong with the images or the weights; kernels of other machines move it less.
-_FLOAT_TOLERANCE = 0.2
 
 
 def run(config: Config, command: str) -> str:
@@ -57,7 +52,7 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
     Rows computed before are read, not computed. A row that fails has status "failed" and its
     traceback as error, and the others are computed all the same.
     """
-    since = time.time_ns()
+    memory = Memory.of(config)
     study, broken = prepare(config), None
     # first, for it takes a second, and hardware that does not fit is refused before any work
     try:
@@ -69,6 +64,7 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
     keys = {fmt: study.key(fmt) for fmt in config.formats}
     known = {fmt: _computed_before(config, key, study.folder) for fmt, key in keys.items()}
     to_do = [fmt.name for fmt, row in known.items() if row is None]
+    study.check_memory([fmt for fmt, row in known.items() if row is None])
     note(
         f"{len(to_do)} of {len(keys)} rows to compute: {', '.join(to_do)}" if to_do else "all rows are there"
     )
@@ -90,7 +86,7 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
     if broken is not None:
         raise broken
     if all(row["status"].item() == "ok" for row in rows):
-        keep(config, names_of(study), study.splits, since)
+        memory.keep(config, names_of(study), study.splits)
     return pd.concat(rows, ignore_index=True)
 
 
@@ -150,7 +146,7 @@ def _warn_if_off(network: Network, split: Split, top1: float) -> None:
     if network.metadata.get("images_digest") != split.digest:
         return  # other images than the checkpoint's record was measured on
     recorded = float(network.metadata["top1"])
-    if abs(top1 - recorded) > _FLOAT_TOLERANCE:
+    if abs(top1 - recorded) > FLOAT_TOLERANCE:
         log.warning("the float network reaches %.2f %%, its checkpoint records %.2f %%", top1, recorded)
 
 
@@ -159,7 +155,7 @@ def evaluate_packed(config: Config) -> pd.DataFrame:
 
     The row's agreement is null: the float network is not at hand.
     """
-    since = time.time_ns()
+    memory = Memory.of(config)
     study = prepare_packed(config)
     with records.locked(study.key, study.folder):
         row = _computed_before(config, study.key, study.folder)
@@ -170,5 +166,5 @@ def evaluate_packed(config: Config) -> pd.DataFrame:
                 columns = _failure(error)
             row = _written(study.describe(), columns, study.folder)
     if row["status"].item() == "ok":
-        keep(config, RowNames({study.packed.fmt.name: study.key}), [study.split], since)
+        memory.keep(config, RowNames({study.packed.fmt.name: study.key}), [study.split])
     return row

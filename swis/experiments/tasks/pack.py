@@ -25,6 +25,7 @@ def run(config: Config, command: str) -> str:
     few_bits, schedule = config.activation_bits is not None, study.schedule(fmt)
     network, encoded = study.network, None
     if config.retrained or config.is_calibrated:
+        study.check_memory([fmt])
         made = study.retrained if config.retrained else study.calibrated
         try:
             module, encoded = made(fmt, schedule, config.activation_bits)
@@ -54,7 +55,8 @@ def run(config: Config, command: str) -> str:
         encoded=encoded,
         example=example,
     )
-    again = f"python run.py weights={path}"
+    program = "swis" if command.startswith("swis ") else "python run.py"
+    again = f"{program} weights={path}"
     if example is not None:
         again += f" model=python model.factory={config.model.factory}"
     packed = load_packed(path, None if example is None else study.network.module)

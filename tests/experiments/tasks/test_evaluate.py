@@ -210,7 +210,7 @@ def test_a_failure_is_a_row_and_the_other_rows_are_computed(tiny, monkeypatch):
     with pytest.raises(RunFailed, match=r"1 of 7 rows failed.*swis_c: MemoryError: too big") as failure:
         run(config)
     assert "truncate" in failure.value.report
-    table = swis.load_table(config.results_dir).set_index("method")
+    table = swis.load_table(config.results_dir, "all").set_index("method")
     assert table.loc["swis_c", "status"] == "failed"
     assert "MemoryError: too big" in table.loc["swis_c", "error"]
     assert (table.drop("swis_c")["status"] == "ok").all()
