@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from swis.api.quantize import base_network, example_of
 from swis.api.quantized import Quantized
 from swis.data.image_sets import open_split
-from swis.encoding.encode import Encoded, encode
+from swis.encoding.encode import Encoded, approximate, encode
 from swis.encoding.metrics import sqnr_db
 from swis.errors import InputError
 from swis.experiments.config import load
@@ -35,8 +35,8 @@ MODELS = {
 
 _IMAGES = 8
 
-# Errors are measured on so many weights at most: a picture follows a slider.
-_WEIGHTS = 1 << 15
+# Errors are measured on so many weights of a layer, or of all layers, each: a picture follows a slider.
+_WEIGHTS, _OF_ALL = 1 << 15, 1 << 13
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +89,10 @@ class Subject:
     def names(self) -> list[str]:
         return list(self.weights)
 
-    def some(self, layer: str) -> Tensor:
-        """Return filters of a layer, spread over all of them, of 32,768 weights or a little more."""
+    def some(self, layer: str, most: int = _WEIGHTS) -> Tensor:
+        """Return filters of a layer, spread over all of them, of ``most`` weights or a little more."""
         filters = self.weights[layer]
-        every = -(-filters.numel() // max(_WEIGHTS, filters[0].numel()))
+        every = -(-filters.numel() // max(most, filters[0].numel()))
         return filters[::every]
 
     def encoded(self, layer: str, fmt: WeightFormat) -> Encoded:
@@ -100,9 +100,13 @@ class Subject:
         return self.kept((layer, fmt), lambda: encode(self.some(layer), fmt))
 
     def sqnr_db(self, layer: str, fmt: WeightFormat) -> float:
-        """Return the SQNR [dB] of ``some`` filters of a layer in a format."""
-        of = self.some(layer)
-        return self.kept(("sqnr", layer, fmt), lambda: sqnr_db(of, self.encoded(layer, fmt).weight()))
+        """Return the SQNR [dB] of some filters of a layer in a format, fewer than ``some`` has."""
+
+        def measured() -> float:
+            filters = self.some(layer, _OF_ALL)
+            return sqnr_db(filters, approximate(filters, fmt))
+
+        return self.kept(("sqnr", layer, fmt), measured)
 
     def runs(self, fmts: Mapping[str, WeightFormat], array: Accelerator, chip: Chip) -> list[dict[str, Any]]:
         """Return what every call of a layer takes on an accelerator, its weights in the layer's format.

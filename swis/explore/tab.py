@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import ipywidgets as widgets
+import torch
 
 from swis.explore.drawing import Picture
 
@@ -64,7 +65,8 @@ class Tab(widgets.VBox):
 
     def _redraw(self, _: Any = None) -> None:
         if not self._holding:
-            self.picture = self._draw()
+            with _one_thread():
+                self.picture = self._draw()
             self._shown.value = f'<div onclick="{_CLICK}">{self.picture.html()}</div>'
 
     def _hear(self, change: dict[str, Any]) -> None:
@@ -74,6 +76,17 @@ class Tab(widgets.VBox):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         return super()._repr_mimebundle_(**kwargs) | {"image/svg+xml": self.picture.svg()}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute in one thread: what a picture takes is so little that a second one is waited for longer."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def chosen(name: str, options: Any, value: Any) -> widgets.Dropdown:
