@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
+from swis.api.show import quantized_html
 from swis.encoding.cost import FLOAT_BITS, LayerCost, network_cost
 from swis.encoding.encode import Encoded
 from swis.encoding.metrics import sqnr_db
@@ -167,6 +168,9 @@ class Quantized(nn.Module):
             more = {"layer": "(all float weights)", "kind": "float", "format": "float", "weights": 0}
             rows.append(more | nothing | {"macs": self.macs.float_weights})
         return rows
+
+    def _repr_html_(self) -> str:
+        return quantized_html(self)
 
     def __repr__(self) -> str:
         cost = self.cost

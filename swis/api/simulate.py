@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from swis.api.quantized import Quantized
+from swis.api.show import Simulated
 from swis.encoding.encode import Encoded
 from swis.errors import InputError
 from swis.formats.registry import int8_of
@@ -32,7 +33,7 @@ def simulate(
     *,
     versus: Sequence[str] = (),
     energies: str = "nm45",
-) -> pd.DataFrame:
+) -> Simulated:
     """Return what an accelerator takes for one input of a network, a row per layer, and a last one "total".
 
     ``accelerator`` is a design of ``swis.accelerators()`` or its options; each one in ``versus`` runs the
@@ -40,7 +41,8 @@ def simulate(
     ``swis.hardware.simulate``: ``latency_cycles`` [cycles], ``energy_pj`` [pJ], ``dram_bytes`` [bytes] and
     what they consist of; totals have ``latency_ms`` [ms] and ``frames_per_s`` as well. ``energies`` names the
     table of energies in conf/energy. Weights that stay float and products of activations are given to no
-    accelerator: totals count them as ``unsimulated_macs``.
+    accelerator: totals count them as ``unsimulated_macs``. ``plot()`` of the table draws cycles and energy of
+    its layers, accelerators side by side.
 
     Raises ``InputError`` for float activations, unknown designs, and networks that a design cannot run.
     """
@@ -53,7 +55,7 @@ def simulate(
     for name in versus:
         other = baseline(name, mine, table, group_size)
         parts.append(_table(int8_of(network.fmt), operands, other, network.activation_bits))
-    return pd.concat(parts, ignore_index=True)
+    return Simulated(pd.concat(parts, ignore_index=True))
 
 
 def accelerators() -> pd.DataFrame:

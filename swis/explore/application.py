@@ -9,8 +9,9 @@ import ipywidgets as widgets
 import pandas as pd
 
 from swis.explore.accelerator import AcceleratorTab
-from swis.explore.drawing import Drawing, stacked
+from swis.explore.drawing import Drawing, page
 from swis.explore.network import NetworkTab
+from swis.explore.png import png
 from swis.explore.subject import Subject
 from swis.explore.tab import Tab
 from swis.explore.trade_off import TradeOffTab, folders
@@ -30,11 +31,11 @@ class Application(widgets.Tab):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         drawings: list[Drawing] = []
-        for title, page in self.pages.items():
+        for title, tab in self.pages.items():
             heading = Drawing(1120, 50)
             heading.text(14, 34, title, size=22, bold=True)
-            drawings += [heading, *page.picture.drawings]
-        return super()._repr_mimebundle_(**kwargs) | {"image/svg+xml": stacked(drawings)}
+            drawings += [heading, *tab.picture.drawings]
+        return super()._repr_mimebundle_(**kwargs) | {"image/png": png(page(drawings))}
 
 
 def application(

@@ -6,10 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import Any
 
 import numpy as np
 import seaborn as sns
 
+from swis.explore.png import png
 from swis.plots.figures import PALETTE
 
 # The palette of all figures, which colour-blind people tell apart; its yellow and light blue last.
@@ -17,7 +19,8 @@ COLOURS = tuple(sns.color_palette(PALETTE).as_hex())
 MARKERS = ("circle", "square", "diamond", "triangle", "cross")
 _INK, _FAINT, _GRID = "#222222", "#666666", "#e4e4e4"
 _STYLE = (
-    "<style>.swis-table{border-collapse:collapse;font-size:13px;margin:8px 0;background:white;color:#222}"
+    "<style>.swis-drawings{display:flex;flex-wrap:wrap;align-items:flex-start;gap:14px}"
+    ".swis-table{border-collapse:collapse;font-size:13px;margin:8px 0;background:white;color:#222}"
     ".swis-table td,.swis-table th{padding:3px 12px 3px 4px;text-align:left;border-bottom:1px solid #e4e4e4;"
     "white-space:nowrap}.swis-table tr[data-name]{cursor:pointer}.swis-table tr[data-name]:hover{"
     "background:#eef4fa}.swis-table .swis-marked{background:#fbe9cf}.swis-lines{overflow:auto;"
@@ -73,7 +76,7 @@ class Scale:
     def ticks(self) -> list[tuple[float, str]]:
         """Return some values with their labels."""
         if not self.log:
-            step = _round_step((self.high - self.low) / 5)
+            step = _round_step((self.high - self.low) / 6.5)
             first = math.ceil(self.low / step - 1e-9)
             values = [step * n for n in range(first, math.floor(self.high / step + 1e-9) + 1)]
             return [(value, readable(round(value, 12))) for value in values]
@@ -214,7 +217,7 @@ class Plot(Drawing):
 
     >>> plot = Plot(400, 300, title="cost", x=Scale(0, 10), y=Scale(0, 1))
     >>> plot.at(10, 0)
-    (380, 250)
+    (380.0, 250.0)
     """
 
     title: str = ""
@@ -253,14 +256,13 @@ class Plot(Drawing):
 class Picture:
     """What a tab shows: drawings, side by side where there is room, and words above and below them as HTML.
 
-    ``svg`` has the drawings alone, one below the other, as a notebook shows them without a kernel.
+    ``svg`` has the drawings alone, as a notebook shows them without a kernel.
 
     >>> Picture([Drawing(100, 20), Drawing(100, 30)]).svg().count("<svg")
     3
     """
 
     drawings: Sequence[Drawing]
-    above: str = ""
     below: str = ""
 
     def html(self) -> str:
@@ -269,24 +271,28 @@ class Picture:
         row = (
             f'<div style="display:flex;flex-wrap:wrap;align-items:flex-start;gap:14px">{"".join(drawn)}</div>'
         )
-        return f'<div class="swis-picture">{_STYLE}{self.above}{row}{self.below}</div>'
+        return f'<div class="swis-picture">{_STYLE}{row}{self.below}</div>'
 
     def svg(self) -> str:
-        return stacked(self.drawings)
+        return page(self.drawings)
 
-    def _repr_svg_(self) -> str:
-        return self.svg()
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {"image/svg+xml": self.svg(), "image/png": png(self.svg()), "text/plain": "a picture"}
 
 
-def stacked(drawings: Sequence[Drawing]) -> str:
-    """Return drawings one below the other as one element of SVG."""
-    width, y, parts = max(each.width for each in drawings), 0.0, []
+def page(drawings: Sequence[Drawing], width: float = 1140) -> str:
+    """Return drawings as one element of SVG, side by side as far as they fit into a width."""
+    x = y = deepest = widest = 0.0
+    parts = []
     for each in drawings:
-        parts.append(f'<svg y="{y:g}"{each.svg().removeprefix("<svg")}')
-        y += each.height
+        if x and x + each.width > width:
+            x, y, deepest = 0.0, y + deepest, 0.0
+        parts.append(f'<svg x="{x:g}" y="{y:g}"{each.svg().removeprefix("<svg")}')
+        x, deepest, widest = x + each.width, max(deepest, each.height), max(widest, x + each.width)
+    height = y + deepest
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {y:g}" '
-        f'width="{width:g}" height="{y:g}"><rect width="100%" height="100%" fill="white"/>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {widest:g} {height:g}" '
+        f'width="{widest:g}" height="{height:g}"><rect width="100%" height="100%" fill="white"/>'
         f"{''.join(parts)}</svg>"
     )
 

@@ -77,8 +77,8 @@ def layer_table(
         table["kl_divergence"] = pd.Series(sensitivity)
     stored, weights = table["stored"].sum(), table["weights"].sum()
     return table, {
-        "megabytes": stored / 8e6,
-        "bits": stored / weights,
+        "megabytes": float(stored / 8e6),
+        "bits": float(stored / weights),
         "cycles": whole["latency_cycles"],
         "latency_ms": whole["latency_ms"],
         "energy_uj": whole["energy_pj"] / 1e6,

@@ -11,6 +11,7 @@ import ipywidgets as widgets
 import torch
 
 from swis.explore.drawing import Picture
+from swis.explore.png import png
 
 # A click on a shape or a row with a name puts the name into a hidden field, whose change Python hears.
 _CLICK = (
@@ -19,7 +20,7 @@ _CLICK = (
     "if (named) {heard.value = named.dataset.name;"
     "heard.dispatchEvent(new Event('change', {bubbles: true}))}"
 )
-LAYOUT = {"width": "330px"}
+LAYOUT = {"width": "370px"}
 STYLE = {"description_width": "120px"}
 
 
@@ -37,7 +38,7 @@ class Tab(widgets.VBox):
         clicked: Callable[[str], None] | None = None,
     ) -> None:
         self._draw, self._clicked, self._holding = draw, clicked, False
-        self._shown = widgets.HTML(layout=widgets.Layout(width="100%"))
+        self._shown = widgets.HTML(layout=widgets.Layout(width="auto", overflow="hidden"))
         self._heard = widgets.Text(layout=widgets.Layout(display="none"))
         self._heard.add_class("swis-clicked")
         self._heard.observe(self._hear, "value")
@@ -75,7 +76,7 @@ class Tab(widgets.VBox):
             self._clicked(change["new"])
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        return super()._repr_mimebundle_(**kwargs) | {"image/svg+xml": self.picture.svg()}
+        return super()._repr_mimebundle_(**kwargs) | {"image/png": png(self.picture.svg())}
 
 
 @contextmanager
@@ -96,9 +97,9 @@ def chosen(name: str, options: Any, value: Any) -> widgets.Dropdown:
 
 def several(name: str, options: Any, value: Any) -> widgets.SelectMultiple:
     """Return a control to choose some options (Ctrl and a click: one more)."""
-    rows = min(6, len(options))
+    rows, layout = min(6, len(options)), {"width": "430px"}
     return widgets.SelectMultiple(
-        options=options, value=value, description=name, rows=rows, layout=LAYOUT, style=STYLE
+        options=options, value=value, description=name, rows=rows, layout=layout, style=STYLE
     )
 
 

@@ -17,6 +17,7 @@ from swis.errors import InputError
 from swis.explore.drawing import COLOURS, MARKERS, Drawing, Picture, Plot, Scale, readable
 from swis.explore.tab import LAYOUT, STYLE, Tab, chosen
 from swis.explore.words import COLUMNS, column_words, value_words
+from swis.formats.float32 import Float
 from swis.results.records import load_table
 
 _SENTENCE = (
@@ -70,8 +71,8 @@ class Choice:
 
     @property
     def _by(self) -> list[str]:
-        """The columns whose values are colours and panels."""
-        return [name for name in (self.colour, self.facet) if name]
+        """The columns whose values are colours and panels, but for those that are drawn as numbers."""
+        return [name for name in (self.colour, self.facet) if name and name not in (self.x, self.y)]
 
     def front(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of one facet that none beats in both columns, the best of ``x`` first.
@@ -178,7 +179,7 @@ def trade_off_picture(table: pd.DataFrame, choice: Choice, row: int | None = Non
 
 
 def _looks(rows: pd.DataFrame, column: str) -> dict[str, tuple[str, str]]:
-    values = sorted(rows[column].unique()) if column else [""]
+    values = sorted(rows[column].map(str).unique()) if column else [""]
     return {value: (COLOURS[n % len(COLOURS)], MARKERS[n % len(MARKERS)]) for n, value in enumerate(values)}
 
 
@@ -209,7 +210,7 @@ def _facet(
     for before, after in pairwise(places):
         stairs += [(after[0], before[1]), after]
     plot.line(stairs, "#444444", 1.6)
-    values = rows[choice.colour] if choice.colour else [""] * len(rows)
+    values = rows[choice.colour].map(str) if choice.colour else [""] * len(rows)
     for index, x, y, value in zip(rows.index, rows[choice.x], rows[choice.y], values, strict=True):
         colour, marker = looks[value]
         at = plot.at(float(x), float(y))
@@ -327,6 +328,8 @@ class TradeOffTab(Tab):
             known = control.value if control.value in axes else next(name for name in wanted if name in axes)
             control.options = [(column_words(name), name) for name in axes]
             control.value = known
+        floats = "method" in self.table and self.table["method"].eq(Float.name).any()
+        self.query.value = f"method != '{Float.name}'" if floats else ""  # whose 32 bits are far to the right
         for control, wanted in ((self.colour, "method"), (self.facet, "model"), (self.only, "")):
             known = control.value or wanted
             control.options = [_NONE, *((column_words(name), name) for name in few)]

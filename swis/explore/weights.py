@@ -56,7 +56,7 @@ def group_of(subject: Subject, layer: str, name: str, fmt: WeightFormat, row: in
     """Return the group at a ``place`` of the filter ``row`` in a format, or as it was ``MADE``.
 
     >>> import torch
-    >>> subject = Subject.of(torch.nn.Linear(4, 1), torch.ones(1, 4))
+    >>> subject = Subject.of(torch.nn.Sequential(torch.nn.Linear(4, 1)), torch.ones(1, 4))
     >>> len(group_of(subject, "0", "swis", weight_format("swis"), 0, 0).codes)
     4
     """
@@ -97,7 +97,7 @@ def weights_picture(
     ``row`` counts the layer's filters, ``place`` the groups of one; both start again behind the last.
 
     >>> import torch
-    >>> subject = Subject.of(torch.nn.Linear(8, 4), torch.ones(1, 8))
+    >>> subject = Subject.of(torch.nn.Sequential(torch.nn.Linear(8, 4)), torch.ones(1, 8))
     >>> "shift set" in weights_picture(subject, "0").svg()
     True
     """
@@ -237,7 +237,7 @@ def weights(network: Any = None, calibration: Any = None) -> Tab:
     be chosen.
 
     >>> import torch
-    >>> tab = weights(torch.nn.Linear(8, 4), torch.ones(1, 8))
+    >>> tab = weights(torch.nn.Sequential(torch.nn.Linear(8, 4)), torch.ones(1, 8))
     >>> tab.look_at(tab.subject, "0")
     """
     return WeightsTab(Subject.of(network, calibration), embedded=network is None)

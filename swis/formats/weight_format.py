@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
+from html import escape
 from itertools import pairwise
 from typing import Any, ClassVar, Self
 
@@ -167,6 +168,17 @@ class WeightFormat(ABC):
             if self.selection != SELECTIONS[0]:  # rows are older than the other one
                 found["selection"] = self.selection
         return found
+
+    def _repr_html_(self) -> str:
+        """Return the format as notebooks show it: what it is, its settings, and what a weight costs."""
+        about = {name: value for name, value in self.settings().items() if name != "method"}
+        if self.quantized:
+            about |= {"bits per weight": self.stored_bits(1, 64) / 64, "cycles per weight": self.level_bits}
+        lines = "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in about.items())
+        meaning = (type(self).__doc__ or "").strip().partition("\n")[0]
+        return (
+            f"<div><b>{type(self).__name__}</b> ({self.name}): {escape(meaning)}<table>{lines}</table></div>"
+        )
 
     def level_table(self) -> np.ndarray:
         """Return the level of every magnitude in each set, int16 [sets, 2 ** code_bits]: not to be changed.

@@ -1,4 +1,4 @@
-"""The explorer in JupyterLab, as a person uses it: a slider moves, the figure follows."""
+"""The explorer in JupyterLab, as a person uses it: a control moves in every tab, the picture follows."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 from conftest import ROOT
 from selenium import webdriver
-from selenium.webdriver import ActionChains
+from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -54,27 +54,95 @@ def jupyterlab(folder, home):
         server.wait(30)
 
 
-def figure(browser) -> str:
-    images = browser.find_elements(By.CSS_SELECTOR, ".jupyter-widgets img")
-    return images[-1].get_attribute("src") if images else ""
+class Page:
+    """The notebook with the explorer, opened; ``tab`` is the one that is seen."""
+
+    def __init__(self, browser):
+        self.browser = browser
+        self.wait = WebDriverWait(browser, _SECONDS, poll_frequency=0.1, ignored_exceptions=[Exception])
+
+    def seen(self, selector):
+        return [each for each in self.browser.find_elements(By.CSS_SELECTOR, selector) if each.is_displayed()]
+
+    def text(self):
+        """What the picture says, marks and tips included."""
+        (picture,) = self.seen(".swis-picture")
+        return picture.get_attribute("innerHTML")
+
+    def open(self, title):
+        tabs = self.seen(".jupyter-widget-tab .lm-TabBar-tab")
+        next(each for each in tabs if each.text == title).click()
+        self.wait.until(lambda _: len(self.seen(".swis-picture")) == 1)
+
+    def opened(self):
+        return self.seen(".jupyter-widget-tab .lm-TabBar-tab.lm-mod-current")[0].text
+
+    def control(self, name):
+        def found(_):
+            return next(each for each in self.seen(".swis-tab .jupyter-widgets") if self._name(each) == name)
+
+        return self.wait.until(found)
+
+    def _name(self, control):
+        labels = control.find_elements(By.CSS_SELECTOR, ":scope > label.widget-label")
+        return labels[0].text if labels else ""
+
+    def move(self, name, steps=1):
+        """Move a slider by its keys, and wait for another picture; return the one before."""
+        before = self.text()
+        handle = self.control(name).find_element(By.CSS_SELECTOR, ".noUi-handle")
+        handle.send_keys(Keys.ARROW_RIGHT * steps)
+        self.wait.until(lambda _: self.text() != before)
+        return before
+
+    def choose(self, name, value):
+        before = self.text()
+        options = self.control(name).find_elements(By.TAG_NAME, "option")
+        next(each for each in options if each.text == value).click()
+        self.wait.until(lambda _: self.text() != before)
+
+    def click(self, shape):
+        ActionChains(self.browser).move_to_element(shape).click().perform()
 
 
-def test_the_figure_of_the_explorer_follows_a_slider(browser, tmp_path):
+@pytest.fixture
+def page(browser, tmp_path):
     folder = tmp_path / "notebooks"
     folder.mkdir()
     shutil.copy(ROOT / "notebooks" / "90_explore.ipynb", folder)
-    wait = WebDriverWait(browser, _SECONDS, ignored_exceptions=[Exception])
+    found = Page(browser)
     with jupyterlab(folder, tmp_path / "home") as address:
         until(lambda: browser.get(f"{address}/lab/tree/90_explore.ipynb"))
-        wait.until(lambda page: page.find_elements(By.CSS_SELECTOR, ".jp-Notebook .jp-CodeCell"))
-        wait.until(lambda page: "Idle" in page.find_element(By.ID, "jp-main-statusbar").text)  # the kernel is
-        wait.until(lambda page: page.execute_script(_RUN_ALL))
-        wait.until(figure)
-        before = figure(browser)
-        handle = browser.find_elements(By.CSS_SELECTOR, ".widget-slider .noUi-handle")[0]
-        ActionChains(browser).drag_and_drop_by_offset(handle, 40, 0).perform()
-        wait.until(lambda page: figure(page) not in ("", before))
-        assert int(browser.find_elements(By.CSS_SELECTOR, ".widget-readout")[0].text) > 2  # shifts
+        found.wait.until(lambda page: page.find_elements(By.CSS_SELECTOR, ".jp-Notebook .jp-CodeCell"))
+        found.wait.until(lambda page: "Idle" in page.find_element(By.ID, "jp-main-statusbar").text)
+        found.saved = browser.find_elements(
+            By.CSS_SELECTOR, ".jp-OutputArea-output img[src^='data:image/png']"
+        )
+        found.wait.until(lambda page: page.execute_script(_RUN_ALL))
+        found.wait.until(lambda page: found.text())
+        yield found
+
+
+def test_a_control_moves_in_every_tab_and_the_picture_follows(page):
+    assert page.saved  # a picture that was there before a kernel computed any
+    page.move("shifts")
+    assert "SWIS, any shifts: 3 of 7" in page.text()
+
+    page.open("Network")
+    page.move("its shifts")
+    assert "beside all layers alike" in page.text()
+    bar = page.seen("rect[data-name='blocks.0.0.conv_dw']")[0]
+    page.click(bar)
+    page.wait.until(lambda _: page.opened() == "Weights")
+    page.wait.until(lambda _: "blocks.0.0.conv_dw" in page.text())
+
+    page.open("Trade-off")
+    page.choose("upwards", "same class as the float network [%] (agreement)")
+    page.click(page.seen("circle[data-name]")[0])
+    page.wait.until(lambda _: "The row behind the mark" in page.text())
+
+    page.open("Accelerator")
+    page.move("DRAM per cycle")
 
 
 def until(act) -> None:

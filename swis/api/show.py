@@ -1,0 +1,144 @@
+"""How notebooks show what the interface returns: plain HTML and SVG, and bars of simulated layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from pandas.plotting import PlotAccessor
+
+if TYPE_CHECKING:
+    from swis.api.quantized import Quantized
+
+_LINES = 12  # layers that a table shows before it is folded
+_BLUE = "#0173b2"
+_CELL = 'style="text-align:left;padding:2px 12px 2px 0"'
+
+
+def quantized_html(network: Quantized) -> str:
+    """Return a network of few bits as HTML: its totals, the bits of every layer as bars, and its layers."""
+    cost, layers = network.cost, network.layers
+    totals = {
+        "bits per weight": f"{cost['weight_bits']:.2f}",
+        "cycles per weight": f"{cost['cycles_per_weight']:.2f}",
+        "times smaller than float32": f"{cost['compression_vs_float32']:.1f}",
+        "million weights": f"{layers['weights'].sum() / 1e6:.2f}",
+        "activations": "float" if network.activation_bits is None else f"{network.activation_bits} bits",
+        "calibration": network.made.calibrate,
+    }
+    head = f"{type(network.module).__name__} with weights in the format {network.fmt.label}"
+    lines = [_line(name, row) for name, row in layers.iterrows()]
+    names = ("layer", "kind", "weights", "format", "shifts", "SQNR [dB]", "bits", "million cycles")
+    table = _table("".join(f"<th {_CELL}>{name}</th>" for name in names), lines)
+    shown = "" if len(lines) > _LINES else " open"
+    return (
+        f"<div><b>{escape(head)}</b>{_table('', [_cells(pair) for pair in totals.items()])}"
+        f"{_bits_by_layer(layers['bits'])}"
+        f"<details{shown}><summary>{len(lines)} layers</summary>{table}</details></div>"
+    )
+
+
+def _line(name: Any, row: pd.Series) -> str:
+    numbers = (
+        f"{row['shifts']:g}",
+        f"{row['sqnr_db']:.1f}",
+        f"{row['bits']:.2f}",
+        f"{row['cycles'] / 1e6:.3f}",
+    )
+    known = [number.replace("nan", "-") for number in numbers]
+    return _cells([name, row["kind"], f"{row['weights']:,}", row["format"], *known])
+
+
+def _cells(values: Any) -> str:
+    return "".join(f"<td {_CELL}>{escape(str(value))}</td>" for value in values)
+
+
+def _table(head: str, lines: list[str]) -> str:
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<table><tr>{head}</tr>{body}</table>" if head else f"<table>{body}</table>"
+
+
+def _bits_by_layer(bits: pd.Series) -> str:
+    """Return bars as SVG, one for each layer, as tall as its bits per weight."""
+    known = bits.dropna()
+    if known.empty:
+        return ""
+    width, height = 640 / len(known), 90
+    bars = []
+    for place, (name, value) in enumerate(known.items()):
+        tall = height * value / known.max()
+        size = f'width="{max(0.8 * width, 0.5):.1f}" height="{tall:.1f}"'
+        tip = f"<title>{escape(str(name))}: {value:.2f} bits per weight</title>"
+        bars.append(
+            f'<rect x="{place * width:.1f}" y="{height - tall:.1f}" {size} fill="{_BLUE}">{tip}</rect>'
+        )
+    return (
+        f'<svg width="660" height="{height + 22}" font-family="sans-serif" font-size="12">{"".join(bars)}'
+        f'<text x="0" y="{height + 16}" fill="gray">bits per weight by layer, up to {known.max():.2f}</text></svg>'
+    )
+
+
+class _Plot(PlotAccessor):
+    """``plot()`` without arguments draws bars of layers; with arguments it is that of pandas."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if args or kwargs or not {"accelerator", "layer", *_DRAWN} <= set(self._parent):
+            return super().__call__(*args, **kwargs)
+        return bars_by_layer(self._parent)
+
+
+_DRAWN: Mapping[str, tuple[str, float]] = {
+    "latency_cycles": ("thousand cycles", 1e3),
+    "energy_pj": ("energy [µJ]", 1e6),
+}
+
+
+class Simulated(pd.DataFrame):
+    """The table that ``swis.simulate`` returns: ``plot()`` draws cycles and energy of its layers."""
+
+    @property
+    def _constructor(self) -> type[Simulated]:
+        return Simulated
+
+    @property
+    def plot(self) -> _Plot:
+        """``plot()`` draws bars of cycles and energy; with arguments, or as ``plot.bar``, it is pandas' own."""
+        return _Plot(self)
+
+
+def bars_by_layer(table: pd.DataFrame) -> Any:
+    """Draw cycles and energy of every layer, accelerators side by side; return the two axes.
+
+    Totals, in the rows of the layer "total", are in the legends.
+
+    >>> line = {"accelerator": "a", "layer": "fc", "latency_cycles": 10, "energy_pj": 20.0}
+    >>> [axes.get_ylabel() for axes in bars_by_layer(pd.DataFrame([line]))]
+    ['thousand cycles', 'energy [µJ]']
+    """
+    names = list(dict.fromkeys(table["accelerator"]))
+    layers = table[table["layer"] != "total"]
+    count = int(layers.groupby("accelerator").size().max())
+    _, axes = plt.subplots(2, 1, figsize=(max(7, 0.22 * count + 2), 7), layout="constrained", sharex=True)
+    width = 0.84 / len(names)
+    for each, (column, (label, unit)) in zip(axes, _DRAWN.items(), strict=True):
+        for number, (name, colour) in enumerate(
+            zip(names, sns.color_palette("colorblind", len(names)), strict=True)
+        ):
+            mine = layers[layers["accelerator"] == name]
+            values = mine[column] / unit
+            places = [place + (number - (len(names) - 1) / 2) * width for place in range(len(mine))]
+            words = (
+                f"{name}: {values.sum():,.4g} {label}"
+                if values.sum() < 1e4
+                else f"{name}: {values.sum():,.0f}"
+            )
+            each.bar(places, values, width, color=colour, label=words)
+        each.set_ylabel(label)
+        each.legend(title="all layers together", fontsize=9)
+    first = layers[layers["accelerator"] == names[0]]
+    axes[-1].set_xticks(range(count), first["layer"], rotation=90, fontsize=8)
+    return axes

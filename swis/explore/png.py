@@ -1,0 +1,86 @@
+"""SVG as PNG, which a notebook shows whoever opens it: SVG waits until the notebook is trusted."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+from xml.etree import ElementTree
+
+from matplotlib import font_manager
+from PIL import Image, ImageDraw, ImageFont
+
+_SCALE = 1.6  # pixels of the picture for one of the drawing
+_COLOURS = 96
+_ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
+
+
+def png(svg: str) -> bytes:
+    """Return a picture of the shapes that ``swis.explore.drawing`` makes; of others it knows nothing.
+
+    >>> from swis.explore.drawing import Drawing
+    >>> png(Drawing(100, 20).svg())[1:4]
+    b'PNG'
+    """
+    root = ElementTree.fromstring(svg)
+    size = [round(float(root.get(side)) * _SCALE) for side in ("width", "height")]
+    image = Image.new("RGB", size, "white")
+    _paint(root, image, (0.0, 0.0))
+    file = io.BytesIO()
+    image.quantize(_COLOURS, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+    return file.getvalue()
+
+
+def _paint(element: ElementTree.Element, image: Image.Image, origin: tuple[float, float]) -> None:
+    for child in element:
+        tag = child.tag.rpartition("}")[2]
+        if tag == "svg":
+            _paint(child, image, (origin[0] + _number(child, "x"), origin[1] + _number(child, "y")))
+        elif tag == "text":
+            _write(child, image, origin)
+        elif child.get("width") != "100%":  # not the white behind a drawing
+            _shape(tag, child, ImageDraw.Draw(image), origin)
+
+
+def _shape(
+    tag: str, child: ElementTree.Element, draw: ImageDraw.ImageDraw, origin: tuple[float, float]
+) -> None:
+    fill, edge = (None if child.get(key) in (None, "none") else child.get(key) for key in ("fill", "stroke"))
+    if tag == "rect":
+        x, y = (origin[n] + _number(child, key) for n, key in enumerate("xy"))
+        ends = (x + _number(child, "width"), y + _number(child, "height"))
+        if ends[0] > x and ends[1] > y:
+            draw.rectangle([_SCALE * each for each in (x, y, *ends)], fill, edge)
+    elif tag == "circle":
+        centre = [_SCALE * (origin[n] + _number(child, key)) for n, key in enumerate(("cx", "cy"))]
+        draw.circle(centre, _SCALE * _number(child, "r"), fill, edge)
+    else:
+        pairs = (pair.split(",") for pair in child.get("points", "").split())
+        places = [(_SCALE * (origin[0] + float(x)), _SCALE * (origin[1] + float(y))) for x, y in pairs]
+        if tag == "polygon":
+            draw.polygon(places, fill, edge)
+        else:
+            draw.line(places, edge, max(1, round(_SCALE * _number(child, "stroke-width"))))
+
+
+def _write(child: ElementTree.Element, image: Image.Image, origin: tuple[float, float]) -> None:
+    font = _font(round(_SCALE * _number(child, "font-size")), child.get("font-weight") is not None)
+    x, y = (_SCALE * (origin[n] + _number(child, key)) for n, key in enumerate("xy"))
+    text, colour, anchor = child.text or "", child.get("fill"), _ANCHORS[child.get("text-anchor", "start")]
+    if child.get("transform") is None:
+        ImageDraw.Draw(image).text((x, y), text, colour, font, anchor)
+        return
+    length, height = (round(value) + 4 for value in (font.getlength(text), 1.3 * font.size))
+    turned = Image.new("L", (length, height))
+    ImageDraw.Draw(turned).text((2, font.size), text, 255, font, "ls")
+    mask = turned.rotate(90, expand=True)  # all text that is turned is that of an axis
+    image.paste(colour, (round(x - font.size), round(y - length / 2)), mask)
+
+
+@cache
+def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
+    wanted = font_manager.FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
+    return ImageFont.truetype(font_manager.findfont(wanted), size)
+
+
+def _number(element: ElementTree.Element, name: str) -> float:
+    return float(element.get(name, 0))
