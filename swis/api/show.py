@@ -73,12 +73,12 @@ def _bits_by_layer(bits: pd.Series) -> str:
         tall = height * value / known.max()
         size = f'width="{max(0.8 * width, 0.5):.1f}" height="{tall:.1f}"'
         tip = f"<title>{escape(str(name))}: {value:.2f} bits per weight</title>"
-        bars.append(
-            f'<rect x="{place * width:.1f}" y="{height - tall:.1f}" {size} fill="{_BLUE}">{tip}</rect>'
-        )
+        at = f'x="{place * width:.1f}" y="{height - tall:.1f}"'
+        bars.append(f'<rect {at} {size} fill="{_BLUE}">{tip}</rect>')
+    words = f"bits per weight by layer, up to {known.max():.2f}"
     return (
         f'<svg width="660" height="{height + 22}" font-family="sans-serif" font-size="12">{"".join(bars)}'
-        f'<text x="0" y="{height + 16}" fill="gray">bits per weight by layer, up to {known.max():.2f}</text></svg>'
+        f'<text x="0" y="{height + 16}" fill="gray">{words}</text></svg>'
     )
 
 
@@ -106,7 +106,7 @@ class Simulated(pd.DataFrame):
 
     @property
     def plot(self) -> _Plot:
-        """``plot()`` draws bars of cycles and energy; with arguments, or as ``plot.bar``, it is pandas' own."""
+        """Bars of cycles and energy by ``plot()``; with arguments, or as ``plot.bar``, it is pandas' own."""
         return _Plot(self)
 
 
@@ -123,20 +123,12 @@ def bars_by_layer(table: pd.DataFrame) -> Any:
     layers = table[table["layer"] != "total"]
     count = int(layers.groupby("accelerator").size().max())
     _, axes = plt.subplots(2, 1, figsize=(max(7, 0.22 * count + 2), 7), layout="constrained", sharex=True)
-    width = 0.84 / len(names)
+    width, colours = 0.84 / len(names), sns.color_palette("colorblind", len(names))
     for each, (column, (label, unit)) in zip(axes, _DRAWN.items(), strict=True):
-        for number, (name, colour) in enumerate(
-            zip(names, sns.color_palette("colorblind", len(names)), strict=True)
-        ):
-            mine = layers[layers["accelerator"] == name]
-            values = mine[column] / unit
-            places = [place + (number - (len(names) - 1) / 2) * width for place in range(len(mine))]
-            words = (
-                f"{name}: {values.sum():,.4g} {label}"
-                if values.sum() < 1e4
-                else f"{name}: {values.sum():,.0f}"
-            )
-            each.bar(places, values, width, color=colour, label=words)
+        for number, (name, colour) in enumerate(zip(names, colours, strict=True)):
+            values = layers.loc[layers["accelerator"] == name, column] / unit
+            places = [place + (number - (len(names) - 1) / 2) * width for place in range(len(values))]
+            each.bar(places, values, width, color=colour, label=f"{name}: {values.sum():,.1f} {label}")
         each.set_ylabel(label)
         each.legend(title="all layers together", fontsize=9)
     first = layers[layers["accelerator"] == names[0]]

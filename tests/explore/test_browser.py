@@ -70,16 +70,20 @@ class Page:
         return picture.get_attribute("innerHTML")
 
     def open(self, title):
-        tabs = self.seen(".jupyter-widget-tab .lm-TabBar-tab")
-        next(each for each in tabs if each.text == title).click()
-        self.wait.until(lambda _: len(self.seen(".swis-picture")) == 1)
+        def found(_):
+            tabs = self.seen(".jupyter-widget-tab .lm-TabBar-tab")
+            return next(each for each in tabs if each.text == title)
+
+        self.wait.until(found).click()
+        self.wait.until(lambda _: self.opened() == title and len(self.seen(".swis-picture")) == 1)
 
     def opened(self):
         return self.seen(".jupyter-widget-tab .lm-TabBar-tab.lm-mod-current")[0].text
 
     def control(self, name):
         def found(_):
-            return next(each for each in self.seen(".swis-tab .jupyter-widgets") if self._name(each) == name)
+            controls = self.seen(".swis-tab .jupyter-widgets, .swis-tab .widget-hslider")
+            return next(each for each in controls if self._name(each) == name)
 
         return self.wait.until(found)
 
