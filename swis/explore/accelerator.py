@@ -154,7 +154,8 @@ def _roofline(layers: pd.DataFrame, sums: pd.DataFrame) -> Drawing:
         ends = [max(plot.x.low, plot.y.low / rate), min(plot.x.high, plot.y.high / rate)]
         if ends[0] < ends[1]:
             plot.line([plot.at(x, rate * x) for x in ends], "#222222", 1.5, "2 3")
-    entries = [(colour, design_words(name)) for colour, name in zip(COLOURS, names, strict=False)]
+    looks = zip(COLOURS, names, MARKERS * 2, strict=False)
+    entries = [(colour, design_words(name), marker) for colour, name, marker in looks]
     plot.legend(72, plot.height - 20 * len(names), entries, 300)
     plot.text(
         _WIDTH - 20, 22, "dashed: all lanes at work; dotted: DRAM", size=12, anchor="end", colour="#666666"

@@ -19,7 +19,8 @@ COLOURS = tuple(sns.color_palette(PALETTE).as_hex())
 MARKERS = ("circle", "square", "diamond", "triangle", "cross")
 _INK, _FAINT, _GRID = "#222222", "#666666", "#e4e4e4"
 _STYLE = (
-    "<style>.swis-drawings{display:flex;flex-wrap:wrap;align-items:flex-start;gap:14px}"
+    "<style>.swis-tab .widget-html,.swis-tab .widget-html-content{min-width:0;width:100%}"
+    ".swis-drawings{display:flex;flex-wrap:wrap;align-items:flex-start;gap:14px}"
     ".swis-table{border-collapse:collapse;font-size:13px;margin:8px 0;background:white;color:#222}"
     ".swis-table td,.swis-table th{padding:3px 12px 3px 4px;text-align:left;border-bottom:1px solid #e4e4e4;"
     "white-space:nowrap}.swis-table tr[data-name]{cursor:pointer}.swis-table tr[data-name]:hover{"
@@ -182,14 +183,20 @@ class Drawing:
         else:
             self._shape(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{s}" {look}', name, tip)
 
-    def legend(self, x: float, y: float, entries: Sequence[tuple[str, str]], room: float) -> float:
-        """Add squares of colour with their words, in lines ``room`` wide; return where the next line is."""
+    def legend(self, x: float, y: float, entries: Sequence[tuple[str, ...]], room: float) -> float:
+        """Add colours with their words, in lines ``room`` wide; return where the next line is.
+
+        Entries are a colour, words, and the marker if it is not a square of colour.
+        """
         at = x
-        for colour, words in entries:
+        for colour, words, *marker in entries:
             width = 32 + 7.2 * len(words)
             if at > x and at + width > x + room:
                 at, y = x, y + 20
-            self.rectangle(at, y - 10, 12, 12, colour, edge="#999999")
+            if marker:
+                self.mark(at + 6, y - 4, colour, marker[0], size=5.5)
+            else:
+                self.rectangle(at, y - 10, 12, 12, colour, edge="#999999")
             self.text(at + 17, y, words, size=12)
             at += width
         return y + 20

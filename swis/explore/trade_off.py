@@ -191,9 +191,9 @@ def _facet(
     scales: tuple[Scale, Scale],
     marked: int | None,
 ) -> Drawing:
-    entries = [(colour, value_words(choice.colour, value)) for value, (colour, _) in looks.items()]
+    entries = [(look[0], value_words(choice.colour, value), look[1]) for value, look in looks.items()]
     entries = entries if choice.colour else []
-    room = 22 * -(-sum(32 + 7.2 * len(words) for _, words in entries) // 390)
+    room = 22 * -(-sum(32 + 7.2 * len(words) for _, words, _ in entries) // 390)
     plot = Plot(
         490,
         430 + room,
