@@ -34,7 +34,16 @@ _SPLITS = ["train", "test"]
 _OF_SPLITS = ("data.split", "data.calibration_split", "retrain.split")
 PLACES = {
     *("results_dir", "out", "weights", "workload", "device", "force", "dry_run", "sweep", "sweep_started"),
-    *("methods", "task", "retrained", "model.weights", "model.name", "model.kwargs", "model.label"),
+    *(
+        "methods",
+        "task",
+        "retrained",
+        "model.weights",
+        "model.name",
+        "model.factory",
+        "model.kwargs",
+        "model.label",
+    ),
     *("data.name", "data.root", "data.download", "data.class_order"),
     *("recipe.output", "recipe.stages", "energy.banks"),
 }

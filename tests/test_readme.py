@@ -2,12 +2,15 @@
 
 import re
 import shutil
+import sys
+from types import ModuleType
 
 import pytest
 from conftest import ROOT, TINY, TINY_INPUTS
 
 import swis
 from swis.experiments.config import load
+from swis.formats import registry
 from swis.gallery.registry import figures
 from swis.networks.models import new_network, save_checkpoint
 from swis.options.model import ModelConfig
@@ -134,7 +137,14 @@ def test_a_packed_file_is_written_and_measured(name, command_line, tmp_path):
     assert re.search(rf"^ *swis +{row['top1']:.2f} ", done.out, re.MULTILINE)
 
 
-@pytest.mark.parametrize("code", blocks("python"))
-def test_every_python_block_runs(code, monkeypatch):
+SECTIONS = [section for section in re.split(r"^## ", README, flags=re.MULTILINE) if "```python\n" in section]
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.splitlines()[0])
+def test_every_python_block_runs(section, monkeypatch):
     monkeypatch.chdir(ROOT)
-    exec(code, {})
+    names = {"__name__": "readme"}  # later blocks of a section use what earlier ones made
+    monkeypatch.setattr(registry, "_FORMATS", registry.formats())
+    monkeypatch.setitem(sys.modules, "readme", ModuleType("readme"))  # where dataclasses look
+    for code in re.findall(r"^```python\n(.*?)^```", section, re.DOTALL | re.MULTILINE):
+        exec(code, names)

@@ -9,13 +9,15 @@ import torch
 from timm.data import resolve_model_data_config
 from torch import nn
 
+from swis.api.checks import check_quantized
 from swis.api.quantized import HowMade, Quantized
 from swis.errors import InputError
+from swis.formats.registry import formats
 from swis.networks.activations import quantize_activations
 from swis.networks.apply import skipped_layers
 from swis.networks.batch_norm import fused
 from swis.networks.inputs import Inputs, close, logits_of
-from swis.networks.layers import weight_layers
+from swis.networks.layers import filters_of, weight_layers
 from swis.networks.models import Network
 from swis.packing.file import load_packed, load_state, save_packed
 
@@ -31,7 +33,14 @@ def save(network: Quantized, path: str | Path, *, coding: str = "compact") -> No
     float weights. A network of timm is made anew from it; for any other, ``swis.load`` is given one of its
     class. Raises ``InputError`` for arguments that JSON does not have, ``CannotWrite``.
     """
+    check_quantized(network, "save")
     bare, made = network.bare, network.made
+    kind = type(network.fmt)
+    if formats().get(kind.name) is not kind:
+        raise InputError(f"the format {kind.name} is not registered, so it could not be read: @swis.register")
+    for name, layer in weight_layers(bare).items():
+        if not torch.equal(filters_of(layer).cpu(), network.encoded[name].weight()):
+            raise InputError(f"the weights of layer {name} have changed since the network was quantized")
     known = _of_timm(bare, network.example)
     source = known or _of_other(bare, network.example)
     save_packed(
@@ -41,6 +50,7 @@ def save(network: Quantized, path: str | Path, *, coding: str = "compact") -> No
         coding=coding,
         skip=sorted(made.skip),
         fold_bn=True,
+        rewrites=made.rewrites,
         label=type(bare).__name__ if known is None else source.architecture,
         activation_bits=made.activation_bits,
         activation_range=made.activation_range,
@@ -71,6 +81,7 @@ def load(path: str | Path, network: nn.Module | None = None) -> Quantized:
         packed.ranges,
         packed.activation_range,
         packed.retrain,
+        tuple(packed.rewrites),
     )
     if made.activation_bits is not None:
         quantize_activations(weight_layers(module), made.ranges, made.activation_bits)
@@ -86,7 +97,8 @@ def _of_timm(bare: nn.Module, example: Inputs) -> Network | None:
     image = example.args[0]
     kwargs = {"num_classes": classes, "in_chans": image.shape[1]}
     try:
-        again = fused(timm.create_model(name, **kwargs), example).eval()
+        with torch.random.fork_rng(devices=[]):  # timm draws initial weights
+            again = fused(timm.create_model(name, **kwargs), example).eval()
         load_state(again, bare.state_dict())
         with torch.inference_mode():
             same = close(again(image), bare(image), _TOLERANCE)

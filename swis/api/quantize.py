@@ -10,6 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from swis.api.checks import (
+    check_activations,
+    check_finite,
+    check_format,
+    check_layers,
+    check_network,
+    device_of,
+)
 from swis.api.post_training import PostTraining
 from swis.api.quantized import HowMade, Quantized
 from swis.calibration.kinds import KINDS
@@ -22,11 +30,12 @@ from swis.networks.batch_norm import fused
 from swis.networks.channel_rewrite import rewritten
 from swis.networks.computed_weights import plain_copy
 from swis.networks.inputs import Inputs, gathered
-from swis.networks.layers import inputs_of, weight_layers
-from swis.networks.macs import network_macs, share_of_float
+from swis.networks.layers import filter_shape, inputs_of, weight_layers
+from swis.networks.macs import network_macs, oddities, share_of_float
 from swis.options.calibrations import CALIBRATIONS, OutputAware, Reconstruction
 from swis.options.choices import Policy, Scope
 from swis.options.names import require_known
+from swis.options.ranges import require
 from swis.options.scheduling import ScheduleConfig
 from swis.runtime.notices import warn_once
 from swis.scheduling.allocation import NetworkSchedule
@@ -90,21 +99,27 @@ def quantize(
     >>> low.layers["shifts"].tolist(), low(torch.rand(1, 1, 8, 8)).shape
     ([2.0, 2.0], torch.Size([1, 2]))
     """
+    check_network(network)
+    check_format(fmt)
+    check_activations(activation_bits, percentile)
+    device = device_of(device)
     inputs = None if calibration is None else gathered(calibration)
-    calibrate = calibrate or ("none" if inputs is None else "stats")
+    if inputs is not None:
+        check_finite(inputs)
+    calibrate = calibrate or ("none" if inputs is None or not fmt.has_shifts else "stats")
     require_known("calibrate", calibrate, CALIBRATIONS)
     way = CALIBRATIONS[calibrate]
     if inputs is None and (way.looks_at_images or activation_bits is not None):
         asked = f"calibrate={calibrate}" if way.looks_at_images else f"activation_bits={activation_bits}"
         raise InputError(f"{asked} needs calibration=..., inputs without labels")
-    if not fmt.quantized:
-        raise InputError("the format float leaves a network as it is; take another one")
-    device = torch.device(device)
-    example = inputs[:1] if example is None and inputs is not None else example_of(network, example)
+    require(
+        fmt.has_shifts or not (way.looks_at_images or schedule is not None),
+        f"the format {fmt.name} has no shifts to calibrate or to schedule",
+    )
+    example = _example(network, inputs, example)
     base = base_network(network, example, rewrites)
     names = skipped_layers(list(weight_layers(base)), skip)
-    if said := share_of_float(base, network_macs(base, example)):
-        warn_once(f"{type(base).__name__}: {said}")
+    _warn_of(base, example)
     schedule, fmt = _scheduled(base, fmt, schedule, inputs, example, names, device)
     ranges = _ranges(base, inputs, percentile, device) if activation_bits is not None else {}
     layers = schedule.layers if schedule is not None else None
@@ -120,7 +135,9 @@ def quantize(
         calibrate = "none"
     policy = None if schedule is None else schedule.policy
     found_by = None if activation_bits is None else "minmax" if percentile is None else "percentile"
-    made = HowMade(frozenset(names), calibrate, policy, activation_bits, ranges, found_by)
+    made = HowMade(
+        frozenset(names), calibrate, policy, activation_bits, ranges, found_by, rewrites=tuple(rewrites)
+    )
     return Quantized(module, base, fmt, encoded, example, made)
 
 
@@ -147,25 +164,28 @@ def schedule(
     >>> sorted(found.layers["0"].shifts.tolist())
     [1, 1, 2, 2]
     """
-    inputs = None if calibration is None else gathered(calibration)
-    example = inputs[:1] if example is None and inputs is not None else example_of(network, example)
+    check_network(network)
+    check_format(fmt, with_shifts=True)
+    settings = _settings(policy)
+    inputs = None if calibration is None else gathered(calibration, settings.images)
+    example = _example(network, inputs, example)
     base = base_network(network, example)
     names = skipped_layers(list(weight_layers(base)), skip)
-    return _schedule(base, fmt, policy, inputs, example, names, torch.device(device))
+    return _schedule(base, fmt, settings, inputs, example, names, device_of(device))
 
 
-def example_of(network: nn.Module, example: Any) -> Inputs:
-    """Return one input of a network: the ``example``, or an image of the size that timm says it takes.
+def _example(network: nn.Module, inputs: Inputs | None, example: Any) -> Inputs:
+    """Return one input of a network: of those given, or an image of the size that timm says it takes.
 
     Raises ``InputError`` if neither is known.
     """
-    if example is not None:
-        return Inputs.of(example)
+    if example is not None or inputs is not None:
+        found = Inputs.of(inputs if example is None else example)
+        return found[:1].map(torch.clone)  # alone, not a part of all inputs
     known = getattr(network, "pretrained_cfg", None) or {}
     if "input_size" not in known:
-        raise InputError(
-            f"what {type(network).__name__} takes is not known; give calibration=... or an input, example=..."
-        )
+        kind = type(network).__name__
+        raise InputError(f"what {kind} takes is not known; give calibration=... or an input, example=...")
     first = next(iter(weight_layers(network).values()), None)
     channels = inputs_of(first) if isinstance(first, nn.Conv2d) else known["input_size"][0]
     generator = torch.Generator().manual_seed(0)
@@ -174,7 +194,9 @@ def example_of(network: nn.Module, example: Any) -> Inputs:
 
 def base_network(network: nn.Module, example: Inputs, rewrites: Sequence[str] = ()) -> nn.Module:
     """Return the network whose weights are approximated: a copy on the CPU, normalisation folded."""
-    base = fused(plain_copy(network, example).cpu().eval(), example)
+    plain = plain_copy(network, example).cpu().eval()
+    check_layers(plain, example)
+    base = fused(plain, example)
     return rewritten(base, example, rewrites).requires_grad_(False)
 
 
@@ -206,24 +228,39 @@ def _scheduled(
             f"one of {', '.join(POLICIES)}"
         )
     if not isinstance(schedule, NetworkSchedule):
-        schedule = _schedule(base, fmt, schedule, inputs, example, skip, device)
-    elif unknown := sorted(schedule.layers.keys() - weight_layers(base).keys()):
-        raise InputError(f"the schedule is of another network: {unknown[0]} is none of its layers")
+        schedule = _schedule(base, fmt, _settings(schedule), inputs, example, skip, device)
+    _check_schedule(schedule, fmt, base)
     return schedule, fmt.with_shifts(whole)
+
+
+def _check_schedule(schedule: NetworkSchedule, fmt: WeightFormat, base: nn.Module) -> None:
+    """Raise ``InputError`` for a schedule of another network, or of another number of shifts."""
+    layers = weight_layers(base)
+    for name, found in schedule.layers.items():
+        filters = filter_shape(layers[name])[0] if name in layers else 0
+        if filters != len(found.shifts):
+            filters = len(found.shifts)
+            raise InputError(f"the schedule is of another network, with {filters} filters in {name}")
+    if not fmt.shifts - 1 < schedule.spent <= fmt.shifts + 1e-9:
+        raise InputError(f"the schedule has {schedule.spent:g} shifts on average, the format {fmt.shifts:g}")
+
+
+def _settings(policy: str | ScheduleConfig) -> ScheduleConfig:
+    if isinstance(policy, ScheduleConfig):
+        return policy
+    require_known("policy", policy, POLICIES)
+    return POLICIES[policy]
 
 
 def _schedule(
     base: nn.Module,
     fmt: WeightFormat,
-    policy: str | ScheduleConfig,
+    settings: ScheduleConfig,
     inputs: Inputs | None,
     example: Inputs,
     skip: Collection[str],
     device: torch.device,
 ) -> NetworkSchedule:
-    if isinstance(policy, str):
-        require_known("policy", policy, POLICIES)
-    settings = POLICIES[policy] if isinstance(policy, str) else policy
     if settings.sensitivity and inputs is None:
         raise InputError(f"policy={settings.label} needs calibration=..., inputs without labels")
     images = [] if inputs is None else inputs[: settings.images].split(_BATCH)
@@ -239,3 +276,10 @@ def _schedule(
         folder=None,
     )
     return planner.schedule(fmt.with_shifts(math.ceil(fmt.shifts)), fmt.shifts)
+
+
+def _warn_of(base: nn.Module, example: Inputs) -> None:
+    """Warn of what stays float: weights that no format applies to, inputs of layers that are not called."""
+    macs = network_macs(base, example)
+    for line in filter(None, [share_of_float(base, macs), *oddities(macs)]):
+        warn_once(f"{type(base).__name__}: {line}")

@@ -37,7 +37,7 @@ class HowMade:
     ``skip`` names the layers that have 8 bits; ``calibrate`` is the way to calibrate, "none" for nearest
     levels; ``schedule`` the policy that chose filters' shifts, if any; ``activation_bits`` are those of
     layers' inputs (None: float) over ``ranges``, found by ``activation_range``; ``retrained`` are the
-    settings of a retraining, if there was one.
+    settings of a retraining, if there was one; ``rewrites`` those of channels.
     """
 
     skip: frozenset[str] = frozenset()
@@ -47,6 +47,7 @@ class HowMade:
     ranges: Mapping[str, ActivationRange] = field(default_factory=dict)
     activation_range: str | None = None
     retrained: Mapping[str, Any] | None = None
+    rewrites: tuple[str, ...] = ()
 
 
 class Quantized(nn.Module):
@@ -118,22 +119,25 @@ class Quantized(nn.Module):
         """A row per layer, in the network's order.
 
         ``kind``; ``shape`` of its filters; ``weights`` (0 for a layer that shares those of another);
-        ``format``; ``shifts`` on average; ``sqnr_db`` of its weights to the float ones [dB]; ``bits`` stored
-        per weight; ``macs`` and ``cycles`` per input, cycles being those of one bit-serial lane. Weights that
-        stay float have rows of their own, with 32 bits and no cycles.
+        ``format``; ``shifts`` on average; ``activation_bits`` of its input (null: float); ``sqnr_db`` of its
+        weights to the float ones [dB]; ``bits`` stored per weight; ``macs`` and ``cycles`` per input, cycles
+        being those of one bit-serial lane. Weights that stay float have rows of their own, with 32 bits and
+        no cycles.
         """
         theirs = {} if self.reference is None else weight_layers(self.reference)
+        seen = self.ranges.keys() - set(self.macs.uncalled)
         rows = []
         for name, layer in weight_layers(self.module).items():
-            cost, encoded = self._costs[name], self.encoded.get(name)
+            cost, encoded = self._costs[name], self.encoded[name]
             rows.append(
                 {
                     "layer": name,
                     "kind": _kind(layer),
                     "shape": _text(filter_shape(layer)),
                     "weights": cost.weights,
-                    "format": "float" if encoded is None else encoded.fmt.name,
-                    "shifts": None if encoded is None else _shifts(encoded),
+                    "format": encoded.fmt.name,
+                    "shifts": _shifts(encoded),
+                    "activation_bits": self.activation_bits if name in seen else None,
                     "sqnr_db": sqnr_db(*(filters_of(each).cpu() for each in (theirs[name], layer)))
                     if name in theirs
                     else None,
@@ -143,7 +147,8 @@ class Quantized(nn.Module):
                 }
             )
         rows += self._float_rows()
-        numbers = {"shifts": float, "bits": float, "sqnr_db": float, "weights": "int64", "macs": "int64"}
+        numbers = dict.fromkeys(("shifts", "bits", "sqnr_db", "activation_bits"), "float64")
+        numbers |= dict.fromkeys(("weights", "macs"), "int64")
         return pd.DataFrame(rows).astype(numbers).set_index("layer")
 
     def _float_rows(self) -> list[dict[str, Any]]:
@@ -156,6 +161,7 @@ class Quantized(nn.Module):
                 "weights": weight.numel(),
                 "format": "float",
                 "shifts": None,
+                "activation_bits": None,
                 "sqnr_db": None,
                 "bits": FLOAT_BITS,
                 "macs": 0,
@@ -164,9 +170,9 @@ class Quantized(nn.Module):
             for name, weight in float_weights(self.module).items()
         ]
         if self.macs.float_weights:
-            nothing = {"shape": "", "shifts": None, "sqnr_db": None, "bits": None, "cycles": None}
-            more = {"layer": "(all float weights)", "kind": "float", "format": "float", "weights": 0}
-            rows.append(more | nothing | {"macs": self.macs.float_weights})
+            nothing = dict.fromkeys(("shifts", "activation_bits", "sqnr_db", "bits", "cycles"))
+            more = {"layer": "(all float weights)", "kind": "float", "format": "float", "shape": ""}
+            rows.append(more | nothing | {"weights": 0, "macs": self.macs.float_weights})
         return rows
 
     def _repr_html_(self) -> str:

@@ -8,7 +8,9 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
+from swis.api.checks import check_quantized
 from swis.api.quantized import Quantized
 from swis.api.show import Simulated
 from swis.encoding.encode import Encoded
@@ -46,13 +48,14 @@ def simulate(
 
     Raises ``InputError`` for float activations, unknown designs, and networks that a design cannot run.
     """
+    check_quantized(network, "simulate")
     if network.activation_bits is None:
         raise InputError("activations are float; accelerators take integers: quantize with activation_bits=8")
     mine = accelerator_named(accelerator) if isinstance(accelerator, str) else accelerator
     table, group_size = energy_table(energies_named(energies)), network.fmt.group_size
     operands = _Operands(network)
     parts = [_table(network.fmt, operands, design(mine, table, group_size), network.activation_bits)]
-    for name in versus:
+    for name in [versus] if isinstance(versus, str) else versus:
         other = baseline(name, mine, table, group_size)
         parts.append(_table(int8_of(network.fmt), operands, other, network.activation_bits))
     return Simulated(pd.concat(parts, ignore_index=True))
@@ -90,8 +93,12 @@ class _Operands(NetworkOperands):
     network: Quantized
 
     @cached_property
+    def _plain(self) -> nn.Module:
+        return self.network.bare if self.network.reference is None else self.network.reference
+
+    @cached_property
     def layers(self) -> list[Layer]:
-        return workload(self.network.reference, self.network.example)
+        return workload(self._plain, self.network.example)
 
     @property
     def skip(self) -> frozenset[str]:
@@ -104,7 +111,13 @@ class _Operands(NetworkOperands):
     def weights(self, fmt: WeightFormat, codes: bool) -> Mapping[str, Encoded]:
         if fmt == self.network.fmt:
             return self.network.encoded
-        return encode_layers(plain_copy(self.network.reference), fmt, self.skip) if codes else {}
+        if not codes:
+            return {}
+        if self.network.reference is None:
+            raise InputError(
+                f"a network from a file has no float weights: in {fmt.name} it is not known; leave out versus"
+            )
+        return encode_layers(plain_copy(self.network.reference), fmt, self.skip)
 
     def inputs(self) -> Mapping[str, list[np.ndarray]]:
         return self._inputs
@@ -112,4 +125,4 @@ class _Operands(NetworkOperands):
     @cached_property
     def _inputs(self) -> dict[str, list[np.ndarray]]:
         network = self.network
-        return inputs_of(network.reference, network.example[:1], network.ranges, network.activation_bits)
+        return inputs_of(self._plain, network.example, network.ranges, network.activation_bits)

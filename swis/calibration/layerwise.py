@@ -21,6 +21,7 @@ from swis.encoding.encode import Encoded
 from swis.encoding.layer_schedule import LayerSchedule
 from swis.formats.weight_format import WeightFormat
 from swis.networks.apply import encode_layers
+from swis.networks.computed_weights import check_stateless
 from swis.networks.inputs import Inputs
 from swis.networks.layers import axes_of, put_filters, weight_layers
 from swis.options.ranges import require
@@ -103,6 +104,7 @@ def calibrate(
     network.to(device)
     reference.to(device)
     chunks = Inputs.of(images).to(device).split(min(_CHUNK, -(-len(images) // 2)))
+    check_stateless(reference, chunks[0][:1], chunks[-1][-1:])
     ours, theirs = Lockstep(network, chunks, copies=True), Lockstep(reference, chunks)
     with torch.no_grad(), tqdm(total=len(layers), desc=f"{fmt.name}: calibrating", leave=False) as bar:
         try:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from swis.encoding.metrics import sqnr_db
 from swis.evaluation.paired_tests import pack_correct
+from swis.networks.computed_weights import twin
 from swis.networks.inputs import Inputs, labelled, logits_of
 from swis.results.intervals import wilson_interval
 from swis.runtime.progress import tqdm
@@ -63,14 +65,21 @@ def _in_turn(
     convolutions, such as rounding activations, is shared out as well.
     """
 
-    @torch.inference_mode()
-    def outputs(inputs: Inputs) -> Tensor:
-        inputs = inputs.to(device).map(_channels_last)
-        return logits_of(inputs.run(model)).float().cpu()
-
     threads = torch.get_num_threads()
     workers = min(threads, len(batches)) if device.type == "cpu" else 1
     share = (threads // workers,)
+    models: SimpleQueue[nn.Module] = SimpleQueue()
+    for _ in range(workers):
+        models.put(twin(model))  # for a network may keep what it works on in itself
+
+    @torch.inference_mode()
+    def outputs(inputs: Inputs) -> Tensor:
+        inputs, mine = inputs.to(device).map(_channels_last), models.get()
+        try:
+            return logits_of(inputs.run(mine)).float().cpu()
+        finally:
+            models.put(mine)
+
     running: deque[tuple[Future[Tensor], Tensor | None]] = deque()
     try:
         with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=share) as pool:

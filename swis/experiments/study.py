@@ -36,7 +36,7 @@ from swis.networks.batch_norm import fold_batch_norm, fused, normalises
 from swis.networks.channel_rewrite import rewritten
 from swis.networks.computed_weights import plain_copy
 from swis.networks.layers import count_float_weights, float_weights, weight_layers
-from swis.networks.macs import Macs, network_macs, share_of_float
+from swis.networks.macs import Macs, network_macs, oddities, share_of_float
 from swis.networks.models import Network, load_network
 from swis.networks.unfold import unfolded
 from swis.options.ranges import require
@@ -85,11 +85,8 @@ class Study(StudyIdentity):
 
     def _count_macs(self) -> Macs:
         macs = network_macs(self.network.module, self.network.inputs["input_size"])
-        if idle := [name for name, count in macs.layers.items() if count == 0]:
-            log.warning("layers that do not run, so without MACs: %s", ", ".join(idle))
-        if macs.uncalled:
-            # such as an attention that uses a layer's weight without calling the layer
-            log.warning("layers that are not called, so with float activations: %s", ", ".join(macs.uncalled))
+        for line in oddities(macs):
+            log.warning(line)
         return macs
 
     @property

@@ -197,6 +197,9 @@ class _Workspace(threading.local):
     def __deepcopy__(self, memo: dict) -> _Workspace:
         return self  # a copied network needs no buffer of its own
 
+    def __reduce__(self) -> tuple[type, tuple]:
+        return _Workspace, ()
+
     def fake_quantize(self, values: Tensor, scale: float, zero_point: int, top: int) -> Tensor:
         count = values.numel()
         if len(self.buffer) < count:

@@ -30,7 +30,11 @@ def fold_batch_norm(model: nn.Module, example: Example) -> nn.Module:
     first = next(model.parameters())
     folded = plain_copy(model).eval().double()  # so that a difference is one, and not rounding
     inputs = probe(example, first.device, torch.float64)
-    pairs, expected = _convolutions_before_norms(folded, inputs)
+    try:
+        pairs, expected = _convolutions_before_norms(folded, inputs)
+    except RuntimeError as error:  # such as of tensors that the network makes in float32
+        reason = " ".join(str(error).split())
+        raise InputError(f"batch normalisation cannot be folded in float64: {reason}") from error
     for convolution, name in pairs:
         norm = folded.get_submodule(name)
         gain = gain_of(norm)

@@ -22,7 +22,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 from torch.overrides import TorchFunctionMode
 
 from swis.errors import InputError
-from swis.networks.inputs import Example, close, probe
+from swis.networks.inputs import Example, Inputs, close, probe
 from swis.networks.layers import LAYER_KINDS, axes_of, inputs_of, is_layer, outputs_of
 
 _REWEIGHTING = (WeightNorm, SpectralNorm, BasePruningMethod)
@@ -91,6 +91,38 @@ def copied(model: nn.Module) -> nn.Module:
     # hooks leave results of autograd behind, which copy.deepcopy refuses
     results = [value for value in _held_tensors(model) if not value.is_leaf]
     return copy.deepcopy(model, {id(value): value.detach().clone() for value in results})
+
+
+def twin(model: nn.Module) -> nn.Module:
+    """Return a copy of a network that shares its parameters and buffers, and nothing else."""
+    shared = {id(value): value for value in (*model.parameters(), *model.buffers())}
+    results = {id(value): value.detach() for value in _held_tensors(model) if not value.is_leaf}
+    return copy.deepcopy(model, shared | results)
+
+
+def check_stateless(model: nn.Module, one: Inputs, other: Inputs) -> None:
+    """Raise ``InputError`` if a network keeps in itself what it computes of its inputs.
+
+    Inputs that are worked on side by side would be mixed up then.
+    """
+    copy_of_it, held = twin(model), []
+    with torch.no_grad():
+        for inputs in (one, other):
+            inputs.run(copy_of_it)
+            held.append(
+                {
+                    f"{name}.{key}".removeprefix("."): value.clone()
+                    for name, module in copy_of_it.named_modules()
+                    for key, value in vars(module).items()
+                    if isinstance(value, Tensor)
+                }
+            )
+    for name in held[0].keys() & held[1].keys():
+        if not _equal(held[0][name], held[1][name]):
+            raise InputError(
+                f"the network keeps what it computes of its inputs in {name}; hand it on as a result, for "
+                "calibration works on many inputs side by side"
+            )
 
 
 def _held_tensors(model: nn.Module) -> Iterator[Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -33,8 +34,9 @@ def made_by(factory: str, kwargs: dict[str, Any]) -> nn.Module:
         sys.path.append(here)
     try:
         function = getattr(import_module(place), name)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"model.factory={factory} cannot be loaded: {error}") from error
+    except Exception as error:  # of whatever kind: it is the user's code
+        said = " ".join(str(error).split())
+        raise InputError(f"model.factory={factory} cannot be loaded: {said}") from error
     try:
         made = function(**kwargs)
     except Exception as error:  # of whatever kind: it is the user's code
@@ -45,11 +47,19 @@ def made_by(factory: str, kwargs: dict[str, Any]) -> nn.Module:
     return made
 
 
-def code_digest(network: nn.Module) -> str:
-    """Return a digest of the files that define a network's own modules: what it computes depends on them.
+def code_digest(factory: str, network: nn.Module) -> str:
+    """Return a digest of a user's code: what a network computes depends on it.
 
-    Of installed packages, such as torch, versions are written into every row instead.
+    It is that of the loaded files of the factory's package, or of its folder, and of the modules that the
+    network consists of. Of installed packages versions are written into every row instead.
     """
-    files = {getattr(sys.modules[type(part).__module__], "__file__", None) for part in network.modules()}
-    own = sorted(Path(file) for file in files if file is not None and "site-packages" not in file)
-    return hashlib.sha256(b"".join(file.read_bytes() for file in own)).hexdigest()
+    package = re.split(r"[.:]", factory)[0]
+    home = Path(sys.modules[package].__file__ or "").resolve().parent
+    loaded = (getattr(module, "__file__", None) for module in [*sys.modules.values()])
+    files = {Path(file).resolve() for file in loaded if file and Path(file).is_file()}
+    own = sorted(file for file in files if home in file.parents and "site-packages" not in file.parts)
+    said = re.sub(r" at 0x[0-9a-f]+", "", repr(network))  # of functions: where they are in memory
+    found = hashlib.sha256(said.encode())
+    for file in own:
+        found.update(file.read_bytes())
+    return found.hexdigest()

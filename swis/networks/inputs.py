@@ -114,7 +114,7 @@ class Inputs:
 
     @classmethod
     def of_description(cls, said: Mapping[str, Any]) -> Inputs:
-        """Return inputs as ``described``: noise, or zeros of types without fractions."""
+        """Return inputs as ``described``: noise, or ones of types without fractions."""
         generator = torch.Generator().manual_seed(0)
 
         def of(value: Any) -> Any:
@@ -122,7 +122,7 @@ class Inputs:
                 return value
             dtype = getattr(torch, value["dtype"])
             if not dtype.is_floating_point:
-                return torch.zeros(value["shape"], dtype=dtype)
+                return torch.ones(value["shape"], dtype=dtype)  # a mask of zeros would hide everything
             return torch.randn(value["shape"], generator=generator).to(dtype)
 
         return cls(tuple(of(v) for v in said["args"]), {n: of(v) for n, v in said["kwargs"].items()})
@@ -175,14 +175,28 @@ def logits_of(value: Any) -> Tensor:
     return named if isinstance(named, Tensor) else outputs_of(value)[0]
 
 
+def class_logits(output: Any) -> Tensor:
+    """Return logits [..., classes] in what a network gives back; raise ``InputError`` if there are none."""
+    logits = logits_of(output)
+    if logits.ndim not in (2, 3) or logits.shape[-1] < 2:
+        raise InputError(
+            f"logits are [inputs, classes] or [inputs, tokens, classes] of two classes at least, not "
+            f"{list(logits.shape)}"
+        )
+    return logits
+
+
 def close(got: Any, expected: Any, tolerance: float, equal_nan: bool = False) -> bool:
-    """Say whether outputs are alike to ``tolerance`` times the largest value of each tensor."""
-    pairs = zip(outputs_of(got), outputs_of(expected), strict=True)
-    return all(
-        one.shape == other.shape
-        and torch.allclose(one, other, rtol=0, atol=tolerance * float(other.abs().max()), equal_nan=equal_nan)
-        for one, other in pairs
-    )
+    """Say whether outputs are alike to ``tolerance`` times the largest finite value of each tensor."""
+
+    def alike(one: Tensor, other: Tensor) -> bool:
+        finite = other[other.isfinite()].abs()
+        largest = float(finite.max()) if finite.numel() else 0.0
+        return one.shape == other.shape and torch.allclose(
+            one, other, rtol=0, atol=tolerance * largest, equal_nan=equal_nan
+        )
+
+    return all(map(alike, outputs_of(got), outputs_of(expected)))
 
 
 def inputs_in(batch: Any) -> Inputs:
@@ -198,13 +212,23 @@ _LABELS = ("labels", "label", "target", "targets")
 
 
 def labelled(batch: Any) -> tuple[Inputs, Tensor | None]:
-    """Return the inputs and the labels of a batch of a data set; None for a batch without labels."""
+    """Return the inputs and the labels of a batch of a data set; None for a batch without labels.
+
+    A pair is inputs and labels [inputs], a dictionary may have labels by that name. Raises ``InputError`` for
+    a pair whose second part is something else: of two arguments and labels a batch is ((one, other), labels).
+    """
     if isinstance(batch, tuple | list) and len(batch) == 2:
-        return Inputs.of(batch[0]), batch[1]
+        inputs, labels = Inputs.of(batch[0]), torch.as_tensor(batch[1])
+        if labels.shape != (len(inputs),):
+            raise InputError(
+                f"a pair is inputs and one label each, [{len(inputs)}], not {list(labels.shape)}; two "
+                "arguments are a dictionary, or ((one, other), labels)"
+            )
+        return inputs, labels
     if isinstance(batch, Mapping):
         name = next((name for name in _LABELS if name in batch), None)
         inputs = {key: value for key, value in batch.items() if key != name}
-        return Inputs((), inputs), None if name is None else batch[name]
+        return Inputs((), inputs), None if name is None else torch.as_tensor(batch[name])
     if isinstance(batch, tuple | list) and len(batch) == 1:
         return Inputs.of(batch[0]), None
     return Inputs.of(batch), None
@@ -213,10 +237,14 @@ def labelled(batch: Any) -> tuple[Inputs, Tensor | None]:
 def gathered(calibration: Any, most: int | None = None) -> Inputs:
     """Return the inputs of a tensor, of inputs, or of batches as a loader gives them, at most so many.
 
-    Raises ``InputError`` if there are none.
+    A tuple of tensors is one batch: the arguments of a call, or inputs and labels. Raises ``InputError`` if
+    there are none.
     """
+    if isinstance(calibration, tuple) and all(isinstance(part, Tensor) for part in calibration):
+        pair = len(calibration) == 2 and calibration[1].ndim == 1
+        calibration = calibration[0] if pair else Inputs(calibration)
     if isinstance(calibration, Tensor | Inputs | Mapping):
-        return Inputs.of(calibration)[:most]
+        return _not_empty(Inputs.of(calibration))[:most]
     if not isinstance(calibration, Iterable):
         raise InputError(
             f"calibration is a tensor of inputs or an iterable of batches, not {type(calibration).__name__}"
@@ -229,4 +257,13 @@ def gathered(calibration: Any, most: int | None = None) -> Inputs:
             break
     if not parts:
         raise InputError("calibration has no batches")
-    return Inputs.cat(parts)[:most]
+    try:
+        return _not_empty(Inputs.cat(parts))[:most]
+    except RuntimeError as error:  # torch says which sizes
+        raise InputError(f"batches of calibration do not fit together: {error}") from error
+
+
+def _not_empty(inputs: Inputs) -> Inputs:
+    if len(inputs) == 0:
+        raise InputError("calibration has no inputs")
+    return inputs

@@ -84,6 +84,19 @@ def share_of_float(model: nn.Module, macs: Macs) -> str | None:
     )
 
 
+def oddities(macs: Macs) -> list[str]:
+    """Say which layers do not run, and which are used without a call, so that their inputs stay float.
+
+    >>> oddities(Macs({"head": 0}))
+    ['layers that do not run, so without MACs: head']
+    """
+    idle = [name for name, count in macs.layers.items() if count == 0]
+    said = [f"layers that do not run, so without MACs: {', '.join(idle)}"] if idle else []
+    if macs.uncalled:  # such as by an attention
+        said.append(f"layers that are not called, so with float activations: {', '.join(macs.uncalled)}")
+    return said
+
+
 def run(model: nn.Module, example: Example) -> None:
     """Run a network once, on an image of zeros of the size ``example``, or on the first of these inputs."""
     with torch.inference_mode():

@@ -124,7 +124,7 @@ def _network(module: nn.Module, config: ModelConfig, weights: str, metadata: dic
         if len(inputs[key]) != channels:
             raise InputError(f"{key} has {len(inputs[key])} values for {channels} input channels")
     architecture = _architecture(config)
-    own = [] if config.factory is None else [code_digest(module)]
+    own = [] if config.factory is None else [code_digest(config.factory, module)]
     digest = hashlib.sha256(json.dumps([architecture, kwargs, *own], sort_keys=True).encode())
     for name, value in module.state_dict().items():
         if value.is_floating_point() and not value.isfinite().all():

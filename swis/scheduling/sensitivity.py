@@ -12,7 +12,7 @@ from torch.nn.functional import kl_div
 from swis.encoding.encode import Encoded, approximate, encode
 from swis.formats.registry import int8_of
 from swis.formats.weight_format import WeightFormat
-from swis.networks.inputs import Inputs, logits_of
+from swis.networks.inputs import Inputs, class_logits
 from swis.networks.layers import filters_of, put_filters, weight_layers
 from swis.runtime.progress import tqdm
 
@@ -77,4 +77,4 @@ def layer_sensitivities(
 
 @torch.inference_mode()
 def _log_probabilities(model: nn.Module, inputs: Inputs) -> Tensor:
-    return logits_of(inputs.run(model)).double().log_softmax(1)
+    return class_logits(inputs.run(model)).double().log_softmax(-1)

@@ -151,7 +151,8 @@ def test_calibration_takes_what_people_have():
     network, images = small_timm()
     loader = DataLoader(TensorDataset(images, torch.zeros(len(images))), batch_size=5)
     wanted = call(swis.quantize(network.eval(), swis.Swis(), images, activation_bits=8), images)
-    for given in (loader, list(images.split(5)), batches(images), (images,)):
+    labels = torch.zeros(len(images))
+    for given in (loader, list(images.split(5)), batches(images), (images,), (images, labels)):
         low = swis.quantize(network, swis.Swis(), given, activation_bits=8)
         assert torch.equal(call(low, images), wanted)
     with pytest.raises(
@@ -263,7 +264,7 @@ def test_what_does_not_fit_together_is_said_in_a_line():
         (lambda: swis.simulate(swis.quantize(network, swis.Swis(), images)), "activations are float"),
         (lambda: swis.evaluate(network, [images]), "data have no labels"),
         (lambda: swis.schedule(network, swis.Swis(shifts=2.5), policy="network"), "needs calibration"),
-        (lambda: swis.sensitivity(network, swis.Int8(), images), "has no shifts"),
+        (lambda: swis.sensitivity(network, swis.Int8(), images), "has no number of shifts"),
     ):
         with pytest.raises(InputError, match=reason):
             wrong()

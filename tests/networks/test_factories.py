@@ -70,7 +70,7 @@ def test_other_code_is_another_row(here, command_line):
     assert command_line(*SWIS).status == 0
     assert wider.out == "float to do, int8 to do, swis to do\n"
     assert command_line(*SWIS, "dry_run=true").out == "float done, int8 done, swis done\n"
-    (here / "own_network.py").write_text(SOURCE.replace("relu()", "sigmoid()"))
+    (here / "own_network.py").write_text(SOURCE.replace("def small(width=8)", "def small(width=8, depth=1)"))
     sys.modules.pop("own_network")
     assert command_line(*SWIS, "dry_run=true").out == "float to do, int8 to do, swis to do\n"
 

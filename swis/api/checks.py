@@ -1,0 +1,97 @@
+"""What the Python interface refuses, in one line each, before any work."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from swis.api.quantized import Quantized
+from swis.errors import InputError
+from swis.formats.registry import formats
+from swis.formats.weight_format import WeightFormat
+from swis.networks.inputs import Inputs
+from swis.networks.layers import weight_layers
+from swis.options.ranges import require
+
+_FEWEST_BITS, _MOST_BITS = 2, 16
+
+
+def device_of(device: torch.device | str) -> torch.device:
+    """Return a device; raise ``InputError`` if torch does not know it or does not have it.
+
+    >>> device_of("cpu")
+    device(type='cpu')
+    """
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(f"device={device} is not a device; use cpu or cuda") from error
+    require(found.type in ("cpu", "cuda"), f"device={device} is not supported; use cpu or cuda")
+    there = found.type == "cpu" or torch.cuda.is_available()
+    require(there, f"device={device}: torch finds no CUDA device; use cpu")
+    return found
+
+
+def check_format(fmt: Any, with_shifts: bool = False) -> None:
+    """Raise ``InputError`` for what is no weight format, or has no shifts where these are needed."""
+    known = ", ".join(f"swis.{kind.__name__}()" for kind in formats().values())
+    if not isinstance(fmt, WeightFormat):
+        raise InputError(f"a weight format is an object such as {known}, not {fmt!r}")
+    require(fmt.quantized, "the format float leaves a network as it is; take another one")
+    require(not with_shifts or fmt.has_shifts, f"the format {fmt.name} has no number of shifts")
+
+
+def check_network(network: Any) -> None:
+    """Raise ``InputError`` for what is no float32 network with layers to quantize."""
+    if isinstance(network, Quantized) or not isinstance(network, nn.Module):
+        kind = type(network).__name__
+        raise InputError(f"the network is a torch module with float weights, not {kind}")
+    types = {value.dtype for value in network.parameters() if value.is_floating_point()}
+    if other := [dtype for dtype in types if dtype != torch.float32]:
+        kind = str(other[0]).removeprefix("torch.")
+        raise InputError(f"the weights are {kind}, not float32; call network.float() first")
+
+
+def check_layers(base: nn.Module, example: Inputs) -> None:
+    """Raise ``InputError`` if a network has no layers to quantize, or cannot be run on its example."""
+    require(bool(weight_layers(base)), "the network has no convolution or linear layer that can be quantized")
+    for name, value in base.state_dict().items():
+        finite = not value.is_floating_point() or bool(value.isfinite().all())
+        require(finite, f"the weights hold values that are not finite, in {name}")
+    try:
+        with torch.no_grad():
+            example.run(base)
+    except InputError:
+        raise
+    except Exception as error:  # of whatever kind: it is the network's own code
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise InputError(f"the network cannot be run on its inputs: {said}") from error
+
+
+def check_finite(inputs: Inputs) -> None:
+    """Raise ``InputError`` for calibration with values that are no numbers."""
+    for value in inputs.tensors:
+        finite = not value.is_floating_point() or bool(value.isfinite().all())
+        require(finite, "calibration holds values that are not finite")
+
+
+def check_activations(bits: Any, percentile: float | None) -> None:
+    """Raise ``InputError`` for bits of activations, or a percentile of their range, that cannot be."""
+    whole = isinstance(bits, int) and not isinstance(bits, bool) and _FEWEST_BITS <= bits <= _MOST_BITS
+    require(
+        bits is None or whole,
+        f"activation_bits must be a whole number in {_FEWEST_BITS}..{_MOST_BITS}, not {bits}",
+    )
+    if percentile is not None:
+        require(bits is not None, "percentile is for activations of few bits; give activation_bits as well")
+        right = math.isfinite(percentile) and 50 < percentile <= 100
+        require(right, f"percentile must be above 50 and at most 100, not {percentile}")
+
+
+def check_quantized(network: Any, what: str) -> None:
+    """Raise ``InputError`` for a network that ``swis.quantize`` or ``swis.load`` did not make."""
+    if not isinstance(network, Quantized):
+        raise InputError(f"{what} takes what swis.quantize or swis.load gives, not {type(network).__name__}")
