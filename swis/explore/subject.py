@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from swis.api.quantize import base_network, example_of
+from swis.api.quantize import base_network, quantize
 from swis.api.quantized import Quantized
 from swis.data.image_sets import open_split
 from swis.encoding.encode import Encoded, approximate, encode
 from swis.encoding.metrics import sqnr_db
 from swis.errors import InputError
 from swis.experiments.config import load
+from swis.formats.int8 import Int8
 from swis.formats.weight_format import WeightFormat
 from swis.hardware.accelerator import Accelerator
 from swis.hardware.energy import Chip
@@ -70,8 +71,9 @@ class Subject:
             if network.reference is None:
                 raise InputError("a network that was read from a file has no float weights to look into")
             return cls(network.reference, network.example, network)
-        inputs = example_of(network, None) if calibration is None else gathered(calibration, _IMAGES)
-        return cls(base_network(network, inputs[:1]), inputs)
+        inputs = None if calibration is None else gathered(calibration, _IMAGES)
+        float_and_codes = quantize(network, Int8(), example=None if inputs is None else inputs[:1])
+        return cls(float_and_codes.reference, float_and_codes.example if inputs is None else inputs)
 
     @cached_property
     def calls(self) -> list[Layer]:
