@@ -19,7 +19,6 @@ __all__ = [
     "accelerators",
     "columns",
     "evaluate",
-    "explore",
     "export_onnx",
     "formats",
     "load",
@@ -36,7 +35,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from swis import explore, formats
+    from swis import formats
     from swis.api.evaluate import evaluate, sensitivity
     from swis.api.files import load, save
     from swis.api.quantize import quantize, schedule
