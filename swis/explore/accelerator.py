@@ -29,7 +29,6 @@ _SENTENCE = (
     "with weights in the format chosen here, all others with weights of 8 bits."
 )
 _ENERGIES = "nm45"
-_UNHURRIED = {"fusion"}  # datapaths whose tiles take seconds to find: too long to follow a slider
 _WIDTH = 560
 
 
@@ -44,7 +43,7 @@ def designs() -> list[str]:
     return [
         name
         for name, array in known.items()
-        if not (array.needs_codes or array.needs_inputs or array.datapath in _UNHURRIED)
+        if not (array.needs_codes or array.needs_inputs or array.known.searches_tiles)
     ]
 
 
