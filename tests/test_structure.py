@@ -103,7 +103,6 @@ NAMESAKES = {
         ("experiments/identity.py", "retrain"),
     },
     "the header of a packed file": {("packing/file.py", "swis")},
-    "an attribute of SVG": {("explore/png.py", "none")},
 }
 
 

@@ -143,11 +143,12 @@ class Drawing:
         *,
         name: str | None = None,
         tip: str = "",
-        edge: str = "none",
+        edge: str = "",
     ) -> None:
         """Add a rectangle; a ``name`` is what a click on it says, ``tip`` is shown below a pointer."""
         size = f'width="{max(width, 0):.1f}" height="{max(height, 0):.1f}"'
-        self._shape(f'<rect x="{x:.1f}" y="{y:.1f}" {size} fill="{colour}" stroke="{edge}"', name, tip)
+        look = f'fill="{colour}"' + (f' stroke="{edge}"' if edge else "")
+        self._shape(f'<rect x="{x:.1f}" y="{y:.1f}" {size} {look}', name, tip)
 
     def line(
         self, points: Sequence[tuple[float, float]], colour: str = _INK, width: float = 1, dash: str = ""

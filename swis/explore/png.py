@@ -44,7 +44,7 @@ def _paint(element: ElementTree.Element, image: Image.Image, origin: tuple[float
 def _shape(
     tag: str, child: ElementTree.Element, draw: ImageDraw.ImageDraw, origin: tuple[float, float]
 ) -> None:
-    fill, edge = (None if child.get(key) in (None, "none") else child.get(key) for key in ("fill", "stroke"))
+    fill, edge = child.get("fill"), child.get("stroke")
     if tag == "rect":
         x, y = (origin[n] + _number(child, key) for n, key in enumerate("xy"))
         ends = (x + _number(child, "width"), y + _number(child, "height"))
