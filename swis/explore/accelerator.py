@@ -29,8 +29,6 @@ _SENTENCE = (
     "with weights in the format chosen here, all others with weights of 8 bits."
 )
 _ENERGIES = "nm45"
-# The option of the datapath that fits tiles to its own buffers, which takes too long to follow a slider.
-_UNHURRIED = "sums_to_dram"
 _WIDTH = 560
 
 
@@ -45,7 +43,7 @@ def designs() -> list[str]:
     return [
         name
         for name, array in known.items()
-        if not (array.needs_codes or array.needs_inputs or _UNHURRIED in array.known.own)
+        if not (array.needs_codes or array.needs_inputs or array.known.searches_tiles)
     ]
 
 

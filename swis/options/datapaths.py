@@ -12,7 +12,8 @@ class DatapathOptions:
 
     It alone has the options ``own``; those in ``fixed`` have one value; those in ``needed`` are not null.
     Inputs are looked at where ``looks_at_inputs`` says so, an option and its value. A baseline with this
-    datapath copies the options ``follows`` from the design that it is compared with.
+    datapath copies the options ``follows`` from the design that it is compared with. ``searches_tiles``:
+    the order of its loops is searched for, which takes seconds.
     """
 
     own: tuple[str, ...] = ()
@@ -20,6 +21,7 @@ class DatapathOptions:
     needed: tuple[str, ...] = ()
     looks_at_inputs: tuple[str, str] | None = None
     follows: tuple[str, ...] = ("spread_fc", "side_by_side")
+    searches_tiles: bool = False
 
 
 _PARALLEL = {"lanes": 1, "systolic": True, "spread_fc": False, "side_by_side": False}
@@ -37,6 +39,7 @@ DATAPATHS = {
         fixed=_PARALLEL | {"weight_bus_bits": None, "input_bus_bits": None},
         needed=("dram_bits_per_cycle",),
         follows=(),
+        searches_tiles=True,
     ),
 }
 
