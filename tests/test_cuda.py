@@ -13,11 +13,11 @@ from swis.calibration.layerwise import calibrate
 from swis.calibration.output_aware import OutputAware
 from swis.encoding.decompose import decompose
 from swis.evaluation.predict import predict
-from swis.experiments.preflight import pick_device
 from swis.formats.registry import weight_format
 from swis.networks.activations import observe_ranges, quantize_activations
 from swis.networks.apply import encode_layers, weight_layers
 from swis.networks.batch_norm import fused
+from swis.runtime.devices import pick_device
 from swis.training.parametrization import LatentTraining, add_latents
 from swis.training.qat import Retraining, retrain
 

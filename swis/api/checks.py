@@ -19,22 +19,6 @@ from swis.options.ranges import require
 _FEWEST_BITS, _MOST_BITS = 2, 16
 
 
-def device_of(device: torch.device | str) -> torch.device:
-    """Return a device; raise ``InputError`` if torch does not know it or does not have it.
-
-    >>> device_of("cpu")
-    device(type='cpu')
-    """
-    try:
-        found = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise InputError(f"device={device} is not a device; use cpu or cuda") from error
-    require(found.type in ("cpu", "cuda"), f"device={device} is not supported; use cpu or cuda")
-    there = found.type == "cpu" or torch.cuda.is_available()
-    require(there, f"device={device}: torch finds no CUDA device; use cpu")
-    return found
-
-
 def check_format(fmt: Any, with_shifts: bool = False) -> None:
     """Raise ``InputError`` for what is no weight format, or has no shifts where these are needed."""
     known = ", ".join(f"swis.{kind.__name__}()" for kind in formats().values())

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from swis.api.checks import check_format, check_network, device_of
+from swis.api.checks import check_format, check_network
 from swis.api.quantize import base_network
 from swis.api.quantized import Quantized
 from swis.encoding.encode import approximate
@@ -25,6 +25,7 @@ from swis.networks.inputs import class_logits, gathered, labelled
 from swis.networks.layers import filters_of, weight_layers
 from swis.networks.macs import network_macs
 from swis.options.ranges import require
+from swis.runtime.devices import pick_device
 from swis.scheduling.sensitivity import layer_sensitivities
 
 _BATCH = 32
@@ -50,7 +51,7 @@ def evaluate(
     >>> float(evaluate(nn.Identity(), (images, labels)).top1)
     75.0
     """
-    device = device_of(device)
+    device = pick_device(device)
     networks = [network] if reference is None else [network, reference]
     # side by side on each batch, for a loader may give other batches when it is asked again
     whole = predict(_SideBySide(networks), _batches(data), device)
@@ -84,7 +85,7 @@ def sensitivity(
     check_network(network)
     check_format(fmt, with_shifts=True)
     require(fmt.shifts == int(fmt.shifts), f"a layer alone has a whole number of shifts, not {fmt.shifts}")
-    device = device_of(device)
+    device = pick_device(device)
     inputs = gathered(calibration)
     base = base_network(network, inputs[:1])
     names = skipped_layers(list(weight_layers(base)), skip)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import timm
 import torch
-from timm.data import resolve_model_data_config
 from torch import nn
 
 from swis.api.checks import check_quantized
@@ -18,11 +17,10 @@ from swis.networks.apply import skipped_layers
 from swis.networks.batch_norm import fused
 from swis.networks.inputs import Inputs, close, logits_of
 from swis.networks.layers import filters_of, weight_layers
-from swis.networks.models import Network
+from swis.networks.models import Network, image_inputs
 from swis.packing.file import load_packed, load_state, save_packed
 
 _TOLERANCE = 1e-4
-_INPUTS = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
 
 
 def save(network: Quantized, path: str | Path, *, coding: str = "compact") -> None:
@@ -106,9 +104,7 @@ def _of_timm(bare: nn.Module, example: Inputs) -> Network | None:
         return None
     if not same:
         return None
-    inputs = resolve_model_data_config(bare) | {"input_size": tuple(image.shape[1:])}
-    inputs = {key: list(value) if isinstance(value, tuple) else value for key, value in inputs.items()}
-    inputs = {key: inputs[key] for key in _INPUTS}
+    inputs = image_inputs(bare, {"input_size": list(image.shape[1:])})
     inputs |= {key: (inputs[key] * image.shape[1])[: image.shape[1]] for key in ("mean", "std")}
     return Network(bare, name, kwargs, "", classes, inputs, "", {})
 

@@ -13,11 +13,11 @@ from swis.encoding.encode import Encoded
 from swis.encoding.layer_schedule import LayerSchedule
 from swis.formats.weight_format import WeightFormat
 from swis.networks.activations import ActivationRange, quantize_activations
-from swis.networks.apply import encode_layers
+from swis.networks.apply import in_format
 from swis.networks.batch_norm import fused
 from swis.networks.computed_weights import plain_copy
 from swis.networks.inputs import Example, Inputs
-from swis.networks.layers import put_filters, weight_layers
+from swis.networks.layers import weight_layers
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,13 @@ class PostTraining:
     activation_bits: int | None = None
     ranges: Mapping[str, ActivationRange] = field(default_factory=dict)
 
-    def rounded(self, base: nn.Module, fold: bool = True) -> tuple[nn.Module, dict[str, Encoded]]:
+    def rounded(self, base: nn.Module) -> tuple[nn.Module, dict[str, Encoded]]:
         """Return a copy of ``base`` whose weights are the nearest levels, and these weights by layer.
 
-        With ``fold`` normalisation is folded afterwards, where it can be: the copy runs faster.
+        Normalisation is folded afterwards, where it can be: the copy runs faster.
         """
-        module = plain_copy(base)
-        encoded = encode_layers(module, self.fmt, self.skip, self.schedules)
-        for name, layer in weight_layers(module).items():
-            put_filters(layer, encoded[name].weight())
-        return self.round_activations(fused(module, self.example) if fold else module), encoded
+        module, encoded = in_format(base, self.fmt, self.skip, self.schedules)
+        return self.round_activations(fused(module, self.example)), encoded
 
     def calibrated(
         self, base: nn.Module, kind: Kind, images: Tensor | Inputs, device: torch.device

@@ -16,12 +16,10 @@ from swis.api.checks import (
     check_format,
     check_layers,
     check_network,
-    device_of,
 )
 from swis.api.post_training import PostTraining
 from swis.api.quantized import HowMade, Quantized
 from swis.calibration.kinds import KINDS
-from swis.calibration.layerwise import check_memory
 from swis.errors import InputError
 from swis.formats.weight_format import WeightFormat
 from swis.networks.activations import ActivationRange, observe_ranges
@@ -33,23 +31,17 @@ from swis.networks.inputs import Inputs, gathered
 from swis.networks.layers import filter_shape, inputs_of, weight_layers
 from swis.networks.macs import network_macs, oddities, share_of_float
 from swis.options.calibrations import CALIBRATIONS, OutputAware, Reconstruction
-from swis.options.choices import Policy, Scope
+from swis.options.conf_files import choices, schedule_named
 from swis.options.names import require_known
 from swis.options.ranges import require
 from swis.options.scheduling import ScheduleConfig
+from swis.runtime.devices import pick_device
 from swis.runtime.notices import warn_once
 from swis.scheduling.allocation import NetworkSchedule
 from swis.scheduling.planner import Planner
 
 # Inputs that run through the network at once.
 _BATCH = 32
-
-POLICIES = {
-    "uniform": ScheduleConfig(Policy.uniform),
-    "greedy": ScheduleConfig(Policy.greedy),
-    "optimal": ScheduleConfig(Policy.optimal),
-    "network": ScheduleConfig(Policy.optimal, Scope.network, sensitivity=True),
-}
 
 
 @dataclass(frozen=True)
@@ -102,7 +94,7 @@ def quantize(
     check_network(network)
     check_format(fmt)
     check_activations(activation_bits, percentile)
-    device = device_of(device)
+    device = pick_device(device)
     inputs = None if calibration is None else gathered(calibration)
     if inputs is not None:
         check_finite(inputs)
@@ -124,15 +116,12 @@ def quantize(
     ranges = _ranges(base, inputs, percentile, device) if activation_bits is not None else {}
     layers = schedule.layers if schedule is not None else None
     how = PostTraining(fmt, example, names, layers, activation_bits, ranges)
-    if way.looks_at_images and fmt.has_shifts:
+    if way.looks_at_images:
         settings = _Settings(output_aware or OutputAware(), reconstruction or Reconstruction(), seed)
-        kind = KINDS[calibrate](settings)
-        check_memory(base, kind.layer, names, device)
         images = inputs.args[0] if len(inputs.tensors) == 1 and inputs.args else inputs
-        module, encoded = how.calibrated(base, kind, images, device)
+        module, encoded = how.calibrated(base, KINDS[calibrate](settings), images, device)
     else:
         module, encoded = how.rounded(base)
-        calibrate = "none"
     policy = None if schedule is None else schedule.policy
     found_by = None if activation_bits is None else "minmax" if percentile is None else "percentile"
     made = HowMade(
@@ -171,7 +160,7 @@ def schedule(
     example = _example(network, inputs, example)
     base = base_network(network, example)
     names = skipped_layers(list(weight_layers(base)), skip)
-    return _schedule(base, fmt, settings, inputs, example, names, device_of(device))
+    return _schedule(base, fmt, settings, inputs, example, names, pick_device(device))
 
 
 def _example(network: nn.Module, inputs: Inputs | None, example: Any) -> Inputs:
@@ -225,7 +214,7 @@ def _scheduled(
     if schedule is None:
         raise InputError(
             f"shifts={fmt.shifts:g} is an average; say schedule=swis.schedule(...), or the name of a policy, "
-            f"one of {', '.join(POLICIES)}"
+            f"one of {', '.join(choices('schedule'))}"
         )
     if not isinstance(schedule, NetworkSchedule):
         schedule = _schedule(base, fmt, _settings(schedule), inputs, example, skip, device)
@@ -238,18 +227,15 @@ def _check_schedule(schedule: NetworkSchedule, fmt: WeightFormat, base: nn.Modul
     layers = weight_layers(base)
     for name, found in schedule.layers.items():
         filters = filter_shape(layers[name])[0] if name in layers else 0
-        if filters != len(found.shifts):
-            filters = len(found.shifts)
-            raise InputError(f"the schedule is of another network, with {filters} filters in {name}")
+        given = len(found.shifts)
+        if filters != given:
+            raise InputError(f"the schedule is of another network, with {given} filters in {name}")
     if not fmt.shifts - 1 < schedule.spent <= fmt.shifts + 1e-9:
         raise InputError(f"the schedule has {schedule.spent:g} shifts on average, the format {fmt.shifts:g}")
 
 
 def _settings(policy: str | ScheduleConfig) -> ScheduleConfig:
-    if isinstance(policy, ScheduleConfig):
-        return policy
-    require_known("policy", policy, POLICIES)
-    return POLICIES[policy]
+    return policy if isinstance(policy, ScheduleConfig) else schedule_named(policy)
 
 
 def _schedule(

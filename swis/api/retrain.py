@@ -19,7 +19,7 @@ from torch.utils.data import (
     default_collate,
 )
 
-from swis.api.checks import check_quantized, device_of
+from swis.api.checks import check_quantized
 from swis.api.quantized import Quantized
 from swis.errors import InputError
 from swis.networks.activations import quantize_activations
@@ -28,6 +28,7 @@ from swis.networks.layers import weight_layers
 from swis.options.training import RetrainConfig
 from swis.results import records
 from swis.runtime.checksums import of_tensors
+from swis.runtime.devices import pick_device
 from swis.training.retrained import retrained
 
 # Images that tell a data set from others, at most.
@@ -54,7 +55,7 @@ def retrain(
     more.
     """
     check_quantized(network, "retrain")
-    device = device_of(device)
+    device = pick_device(device)
     settings = settings or RetrainConfig()
     images = _data_set(data)
     if len(images) < settings.batch_size:

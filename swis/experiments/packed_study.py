@@ -16,7 +16,7 @@ from swis.encoding.encode import cost_of
 from swis.evaluation.predict import predict, score
 from swis.experiments.config import Config
 from swis.experiments.identity import FORMAT_COLUMNS
-from swis.experiments.preflight import check_fit, pick_device, results_folder
+from swis.experiments.preflight import check_fit, results_folder
 from swis.experiments.shared_images import drawn, shared_batches
 from swis.networks.activations import quantize_activations
 from swis.networks.batch_norm import fused
@@ -25,6 +25,7 @@ from swis.networks.layers import count_float_weights, weight_layers
 from swis.networks.macs import network_macs
 from swis.packing.file import PackedNetwork, load_packed
 from swis.results import records
+from swis.runtime.devices import pick_device
 
 _OF_THE_RUN = ("weights", "data", "seed", "batch_size", "device", "results_dir")
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import torch
-
 from swis.data.decoding import shown
 from swis.errors import InputError
 from swis.experiments.config import Config
@@ -42,23 +40,3 @@ def check_fit(label: str, network: Network, data: str, num_classes: int) -> None
     trained_on = network.metadata.get("data", data)
     if trained_on != data:
         raise InputError(f"the weights were trained on {trained_on}, not on data={data}")
-
-
-def pick_device(name: str) -> torch.device:
-    """Return the named device; "auto" is CUDA where there is one, else the CPU.
-
-    CUDA's convolutions are told to keep float32 as it is and to sum in the same order every time.
-    """
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.deterministic = True
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"device={name} is not a device; use auto, cpu or cuda") from error
-    if device.type not in ("cpu", "cuda"):
-        raise InputError(f"device={name} is not supported; use auto, cpu or cuda")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device={name}: torch finds no CUDA device; use device=auto or device=cpu")
-    return device

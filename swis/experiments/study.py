@@ -26,7 +26,7 @@ from swis.encoding.encode import Encoded
 from swis.evaluation.predict import predict, score
 from swis.experiments.config import Config
 from swis.experiments.identity import StudyIdentity, rewrite_identity
-from swis.experiments.preflight import check_fit, pick_device, results_folder
+from swis.experiments.preflight import check_fit, results_folder
 from swis.experiments.shared import in_memory, on_disk
 from swis.experiments.shared_images import drawn, shared_batches, shared_images
 from swis.formats.weight_format import WeightFormat
@@ -41,6 +41,7 @@ from swis.networks.models import Network, load_network
 from swis.networks.unfold import unfolded
 from swis.options.ranges import require
 from swis.results import records
+from swis.runtime.devices import pick_device
 from swis.runtime.files import stamp
 from swis.runtime.notices import warn_once
 from swis.scheduling.allocation import NetworkSchedule

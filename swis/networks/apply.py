@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -35,8 +35,8 @@ def skipped_layers(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
 def encode_layers(
     model: nn.Module,
     fmt: WeightFormat,
-    skip: set[str] = frozenset(),
-    schedules: dict[str, LayerSchedule] | None = None,
+    skip: Collection[str] = frozenset(),
+    schedules: Mapping[str, LayerSchedule] | None = None,
 ) -> dict[str, Encoded]:
     """Bring every weight layer into a format, layers in ``skip`` into the 8-bit format.
 
@@ -70,15 +70,22 @@ def with_weights(
     ``schedules`` gives filters shifts of their own. Returns the copy and each layer's cost. Only weights
     change: biases, normalisation and the layers' classes stay, so the copy runs as fast as the original.
     """
+    changed, encoded = in_format(model, fmt, skip, schedules) if fmt.quantized else (plain_copy(model), {})
+    return changed, layer_costs(weight_layers(changed), encoded, fmt, macs)
+
+
+def in_format(
+    model: nn.Module,
+    fmt: WeightFormat,
+    skip: Collection[str] = frozenset(),
+    schedules: Mapping[str, LayerSchedule] | None = None,
+) -> tuple[nn.Module, dict[str, Encoded]]:
+    """Copy a network with every weight layer in ``fmt``, as ``with_weights`` does; return its weights too."""
     changed = plain_copy(model)
-    layers = weight_layers(changed)
-    if not fmt.quantized:
-        return changed, layer_costs(layers, {}, fmt, macs)
     encoded = encode_layers(changed, fmt, skip, schedules)
-    costs = layer_costs(layers, encoded, fmt, macs)
-    for name, layer in layers.items():
+    for name, layer in weight_layers(changed).items():
         put_filters(layer, encoded[name].weight())
-    return changed, costs
+    return changed, encoded
 
 
 def layer_costs(

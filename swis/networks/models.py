@@ -30,7 +30,7 @@ from swis.options.model import ModelConfig
 from swis.runtime.files import write_atomically
 
 # What metadata of a checkpoint written by ``save_checkpoint`` says about its network's input.
-_INPUT_KEYS = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
+INPUT_KEYS = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
 
 
 # Arguments of timm.create_model that would fetch weights or read files.
@@ -57,7 +57,7 @@ class Network:
 
     def transform(self) -> Callable[[Image.Image], Tensor]:
         """Return timm's evaluation transform: PIL image -> normalised [C, H, W]."""
-        return create_transform(**{key: self.inputs[key] for key in _INPUT_KEYS}, is_training=False)
+        return create_transform(**{key: self.inputs[key] for key in INPUT_KEYS}, is_training=False)
 
     @property
     def channels(self) -> int:
@@ -109,10 +109,8 @@ def save_checkpoint(network: Network, path: Path, facts: dict[str, str]) -> None
 
 
 def _network(module: nn.Module, config: ModelConfig, weights: str, metadata: dict[str, str]) -> Network:
-    inputs = resolve_model_data_config(module) | _stored(metadata, "inputs")
-    inputs |= {key: getattr(config, key) for key in _INPUT_KEYS if getattr(config, key) is not None}
-    inputs = {key: list(value) if isinstance(value, tuple) else value for key, value in inputs.items()}
-    inputs = {key: inputs[key] for key in _INPUT_KEYS}
+    said = {key: getattr(config, key) for key in INPUT_KEYS if getattr(config, key) is not None}
+    inputs = image_inputs(module, _stored(metadata, "inputs") | said)
     kwargs = {**_stored(metadata, "kwargs"), **config.kwargs}
     channels, wanted = inputs["input_size"][0], kwargs.get("in_chans")
     if wanted not in (None, channels):
@@ -134,6 +132,12 @@ def _network(module: nn.Module, config: ModelConfig, weights: str, metadata: dic
     return Network(
         module.eval(), architecture, kwargs, weights, classes, inputs, digest.hexdigest(), metadata
     )
+
+
+def image_inputs(module: nn.Module, said: dict[str, Any]) -> dict[str, Any]:
+    """Return how images are fed to a network: as is ``said``, and otherwise as timm knows it."""
+    known = resolve_model_data_config(module) | said
+    return {key: list(known[key]) if isinstance(known[key], tuple) else known[key] for key in INPUT_KEYS}
 
 
 def _architecture(config: ModelConfig) -> str:

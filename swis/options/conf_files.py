@@ -1,4 +1,4 @@
-"""The files of conf/: which there are, and the accelerators and tables of energies in them."""
+"""The files of conf/: which there are, and the accelerators, tables of energies and schedules in them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from swis.options.hardware import AcceleratorConfig, EnergyConfig
 from swis.options.names import require_known
+from swis.options.scheduling import ScheduleConfig
 from swis.runtime.files import stamp
 
 # conf/ of the repository, which an installed package has inside it
@@ -47,6 +48,15 @@ def energies_named(name: str) -> EnergyConfig:
     'nm45'
     """
     return _read("energy", EnergyConfig, name, _stamps("energy"))
+
+
+def schedule_named(name: str) -> ScheduleConfig:
+    """Return a schedule as its file in conf/schedule says; raise ``InputError`` if there is none.
+
+    >>> schedule_named("network").sensitivity
+    True
+    """
+    return _read("schedule", ScheduleConfig, name, _stamps("schedule"))
 
 
 def _stamps(group: str) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ from swis.errors import InputError
 from swis.experiments import preflight, study
 from swis.experiments.config import load
 from swis.networks.models import load_network
+from swis.runtime.devices import pick_device
 
 
 def test_a_network_for_other_classes_is_refused():
@@ -20,4 +21,4 @@ def test_weights_trained_on_other_data_are_refused(tiny, tmp_path):
 
 def test_an_impossible_device_is_named(tiny):
     with pytest.raises(InputError, match="device=abacus"):
-        preflight.pick_device("abacus")
+        pick_device("abacus")

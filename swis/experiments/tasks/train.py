@@ -12,12 +12,13 @@ from swis.data.image_sets import loader
 from swis.data.split import check_classes
 from swis.evaluation.predict import predict, score
 from swis.experiments.config import Config
-from swis.experiments.preflight import check_fit, pick_device
+from swis.experiments.preflight import check_fit
 from swis.experiments.shared_images import drawn
 from swis.networks.models import load_network, new_network, save_checkpoint
 from swis.options.option import identity
 from swis.options.training import FloatTraining
 from swis.results import records
+from swis.runtime.devices import pick_device
 from swis.runtime.progress import tqdm
 from swis.training.float_training import epoch_generator, shuffled, train
 
