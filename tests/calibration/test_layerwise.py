@@ -279,7 +279,7 @@ def test_layers_called_again_are_calibrated_at_their_first_call():
 
 
 def test_unknown_orders_are_refused():
-    with pytest.raises(ValueError, match=r"order is one of .* not 'size'"):
+    with pytest.raises(ValueError, match=r"order must be one of .* not 'size'"):
         OutputAware(order="size")
 
 

@@ -142,7 +142,7 @@ def test_what_is_no_index_is_refused(tmp_path, names, message):
 
 
 def test_an_order_is_for_image_folders_alone():
-    with pytest.raises(InputError, match=r"data\.class_order is for data=image_folder; cifar10 has"):
+    with pytest.raises(InputError, match=r"data\.class_order is only for data=image_folder; cifar10 fixes"):
         DataConfig("cifar10", split="test", calibration_split="train", class_order=ClassOrder.index)
 
 

@@ -119,7 +119,7 @@ def test_layout_is_kernel_rows_then_columns_then_channels():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "swiss"}, "method is one of"),
+        ({"method": "swiss"}, "method must be one of"),
         ({"shifts": 8}, r"shifts must be in \[1, [78]\]"),
         ({"shifts": 0}, r"shifts must be in \[1, [78]\]"),
         ({"group_size": 0}, "group_size"),
@@ -127,7 +127,7 @@ def test_layout_is_kernel_rows_then_columns_then_channels():
         ({"alpha": float("inf")}, "alpha"),
         ({"alpha": float("nan")}, "alpha"),
         ({"selection": "joint", "group_size": 65}, "groups of up to 64"),
-        ({"selection": "best"}, "selection is one of"),
+        ({"selection": "best"}, "selection must be one of"),
         ({"magnitude_bits": 9}, "magnitude_bits"),
         ({"codes": torch.tensor([[128]])}, "codes reach 128"),
         ({"codes": torch.tensor([[0.5]])}, "integers"),

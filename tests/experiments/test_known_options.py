@@ -30,7 +30,9 @@ from tools.soak.mistakes import SLIP, mistakes
 
 _METHODS = "a list, each one of swis, swis_c, truncate, round, uniform"
 # Words of the project's own messages, which say what would be right, and words of Hydra and OmegaConf.
-_OURS = re.compile("must be|write|did you mean|there is no|is empty|has no|is one of|is for")
+_OURS = re.compile(
+    "must be|must not be|write|did you mean|there is no|is empty|has no|is for|cannot be used|is only for"
+)
 _THEIRS = re.compile("merging|append|full_key|NoneType|Interpolation|force-add|override|Invalid type|Error")
 
 
@@ -190,7 +192,7 @@ def test_no_experiment_is_none_of_those_there_are(words):
         (["data.limit=0"], "data.limit must be at least 1, not 0"),
         (["retrain.freeze_threshold=1"], "retrain.freeze_threshold must be in [0, 1), not 1"),
         (["batch_size=0"], "batch_size must be at least 1, not 0"),
-        (["minutes=0"], "minutes must be above 0, and finite, not 0"),
+        (["minutes=0"], "minutes must be finite and above 0, not 0"),
         (["recipe.stages=[{epochs:0}]"], "recipe.stages.epochs must be at least 1, not 0"),
     ],
 )
@@ -233,18 +235,18 @@ def test_from_python_a_wrong_option_is_one_line_too():
         (lambda: weight_format("swsi"), "not 'swsi'; did you mean swis?"),
         (
             lambda: weight_format("swis", clip="mes"),
-            "clip is one of absmax, mse, not 'mes'; did you mean mse?",
+            "clip must be one of absmax, mse, not 'mes'; did you mean mse?",
         ),
         (
             lambda: weight_format("swis", granularity="row"),
-            "granularity is one of tensor, channel, not 'row'",
+            "granularity must be one of tensor, channel, not 'row'",
         ),
-        (lambda: weight_format("swis", selection="joined"), "selection is one of nearest, joint"),
+        (lambda: weight_format("swis", selection="joined"), "selection must be one of nearest, joint"),
         (lambda: weight_format("swis", shifts=0), "shifts must be in [1, 8], not 0"),
         (lambda: weight_format("swis", group_size=0), "group_size must be at least 1"),
-        (lambda: weight_format("swis", alpha=float("nan")), "alpha must be at least 0, and finite, not nan"),
+        (lambda: weight_format("swis", alpha=float("nan")), "alpha must be finite and at least 0, not nan"),
         (lambda: Schedule("gredy"), "not 'gredy'; did you mean greedy?"),
-        (lambda: Schedule(scope="net"), "scope is one of layer, network, not 'net'"),
+        (lambda: Schedule(scope="net"), "scope must be one of layer, network, not 'net'"),
         (lambda: Schedule(multiple=0), "multiple must be at least 1"),
         (
             lambda: Layout(weight_format("swis", 2, 4), 1, 1, "compakt"),
@@ -254,19 +256,19 @@ def test_from_python_a_wrong_option_is_one_line_too():
             lambda: Layout(weight_format("swis", 2, 0), 1, 1, "plain"),
             "group_size must be at least 1",
         ),
-        (lambda: OutputAware(order="size"), "order is one of filter, variance, not 'size'"),
-        (lambda: OutputAware(damping=float("inf")), "damping must be above 0, and finite, not inf"),
+        (lambda: OutputAware(order="size"), "order must be one of filter, variance, not 'size'"),
+        (lambda: OutputAware(damping=float("inf")), "damping must be finite and above 0, not inf"),
         (lambda: Reconstruction(rate=0), "rate must be in (0, 1], not 0"),
         (lambda: Retraining(optimizer="adam"), "not 'adam'; did you mean adamw?"),
         (lambda: Retraining(precision="bfloat"), "did you mean bfloat16?"),
         (
             lambda: Retraining(learning_rate=float("nan")),
-            "learning_rate must be above 0, and finite, not nan",
+            "learning_rate must be finite and above 0, not nan",
         ),
         (lambda: Accelerator(name="mine", datapath="systolik"), "did you mean systolic?"),
         (
             lambda: Accelerator(name="mine", datapath="systolic", lanes=1, dataflow="is"),
-            "dataflow is one of os, ws, not 'is'",
+            "dataflow must be one of os, ws, not 'is'",
         ),
         (lambda: Accelerator(name="mine", datapath="skipping", skipping="bit"), "did you mean bits?"),
         (lambda: rewritten(nn.Identity(), (1, 1, 1), ["equalise"]), "did you mean equalize?"),

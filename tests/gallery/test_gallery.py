@@ -33,7 +33,7 @@ def test_a_figure_is_that_in_results_with_data_and_a_label_on_every_axis(name):
 
 def test_a_figure_that_is_not_there_is_one_line(capsys):
     assert main(["nothing"]) == 2
-    assert capsys.readouterr().err.startswith("error: figure is one of accuracy, calibration,")
+    assert capsys.readouterr().err.startswith("error: figure must be one of accuracy, calibration,")
 
 
 def test_losses_are_below_the_float_row_image_by_image():

@@ -281,7 +281,7 @@ def test_whether_sets_are_consecutive_is_asked_of_the_format():
 
 
 def test_what_is_no_datapath_and_no_size_is_refused():
-    with pytest.raises(ValueError, match="datapath is one of"):
+    with pytest.raises(ValueError, match="datapath must be one of"):
         Accelerator(name="a", datapath="gpu")
     with pytest.raises(ValueError, match="rows must be at least 1"):
         Accelerator(name="a", rows=0)

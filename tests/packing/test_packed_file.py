@@ -263,7 +263,7 @@ def test_a_checkpoint_is_not_a_packed_file(tiny_checkpoint):
 
 
 def test_unknown_codings_are_refused(network, tmp_path):
-    with pytest.raises(ValueError, match="coding is one of"):
+    with pytest.raises(ValueError, match="coding must be one of"):
         save_packed(tmp_path / "p", network, weight_format("swis"), coding="zip")
     with pytest.raises(ValueError, match="no bits to pack"):
         save_packed(tmp_path / "p", network, weight_format("float"))

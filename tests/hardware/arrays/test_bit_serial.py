@@ -97,7 +97,7 @@ def test_skipping_takes_as_long_as_stripes_where_every_bit_is_one(skipping):
 
 def test_what_is_no_skipping_and_no_weights_of_the_layer_is_refused():
     layer = Layer("conv", 16, 24, 3, 3, 8, 8, 6, 6)
-    with pytest.raises(ValueError, match="skipping is one of"):
+    with pytest.raises(ValueError, match="skipping must be one of"):
         skipping_work(random_codes(layer), layer, 8, 4, 8, "zeros")
     with pytest.raises(ValueError, match="has weights"):
         skipping_work(random_codes(layer)[:, :3], layer, 8, 4, 8, "bits")
