@@ -58,7 +58,7 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["schedule.max=9"], "schedule.max must be in 1..7"),
         (["schedule.min=3", "schedule.max=2"], "schedule.min=3 must not be above schedule.max=2"),
         (["bits=1.5", "schedule=optimal", "schedule.min=2"], "the fewest allowed are 2"),
-        (["bits=1.5", "schedule=network", "schedule.min=2"], "of what its fewest shifts cost"),
+        (["bits=1.5", "schedule=network", "schedule.min=2"], "of the cost of its fewest shifts"),
         (["bits=2.5", "schedule.multiple=2", "schedule.min=3", "schedule.max=3"], "no multiple of"),
         (
             ["bits=1.1", "schedule=network", "schedule.depthwise=7", "schedule.budget_unit=macs"],
