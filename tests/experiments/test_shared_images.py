@@ -64,7 +64,7 @@ def test_a_damaged_image_ends_a_run_with_one_line_before_work_starts(folders, co
     bad.write_bytes(bad.read_bytes()[:200])
     done = command_line(*folders, f"data.root={root}")
     assert done.status == 2
-    assert done.err.startswith(f"error: {bad} is not a whole image (")
+    assert done.err.startswith(f"error: {bad} cannot be decoded (")
     assert done.err.endswith("; data.damaged=skip leaves such files out\n")
     assert done.err.count("\n") == 1
     assert not list((tmp_path / "runs").rglob("*.parquet"))
@@ -141,5 +141,5 @@ def test_an_image_that_is_damaged_later_is_no_failed_row(folders, command_line, 
     done = command_line(*folders, f"data.root={root}", "data.workers=1")
     line = done.err.splitlines()[-1]
     assert (done.status, "Traceback" in done.err) == (2, False)
-    assert line.startswith(f"error: {root / 'val' / 'b' / '3.png'} is not a whole image")
+    assert line.startswith(f"error: {root / 'val' / 'b' / '3.png'} cannot be decoded")
     assert not list((tmp_path / "runs").glob("*.parquet"))
