@@ -122,7 +122,7 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["device=abacus"], "device=abacus is not a device"),
         (["device=meta"], "device=meta is not supported"),
         (["data.name=foo"], "data.name=foo is not known; there are cifar10"),
-        (["model.kwargs.pretrained=true"], "model.kwargs.pretrained is not for here"),
+        (["model.kwargs.pretrained=true"], "model.kwargs.pretrained cannot be used"),
         (["seed=99999999999999999999"], "seed must be at most 4294967295"),
         (["results_dir=/proc"], "results_dir=/proc cannot be written to"),
         (["task=storage", "skip=[*]", "out=FILE"], "skip leaves no layer to measure"),

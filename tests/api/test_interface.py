@@ -155,9 +155,7 @@ def test_calibration_takes_what_people_have():
     for given in (loader, list(images.split(5)), batches(images), (images,), (images, labels)):
         low = swis.quantize(network, swis.Swis(), given, activation_bits=8)
         assert torch.equal(call(low, images), wanted)
-    with pytest.raises(
-        InputError, match="calibration is a tensor of inputs or an iterable of batches, not int"
-    ):
+    with pytest.raises(InputError, match="calibration must be a tensor or an iterable of batches, not int"):
         swis.quantize(network, swis.Swis(), 3)
     with pytest.raises(InputError, match="calibration has no batches"):
         swis.quantize(network, swis.Swis(), [])

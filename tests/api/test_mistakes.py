@@ -57,7 +57,7 @@ def test_batches_of_a_network_with_a_memory_are_not_mixed(inputs):
     finally:
         torch.set_num_threads(threads)
     assert found.logit_sqnr_db == float("inf")
-    with pytest.raises(InputError, match="the network keeps what it computes of its inputs in skip"):
+    with pytest.raises(InputError, match="the network stores results of its inputs in skip"):
         swis.quantize(network, swis.Swis(), inputs)
 
 
@@ -86,7 +86,7 @@ def test_two_arguments_are_not_taken_for_inputs_and_labels():
     assert len(gathered((ids, mask)).args) == 2
     assert len(gathered([((ids, mask), torch.zeros(4))]).args) == 2
     assert len(gathered([{"ids": ids, "mask": mask, "labels": torch.zeros(4)}]).kwargs) == 2
-    with pytest.raises(InputError, match=r"a pair is inputs and one label each, \[4\], not \[4, 3\]"):
+    with pytest.raises(InputError, match=r"a pair must be inputs and labels of shape \[4\], not \[4, 3\]"):
         gathered([(ids, mask)])
 
 

@@ -1,4 +1,4 @@
-"""A network of the user's own code, on the command line."""
+"""Networks from a user's own code, on the command line."""
 
 import sys
 
@@ -39,7 +39,7 @@ SWIS = [*OWN, "methods=[swis]"]
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A working folder with a module in it that nobody has imported."""
+    """A working folder with a module that has not been imported."""
     (tmp_path / "own_network.py").write_text(SOURCE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -47,7 +47,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_an_own_network_is_measured_packed_and_measured_again(here, command_line):
+def test_a_user_s_network_is_measured_packed_and_measured_again(here, command_line):
     done = command_line(*SWIS, "calibrate=stats")
     assert done.status == 0, done.err
     rows = swis.load_table("runs").set_index("method")
@@ -65,7 +65,7 @@ def test_an_own_network_is_measured_packed_and_measured_again(here, command_line
     assert "timm does not know its network" in lost.err
 
 
-def test_other_code_is_another_row(here, command_line):
+def test_changed_code_gives_new_rows(here, command_line):
     wider = command_line(*SWIS, "model.kwargs.width=9", "dry_run=true")
     assert command_line(*SWIS).status == 0
     assert wider.out == "float to do, int8 to do, swis to do\n"
@@ -93,16 +93,16 @@ def test_trained_weights_are_read_from_a_file(here, command_line):
         ("own_network:nothing", "returns str, not a torch module"),
     ],
 )
-def test_what_makes_no_network_is_named(here, command_line, factory, reason):
+def test_a_factory_that_returns_no_network_is_named(here, command_line, factory, reason):
     done = command_line(*OWN, f"model.factory={factory}")
     assert (done.status, done.err.count("\n")) == (2, 1)
     assert reason in done.err
 
 
-def test_what_a_network_takes_is_asked_for(here, command_line):
+def test_the_input_size_of_a_user_s_network_is_required(here, command_line):
     done = command_line("model=python", "model.factory=own_network:small")
     assert done.status == 2
-    assert "say model.input_size=[C,H,W]" in done.err
+    assert "set model.input_size=[C,H,W]" in done.err
     wrong = command_line(*OWN, "model.input_size=[3,28,28]", "model.mean=[0.5,0.5,0.5]", "model.std=[1,1,1]")
     assert wrong.status == 2
     assert "the network cannot be run on an image of [3, 28, 28]" in wrong.err
