@@ -19,7 +19,7 @@ class Calibration:
     ``looks_at_images``: it needs a calibration set. ``chooses_levels``: a weight may get a level that is not
     its nearest one. ``learns_rounding``: levels are trained after the GPTQ pass. ``settings`` lists the
     groups of options that change the result; each key is the group's name in a row's identity. The result
-    also depends on the run's seed for the keys in ``seeded``.
+    also depends on the run's seed for the keys in ``seeded``. ``summary``: one line that a run prints.
     """
 
     looks_at_images: bool = True
@@ -27,19 +27,27 @@ class Calibration:
     learns_rounding: bool = False
     settings: dict[str, str] = field(default_factory=dict)
     seeded: tuple[str, ...] = ()
+    summary: str = ""
 
 
 _WALK = {"output_aware": "calibration"}
 CALIBRATIONS = {
-    "none": Calibration(looks_at_images=False),
-    "bias": Calibration(),
-    "stats": Calibration(),
-    "output_aware": Calibration(chooses_levels=True, settings=_WALK),
+    "none": Calibration(looks_at_images=False, summary="every weight takes its nearest level"),
+    "bias": Calibration(summary="the mean of every channel is matched to the float network"),
+    "stats": Calibration(
+        summary="the mean and the variance of every channel are matched to the float network"
+    ),
+    "output_aware": Calibration(
+        chooses_levels=True,
+        settings=_WALK,
+        summary="levels are chosen for the output of each layer, then means and variances are matched",
+    ),
     "reconstruct": Calibration(
         chooses_levels=True,
         learns_rounding=True,
         settings=_WALK | {"reconstruction": "reconstruction"},
         seeded=("reconstruction",),
+        summary="levels are chosen as by output_aware, then rounding is trained block by block",
     ),
 }
 
