@@ -122,10 +122,10 @@ class Design(Memory):
                 f"accelerator.{name} is only for datapath={owner}, not {self.datapath}",
             )
         for name, value in self.known.fixed.items():
-            said = json.dumps(value)
+            expected = json.dumps(value)
             require(
                 getattr(self, name) == value,
-                f"accelerator.{name} must be {said} for datapath={self.datapath}, "
+                f"accelerator.{name} must be {expected} for datapath={self.datapath}, "
                 f"not {json.dumps(getattr(self, name))}",
             )
         for name in self.known.needed:

@@ -35,9 +35,9 @@ def option(
 
     ``formerly``: an older name. Commands and tables may still use it, and the keys of rows always do.
     ``younger``: the option was added after rows existed, so it is part of a key only if it differs from its
-    default; the keys of older rows stay valid. ``counts``: whether results depend on the option, or a
-    function that tells so from the values of its group. ``names``: a function that returns the allowed
-    values, for a choice that packages can extend.
+    default; the keys of older rows stay valid. ``counts``: whether results depend on the option; a bool, or a
+    function of the option's group. ``names``: a function that returns the allowed values, for a choice that
+    packages can extend.
 
     >>> from dataclasses import dataclass
     >>> @dataclass

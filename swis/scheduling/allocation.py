@@ -93,7 +93,7 @@ def _shares(
     at_least: set[str] = set()  # the layers that get their ``least``, because it is above the average
     share, rest, spent = bits, total, 0
     while more := {name for name in tables if name not in at_least and least[name] > share}:
-        at_least |= more  # this lowers the average of the others, so that more layers can be below
+        at_least |= more  # this lowers the average of the others, so that it can fall below ``least`` of more
         spent = sum(least[name] * prices[name] for name in at_least)
         rest = total - sum(prices[name] for name in at_least)
         share = (bits * total - spent) / rest if rest else bits

@@ -51,7 +51,7 @@ def test_layers_add_up_to_the_network():
     assert total["weight_bits"] == (8 * 3 * 18 + 64 * 8) / (72 + 64)
 
 
-def test_filters_with_shifts_of_their_own_add_up():
+def test_the_costs_of_scheduled_filters_add_up():
     shifts, cycles = np.array([1, 2, 2, 4]), np.array([2, 2, 4, 4])
     schedule = LayerSchedule(shifts, np.arange(4), filters_per_tile=2)
     assert schedule.cycles.tolist() == cycles.tolist()
@@ -75,7 +75,7 @@ def test_an_unknown_method_is_refused():
         layer_cost(weight_format("ternary", 1, 1), 1, 1, 1)
 
 
-def test_costs_add_up_in_any_order_and_a_missing_metric_makes_the_sum_s_missing():
+def test_costs_add_up_in_any_order_and_the_sum_needs_the_metric_of_every_part():
     measured, not_measured = LayerCost(4, 10, 32, 8, 20, metric=1.5), LayerCost(4, 10, 32, 8, 20)
     assert sum([measured, measured]) == LayerCost(8, 20, 64, 16, 40, metric=3.0)
     assert (measured + not_measured).metric is None

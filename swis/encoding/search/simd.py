@@ -28,7 +28,7 @@ AVAILABLE = _available()
 
 LANES = 16  # groups in a block; each has a 32-bit lane for four weights
 TABLE = 128  # entries of an error table, for magnitudes of up to 7 bits
-# The least metric and the index of its set must fit into 32 bits (``fits``). This holds for SWIS up to here.
+# The least metric and the index of its set must fit into 32 bits (``fits``); for SWIS they do up to these.
 LARGEST_ALPHA, LARGEST_GROUP = 32, 64
 
 
