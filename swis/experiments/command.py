@@ -120,7 +120,7 @@ def check_options(texts: Sequence[str], settings: type) -> None:
                 raise InputError(f"{text}: an option cannot be taken away; without it, it has its default")
         added = override.is_add() or (override.is_force_add() and name in groups())
         if added and not free:
-            raise InputError(f"{name} is there already; write {text.lstrip('+')}")
+            raise InputError(f"{name} exists already; write {text.lstrip('+')}")
         check_values(name, kind, values)
 
 
@@ -136,7 +136,7 @@ def explain(error: Exception) -> str:
     if match := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.*)'", str(error)):
         return f"{match[1]} are several values: --multirun tries each"
     if match := re.match(r"Could not append to config.*\n.*prefix: '(([^=]+)=.*)'\n", str(error)):
-        return f"{match[2]} is there already; write {match[1]}"
+        return f"{match[2]} exists already; write {match[1]}"
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     name = re.sub(r"\[(\d+)\]", r".\1", getattr(cause, "full_key", None) or "")
     if isinstance(cause, InterpolationToMissingValueError | MissingMandatoryValue):

@@ -21,7 +21,7 @@ def results_folder(config: Config) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"results_dir={folder} cannot be made: {error.strerror}") from error
+        raise InputError(f"results_dir={folder} cannot be created: {error.strerror}") from error
     try:  # asking for permission would not tell of file systems that take no files
         with tempfile.TemporaryFile(dir=folder):
             pass

@@ -307,7 +307,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         known = " and ".join(map(str, _READ))
         raise InputError(f"{path} has version {version} of the format, this code reads {known}")
     if claimed != _checksum(tensors, header):
-        raise InputError(f"{path} is damaged: its checksum is not that of its contents")
+        raise InputError(f"{path} is damaged: its checksum does not match its contents")
     return tensors, header | {"sha256": claimed}
 
 

@@ -129,7 +129,7 @@ def test_tables_stay_done_when_options_are_added(model):
     path = ROOT / "results" / "storage" / f"{model}.parquet"
     common = ["experiment=storage", f"model={model}", f"out={path}"]
     assert has_table(load(common))
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="exists already"):
         has_table(load([*common, "clip=mse"]))
 
 

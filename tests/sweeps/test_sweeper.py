@@ -179,7 +179,7 @@ def test_tables_of_tasks_without_rows_are_planned_and_not_made_twice(command_lin
     assert "seed=1: recipe.output=./w.safetensors is the file of seed=0 as well" in trains.err
     other = command_line(*sweep, "group_size=4,8", "alpha=0")
     assert other.status == 2
-    assert "out=table_4.parquet is there already; force=true replaces it" in other.err
+    assert "out=table_4.parquet exists already; force=true replaces it" in other.err
 
 
 def test_the_tasks_without_rows_give_their_reports(command_line, tiny, tmp_path):

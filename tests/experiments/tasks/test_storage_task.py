@@ -14,12 +14,12 @@ def test_what_is_there_is_not_replaced_unless_asked(tiny, tmp_path, monkeypatch,
     path = tmp_path / "out"
     path.write_text("precious")
     command = [*tiny, f"task={task}", "activation_bits=null", f"out={path}"]
-    with pytest.raises(InputError, match="is there already; force=true replaces it"):
+    with pytest.raises(InputError, match="exists already; force=true replaces it"):
         run(load(command))
     assert path.read_text() == "precious"
     run(load([*command, "force=true"]))
     assert path.stat().st_size > 1000
-    with pytest.raises(InputError, match="is a folder; name a file"):
+    with pytest.raises(InputError, match="is a folder; give the name of a file"):
         run(load([*command, f"out={tmp_path}"]))
 
 
