@@ -1,4 +1,4 @@
-"""What the layers of a study's network give hardware."""
+"""The operands of a study's network for the simulation of accelerators."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from swis.networks.inputs import Inputs
 
 @dataclass(frozen=True)
 class StudyOperands(NetworkOperands):
-    """Operands of the layers of a study's network, before any calibration; inputs are of its first image."""
+    """The weights of a study's network before any calibration, and its inputs for one calibration image."""
 
     study: Study
     _kept: dict[WeightFormat, dict[str, Encoded]] = field(default_factory=dict)
