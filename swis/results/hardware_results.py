@@ -27,7 +27,7 @@ ARRAY = {
     "columns": number("columns of the array of processing elements (PEs)", "PEs"),
     "lanes": number("terms of a dot product that a PE takes at once", "lanes"),
     "groups_share_lanes": flag("whether the lanes of a PE may work on different groups"),
-    "systolic": flag("whether operands pass from PE to PE, so that every tile fills and drains"),
+    "systolic": flag("whether operands pass from PE to PE, which costs cycles to fill the array"),
     "side_by_side": flag("whether the channels of a depthwise layer run on the array together"),
     "spread_fc": flag("whether a layer with one output pixel spreads its filters over columns too"),
     "frequency_mhz": number("clock frequency", "MHz"),

@@ -54,7 +54,7 @@ def test_an_own_network_is_measured_packed_and_measured_again(here, command_line
     assert list(rows.index) == ["float", "int8", "swis"]
     assert set(rows["model"]) == {"own_network:small"}
     assert set(rows["weights"]) == {"factory"}
-    assert "all rows are there" in command_line(*SWIS, "calibrate=stats", terminal=True).err
+    assert "all rows exist" in command_line(*SWIS, "calibrate=stats", terminal=True).err
     packed = command_line(*SWIS, "task=pack", "out=own.safetensors")
     assert packed.status == 0, packed.err
     assert "run.py weights=own.safetensors model=python model.factory=own_network:small" in packed.out

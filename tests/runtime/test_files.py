@@ -131,7 +131,7 @@ def test_a_full_disk_for_logs_does_not_end_a_job(small_disk, command_line, tiny)
         "--multirun", "methods=[round]", "bits=2,3", f"hydra.sweep.dir={small_disk}/logs", *tiny
     )
     assert done.status == 0, done.err
-    assert "4 computed, 0 there before, 0 failed" in done.out
+    assert "4 computed, 0 existed before, 0 failed" in done.out
 
 
 def test_a_file_that_cannot_be_written_leaves_no_failed_row(command_line, tiny, tmp_path, monkeypatch):

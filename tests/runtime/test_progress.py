@@ -55,7 +55,7 @@ def test_a_run_shows_its_steps_in_a_terminal(command_line, tiny, tmp_path, more)
     assert "..." not in done.out
     if not more:
         again = command_line(*tiny, "methods=[round]", terminal=True)
-        assert "all rows are there ..." in again.err
+        assert "all rows exist ..." in again.err
         assert command_line(*tiny, "methods=[round]").err == ""
 
 
@@ -66,7 +66,7 @@ def test_storage_and_sweeps_show_their_steps_in_a_terminal(command_line, tiny):
     assert "loading test_efficientnet; task=storage ..." in done.err
     assert re.search(r"storage: +\d+%", done.err)
     sweep = command_line("--multirun", *tiny, "bits=2,3", "dry_run=true", terminal=True)
-    assert "checking 2 points, and which of their rows are there ..." in sweep.err
+    assert "checking 2 points, and which of their rows exist ..." in sweep.err
     assert command_line("--multirun", *tiny, "bits=2,3", "dry_run=true").err == ""
 
 
