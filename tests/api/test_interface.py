@@ -239,9 +239,11 @@ def test_a_user_s_network_needs_an_example_input(tmp_path):
         swis.quantize(network.eval(), swis.Swis())
     low = swis.quantize(network, swis.Swis(), example=inputs)
     swis.save(low, tmp_path / "own.safetensors")
-    with pytest.raises(InputError, match="timm does not know its network, TwoHeads; give one of its class"):
+    with pytest.raises(
+        InputError, match="timm does not know the network TwoHeads; give one of the same class"
+    ):
         swis.load(tmp_path / "own.safetensors")
-    with pytest.raises(InputError, match="is not a sound packed file"):
+    with pytest.raises(InputError, match="is not a valid packed file"):
         swis.load(tmp_path / "own.safetensors", Tokens())
 
 
@@ -278,7 +280,7 @@ def test_a_timm_network_changed_by_hand_is_not_loaded_by_its_name(tmp_path):
     network.global_pool = nn.Sequential(network.global_pool, nn.Softmax(1))
     low = swis.quantize(network.eval(), swis.Swis(), images)
     swis.save(low, tmp_path / "low.safetensors")
-    with pytest.raises(InputError, match="timm does not know its network"):
+    with pytest.raises(InputError, match="timm does not know the network"):
         swis.load(tmp_path / "low.safetensors")
     assert torch.equal(call(swis.load(tmp_path / "low.safetensors", network), images), call(low, images))
 

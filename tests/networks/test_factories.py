@@ -62,7 +62,7 @@ def test_an_own_network_is_measured_packed_and_measured_again(here, command_line
     assert again.status == 0, again.err
     lost = command_line("weights=own.safetensors", "data.limit=64", "results_dir=runs")
     assert (lost.status, lost.err.count("\n")) == (2, 1)
-    assert "timm does not know its network" in lost.err
+    assert "timm does not know the network" in lost.err
 
 
 def test_other_code_is_another_row(here, command_line):
