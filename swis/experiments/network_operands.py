@@ -24,7 +24,7 @@ class StudyOperands(NetworkOperands):
     """The weights of a study's network before any calibration, and its inputs for one calibration image."""
 
     study: Study
-    _kept: dict[WeightFormat, dict[str, Encoded]] = field(default_factory=dict)
+    _cache: dict[WeightFormat, dict[str, Encoded]] = field(default_factory=dict)
 
     @cached_property
     def layers(self) -> list[Layer]:
@@ -44,7 +44,7 @@ class StudyOperands(NetworkOperands):
             return {}
         schedules = schedule.layers if schedule else None
         return last_encoded(
-            self._kept, fmt, lambda: encode_layers(plain_copy(study.base_module), fmt, study.skip, schedules)
+            self._cache, fmt, lambda: encode_layers(plain_copy(study.base_module), fmt, study.skip, schedules)
         )
 
     def inputs(self) -> dict[str, list[np.ndarray]]:

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 # Number of results of each kind that stay in memory: a sweep usually needs the latest ones again.
 _COUNT = 3
-_kept: dict[str, dict[str, Any]] = {}
+_cache: dict[str, dict[str, Any]] = {}
 
 # The packages that decode and scale images; another version may give other values.
 _DECODERS = ("pillow", "timm", "torch", "torchvision")
@@ -33,7 +33,7 @@ def in_memory(
     >>> in_memory("sum", [1, 2], lambda: 3), in_memory("sum", [1, 2], lambda: 4)
     (3, 3)
     """
-    results, name = _kept.setdefault(kind, {}), records.digest(identity)
+    results, name = _cache.setdefault(kind, {}), records.digest(identity)
     kept = results.pop(name, None)
     result = results[name] = make() if kept is None or not is_current(kept) else kept  # moves it to the end
     while len(results) > _COUNT:

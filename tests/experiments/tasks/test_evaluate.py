@@ -351,7 +351,7 @@ def test_a_few_measured_images_are_left_out_of_the_training_images(tiny, tmp_pat
     fmt = next(fmt for fmt in config.formats if fmt.name == "swis")
     left_out = json.loads(prepared.describe(fmt)["config"])["images_left_out"]
     assert left_out == {"calibration": 20, "training": 20}
-    with pytest.raises(InputError, match="20 training images, without those .*, do not fill a batch"):
+    with pytest.raises(InputError, match=r"20 training images, without those .*, do not fill a batch"):
         study.prepare(replace(config, retrain=replace(config.retrain, batch_size=21)))
 
 
