@@ -1,9 +1,9 @@
-"""How long the explorer takes to redraw: python benchmarks/explore.py.
+"""Time that the explorer takes to redraw: python benchmarks/explore.py.
 
-For every network of the package every control of every tab takes all of its values, under Weights and
-Network for the first layer, the largest and one in the middle. Times are those of computing the picture and
-of writing it as the text that the page shows; what the browser does with it comes on top. The limits of the
-project are 300 ms at the median and 600 ms at the largest.
+The benchmark moves every control of every tab, for every network of the package. In the tabs Weights and
+Network it does so for the first layer, the middle layer and the largest layer. A time includes computing the
+picture and writing it as the text that the page shows. It does not include the browser's work. The project's
+limits are 300 ms for the median and 600 ms for the maximum.
 """
 
 import time
@@ -19,11 +19,11 @@ from swis.explore.tab import Tab
 from swis.explore.trade_off import TradeOffTab, folders
 from swis.explore.weights import WeightsTab
 
-MOST = 8  # values of a control
+MOST = 8  # at most so many values of a control are measured
 
 
 def values_of(control: widgets.Widget) -> list[object]:
-    """Return values of a control, spread over all that it takes."""
+    """Return values that are spread over the range of a control."""
     if isinstance(control, widgets.IntSlider):
         return sorted(
             {round(control.min + n * (control.max - control.min) / (MOST - 1)) for n in range(MOST)}
@@ -40,7 +40,7 @@ def values_of(control: widgets.Widget) -> list[object]:
 
 
 def redraws(tab: Tab, controls: Iterable[widgets.Widget]) -> Iterable[tuple[str, float]]:
-    """Move controls one after the other, each back to where it was, and say how long [ms] each move took."""
+    """Move every control and then reset it; yield its name and the time [ms] of each move."""
     for control in controls:
         before = control.value
         for value in [*values_of(control), before]:
@@ -50,11 +50,11 @@ def redraws(tab: Tab, controls: Iterable[widgets.Widget]) -> Iterable[tuple[str,
 
 
 def main() -> None:
-    lines = []
+    rows = []
 
     def measure(name: str, network: str, tab: Tab, controls: list[widgets.Widget]) -> None:
         found = redraws(tab, controls)
-        lines.extend({"tab": name, "network": network, "control": what, "ms": ms} for what, ms in found)
+        rows.extend({"tab": name, "network": network, "control": control, "ms": ms} for control, ms in found)
 
     for model in MODELS.values():
         subject = Subject.of(model)
@@ -75,7 +75,7 @@ def main() -> None:
         tab = TradeOffTab(folder)
         moved = [tab.x, tab.y, tab.colour, tab.facet, tab.only, tab.query, tab.logarithmic]
         measure("Trade-off", folder.name, tab, moved)
-    table = pd.DataFrame(lines)
+    table = pd.DataFrame(rows)
     for by in (["tab"], ["tab", "network"], ["tab", "control"]):
         times = table.groupby(by, sort=False)["ms"]
         print(times.agg(["median", "max", "count"]).round().astype(int).to_string(), end="\n\n")

@@ -82,7 +82,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    # loaded on first use: ``import swis.experiments.config`` must not import torch and pandas
+    # modules are imported on first use, so that ``import swis.experiments.config`` does not import torch
     if name in ("explore", "formats"):
         return import_module(f"swis.{name}")
     if name in _HOME_OF:

@@ -1,4 +1,4 @@
-"""Execute notebooks/*.py and keep them as .ipynb with their outputs: python tools/notebooks.py [NAME ...]."""
+"""Execute notebooks/*.py and write them as .ipynb with outputs: python tools/notebooks.py [NAME ...]."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
 def executed(path: Path) -> nbformat.NotebookNode:
-    """Return the notebook of a py:percent file, executed in its folder; all but outputs is as it was."""
+    """Return the notebook of a py:percent file after executing it in its folder; only outputs are added."""
     notebook = jupytext.read(path)
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": path.parent}}).execute()
@@ -24,6 +24,7 @@ def executed(path: Path) -> nbformat.NotebookNode:
 
 
 def main(names: list[str]) -> None:
+    """Execute the named notebooks, or all."""
     paths = [NOTEBOOKS / f"{name}.py" for name in names] or sorted(NOTEBOOKS.glob("*.py"))
     for path in tqdm(paths, desc="notebooks"):
         nbformat.write(executed(path), path.with_suffix(".ipynb"))

@@ -1,4 +1,4 @@
-"""How notebooks show what the interface returns: plain HTML and SVG, and bars of simulated layers."""
+"""Views for notebooks: quantized networks as HTML and SVG, and bar charts of simulated layers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pandas.plotting import PlotAccessor
 if TYPE_CHECKING:
     from swis.api.quantized import Quantized
 
-_LINES = 12  # layers that a table shows before it is folded
+_LINES = 12  # a table with more layers than this is folded
 _BLUE = "#0173b2"
 _CELL = 'style="text-align:left;padding:2px 12px 2px 0"'
 
 
 def quantized_html(network: Quantized) -> str:
-    """Return a network of few bits as HTML: its totals, the bits of every layer as bars, and its layers."""
+    """Return a quantized network as HTML: its totals, a bar chart of bits by layer, and its layers."""
     cost, layers = network.cost, network.layers
     totals = {
         "bits per weight": f"{cost['weight_bits']:.2f}",
@@ -63,7 +63,7 @@ def _table(head: str, lines: list[str]) -> str:
 
 
 def _bits_by_layer(bits: pd.Series) -> str:
-    """Return bars as SVG, one for each layer, as tall as its bits per weight."""
+    """Return an SVG bar chart of the bits per weight of every layer."""
     known = bits.dropna()
     if known.empty:
         return ""
@@ -83,7 +83,7 @@ def _bits_by_layer(bits: pd.Series) -> str:
 
 
 class _Plot(PlotAccessor):
-    """``plot()`` without arguments draws bars of layers; with arguments it is that of pandas."""
+    """``plot()`` without arguments draws bars by layer; with arguments it is the ``plot`` of pandas."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if args or kwargs or not {"accelerator", "layer", *_DRAWN} <= set(self._parent):
@@ -98,7 +98,7 @@ _DRAWN: Mapping[str, tuple[str, float]] = {
 
 
 class Simulated(pd.DataFrame):
-    """The table that ``swis.simulate`` returns: ``plot()`` draws cycles and energy of its layers."""
+    """The table that ``swis.simulate`` returns; ``plot()`` draws the cycles and energy of its layers."""
 
     @property
     def _constructor(self) -> type[Simulated]:
@@ -106,14 +106,14 @@ class Simulated(pd.DataFrame):
 
     @property
     def plot(self) -> _Plot:
-        """Bars of cycles and energy by ``plot()``; with arguments, or as ``plot.bar``, it is pandas' own."""
+        """``plot()`` draws cycles and energy by layer; ``plot(...)`` and ``plot.bar`` are those of pandas."""
         return _Plot(self)
 
 
 def bars_by_layer(table: pd.DataFrame) -> Any:
-    """Draw cycles and energy of every layer, accelerators side by side; return the two axes.
+    """Draw the cycles and energy of every layer, with accelerators side by side; return the two axes.
 
-    Totals, in the rows of the layer "total", are in the legends.
+    The legends have the sums over all layers; rows of the layer "total" are not drawn.
 
     >>> line = {"accelerator": "a", "layer": "fc", "latency_cycles": 10, "energy_pj": 20.0}
     >>> [axes.get_ylabel() for axes in bars_by_layer(pd.DataFrame([line]))]

@@ -54,7 +54,7 @@ def test_a_user_s_network_is_measured_packed_and_measured_again(here, command_li
     assert list(rows.index) == ["float", "int8", "swis"]
     assert set(rows["model"]) == {"own_network:small"}
     assert set(rows["weights"]) == {"factory"}
-    assert "all rows are there" in command_line(*SWIS, "calibrate=stats", terminal=True).err
+    assert "all rows exist" in command_line(*SWIS, "calibrate=stats", terminal=True).err
     packed = command_line(*SWIS, "task=pack", "out=own.safetensors")
     assert packed.status == 0, packed.err
     assert "run.py weights=own.safetensors model=python model.factory=own_network:small" in packed.out
@@ -62,7 +62,7 @@ def test_a_user_s_network_is_measured_packed_and_measured_again(here, command_li
     assert again.status == 0, again.err
     lost = command_line("weights=own.safetensors", "data.limit=64", "results_dir=runs")
     assert (lost.status, lost.err.count("\n")) == (2, 1)
-    assert "timm does not know its network" in lost.err
+    assert "timm does not know the network" in lost.err
 
 
 def test_changed_code_gives_new_rows(here, command_line):
