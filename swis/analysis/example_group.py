@@ -28,8 +28,8 @@ def example_group(codes: np.ndarray, kept: np.ndarray, shift_sets: np.ndarray) -
     have the same mask and none an empty one; signs differ; and some errors are there, but none larger than
     ``LARGEST_ERROR``. Of these it is the first one whose errors are the smallest beside its codes.
 
-    >>> codes = np.array([[66, -3, 65, 2]])
-    >>> example_group(codes, np.array([[66, -2, 64, 2]]), np.array([0b1000010])).shift_set
+    >>> codes, kept = np.array([[66, -3, 65]]), np.array([[66, -2, 64]])
+    >>> example_group(codes, kept, np.array([0b1000010])).shift_set
     (6, 1)
     """
     errors = np.abs(kept.astype(int) - codes)

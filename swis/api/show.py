@@ -114,7 +114,7 @@ class Simulated(pd.DataFrame):
 def bars_by_layer(table: pd.DataFrame) -> Any:
     """Draw cycles and energy of every layer, accelerators side by side; return the two axes.
 
-    Totals, in the rows of the layer "total", are in the legends.
+    What all layers add up to is in the legends.
 
     >>> line = {"accelerator": "a", "layer": "fc", "latency_cycles": 10, "energy_pj": 20.0}
     >>> [axes.get_ylabel() for axes in bars_by_layer(pd.DataFrame([line]))]

@@ -69,8 +69,9 @@ def _network(rows: pd.DataFrame, column: list[Axes]) -> None:
     top1_over(counted.drop(columns=["low", "high"]), "cycles_per_weight", whole)
     whole.set(ylim=(0, 100), xlim=(0.8, 4.3), xlabel="cycles per weight")
     outline(whole, _ENLARGED["cycles_per_weight"], region, "enlarged below")
-    for axes, cost, shown in ((by_cycles, "cycles_per_weight", counted), (by_bits, "weight_bits", rows)):
-        top1_over(shown, cost, axes, apart=0.06)
+    top1_over(counted, "cycles_per_weight", by_cycles, apart=0.06)
+    top1_over(rows, "weight_bits", by_bits)
+    for axes, cost in ((by_cycles, "cycles_per_weight"), (by_bits, "weight_bits")):
         axes.set(ylim=region, xlim=_ENLARGED[cost], xlabel=cost.replace("_", " "))
         axes.yaxis.set_major_locator(MultipleLocator(5))
     by_bits.set(xlabel="stored bits per weight")

@@ -15,10 +15,10 @@ from swis.plots.style import message, new_figure, one_legend, plain
 from swis.results.records import load_storage
 
 _CAPTION = """
-    Every shift more adds some 6 dB to the weights' signal-to-noise ratio, larger groups lose part of it, and
-    free shift sets (SWIS) are well ahead of consecutive ones (SWIS-C) in small groups alone. Few groups of
-    four weights or more are kept without any loss before five shifts. Weights of MobileNet-v2, large, and of
-    EfficientNet-Lite0 and ResNet-18, small, against their 8-bit codes; no images.
+    Every shift more adds 6 dB or more to the weights' signal-to-noise ratio, larger groups lose part of it,
+    and free shift sets (SWIS) are well ahead of consecutive ones (SWIS-C) in small groups alone. Few groups
+    of four weights or more are kept without any loss before five shifts. Weights of MobileNet-v2, large, and
+    of EfficientNet-Lite0 and ResNet-18, small, against their 8-bit codes; no images.
 """
 _LARGE, _SMALL = "mobilenet_v2", ("efficientnet_lite0", "resnet18")
 _SIZES = (1, 4, 16)

@@ -31,7 +31,7 @@ _CYCLES = {"computing": (MIDDLE, ["compute_cycles"]), "waiting for DRAM": (PALE,
 _ENERGY = {  # colours of no format, from dark to light
     "datapath": ("#45306e", ["datapath_energy_pj", "register_energy_pj", "unpack_energy_pj"]),
     "SRAM": ("#9367ad", ["weight_sram_energy_pj", "input_sram_energy_pj", "output_sram_energy_pj"]),
-    "leakage": ("#e2b13c", ["leakage_energy_pj"]),
+    "leakage": ("#cf9a2c", ["leakage_energy_pj"]),
     "DRAM": (PALE, ["dram_energy_pj"]),
 }
 

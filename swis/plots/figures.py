@@ -87,9 +87,11 @@ def waterfall(steps: pd.DataFrame, of: str, reference: float, axes: Axes) -> Axe
     before = steps[of].shift(fill_value=0.0)
     axes.barh(places, steps[of] - before, 0.62, before, color=looks[of].colour, label=label_of(of))
     axes.vlines(steps[of][:-1], places[:-1], places[1:], color=looks[of].colour, linewidth=0.8)
-    for method in steps.columns.drop(of):
-        marks = looks[method].marks() | ({} if looks[method].hollow else {"markeredgecolor": "white"})
-        axes.plot(steps[method], places, **marks, label=label_of(method))
+    others = [name for name in looks if name != of]
+    for shift, method in zip(_spread(len(others), 0.3), others, strict=True):
+        marks = looks[method].marks() | {"markersize": 5, "markeredgecolor": "white"}
+        marks |= {"markerfacecolor": looks[method].colour, "zorder": 5}
+        axes.plot(steps[method], places + shift, **marks, label=label_of(method))
     axes.axvline(reference, color=INK, linewidth=0.8, zorder=1, label="float")
     axes.set_yticks(places, steps.index)
     axes.set(xlim=(-3, 100), ylim=(len(steps) - 0.4, -0.6))

@@ -10,15 +10,15 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, ScalarFormatter
 
 from swis.plots.names import design_name
-from swis.plots.style import INK, MIDDLE, SHADE, SMALL, SWIS, SWIS_C, Look, colours_of_designs
+from swis.plots.style import INK, MIDDLE, SHADE, SMALL, SWIS, SWIS_C, Look, beside, colours_of_designs
 
 # What kinds of layers are called, how they look, and where their names stand [points] from the slowest one.
 _KINDS = {
-    "first": ("first layer", Look(INK, "s"), (-5, -11), "right"),
-    "conv": ("convolution", Look(MIDDLE, "P"), (0, -13), "center"),
-    "depthwise": ("depthwise", Look(SWIS_C, "v"), (7, -3), "left"),
-    "pointwise": ("pointwise", Look(SWIS, "o"), (6, -13), "left"),
-    "fc": ("classifier", Look(INK, "^", hollow=True), (7, -3), "left"),
+    "first": ("first layer", Look(INK, "s"), (-5, -8), "right"),
+    "conv": ("convolution", Look(MIDDLE, "P"), (0, -10), "center"),
+    "depthwise": ("depthwise", Look(SWIS_C, "v"), (7, 0), "left"),
+    "pointwise": ("pointwise", Look(SWIS, "o"), (6, -10), "left"),
+    "fc": ("classifier", Look(INK, "^", hollow=True), (7, 0), "left"),
 }
 _CLOSE = {"borderpad": 0.2, "columnspacing": 1.0, "handlelength": 1.0, "handletextpad": 0.4}
 
@@ -72,13 +72,15 @@ def roofline(layers: pd.DataFrame, bytes_per_cycle: float, axes: Axes) -> Axes:
             axes.vlines(at, reached, roof, color=look.colour, linewidth=0.6, alpha=0.5)
             axes.plot(at, reached, **look.marks())
             slowest = at[reached.idxmin()], reached.min()
-            text = {"textcoords": "offset points", "fontsize": SMALL, "color": look.colour, "ha": side}
-            axes.annotate(name, slowest, apart, **text)
+            beside(name, slowest, apart, axes, INK, side)
     peak, most = layers["peak_macs_per_cycle"].max(), layers["macs_per_dram_byte"].max()
     corner, least = peak / bytes_per_cycle, layers["macs_per_dram_byte"].min()
     roof = [bytes_per_cycle * least, peak, peak]
     axes.plot([least, corner, most], roof, color=INK, linewidth=0.8, zorder=1, label="roof")
+    beside("all lanes at work", (corner, peak), (4, 7), axes, INK, "left")
+    beside("limit of DRAM", ((least * corner) ** 0.5, (roof[0] * peak) ** 0.5), (-5, 5), axes, INK, "right")
     axes.set(xscale="log", yscale="log", xlabel="MACs per byte of DRAM", ylabel="MACs per cycle")
+    axes.set_ylim(top=1.5 * peak)
     for axis in (axes.xaxis, axes.yaxis):
         _few_ticks(axis)
     return axes
@@ -93,7 +95,7 @@ def traffic_by_layer(layers: pd.DataFrame, axes: Axes) -> Axes:
     )
     for (name, colour, traffic), height in zip(sides, (0.95, 0.05), strict=True):
         axes.bar(place, traffic / 1e6, color=colour, width=0.8, label=name)
-        text = {"transform": axes.transAxes, "color": colour, "va": "center", "ha": "center"}
+        text = {"transform": axes.transAxes, "va": "center", "ha": "center"}
         axes.text(0.5, height, name, **text, fontsize=SMALL)
     axes.axhline(0, color=INK, linewidth=0.6)
     axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
@@ -104,19 +106,19 @@ def traffic_by_layer(layers: pd.DataFrame, axes: Axes) -> Axes:
 def side_by_side(layers: pd.DataFrame, column: str, unit: float, label: str, axes: Axes) -> Axes:
     """Draw a column of layers [so many units] as bars, those of every accelerator side by side.
 
-    ``layers``: lines of the layers of one network on some designs. The legend says what they add up to.
+    ``layers``: lines of the layers of one network on some designs. The legend says what these add up to.
     """
     names = list(dict.fromkeys(layers["accelerator"]))
     colours, width = colours_of_designs(names), 0.84 / len(names)
     for number, name in enumerate(names):
         values = layers.loc[layers["accelerator"] == name, column] / unit
         places = [place + (number - (len(names) - 1) / 2) * width for place in range(len(values))]
-        text = f"{design_name(name)}: {values.sum():,.1f} {label}"
+        text = f"{design_name(name)}, together {values.sum():,.1f}"
         axes.bar(places, values, width, color=colours[name], label=text)
     first = layers.loc[layers["accelerator"] == names[0], "layer"]
     axes.set_xticks(range(len(first)), first, rotation=90)
     axes.set(ylabel=label, xlim=(-0.6, len(first) - 0.4))
-    axes.legend(title="all layers together", loc="upper left", bbox_to_anchor=(1, 1), **_CLOSE)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, **_CLOSE)
     return axes
 
 

@@ -34,9 +34,10 @@ SCREEN_DPI = 110  # for notebooks
 SWIS, SWIS_C = "#0a3f91", "#56b4e9"
 SWIS_MIDDLE, SWIS_LIGHT = "#4a72bd", "#8fa6d6"  # of variants of SWIS beside each other
 INK, DARK, MIDDLE, LIGHT = "#222222", "#666666", "#8f8f8f", "#b0b0b0"
-PALE, FAINT = "#d6d6d6", "#e6e6e6"
+PALE, FAINT = "#cdcdcd", "#e6e6e6"
 ACCENT = "#d55e00"
 SHADE = "#dfeaf6"  # behind what is of SWIS
+_AS_TEXT = {SWIS_C: "#1f7db3", MIDDLE: DARK, LIGHT: DARK}  # thin strokes are hard to read in light colours
 
 # Colours for what has none of its own; colour-blind people tell them apart.
 PALETTE = (
@@ -203,6 +204,7 @@ def beside(
 
     ``side``: "left" if the text begins there, "right" if it ends there, or "center".
     """
-    look = {"ha": side, "va": "center", "fontsize": SMALL, "color": colour, "zorder": 6}
+    ink = _AS_TEXT.get(colour, colour)
+    look = {"ha": side, "va": "center", "fontsize": SMALL, "color": ink, "zorder": 6}
     behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.3}
     axes.annotate(text, point, apart, textcoords="offset points", bbox=behind, **look).set_in_layout(False)
