@@ -41,7 +41,7 @@ def draw(results: Path) -> Figure:
         by_shifts(table[table["model"] == model], "sqnr_db", axes)
         axes.set(title=network_name(model), ylabel="SQNR [dB]")
     for axes in (error, lossless):
-        axes.set(title=network_name(_LARGE), xlim=(0.7, 7.4))
+        axes.set(title=network_name(_LARGE), xlim=(0.7, 7.6))
     for axes in (error, lossless, small[-1]):
         axes.set_xlabel("shifts N")
     one_legend(drawn, [error])

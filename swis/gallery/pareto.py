@@ -22,8 +22,8 @@ _CAPTION = """
 """
 _LOST = 5.0  # points below float that are shown
 _COSTS = {
-    "latency_ms": ("latency of an image [ms]", (1.5, 45), (2, 5, 10, 20, 40)),
-    "energy_mj": ("energy of an image [mJ]", (1.6, 3.8), (2, 2.5, 3, 3.5)),
+    "latency_ms": ("latency of an image [ms]", (1.1, 60), (2, 5, 10, 20, 40)),
+    "energy_mj": ("energy of an image [mJ]", (1.4, 4.1), (2, 2.5, 3, 4)),
 }
 
 

@@ -16,9 +16,9 @@ from swis.results.records import load_simulated
 
 _CAPTION = """
     What the single-shift SWIS array gains over bit-serial designs of equal area, each in its fastest format
-    that loses at most one point of top-1: over BitWave, the nearest rival, little energy at any cost of DRAM,
-    and the more speed the wider DRAM is. The broken line is the value of the other figures. MobileNet-v2 at
-    224 x 224, 45 nm, 500 MHz; accuracy on 500 photographs with ImageNet labels.
+    that loses at most one point of top-1: over BitWave, the closest of them, little energy at any cost of
+    DRAM, and the more speed the wider DRAM is. The broken line is the value of the other figures.
+    MobileNet-v2 at 224 x 224, 45 nm, 500 MHz; accuracy on 500 photographs with ImageNet labels.
 """
 _NETWORK, _ARRAY = "mobilenet_v2", "swis_ss"
 _COSTS = (2, 5, 11, 15, 20, 30)  # pJ per bit of DRAM

@@ -17,6 +17,8 @@ from swis.plots.names import label_of
 from swis.plots.style import DARK, INK, MIDDLE, SMALL, Look, beside, level, looks_of
 from swis.plots.style import PALETTE as PALETTE  # where the explorer looks for it
 
+_HEAD: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": SMALL, "style": "italic"}
+
 
 def line_with_intervals(
     x: Sequence[float], table: pd.DataFrame, look: Look, axes: Axes, label: str, column: str = "top1"
@@ -74,13 +76,10 @@ def published_points(points: pd.DataFrame, axes: Axes) -> Axes:
     return axes
 
 
-_HEAD: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": SMALL, "style": "italic"}
-
-
 def waterfall(steps: pd.DataFrame, of: str, reference: float, axes: Axes) -> Axes:
     """Draw what every step adds to one format's top-1 [%], from the top down, and where others stand.
 
-    ``steps``: a line per step, a column of top-1 per format; the bars are ``of`` one, the others are marks.
+    ``steps``: a row per step, a column of top-1 per format; the bars are ``of`` one, the others are marks.
     ``reference`` is the float network's top-1.
     """
     looks, places = looks_of(steps.columns), np.arange(len(steps))
@@ -108,7 +107,7 @@ def band_between(rows: pd.DataFrame, others: pd.DataFrame, x: str, look: Look, a
 def before_and_after(before: pd.DataFrame, after: pd.DataFrame, axes: Axes) -> Axes:
     """Draw means of top-1 [%] before retraining and after it as connected points, with their intervals.
 
-    Both have one line per format, with "mean", "low" and "high" (``swis.evaluation.seeds.over_seeds``).
+    Both have one row per format, with "mean", "low" and "high" (``swis.evaluation.seeds.over_seeds``).
     """
     both = pd.concat([before.assign(place=0), after.assign(place=1)])
     top1_over(both, "place", axes, "mean", apart=0.08)

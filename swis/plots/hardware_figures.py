@@ -1,4 +1,4 @@
-"""Figures of accelerators: a table of simulated lines in, matplotlib axes out."""
+"""Figures of accelerators: a table of hardware results in, matplotlib axes out."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ _CLOSE = {"borderpad": 0.2, "columnspacing": 1.0, "handlelength": 1.0, "handlete
 
 
 def bars_of_designs(
-    lines: pd.DataFrame,
+    rows: pd.DataFrame,
     parts: Mapping[str, tuple[str, Sequence[str]]],
     unit: float,
     names: Sequence[str],
     axes: Axes,
 ) -> Axes:
-    """Draw a lying bar for every line, from the top down, of parts that add up, and a text at its end.
+    """Draw a lying bar for every row, from the top down, of parts that add up, and a text at its end.
 
-    ``parts`` are the colour of each part and the columns of ``lines`` that make it up, the bars are in units
+    ``parts`` are the colour of each part and the columns of ``rows`` that make it up, the bars are in units
     of so much; ``names`` are the texts at their ends.
     """
-    places, left = range(len(lines)), pd.Series(0.0, lines.index)
+    places, left = range(len(rows)), pd.Series(0.0, rows.index)
     for part, (colour, columns) in parts.items():
-        width = lines[list(columns)].sum(axis=1) / unit
+        width = rows[list(columns)].sum(axis=1) / unit
         axes.barh(places, width, 0.72, left, color=colour, label=part)
         left += width
     for place, end, name in zip(places, left, names, strict=True):
         at = {"xytext": (3, -0.5), "textcoords": "offset points"}
         axes.annotate(name, (end, place), **at, va="center", fontsize=SMALL)
-    axes.set(ylim=(len(lines) - 0.5, -0.5), xlim=(0, None))
+    axes.set(ylim=(len(rows) - 0.5, -0.5), xlim=(0, None))
     axes.tick_params(axis="y", length=0)
     axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=len(parts), **_CLOSE)
     return axes
@@ -106,7 +106,7 @@ def traffic_by_layer(layers: pd.DataFrame, axes: Axes) -> Axes:
 def side_by_side(layers: pd.DataFrame, column: str, unit: float, label: str, axes: Axes) -> Axes:
     """Draw a column of layers [so many units] as bars, those of every accelerator side by side.
 
-    ``layers``: lines of the layers of one network on some designs. The legend says what these add up to.
+    ``layers``: rows of the layers of one network on some designs. The legend says what these add up to.
     """
     names = list(dict.fromkeys(layers["accelerator"]))
     colours, width = colours_of_designs(names), 0.84 / len(names)

@@ -10,10 +10,12 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import NullFormatter, NullLocator
 
+from swis.analysis.trade_offs import on_swis_arrays
 from swis.formats.float32 import Float
 from swis.formats.int8 import Int8
 from swis.formats.round import Round
@@ -114,7 +116,7 @@ _LOOKS = {
     Uniform.name: Look(DARK, "s", (0, (5, 1.5)), order=3),
     Round.name: Look(MIDDLE, "^", (0, (3, 1.5)), hollow=True),
     Truncate.name: Look(LIGHT, "v", (0, (1, 1)), hollow=True),
-    Int8.name: Look(INK, "*", hollow=True),
+    Int8.name: Look(INK, "*", hollow=True, order=5),
     Float.name: Look(INK, "None", width=0.8),
 }
 
@@ -138,11 +140,12 @@ def colours_of_designs(names: Sequence[str]) -> dict[str, str]:
     True
     """
     blue, grey = cycle((SWIS, SWIS_C, SWIS_MIDDLE)), cycle((DARK, LIGHT, INK, MIDDLE, PALE))
-    return {name: next(blue if name.startswith("swis") else grey) for name in names}
+    ours = on_swis_arrays(pd.DataFrame({"accelerator": names}))
+    return {name: next(blue if mine else grey) for name, mine in zip(names, ours, strict=True)}
 
 
 def new_figure(height: float, width: float = PAGE) -> Figure:
-    """Return an empty figure [inches]; without pyplot, which would show it twice in a notebook."""
+    """Return an empty figure, ``PAGE`` or ``COLUMN`` wide; a notebook would show one of pyplot twice."""
     return Figure((width, height), layout="constrained", dpi=SCREEN_DPI)
 
 
@@ -170,18 +173,16 @@ def message(figure: Figure, text: str) -> None:
     figure.suptitle(text, x=0.005, ha="left")
 
 
-def one_legend(figure: Figure, axes: Iterable[Axes], columns: int | None = None, **keywords: Any) -> None:
+def one_legend(figure: Figure, axes: Iterable[Axes], columns: int | None = None) -> None:
     """Give a figure one legend below its axes, of all that is labelled in some of them, formats first."""
     found: dict[str, Any] = {}
     for each in axes:
         for handle, label in zip(*each.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    known = [label_of(method) for method in _LOOKS]
-    found = dict(
-        sorted(found.items(), key=lambda item: known.index(item[0]) if item[0] in known else len(known))
-    )
-    place = {"loc": "outside lower center", "ncols": columns or len(found)} | keywords
-    figure.legend(found.values(), found.keys(), **place)
+    ranks = {label_of(method): rank for rank, method in enumerate(_LOOKS)}
+    labels = sorted(found, key=lambda label: ranks.get(label, len(ranks)))
+    handles = [found[label] for label in labels]
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns or len(labels))
 
 
 def real_ticks(axes: Axes, which: str, ticks: Iterable[float]) -> None:
@@ -192,9 +193,9 @@ def real_ticks(axes: Axes, which: str, ticks: Iterable[float]) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def level(axes: Axes, value: float, label: str | None = "float", **keywords: Any) -> None:
+def level(axes: Axes, value: float, label: str = "float") -> None:
     """Draw a level, such as the float network's accuracy, as a thin line across the axes."""
-    axes.axhline(value, color=INK, linewidth=0.8, zorder=1, label=label, **keywords)
+    axes.axhline(value, color=INK, linewidth=0.8, zorder=1, label=label)
 
 
 def beside(

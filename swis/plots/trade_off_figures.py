@@ -1,4 +1,4 @@
-"""Figures of accelerators beside each other: fronts of accuracy and cost, and gains over rivals."""
+"""Figures of accelerators beside each other: fronts of accuracy and cost, and gains over baselines."""
 
 from __future__ import annotations
 
@@ -8,28 +8,35 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.axes import Axes
 
-from swis.analysis.trade_offs import on_swis_arrays
+from swis.analysis.trade_offs import on_swis_arrays, pareto_front
 from swis.plots.names import design_name, with_shifts
 from swis.plots.style import DARK, INK, LIGHT, MIDDLE, SWIS, beside, level, real_ticks
 
+_ROOM = 0.5  # points between corners that are named
 
-def pareto_front(table: pd.DataFrame, cost: str) -> pd.DataFrame:
-    """Return the lines that none beats in both ``cost`` and "loss", the cheapest first.
 
-    >>> table = pd.DataFrame({"ms": [1.0, 2.0, 3.0], "loss": [5.0, 6.0, 1.0]})
-    >>> pareto_front(table, "ms")["ms"].tolist()
-    [1.0, 3.0]
-    """
-    ordered = table.sort_values([cost, "loss"])
-    best = ordered["loss"].cummin()
-    return ordered[ordered["loss"].eq(best) & ~best.duplicated()]
+@dataclass(frozen=True)
+class _Family:
+    """How a family of designs is drawn, and where the names of its corners stand."""
+
+    label: str
+    colour: str
+    shade: str
+    marker: str
+    apart: tuple[float, float]
+    side: str
+    prefix: str = ""  # of the names of designs, which the label of the family says
+
+
+_OTHERS = _Family("best of other designs", DARK, LIGHT, "s", (-6, 5), "right")
+_SWIS = _Family("best of SWIS arrays", SWIS, SWIS, "o", (6, -8), "left", "SWIS ")
 
 
 def trade_off(table: pd.DataFrame, cost: str, axes: Axes) -> Axes:
     """Draw accuracy [points of top-1 above float] of formats on designs over a column of costs.
 
-    ``table``: one network's lines of ``swis.analysis.trade_offs.with_accuracy``. SWIS arrays are one family
-    and all others another, each with its front; the corners of the fronts are named.
+    ``table``: one network's rows of ``swis.analysis.trade_offs.with_accuracy``. SWIS arrays are one family,
+    all others another, each with its front; the corners of the fronts are named.
     """
     ours = on_swis_arrays(table)
     for family, mine in ((_OTHERS, table[~ours]), (_SWIS, table[ours])):
@@ -56,43 +63,23 @@ def _name_corners(front: pd.DataFrame, cost: str, family: _Family, axes: Axes) -
             beside(text, (getattr(line, cost), -line.loss), family.apart, axes, family.colour, family.side)
 
 
-_ROOM = 0.5  # points between corners that are named
-
-
-@dataclass(frozen=True)
-class _Family:
-    """How a family of designs is drawn, and where the names of its corners stand."""
-
-    label: str
-    colour: str
-    shade: str
-    marker: str
-    apart: tuple[float, float]
-    side: str
-    prefix: str = ""  # of the names of designs, which the label of the family says
-
-
-_OTHERS = _Family("best of other designs", DARK, LIGHT, "s", (-6, 6), "right")
-_SWIS = _Family("best of SWIS arrays", SWIS, SWIS, "o", (6, -7), "left", "SWIS ")
-
-
 def gains_over(table: pd.DataFrame, cause: str, gain: str, axes: Axes, usual: float) -> Axes:
     """Draw a column of gains over a column that causes them, both logarithmic, named where they differ most.
 
-    ``table``: the lines of ``swis.analysis.trade_offs.advantage`` of one network, a line for every rival in
-    "over"; the one over which the gain is least stands out. ``usual`` is the value of the other figures.
+    ``table``: the rows of ``swis.analysis.trade_offs.advantage`` of one network, drawn as a line for every
+    baseline in "over"; the one over which the gain is least stands out. ``usual`` is the value of the other
+    figures.
     """
     lines = table.pivot(index=cause, columns="over", values=gain)
     end, left = _widest(lines)
     order = lines.loc[end].sort_values()
     places = _spread(order, float(lines.to_numpy().max()) ** 0.055)  # so much is a line of text
+    apart, side = ((-6, 0), "right") if left else ((6, 0), "left")
     for number, (name, place) in enumerate(zip(order.index, places, strict=True)):
         colour, width = (MIDDLE, 1.0) if number else (INK, 2.2)
         line = {"color": colour, "linewidth": width, "marker": "o", "markersize": 3 + width / 2}
         axes.plot(lines.index, lines[name], **line, zorder=3 - 0.1 * number)
-        beside(
-            design_name(name), (end, place), (-6 if left else 6, 0), axes, colour, "right" if left else "left"
-        )
+        beside(design_name(name), (end, place), apart, axes, colour, side)
     axes.axhline(1, color=INK, linewidth=0.8, zorder=1)
     axes.axvline(usual, color=LIGHT, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
     axes.set(xscale="log", yscale="log")

@@ -73,7 +73,7 @@ def test_the_fronts_are_close_together_and_both_lead_somewhere():
     assert 1 / 1.4 < min(ratios) < 1 < max(ratios) < 1.4
 
 
-def test_over_the_nearest_rival_little_energy_is_gained():
+def test_over_the_closest_baseline_little_energy_is_gained():
     energy, speed = gallery.draw("sensitivity", RESULTS).axes
     for axes in (energy, speed):
         assert axes.texts[0].get_text() == "BitWave"

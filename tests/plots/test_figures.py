@@ -190,7 +190,7 @@ def test_a_front_is_drawn_from_the_cheapest_on_and_its_corners_are_named(axes):
     assert len(points) == 1  # what is not on a front is there as well
 
 
-def test_the_rival_over_which_least_is_gained_stands_out(axes):
+def test_the_baseline_over_which_least_is_gained_stands_out(axes):
     names = [f"mine{number}" for number in range(16)]
     gains = pd.DataFrame(
         {"over": names * 2, "width": [16] * 16 + [64] * 16, "speedup": [1.0] * 16 + [*range(3, 19)]}
