@@ -7,7 +7,7 @@ PIP_OPTIONS := --disable-pip-version-check --no-compile -c requirements.txt
 # What is compiled is kept, whatever the environment says: every process starts in half of the time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test ray soak lint claims figures notebooks lab clean
+.PHONY: help run test ray soak lint docs claims figures notebooks lab clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,9 @@ lint: $(STAMP) ## check style, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(STAMP) ## build the documentation site, docs/_build/html/index.html
+	$(BIN)/python -m sphinx -W --keep-going -q -j 2 docs docs/_build/html
+
 claims: $(STAMP) ## judge the paper's claims by the rows in results/
 	$(BIN)/python -m swis.analysis
 
@@ -45,7 +48,7 @@ clean: ## remove the environment
 
 $(STAMP): pyproject.toml requirements.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install $(PIP_OPTIONS) -e '.[notebooks,dev]'
+	$(BIN)/python -m pip install $(PIP_OPTIONS) -e '.[notebooks,docs,dev]'
 	touch $@
 
 # Not in .venv: the launcher's package asks for a cloudpickle that joblib refuses, and its sweeps use none.

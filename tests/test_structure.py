@@ -202,7 +202,8 @@ def test_conda_and_pip_install_the_same():
     extras = project()["optional-dependencies"]
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     (pip,) = (entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
-    assert sorted(pip) == sorted([*project()["dependencies"], *extras["notebooks"], *extras["dev"]])
+    installed = [*extras["notebooks"], *extras["docs"], *extras["dev"]]
+    assert sorted(pip) == sorted([*project()["dependencies"], *installed])
     assert f"python{project()['requires-python']}" in environment["dependencies"]
 
 
@@ -215,6 +216,6 @@ def test_every_dependency_is_pinned_within_its_range():
             name, version = re.fullmatch(r"([A-Za-z0-9_.-]+)==([^\s;]+)", line).groups()
             pins[name.lower().replace("_", "-")] = version
     extras = project()["optional-dependencies"]
-    for text in [*project()["dependencies"], *extras["notebooks"], *extras["dev"]]:
+    for text in [*project()["dependencies"], *extras["notebooks"], *extras["docs"], *extras["dev"]]:
         requirement = Requirement(text)
         assert requirement.specifier.contains(pins[requirement.name.lower().replace("_", "-")]), text
