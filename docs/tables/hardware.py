@@ -160,25 +160,21 @@ def hardware_gains_energy(results: Path) -> pd.DataFrame:
 def hardware_dram_cost(results: Path) -> pd.DataFrame:
     """Energy gain of the single-shift array (equal area, one point lost), by what a bit of DRAM costs."""
     found = within_loss(equal(results))
-    gains = {
-        f"{cost} pJ": advantage(at_dram_cost(found, cost), "swis_ss").set_index(["network", "over"])[
-            "energy_gain"
-        ]
-        for cost in DRAM_COSTS
-    }
+    gains = {f"{cost} pJ": _gain(at_dram_cost(found, cost), "energy_gain") for cost in DRAM_COSTS}
     return _over_others(pd.concat({"energy gain [x] at": pd.DataFrame(gains)}, axis=1))
+
+
+def _gain(lines: pd.DataFrame, column: str) -> pd.Series:
+    """Return ``column`` of what the single-shift array gains, by network and the design it is compared with."""
+    return advantage(lines, "swis_ss").set_index(["network", "over"])[column]
 
 
 @table(f"{imagenet_commands('bandwidth')[1]}")
 def hardware_bandwidth(results: Path) -> pd.DataFrame:
     """MobileNet-v2: speedup of the single-shift array (equal area, one point lost), by DRAM bandwidth."""
     wide = with_accuracy(load_simulated(results / "hardware" / "bandwidth"), accuracies(results))
-    gains = {
-        f"{width} bits a cycle": advantage(within_loss(part), "swis_ss").set_index(["network", "over"])[
-            "speedup"
-        ]
-        for width, part in wide.groupby("dram_bits_per_cycle")
-    }
+    widths = wide.groupby("dram_bits_per_cycle")
+    gains = {f"{width} bits a cycle": _gain(within_loss(part), "speedup") for width, part in widths}
     return _over_others(pd.concat({"speedup [x] at": pd.DataFrame(gains)}, axis=1))
 
 
