@@ -81,7 +81,7 @@ class Config:
     device: str = option("auto", part=Part.run)
     results_dir: str = option("results/runs", part=Part.run)
     force: bool = option(False, part=Part.run)
-    # [s since 1970], by a sweep: what force makes anew is older
+    # when a sweep began [s since 1970], set by the sweep: what force makes anew is older
     sweep_started: int | None = option(None, part=Part.run)
     dry_run: bool = option(False, part=Part.run)
     sweep: dict[str, Any] = option(factory=dict, part=Part.run)
