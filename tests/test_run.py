@@ -43,7 +43,7 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["accelerator=laconic", "accelerator.side_by_side=true"], "is not for skipping=products"),
         (["task=simulate", "accelerator.lanes=0"], "accelerator.lanes must be at least 1, not 0"),
         (["task=simulate", "activation_bits=null"], "activation_bits must be a number for task=simulate"),
-        (["task=simulate", "calibrate=stats"], "calibrate does not change what task=simulate computes"),
+        (["task=simulate", "calibrate=output_aware"], "calibrate=output_aware does not change what task="),
         (["task=simulate", "workload=no.csv", "skip=[conv]"], "workload=FILE has shapes alone"),
         (["accelerator=gpu"], "there is no accelerator=gpu; there are bitfusion"),
         (["accelerator=bitfusion", "accelerator.dram_bits_per_cycle=null"], "must be a number"),

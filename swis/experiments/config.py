@@ -69,7 +69,7 @@ class Config:
     fold_bn: bool = option(False, part=Part.weights)
     rewrites: list[Rewrite] = option(factory=list, part=Part.weights)
     activation_bits: int | None = option(8, part=Part.weights)
-    calibrate: str = option("none", part=Part.shifts, names=calibration_names)
+    calibrate: str = option("stats", part=Part.shifts, names=calibration_names)
     activation: ActivationConfig = option(factory=ActivationConfig, part=Part.weights)
     calibration: CalibrationConfig = option(factory=CalibrationConfig, part=Part.weights)
     reconstruction: Reconstruction = option(factory=Reconstruction, part=Part.shifts)
@@ -81,7 +81,7 @@ class Config:
     device: str = option("auto", part=Part.run)
     results_dir: str = option("results/runs", part=Part.run)
     force: bool = option(False, part=Part.run)
-    # [s since 1970], by a sweep: what force makes anew is older
+    # when a sweep began [s since 1970], set by the sweep: what force makes anew is older
     sweep_started: int | None = option(None, part=Part.run)
     dry_run: bool = option(False, part=Part.run)
     sweep: dict[str, Any] = option(factory=dict, part=Part.run)
@@ -160,7 +160,10 @@ class Config:
             "workload=FILE has shapes alone: leave out schedule and skip, and let bits be a whole number",
         )
         if self.does.simulates:
-            require(not self.is_calibrated, "calibrate does not change what task=simulate computes")
+            require(
+                not self.calibration_kind.chooses_levels,
+                f"calibrate={self.calibrate} does not change what task=simulate computes",
+            )
             require(self.activation_bits is not None, "activation_bits must be a number for task=simulate")
         require(
             self.weights is None or "weights" in self.does.options,
@@ -178,6 +181,8 @@ class Config:
             not self.retrains or taught != self.data.split,
             f"data.split={self.data.split} is to measure on; choose another retrain.split",
         )
+        if not self.does.calibrates:
+            self.calibrate = "none"  # whatever the default is: such a task changes no weights by it
         measured = self.does.calibrates and self.weights is None
         allowed = self.allow_calibration_on_test and self.has_rows  # a packed file would not say so
         require(

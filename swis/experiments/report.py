@@ -23,7 +23,11 @@ def of_rows(rows: pd.DataFrame, config: Config) -> str:
     done, folder = rows[rows["status"] == "ok"], config.results_dir
     lines = []
     if len(done):
-        lines = [summary(done), schedules(done, config.bits, folder), trainings(done, folder)]
+        lines = [
+            f"{summary(done)}\n{calibration(config)}".rstrip(),
+            schedules(done, config.bits, folder),
+            trainings(done, folder),
+        ]
     if "accelerator" in done and done["accelerator"].notna().any():
         lines.append(hardware(done[done["accelerator"].notna()], config.baselines))
     where = f"{len(rows)} rows in {folder}: swis.load_table({folder!r})"
@@ -57,6 +61,19 @@ def summary(rows: pd.DataFrame) -> str:
     if pd.notna(damaged) and damaged > 0:
         title += f" ({damaged} damaged ones are left out)"
     return f"{title}\n{table.to_string(index=False)}"
+
+
+def calibration(config: Config) -> str:
+    """Format how the networks of a run were calibrated, and on which images; nothing for a packed file."""
+    if config.weights is not None:
+        return ""
+    line = f"calibrate={config.calibrate}: {config.calibration_kind.summary}"
+    if not config.needs_calibration:
+        return line
+    images = (
+        f"{config.calibration.images} unlabelled images of {config.data.name}/{config.data.calibration_split}"
+    )
+    return f"{line} ({images})" if config.is_calibrated else f"{line} (ranges of activations: {images})"
 
 
 def schedules(rows: pd.DataFrame, bits: float, folder: str) -> str:

@@ -15,7 +15,8 @@ class Calibration:
 
     ``settings`` are groups of options that change its result, by what a row's identity calls them; those in
     ``seeded`` depend on the run's seed as well. ``chooses_levels``: levels are not the nearest ones;
-    ``learns_rounding``: they are found by training, after the walk.
+    ``learns_rounding``: they are found by training, after the walk. ``summary`` says what it does, in a line
+    that a run prints.
     """
 
     looks_at_images: bool = True
@@ -23,19 +24,27 @@ class Calibration:
     learns_rounding: bool = False
     settings: dict[str, str] = field(default_factory=dict)
     seeded: tuple[str, ...] = ()
+    summary: str = ""
 
 
 _WALK = {"output_aware": "calibration"}
 CALIBRATIONS = {
-    "none": Calibration(looks_at_images=False),
-    "bias": Calibration(),
-    "stats": Calibration(),
-    "output_aware": Calibration(chooses_levels=True, settings=_WALK),
+    "none": Calibration(looks_at_images=False, summary="every weight takes its nearest level"),
+    "bias": Calibration(summary="the mean of every channel is set to that of the float network"),
+    "stats": Calibration(
+        summary="the mean and variance of every channel are set to those of the float network"
+    ),
+    "output_aware": Calibration(
+        chooses_levels=True,
+        settings=_WALK,
+        summary="levels are chosen for the output of each layer, then means and variances are set",
+    ),
     "reconstruct": Calibration(
         chooses_levels=True,
         learns_rounding=True,
         settings=_WALK | {"reconstruction": "reconstruction"},
         seeded=("reconstruction",),
+        summary="levels are chosen as by output_aware, then rounding is trained block by block",
     ),
 }
 
