@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Tell Sphinx of the directives and of how mathematics is shown."""
-    from docs.extension import directives, mathematics
+    from docs.extension import directives, mathematics, values
 
     app.add_directive("results-table", directives.ResultsTable)
     app.add_directive("results-figure", directives.ResultsFigure)
+    app.add_role("results-value", values.ResultsValue())
     app.add_html_math_renderer("mathml", (mathematics.visit_inline, None), (mathematics.visit_block, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
