@@ -15,15 +15,15 @@ from swis.options.ranges import at_least, named, require, within
 class DataConfig:
     """Which images: a split to measure on and a split to calibrate on."""
 
-    name: str = MISSING  # of the set of images
+    name: str = MISSING  # name of the data set
     root: str | None = None  # folder of the images; null: the embedded ones
-    download: bool = False  # whether public images are fetched that are not there yet
+    download: bool = False  # true: a public data set is fetched if it is not there
     split: str = MISSING  # images to measure on: a folder below root, or a part of the set
     calibration_split: str = MISSING  # images to calibrate and to train on
     limit: int | None = None  # images to measure on, at most, chosen by seed; null: all
     # a file that cannot be decoded ends the run (refuse), or is left out (skip)
     damaged: Damaged = Damaged.refuse
-    # of folders named 0, 1, ..., 10: index (as numbers), or alphabetical (10 before 2)
+    # order of folders named 0, 1, ..., 10: index (as numbers), or alphabetical (10 before 2)
     class_order: ClassOrder | None = None
     workers: int = 2  # processes that decode images
 
@@ -41,7 +41,6 @@ class ActivationConfig:
     """How the range of 8-bit activations is found on the calibration images."""
 
     range: ActivationRange = ActivationRange.minmax
-    # range=percentile: share of the activations within the range [%]
     percentile: float = option(99.9, counts=lambda own: own.range == ActivationRange.percentile)
 
     def __post_init__(self) -> None:

@@ -30,10 +30,10 @@ class Memory:
     weight_sram_bytes: int = 65536  # size of the SRAM for weights, double-buffered
     input_sram_bytes: int = 32768  # size of the SRAM for input activations
     output_sram_bytes: int = 16384  # size of the SRAM for outputs and partial sums
-    dram_bits_per_cycle: int | None = 64  # from and to DRAM in a cycle of the array; null: it never waits
-    # a cycle from the SRAM of weights, as they are stored; null: it never waits
+    dram_bits_per_cycle: int | None = 64  # bandwidth of the DRAM; null: no limit
+    # bandwidth of the SRAM of weights; null: no limit
     weight_bus_bits: int | None = None
-    input_bus_bits: int | None = None  # a cycle from the SRAM of inputs; null: it never waits
+    input_bus_bits: int | None = None  # bandwidth of the SRAM of inputs; null: no limit
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -69,27 +69,27 @@ class Design(Memory):
     Raises ``InputError`` for options that do not go together, and for sizes of zero.
     """
 
-    name: str = MISSING  # of the design, as its file is called
+    name: str = MISSING  # name of the design and of its file
     source: str = MISSING  # where the design is from
-    datapath: str = option("swis", names=datapath_names)  # what a unit does in a cycle
-    unit: str = "swis_ss"  # name of the unit in the table of energies
-    rows: int = 8  # of the array, for filters
-    columns: int = 8  # of the array, for output pixels
-    lanes: int = 4  # terms of a dot product that a unit takes at once
-    shifts_per_cycle: int = 1  # datapath=swis: shifts of a group in a cycle; 2 is a double-shift unit
-    shared_sets: bool = True  # datapath=swis: whether units know shared sets; false: all bits of a magnitude
-    consecutive_sets: bool = False  # datapath=swis: whether only consecutive shifts are shared
-    groups_share_lanes: bool = False  # datapath=swis: whether lanes may work on different groups
+    datapath: str = option("swis", names=datapath_names)  # how a PE works
+    unit: str = "swis_ss"  # name of the PE in the energy table
+    rows: int = 8  # rows of PEs, for filters
+    columns: int = 8  # columns of PEs, for output pixels
+    lanes: int = 4  # terms of a dot product that a PE computes at once
+    shifts_per_cycle: int = 1  # datapath=swis: shifts of a group in a cycle; 2: a double-shift PE
+    shared_sets: bool = True  # datapath=swis: false: the shifts are all bits of a magnitude
+    consecutive_sets: bool = False  # datapath=swis: true: only consecutive shifts are shared
+    groups_share_lanes: bool = False  # datapath=swis: true: every lane has its own shifter
     dataflow: Dataflow = Dataflow.os  # datapath=systolic: os, output stationary; ws, weight stationary
-    weight_serial: bool = True  # datapath=serial: whether weights come bit by bit
-    sign_cycle: bool = False  # datapath=serial: whether the sign bit takes a cycle of its own
-    activation_bits_per_cycle: int | None = None  # datapath=serial: of an activation; null: all at once
-    skipping: Skipping = Skipping.bits  # datapath=skipping: which zeros are skipped
-    side_by_side: bool = False  # whether channels of a depthwise layer have rows of their own
-    spread_fc: bool = False  # whether filters of a layer with one output pixel are on columns as well
-    sums_to_dram: bool = False  # datapath=fusion: whether outputs leave as sums of 32 bits
-    systolic: bool = True  # whether operands pass from unit to unit, so that every fold fills and drains
-    frequency_mhz: float = 500.0  # clock
+    weight_serial: bool = True  # datapath=serial: true: weights come bit by bit
+    sign_cycle: bool = False  # datapath=serial: true: the sign takes its own cycle
+    activation_bits_per_cycle: int | None = None  # datapath=serial; null: all bits at once
+    skipping: Skipping = Skipping.bits  # datapath=skipping: what is skipped
+    side_by_side: bool = False  # true: the groups of a convolution share the rows
+    spread_fc: bool = False  # true: filters of a layer with one output pixel use the columns too
+    sums_to_dram: bool = False  # datapath=fusion: true: partial sums go to the DRAM
+    systolic: bool = True  # true: operands move from PE to PE, which fill and drain; false: broadcast
+    frequency_mhz: float = 500.0  # clock frequency
 
     @property
     def known(self) -> DatapathOptions:
@@ -144,9 +144,9 @@ class AcceleratorConfig(Design):
     as many columns as fit that area.
     """
 
-    # terms of a dot product that a unit takes at once; group_size: as many as weights share a set
+    # terms of a dot product that a PE computes at once; group_size: as many as a group has weights
     lanes: int | str = 4  # type: ignore[assignment] # a word becomes a number before
-    array_um2: float | None = None  # area that the columns fill; null: as many as columns says
+    array_um2: float | None = None  # area that the columns fill; null: columns says how many
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -21,17 +21,17 @@ class ModelConfig:
     """
 
     label: str = MISSING  # what tables call the network
-    name: str = MISSING  # of the architecture in timm
-    # of your own network: the function that returns it, as PACKAGE.MODULE:FUNCTION
+    name: str = MISSING  # name of the architecture in timm
+    # the function that returns your own network, as PACKAGE.MODULE:FUNCTION
     factory: str | None = None
     weights: str = "timm"  # embedded, timm (fetched), factory (as your own network has them), or a file
     kwargs: dict[str, Any] = field(default_factory=dict)  # arguments of the architecture
     input_size: list[int] | None = None  # [channels, height, width] of an image; null: as the weights say
-    mean: list[float] | None = None  # of each channel, subtracted from images; null: as the weights say
-    std: list[float] | None = None  # of each channel, images are divided by it; null: as the weights say
-    interpolation: Interpolation | None = None  # of images that are resized; null: as the weights say
+    mean: list[float] | None = None  # mean of each channel; null: as the weights say
+    std: list[float] | None = None  # standard deviation of each channel; null: as the weights say
+    interpolation: Interpolation | None = None  # how images are resized; null: as the weights say
     crop_pct: float | None = None  # side of the crop over that of the image; null: as the weights say
-    crop_mode: CropMode | None = None  # of images that are not square; null: as the weights say
+    crop_mode: CropMode | None = None  # how images are cropped; null: as the weights say
 
     def __post_init__(self) -> None:
         check_inputs("model", self)

@@ -27,7 +27,7 @@ class Schedule:
     filters_per_tile: int = 1
     reorder: bool = True
     min: int = 1
-    max: int | None = None  # most shifts of a filter; null: magnitude_bits
+    max: int | None = None
 
     def __post_init__(self) -> None:
         require_known("schedule.policy", self.policy, Policy)

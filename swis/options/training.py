@@ -25,15 +25,14 @@ class Retraining:
     weights.
     """
 
-    epochs: int = 10  # passes over the images
-    batch_size: int = 64  # images of a step
+    epochs: int = 10
+    batch_size: int = 64
     optimizer: Optimizer = Optimizer.sgd
-    learning_rate: float = 0.01  # the largest one of weights
+    learning_rate: float = 0.01
     scale_rate: float = 0.01
     momentum: float = option(0.9, counts=lambda own: own.optimizer == Optimizer.sgd)
     weight_decay: float = 1e-4
     warmup: float = 0.05
-    # share of a label's probability that all classes get
     label_smoothing: float = option(0.0, counts=lambda own: own.distillation < 1)
     distillation: float = 0.0
     temperature: float = option(1.0, counts=lambda own: own.distillation > 0)
@@ -114,7 +113,7 @@ class Stage:
     """
 
     epochs: int = 90  # passes over the images
-    learning_rate: float = 0.05  # the largest one of the stage
+    learning_rate: float = 0.05  # largest learning rate of the stage
     # sides [pixels]; each has an equal part of the epochs
     image_sizes: list[int] = field(default_factory=lambda: [224])
     random_erasing: float = option(0.0, formerly="erase")  # probability of erasing a patch of an image
@@ -143,8 +142,8 @@ class FloatTraining:
     """
 
     batch_size: int = 64  # images of a step
-    momentum: list[float] = field(default_factory=lambda: [0.85, 0.95])  # the least and the most
-    weight_decay: float = 5e-4  # of all weights
+    momentum: list[float] = field(default_factory=lambda: [0.85, 0.95])  # least and most momentum
+    weight_decay: float = 5e-4  # decay of all weights
     label_smoothing: float = 0.05  # share of a label's probability that all classes get
     # largest translation of images, as a fraction of their side
     translate: float = option(0.08, formerly="shift")
@@ -166,13 +165,13 @@ class RecipeConfig(FloatTraining):
     The written weights are the mean of those at the ends of the last ``average`` stages.
     """
 
-    finetune: bool = False  # whether training starts from weights, and not from scratch
+    finetune: bool = False  # true: training starts from the model's weights
     output: str = "checkpoints/${model.label}.safetensors"  # the file that is written
     # [channels, height, width] of an image
     input_size: list[int] = field(default_factory=lambda: [3, 224, 224])
-    # of each channel, subtracted from images
+    # mean of each channel, subtracted from images
     mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
-    # of each channel; images are divided by it
+    # standard deviation of each channel
     std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
     # cycles of the learning rate, one after the other
     stages: list[Stage] = field(default_factory=lambda: [Stage()])
