@@ -21,6 +21,7 @@ from swis.analysis.trade_offs import (
     with_accuracy,
     within_loss,
 )
+from swis.formats.float32 import Float
 from swis.results.records import load_simulated, load_table
 
 DRAM_COSTS = (5, 11, 15, 20)  # pJ per bit: what published tools have, and less
@@ -197,10 +198,8 @@ def hardware(results: Path) -> dict[str, str]:
     best = time.loc[time["gain"].idxmax()]
     rows = load_table(results / "calibration", "all").query("data == 'imagenet' and model == @best.network")
     seeds = fully_calibrated(rows, seed=None)
-    top1 = seeds[seeds["method"].eq(best["method"]) & seeds["bits"].eq(best["bits"])].set_index("seed")[
-        "top1"
-    ]
-    lost = of(rows, Float)["top1"].item() - top1
+    same = seeds["method"].eq(best["method"]) & seeds["bits"].eq(best["bits"])
+    lost = of(rows, Float)["top1"].item() - seeds[same].set_index("seed")["top1"]
     widths = wide(results).groupby("dram_bits_per_cycle")
     over_bitwave = pd.Series(
         {width: _gain(within_loss(part), "speedup")[:, "bitwave"].item() for width, part in widths}

@@ -63,9 +63,8 @@ def scheduling_cycles(results: Path) -> pd.DataFrame:
 def above_optimum(results: Path) -> pd.DataFrame:
     """Return by how many percent the greedy schedule's loss is above the optimum's, a column per budget."""
     rows = of(scheduled(results), Swis)
-    loss = rows[rows["policy"].isin([Policy.greedy, Policy.optimal])].pivot(
-        index=_KEYS, columns="policy", values="schedule_loss"
-    )
+    rows = rows[rows["policy"].isin([Policy.greedy, Policy.optimal])]
+    loss = rows.pivot(index=_KEYS, columns="policy", values="schedule_loss")
     excess = 100 * (loss[Policy.greedy] / loss[Policy.optimal] - 1)
     return excess.unstack("bits")
 
