@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 
 from docutils import nodes
+from spellchecker import SpellChecker
 from sphinx.application import Sphinx
 from sphinx.util import logging
-from spellchecker import SpellChecker
 
 WORDS = Path(__file__).parents[1] / "words.txt"
 # What is no prose: code, formulas, addresses, and what is written below a notebook's cells.

@@ -9,14 +9,17 @@ import numpy as np
 import pandas as pd
 
 from docs.extension.registry import table
+from docs.extension.values import values
 from docs.tables.names import CALIBRATIONS, FORMATS, format_of
 from docs.tables.rows import (
     by_format,
     calibrated,
     called,
+    ends,
     floats,
     fully,
     imagenet_commands,
+    of,
     of_four,
     plainly,
     with_float,
@@ -111,7 +114,7 @@ def equal_storage(results: Path) -> pd.Series:
 
 
 def _by_group_size(results: Path, column: str, title: str) -> pd.DataFrame:
-    rows = fully(plainly(calibrated(results))).query("method == @Swis.name")
+    rows = of(fully(plainly(calibrated(results))), Swis)
     pivoted = rows.pivot(index=_KEYS, columns="group_size", values=column)
     pivoted = pivoted.rename(columns="M = {:g}".format).rename_axis(columns=None)
     return called(pd.concat({title: pivoted}, axis=1))
@@ -197,7 +200,8 @@ def first_accuracy(results: Path) -> pd.DataFrame:
 @table()
 def first_hardware(results: Path) -> pd.DataFrame:
     """One image of the same networks on the single-shift SWIS array of 8 x 8 units."""
-    rows = _first(results).query("method != @Float.name")
+    rows = _first(results)
+    rows = rows[rows["method"].ne(Float.name)]
     rows = rows.assign(
         energy=rows["energy_pj"] / 1e6, traffic=rows["dram_bytes"] / 1e6, use=100 * rows["utilization"]
     )
@@ -210,3 +214,16 @@ def first_hardware(results: Path) -> pd.DataFrame:
         "speedup_vs_bitwave": "speed over 8-bit BitWave [x]",
     }
     return _named(rows, columns)
+
+
+@values
+def accuracy(results: Path) -> dict[str, str]:
+    reference = floats(calibrated(results))
+    leads = pd.Series({place: one.difference for place, one in equal_cycles(results).items()})
+    per_tensor = truncation_at_four(results).loc["tensor", "output_aware"]
+    return {
+        **{f"float_{model}": f"{top1:.1f}" for model, top1 in reference.items()},
+        **{f"lead_{bits:g}": ends(some) for bits, some in leads.groupby(level=1)},
+        "tensor_gap": f"{per_tensor[Swis.name] - per_tensor[Truncate.name]:.1f}",
+        "tensor_uniform": f"{per_tensor[Uniform.name]:.1f}",
+    }

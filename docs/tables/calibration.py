@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from docs.extension.registry import table
+from docs.extension.values import values
 from docs.tables.names import FORMATS, INGREDIENTS
-from docs.tables.rows import calibrated, called, fully, imagenet_commands, of_four, plainly
+from docs.tables.rows import calibrated, called, fully, imagenet_commands, of, of_four, plainly
 from swis.analysis.ablation import by_ingredient, gains
 from swis.evaluation.seeds import gap
 from swis.evaluation.seeds import table as with_spread
@@ -16,6 +17,7 @@ from swis.formats.int8 import Int8
 from swis.formats.round import Round
 from swis.formats.swis import Swis
 from swis.formats.uniform import Uniform
+from swis.results.records import load_table
 
 _KEYS = ["model", "bits"]
 _INGREDIENTS = [
@@ -83,7 +85,7 @@ def gains_efficientnet_lite0(results: Path) -> pd.DataFrame:
 
 def beyond_the_walk(results: Path) -> pd.DataFrame:
     """Return top1 and logit_sqnr_db of SWIS at two shifts by model, scale, rewrite and calibration."""
-    rows = of_four(calibrated(results)).query("bits == 2 and method == @Swis.name and seed == 0")
+    rows = of(of_four(calibrated(results)), Swis).query("bits == 2 and seed == 0")
     some = rows[rows["ingredient"].isin(["scales", "reconstruct"])]
     keys = ["model", "granularity", "rewrites", "calibrate"]
     return some.set_index(keys)[["top1", "logit_sqnr_db"]].sort_index()
@@ -121,7 +123,7 @@ def of_seeds(results: Path) -> pd.DataFrame:
 @table(*imagenet_commands("calibration_seeds"))
 def seeds_top1(results: Path) -> pd.DataFrame:
     """Top-1 accuracy by the seed that chooses the 256 calibration images (M = 4)."""
-    rows = of_seeds(results).query("method in [@Swis.name, @Uniform.name]")
+    rows = of(of_seeds(results), Swis, Uniform)
     found = rows.pivot(index=_KEYS, columns=["method", "seed"], values="top1").sort_index(axis=1).dropna()
     found = found.rename(columns=FORMATS, level="method").rename(columns="seed {}".format, level="seed")
     found.columns = [f"{method}, {seed}" for method, seed in found.columns]
@@ -135,3 +137,17 @@ def seeds_gaps(results: Path) -> pd.DataFrame:
     repeated = differences[differences["seeds"] > 1]
     columns = {"seeds": repeated["seeds"], "SWIS above uniform [points]": with_spread(repeated)}
     return called(pd.DataFrame(columns))
+
+
+@values
+def calibration(results: Path) -> dict[str, str]:
+    top1 = of_seeds(results).groupby([*_KEYS, "method"])["top1"]
+    place = "model == 'mobilenet_v2' and data == 'imagenet' and bits == 2 and seed == 0"
+    here = of(fully(plainly(of_four(calibrated(results)))), Swis).query(place)["top1"]
+    other = of(load_table(results / "retrain", "all"), Swis).query(place)
+    return {
+        "equalized_8_bit": f"{equalized_8_bit(results):.1f}",
+        "spread": f"{(top1.max() - top1.min()).max():.1f}",
+        "mobilenet_here": f"{here.item():.1f}",
+        "mobilenet_retraining": f"{other[other['training'].isna()]['top1'].item():.1f}",
+    }

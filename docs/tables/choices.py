@@ -7,8 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from docs.extension.registry import table
+from docs.extension.values import values
 from docs.tables.names import FORMATS
-from docs.tables.rows import called
+from docs.tables.rows import called, ends, of
+from swis.formats.float32 import Float
+from swis.formats.int8 import Int8
 from swis.formats.round import Round
 from swis.formats.swis import Swis
 from swis.formats.swis_c import SwisC
@@ -45,7 +48,7 @@ def metric_top1(results: Path) -> pd.DataFrame:
 @table(f"{_ONE_SCALE} alpha=0,0.25,0.5,2,4 methods=[swis]")
 def metric_alpha(results: Path) -> pd.DataFrame:
     """SWIS on the same network by alpha, the weight of the squared sum of a group's errors (0: plain MSE)."""
-    rows = per_tensor(results).query("method == @Swis.name")
+    rows = of(per_tensor(results), Swis)
     found = rows.pivot(index="bits", columns="alpha", values="top1").rename(columns="alpha = {:g}".format)
     return called(pd.concat({"top-1 [%]": found.rename_axis(columns=None)}, axis=1))
 
@@ -53,8 +56,24 @@ def metric_alpha(results: Path) -> pd.DataFrame:
 @table("python run.py experiment=joint_selection data.root=PATH")
 def joint_selection(results: Path) -> pd.DataFrame:
     """SWIS on the same network, with each weight's nearest level or with a group's levels chosen together."""
-    rows = load_table(results / "joint_selection").query("method == @Swis.name")
+    rows = of(load_table(results / "joint_selection"), Swis)
     titles = {"mse_plus_plus": "MSE++ [steps²]", "top1": "top-1 [%]"}
     found = rows.pivot(index=["bits", "group_size"], columns="selection", values=list(titles))
     order = [(title, selection) for title in titles for selection in Selection]
     return called(found[order].rename(columns=titles, level=0).rename_axis(columns=[None, None]))
+
+
+@values
+def choices(results: Path) -> dict[str, str]:
+    rows = per_tensor(results)
+    swis = of(rows, Swis).query("bits == 3").set_index("alpha")["top1"]
+    references = rows.set_index("method")["top1"]
+    joint = of(load_table(results / "joint_selection"), Swis).query("bits == 3")
+    top1 = joint.pivot(index="group_size", columns="selection", values="top1")
+    return {
+        "mse": f"{swis[0.0]:.1f}",
+        "mse_plus_plus": f"{swis[1.0]:.1f}",
+        "float": f"{references[Float.name]:.1f}",
+        "int8": f"{references[Int8.name]:.1f}",
+        "joint_gain": ends(top1[Selection.joint] - top1[Selection.nearest]),
+    }

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from docs.extension.registry import table
+from docs.extension.values import values
 from docs.tables.names import DESIGNS, FORMATS, NETWORKS
 from swis.analysis.claims_table import scoreboard
 
@@ -97,4 +98,17 @@ def commands(results: Path) -> set[str]:
         for name in ("most_command", "fair_command")
         for text in lines[name]
         for command in text.split("; ")
+    }
+
+
+@values
+def claims_held(results: Path) -> dict[str, str]:
+    lines = board(results).set_index("claim")
+    first = lines.loc["accuracy over truncation, 4 bits, post-training"]
+    found = lines["verdict"].str.split("; ").str[0].value_counts()
+    return {
+        "in_full": str(found.get("holds", 0)),
+        "in_direction": str(found.get("in direction, not in size", 0)),
+        "truncation_fair": f"{first['fair']:.1f}",
+        "truncation_uniform": f"{first['over_plain']:+.1f}",
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from docs.extension.registry import table
+from docs.extension.values import values
 from docs.tables.names import DESIGNS
 from swis.hardware.designs import energy_table
 from swis.options.conf_files import CONF, accelerator_named, accelerator_names, choices, energies_named
@@ -120,3 +121,14 @@ def constants_tables(results: Path) -> pd.DataFrame:
     }
     found = pd.DataFrame({"what it has": [text.removeprefix("# ") for text in about.values()]})
     return found.set_axis(pd.Index([f"`energy={name}`" for name in about], name="table"))
+
+
+@values
+def constants(results: Path) -> dict[str, str]:
+    units = energy_table(energies_named(_TABLE)).units
+    single, double, stripes, mac = (units[name] for name in ("swis_ss", "swis_ds", "stripes", "mac_8x8"))
+    return {
+        "double_shift": f"{double.pj_per_cycle / single.pj_per_cycle:.2f}",
+        "stripes_pj": f"{stripes.pj_per_cycle:.2f}",
+        "mac_pj": f"{mac.pj_per_cycle:.2f}",
+    }

@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from docs.extension.registry import table
+from docs.extension.values import values
 from docs.tables.names import DESIGNS, NETWORKS, format_of
-from docs.tables.rows import called, imagenet_commands
+from docs.tables.rows import called, ends, imagenet_commands, of
 from swis.analysis.ablation import fully_calibrated
 from swis.analysis.trade_offs import (
     BIT_SERIAL,
@@ -16,9 +17,11 @@ from swis.analysis.trade_offs import (
     at_dram_cost,
     by_design,
     fair_gains,
+    most_gained,
     with_accuracy,
     within_loss,
 )
+from swis.formats.float32 import Float
 from swis.results.records import load_simulated, load_table
 
 DRAM_COSTS = (5, 11, 15, 20)  # pJ per bit: what published tools have, and less
@@ -165,20 +168,57 @@ def hardware_dram_cost(results: Path) -> pd.DataFrame:
 
 
 def _gain(lines: pd.DataFrame, column: str) -> pd.Series:
+<<<<<<< HEAD
     """Return ``column`` of what the single-shift array gains, by network and design compared with."""
+=======
+    """Return what the single-shift array gains, by network and the design it is compared with."""
+>>>>>>> pages
     return advantage(lines, "swis_ss").set_index(["network", "over"])[column]
 
 
 @table(f"{imagenet_commands('bandwidth')[1]}")
 def hardware_bandwidth(results: Path) -> pd.DataFrame:
     """MobileNet-v2: speedup of the single-shift array (equal area, one point lost), by DRAM bandwidth."""
-    wide = with_accuracy(load_simulated(results / "hardware" / "bandwidth"), accuracies(results))
-    widths = wide.groupby("dram_bits_per_cycle")
+    widths = wide(results).groupby("dram_bits_per_cycle")
     gains = {f"{width} bits a cycle": _gain(within_loss(part), "speedup") for width, part in widths}
     return _over_others(pd.concat({"speedup [x] at": pd.DataFrame(gains)}, axis=1))
+
+
+def wide(results: Path) -> pd.DataFrame:
+    """Return the lines of equal area on DRAM of several widths, with the accuracy of their networks."""
+    return with_accuracy(load_simulated(results / "hardware" / "bandwidth"), accuracies(results))
 
 
 def _over_others(table: pd.DataFrame) -> pd.DataFrame:
     order = [(network, over) for network in table.index.unique("network") for over in BIT_SERIAL]
     named = table.reindex([place for place in order if place in table.index])
     return called(named.rename(index=DESIGNS, level="over"))
+
+
+@values
+def hardware(results: Path) -> dict[str, str]:
+    lines = equal(results)
+    time, energy = (fair_gains(lines, by) for by in ("latency_ms", "energy_pj"))
+    best = time.loc[time["gain"].idxmax()]
+    rows = load_table(results / "calibration", "all").query("data == 'imagenet' and model == @best.network")
+    seeds = fully_calibrated(rows, seed=None)
+    same = seeds["method"].eq(best["method"]) & seeds["bits"].eq(best["bits"])
+    lost = of(rows, Float)["top1"].item() - seeds[same].set_index("seed")["top1"]
+    widths = wide(results).groupby("dram_bits_per_cycle")
+    over_bitwave = pd.Series(
+        {width: _gain(within_loss(part), "speedup")[:, "bitwave"].item() for width, part in widths}
+    )
+    return {
+        "time": ends(time["gain"], 2),
+        "energy": ends(energy["gain"], 2),
+        "time_unshared": ends(time["gain_over_unshared"], 2),
+        "energy_unshared": ends(energy["gain_over_unshared"], 2),
+        "best_network": NETWORKS[best["network"]],
+        "best_format": format_of(best["method"], best["bits"]),
+        "best_lost": f"{lost[0]:.1f}",
+        "best_lost_otherwise": " and ".join(f"{points:.1f}" for points in lost.drop(0)),
+        "time_otherwise": f"{time.drop(best.name)['gain'].max():.2f}",
+        "most_time": f"{most_gained(area(results), 'latency_ms')['gain']:.0f}",
+        "narrow": f"{over_bitwave.iloc[0]:.2f}",
+        "wide": f"{over_bitwave.iloc[-1]:.2f}",
+    }

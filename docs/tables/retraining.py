@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from docs.extension.registry import table
+from docs.extension.values import values
 from docs.tables.names import FORMATS
-from docs.tables.rows import called, imagenet_commands
+from docs.tables.rows import called, ends, imagenet_commands, of
 from swis.analysis.ablation import recipe_changes
 from swis.evaluation.seeds import gap, over_seeds
 from swis.evaluation.seeds import table as with_spread
@@ -24,6 +25,7 @@ from swis.results.records import load_table
 KEYS = ["model", "data", "bits"]
 _TOP1 = "top-1 [%]"
 _AS_IT_IS, _NOT_RETRAINED = "", "not retrained"
+_NOTHING_TRAINED = "learning_rate=1e-12 scale_rate=1e-12"
 # Settings in words, as the changes of recipes have them.
 _WORDS = {
     "": "the recipe as it is",
@@ -34,7 +36,7 @@ _WORDS = {
     "dampening=1.0 freeze_threshold=0.02": "both",
     "distillation=0.0": "labels in place of the float network's outputs",
     "learned_scale=false": "scales stay fixed",
-    "learning_rate=1e-12 scale_rate=1e-12": "no weight moves; statistics of normalisation alone",
+    _NOTHING_TRAINED: "no weight moves; statistics of normalisation alone",
     "reestimate=false": "statistics of normalisation as training leaves them",
     'set_update_interval="epoch"': "shift sets chosen once an epoch, not at every step",
     "set_update_interval=null": "shift sets never chosen again",
@@ -72,7 +74,7 @@ def _by_format(results: Path, rows: pd.DataFrame) -> pd.DataFrame:
     shown = shown[[name for name in FORMATS if name in shown]].rename(columns=FORMATS)
     every = rows_of(results)
     started = rows.groupby(KEYS)["weights"].first()  # of several float networks
-    floats = every[every["method"].eq(Float.name)].set_index(["model", "weights", "data"])["top1"]
+    floats = of(every, Float).set_index(["model", "weights", "data"])["top1"]
     shown[FORMATS[Float.name]] = [
         f"{floats[model, weights, data]:.2f}" for (model, data, _), weights in started.items()
     ]
@@ -160,7 +162,7 @@ def retraining_settings_one_shift(results: Path) -> pd.DataFrame:
 
 def statistics_rows(results: Path) -> pd.DataFrame:
     """Return the rows of MobileNet-v2 on ImageNet with matched statistics alone, as ``changed`` does."""
-    rows = load_table(results / "retrain_stats", "all").query("method == @Swis.name")
+    rows = of(load_table(results / "retrain_stats", "all"), Swis)
     recipe = json.loads(json.dumps(asdict(load(["experiment=retrain_folded"]).retrain)))
     trained = rows[rows["training"].notna()]
     changes = recipe_changes(trained, recipe).replace("", "retrained")
@@ -177,3 +179,24 @@ def statistics_rows(results: Path) -> pd.DataFrame:
 def retraining_statistics(results: Path) -> pd.DataFrame:
     """MobileNet-v2 on ImageNet, SWIS at two shifts, calibrated by matched statistics alone (three seeds)."""
     return _effects(statistics_rows(results), _NOT_RETRAINED)
+
+
+@values
+def retraining(results: Path) -> dict[str, str]:
+    place = ("mobilenet_v2", "imagenet")
+    truncation, uniform = (gaps(after(results), name)["mean"] for name in (Truncate.name, Uniform.name))
+    rows = rows_of(results)
+    floats = of(rows, Float).set_index("weights")["top1"]
+    top1 = statistics_rows(results).assign(trained=lambda table: table["training"].notna())
+    top1 = top1.pivot(index="seed", columns="trained", values="top1")
+    named = changed(results, "retrain_ablation_one_shift").assign(method=lambda table: table["change"])
+    trained = gap(named, _AS_IT_IS, _NOTHING_TRAINED, ["model"])["mean"]
+    return {
+        "over_truncation": f"{truncation[place]:.1f}",
+        "over_uniform": f"{uniform[place]:.1f}",
+        "before_truncation": f"{gaps(before(results), Truncate.name)['mean'][place]:.1f}",
+        "fashion_mnist": f"{truncation['mobilenet_v2', 'fashion_mnist']:.1f}",
+        "resnet20_published": f"{floats['resnet20_cifar10']:.1f}",
+        "statistics_gains": ends(top1[True] - top1[False]),
+        "one_shift_training": f"{trained.item():.1f}",
+    }

@@ -9,6 +9,7 @@ import pandas as pd
 from docs.tables.names import CALIBRATIONS, DATA, FORMATS, NETWORKS
 from swis.analysis.ablation import ingredient
 from swis.formats.float32 import Float
+from swis.formats.weight_format import WeightFormat
 from swis.results.records import load_table
 
 NETWORK = "network"
@@ -67,9 +68,14 @@ def fully(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["ingredient"].eq("scales")]
 
 
+def of(rows: pd.DataFrame, *kinds: type[WeightFormat]) -> pd.DataFrame:
+    """Return the rows of weight formats."""
+    return rows[rows["method"].isin([kind.name for kind in kinds])]
+
+
 def floats(rows: pd.DataFrame) -> pd.Series:
     """Return the top-1 accuracy [%] of the float networks, by model."""
-    return rows[rows["method"].eq(Float.name)].set_index("model")["top1"]
+    return of(rows, Float).set_index("model")["top1"]
 
 
 def called(table: pd.DataFrame) -> pd.DataFrame:
@@ -98,3 +104,12 @@ def with_float(found: pd.DataFrame, reference: pd.Series) -> pd.DataFrame:
     values = found.index.get_level_values(NETWORK).map(reference.rename(NETWORKS))
     found[found.columns[0][0], FORMATS[Float.name]] = values
     return found
+
+
+def ends(numbers: pd.Series, decimals: int = 1) -> str:
+    """Return the least and the most of some numbers as text.
+
+    >>> ends(pd.Series([2.0, 1.25, 3.0]))
+    '1.2 to 3.0'
+    """
+    return f"{numbers.min():.{decimals}f} to {numbers.max():.{decimals}f}"

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from docs.extension.registry import table
-from docs.tables.rows import called, floats, imagenet_commands
+from docs.extension.values import values
+from docs.tables.rows import called, ends, floats, imagenet_commands, of
 from swis.analysis.settings import schedule_setting
 from swis.formats.swis import Swis
 from swis.options.choices import BudgetUnit, Policy
@@ -42,7 +43,7 @@ def scheduled(results: Path) -> pd.DataFrame:
 
 def _by_policy(results: Path, column: str, title: str) -> pd.DataFrame:
     rows = scheduled(results)
-    some = rows[rows["method"].eq(Swis.name) & rows["bits"].isin(_SHOWN)]
+    some = of(rows[rows["bits"].isin(_SHOWN)], Swis)
     found = some.pivot(index=_KEYS, columns="policy", values=column)[list(_POLICIES)]
     return called(pd.concat({title: found.rename(columns=_POLICIES).rename_axis(columns=None)}, axis=1))
 
@@ -61,7 +62,8 @@ def scheduling_cycles(results: Path) -> pd.DataFrame:
 
 def above_optimum(results: Path) -> pd.DataFrame:
     """Return by how many percent the greedy schedule's loss is above the optimum's, a column per budget."""
-    rows = scheduled(results).query("method == @Swis.name and policy in [@Policy.greedy, @Policy.optimal]")
+    rows = of(scheduled(results), Swis)
+    rows = rows[rows["policy"].isin([Policy.greedy, Policy.optimal])]
     loss = rows.pivot(index=_KEYS, columns="policy", values="schedule_loss")
     excess = 100 * (loss[Policy.greedy] / loss[Policy.optimal] - 1)
     return excess.unstack("bits")
@@ -83,7 +85,7 @@ def scheduling_greedy(results: Path) -> pd.DataFrame:
 def scheduling_calibrated(results: Path) -> pd.DataFrame:
     """SWIS with 2.5 shifts per weight on average, scheduled over the network, and calibrated."""
     rows = load_table(results / "calibration").query("data == 'imagenet'")
-    mine = rows.query("bits == 2.5 and method == @Swis.name").set_index("model")
+    mine = of(rows, Swis).query("bits == 2.5").set_index("model")
     columns = {
         "top1": "top-1 [%]",
         "cycles_per_weight": "time [cycles/weight]",
@@ -93,3 +95,13 @@ def scheduling_calibrated(results: Path) -> pd.DataFrame:
     found = mine[list(columns)].rename(columns=columns)
     found.insert(1, "float top-1 [%]", floats(rows))
     return called(found)
+
+
+@values
+def scheduling(results: Path) -> dict[str, str]:
+    rows = of(scheduled(results), Swis).query("bits == 3")
+    top1 = rows.pivot(index=["model", "data"], columns="policy", values="top1")
+    return {
+        "macs_gain": ends(top1[NETWORK_BY_MACS] - top1[Policy.uniform]),
+        "greedy_excess": f"{above_optimum(results).max().max():.2f}",
+    }
