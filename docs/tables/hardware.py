@@ -168,11 +168,7 @@ def hardware_dram_cost(results: Path) -> pd.DataFrame:
 
 
 def _gain(lines: pd.DataFrame, column: str) -> pd.Series:
-<<<<<<< HEAD
-    """Return ``column`` of what the single-shift array gains, by network and design compared with."""
-=======
     """Return what the single-shift array gains, by network and the design it is compared with."""
->>>>>>> pages
     return advantage(lines, "swis_ss").set_index(["network", "over"])[column]
 
 
