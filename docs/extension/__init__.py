@@ -10,10 +10,12 @@ if TYPE_CHECKING:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Tell Sphinx of the directives and of how mathematics is shown."""
-    from docs.extension import directives, mathematics, values
+    from docs.extension import directives, mathematics, program_output, spelling, values
 
     app.add_directive("results-table", directives.ResultsTable)
     app.add_directive("results-figure", directives.ResultsFigure)
+    app.add_directive("program-output", program_output.ProgramOutput)
     app.add_role("results-value", values.ResultsValue())
     app.add_html_math_renderer("mathml", (mathematics.visit_inline, None), (mathematics.visit_block, None))
+    app.connect("doctree-resolved", spelling.check)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import ClassVar
 
 from docutils import nodes
@@ -11,6 +12,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from docs.extension.registry import tables
 from docs.extension.table_nodes import table_node
+from swis.errors import InputError
 from swis.gallery import RESULTS
 from swis.gallery.registry import figures
 from swis.options.names import require_known
@@ -19,6 +21,12 @@ from swis.options.names import require_known
 class _Results(SphinxDirective):
     required_arguments = 1
     option_spec: ClassVar = {"command": directives.unchanged_required}
+
+    def known(self, what: str, name: str, names: Iterable[str]) -> None:
+        try:
+            require_known(what, name, names)
+        except InputError as error:
+            raise self.error(str(error)) from error
 
     def inline(self, text: str) -> list[nodes.Node]:
         parsed, messages = self.state.inline_text(text, self.lineno)
@@ -37,7 +45,7 @@ class ResultsTable(_Results):
 
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0]
-        require_known("table", name, tables())
+        self.known("table", name, tables())
         found = tables()[name]
         self.env.note_dependency(str(found.source))
         rows = found.make(RESULTS)
@@ -52,7 +60,7 @@ class ResultsFigure(_Results):
 
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0]
-        require_known("figure", name, figures())
+        self.known("figure", name, figures())
         draw = figures()[name]
         caption = getattr(draw, "caption", None) or draw.__doc__ or name
         folder = os.path.relpath(RESULTS / "figures", self.env.srcdir)

@@ -171,3 +171,27 @@ def _first_comment(path: Path) -> str:
             break
         lines.append(line.removeprefix("# "))
     return " ".join(line for line in lines if not line.startswith("@package"))
+
+
+@table()
+def groups(results: Path) -> pd.DataFrame:
+    """The groups, and the files in each."""
+    about = {
+        "model": "the network",
+        "data": "the images",
+        "schedule": "which filters get how many of the shifts",
+        "accelerator": "the design that is simulated",
+        "energy": "its energy table",
+        "experiment": "a preset, or several: `[one,other]`",
+        "launch": "what runs the points of a sweep",
+        "recipe": "how `task=train` trains a network",
+    }
+    lines = [
+        {
+            "group": f"`{name}=`",
+            "what it chooses": said,
+            "choices": ", ".join(f"`{c}`" for c in choices(name)),
+        }
+        for name, said in about.items()
+    ]
+    return pd.DataFrame(lines).set_index("group")
