@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 MISSING = "-"
@@ -40,8 +40,8 @@ class Numbers:
 
         >>> [Numbers({}).text(value, "top-1 [%]") for value in (85.234, 85, float("nan"))]
         ['85.2', '85.0', '-']
-        >>> [Numbers({}).text(value, "images") for value in (10000, 0.123456, True, "swis")]
-        ['10,000', '0.123', 'yes', 'swis']
+        >>> [Numbers({}).text(value, "images") for value in (10000, 2.0, 0.123456, True, "swis")]
+        ['10,000', '2', '0.123', 'yes', 'swis']
         """
         if isinstance(value, bool):
             return "yes" if value else "no"
@@ -52,7 +52,7 @@ class Numbers:
         decimals = self._decimals(column)
         if decimals is not None:
             return f"{value:,.{decimals}f}"
-        return f"{value:,}" if isinstance(value, Integral) or value == round(value) else f"{value:.3g}"
+        return f"{value:,.0f}" if value == round(value) else f"{value:.3g}"
 
     def _decimals(self, column: str) -> int | None:
         if column in self.decimals:

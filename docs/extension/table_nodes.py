@@ -11,6 +11,9 @@ from docutils import nodes
 
 from docs.extension.numbers import Numbers
 
+# Cells of so few letters stay on one line.
+_SHORT = 16
+
 Inline = Callable[[str], list[nodes.Node]]
 
 
@@ -26,7 +29,7 @@ def table_node(
     levels = frame.columns.nlevels
     heads = [_levels(column, levels) for column in body.columns]
     group = nodes.tgroup(cols=len(heads))
-    group += [nodes.colspec(colwidth=1, stub=place < index) for place in range(len(heads))]
+    group += [nodes.colspec(colwidth=1) for _ in heads]
     group += nodes.thead("", *(_head(heads, level, inline) for level in range(levels)))
     columns = [" ".join(head) for head in heads]
     numeric = [_numeric(body.iloc[:, place]) for place in range(len(heads))]
@@ -39,10 +42,13 @@ def table_node(
             below = spans.get((number, place), 1 if place < index - 1 else None)
             if below == 0:
                 continue
-            entry = nodes.entry(classes=["number"] if numeric[place] else [])
+            text = numbers.text(value, columns[place])
+            # no stubs of docutils: below a cell of several rows they would be one column to the right
+            marks = {"index": place < index, "number": numeric[place], "short": len(text) <= _SHORT}
+            entry = nodes.entry(classes=[name for name, holds in marks.items() if holds])
             if below is not None and below > 1:
                 entry["morerows"] = below - 1
-            entry += nodes.paragraph("", "", *inline(numbers.text(value, columns[place])))
+            entry += nodes.paragraph("", "", *inline(text))
             line += entry
         content += line
     group += content

@@ -25,9 +25,8 @@ def constants_designs(results: Path) -> pd.DataFrame:
         {
             "design": [DESIGNS[name] for name, _ in designs],
             "`accelerator=`": [f"`{name}`" for name, _ in designs],
-            "datapath": [str(one.datapath) for _, one in designs],
             "unit": [f"`{one.unit}`" for _, one in designs],
-            "lanes of a unit": [one.lanes for _, one in designs],
+            "lanes": [one.lanes for _, one in designs],
             "source": [one.source for _, one in designs],
         }
     ).set_index("design")
@@ -64,9 +63,16 @@ def constants_units(results: Path) -> pd.DataFrame:
             "at 45 nm [pJ/cycle]": [scaled[name].pj_per_cycle for name in settings.units],
             "at 45 nm [µm²]": [scaled[name].area_um2 for name in settings.units],
             "shared by lanes": [one.shared for one in settings.units.values()],
-            "source": [one.source for one in settings.units.values()],
         }
     ).set_index("unit")
+
+
+@table()
+def constants_unit_sources(results: Path) -> pd.DataFrame:
+    """Where the energy and the area of each unit come from."""
+    units = energies_named(_TABLE).units
+    names = pd.Index([f"`{name}`" for name in units], name="unit")
+    return pd.DataFrame({"source": [one.source for one in units.values()]}, names)
 
 
 @table()
