@@ -12,7 +12,7 @@ from docutils import nodes
 from docs.extension.numbers import Numbers
 
 # Cells of so few letters stay on one line.
-_SHORT = 16
+_SHORT = 20
 
 Inline = Callable[[str], list[nodes.Node]]
 

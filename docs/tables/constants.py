@@ -9,7 +9,7 @@ import pandas as pd
 from docs.extension.registry import table
 from docs.extension.values import values
 from docs.tables.names import DESIGNS
-from swis.hardware.designs import energy_table
+from swis.hardware.designs import design, energy_table
 from swis.options.conf_files import CONF, accelerator_named, accelerator_names, choices, energies_named
 
 _TABLE = "nm45"
@@ -131,10 +131,13 @@ def constants_tables(results: Path) -> pd.DataFrame:
 
 @values
 def constants(results: Path) -> dict[str, str]:
-    units = energy_table(energies_named(_TABLE)).units
+    found = energy_table(energies_named(_TABLE))
+    units, one = found.units, accelerator_named("swis_ss")
+    swis, bitlet = (design(each, found, one.lanes)[1] for each in (one, accelerator_named("bitlet")))
     single, double, stripes, mac = (units[name] for name in ("swis_ss", "swis_ds", "stripes", "mac_8x8"))
     return {
         "double_shift": f"{double.pj_per_cycle / single.pj_per_cycle:.2f}",
         "stripes_pj": f"{stripes.pj_per_cycle:.2f}",
         "mac_pj": f"{mac.pj_per_cycle:.2f}",
+        "bitlet_area": f"{bitlet.unit.area_um2 / swis.unit.area_um2:.1f}",
     }

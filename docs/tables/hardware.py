@@ -162,9 +162,14 @@ def hardware_gains_energy(results: Path) -> pd.DataFrame:
 @table()
 def hardware_dram_cost(results: Path) -> pd.DataFrame:
     """Energy gain of the single-shift array (equal area, one point lost), by what a bit of DRAM costs."""
+    gains = energy_gains(results).rename(columns="{} pJ".format)
+    return _over_others(pd.concat({"energy gain [x] at": gains}, axis=1))
+
+
+def energy_gains(results: Path) -> pd.DataFrame:
+    """Return the energy gain of the single-shift array over others, a column per cost of a bit of DRAM."""
     found = within_loss(equal(results))
-    gains = {f"{cost} pJ": _gain(at_dram_cost(found, cost), "energy_gain") for cost in DRAM_COSTS}
-    return _over_others(pd.concat({"energy gain [x] at": pd.DataFrame(gains)}, axis=1))
+    return pd.DataFrame({cost: _gain(at_dram_cost(found, cost), "energy_gain") for cost in DRAM_COSTS})
 
 
 def _gain(lines: pd.DataFrame, column: str) -> pd.Series:
@@ -215,6 +220,7 @@ def hardware(results: Path) -> dict[str, str]:
         "best_lost_otherwise": " and ".join(f"{points:.1f}" for points in lost.drop(0)),
         "time_otherwise": f"{time.drop(best.name)['gain'].max():.2f}",
         "most_time": f"{most_gained(area(results), 'latency_ms')['gain']:.0f}",
+        "bitwave_energy": ends(energy_gains(results).xs("bitwave", level="over").stack(), 2),
         "narrow": f"{over_bitwave.iloc[0]:.2f}",
         "wide": f"{over_bitwave.iloc[-1]:.2f}",
     }
