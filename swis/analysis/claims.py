@@ -159,7 +159,7 @@ def _retrained(rows: pd.DataFrame) -> Evidence:
         claim="accuracy over truncation, 2 bits, retrained",
         paper=19.8,
         most=gaps.max(),
-        most_setting=f"seed {seed} of the fair rows",
+        most_setting=f"seed {seed} alone",
         most_command=_imagenet(NETWORK, "retrain_folded", f"{where} seed={seed} methods=[swis,truncate]"),
         most_rows=here[here["seed"].eq(seed) & here["method"].ne(Uniform.name)],
         fair_setting=f"all calibrated, then retrained alike for {recipe['epochs']} epochs; ImageNet; "
