@@ -55,6 +55,7 @@ nb_custom_formats = {".ipynb": "docs.extension.notebooks.read"}
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}
 
 autodoc_typehints = "signature"
+python_maximum_signature_line_length = 100
 autodoc_member_order = "bysource"
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True

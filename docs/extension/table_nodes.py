@@ -80,7 +80,8 @@ def _head(heads: Sequence[tuple[str, ...]], level: int, inline: Inline) -> nodes
         width = len(list(members))
         if width > 1:
             entry["morecols"] = width - 1
-        entry += nodes.paragraph("", "", *inline(prefix[-1]))
+        # names are broken at spaces alone
+        entry += nodes.paragraph("", "", *inline(prefix[-1].replace("-", "\u2011")))
         row += entry
     return row
 
