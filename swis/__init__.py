@@ -16,6 +16,7 @@ __all__ = [
     "Truncate",
     "Uniform",
     "WeightFormat",
+    "accelerator",
     "accelerators",
     "columns",
     "evaluate",
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from swis.api.quantize import quantize, schedule
     from swis.api.quantized import Quantized
     from swis.api.retrain import retrain
-    from swis.api.simulate import accelerators, simulate
+    from swis.api.simulate import accelerator, accelerators, simulate
     from swis.formats.float32 import Float
     from swis.formats.int8 import Int8
     from swis.formats.registry import register
@@ -62,7 +63,7 @@ _HOMES = {
     "swis.api.quantize": ("quantize", "schedule"),
     "swis.api.quantized": ("Quantized",),
     "swis.api.retrain": ("retrain",),
-    "swis.api.simulate": ("accelerators", "simulate"),
+    "swis.api.simulate": ("accelerator", "accelerators", "simulate"),
     "swis.formats.float32": ("Float",),
     "swis.formats.int8": ("Int8",),
     "swis.formats.registry": ("register",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,12 @@ from swis.hardware.layer_shapes import Layer, workload
 from swis.hardware.network_operands import NetworkOperands, inputs_of
 from swis.networks.apply import encode_layers
 from swis.networks.computed_weights import plain_copy
-from swis.options.conf_files import accelerator_named, accelerator_names, energies_named
+from swis.options.conf_files import (
+    accelerator_named,
+    accelerator_names,
+    changed_accelerator,
+    energies_named,
+)
 from swis.options.hardware import AcceleratorConfig
 
 
@@ -33,30 +39,36 @@ def simulate(
     network: Quantized,
     accelerator: str | AcceleratorConfig = "swis_ss",
     *,
-    versus: Sequence[str] = (),
+    versus: str | AcceleratorConfig | Sequence[str | AcceleratorConfig] = (),
     energies: str = "nm45",
 ) -> Simulated:
     """Return what an accelerator takes for one input of a network, a row per layer, and a last one "total".
 
-    ``accelerator`` is a design of ``swis.accelerators()`` or its options; each one in ``versus`` runs the
-    same network in 8 bits, with the clock and the memories of the first. The columns are those of
+    ``accelerator`` is a name in ``swis.accelerators()``, or a design of your own that ``swis.accelerator``
+    made. Each one in ``versus`` runs the same network in 8 bits, with the clock and memories of the first;
+    its array grows as the first one's does from 8 x 8 units. The columns are those of
     ``swis.hardware.simulate``: ``latency_cycles`` [cycles], ``energy_pj`` [pJ], ``dram_bytes`` [bytes] and
     what they consist of; totals have ``latency_ms`` [ms] and ``frames_per_s`` as well. ``energies`` names the
     table of energies in conf/energy. Weights that stay float and products of activations are given to no
     accelerator: totals count them as ``unsimulated_macs``. ``plot()`` of the table draws cycles and energy of
     its layers, accelerators side by side.
 
-    Raises ``InputError`` for float activations, unknown designs, and networks that a design cannot run.
+    Raises ``InputError`` for float activations, unknown designs, two of one name, and networks that a design
+    cannot run.
     """
     check_quantized(network, "simulate")
     if network.activation_bits is None:
         raise InputError("activations are float; accelerators take integers: quantize with activation_bits=8")
-    mine = accelerator_named(accelerator) if isinstance(accelerator, str) else accelerator
+    mine = _named(accelerator)
+    others = [_named(each) for each in ([versus] if isinstance(versus, str | AcceleratorConfig) else versus)]
+    names = [each.name for each in (mine, *others)]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"two accelerators are called {repeated[0]}; give one of them another name")
     table, group_size = energy_table(energies_named(energies)), network.fmt.group_size
     operands = _Operands(network)
     parts = [_table(network.fmt, operands, design(mine, table, group_size), network.activation_bits)]
-    for name in [versus] if isinstance(versus, str) else versus:
-        other = baseline(name, mine, table, group_size)
+    for each in others:
+        other = baseline(each, mine, table, group_size)
         parts.append(_table(int8_of(network.fmt), operands, other, network.activation_bits))
     return Simulated(pd.concat(parts, ignore_index=True))
 
@@ -71,6 +83,24 @@ def accelerators() -> pd.DataFrame:
     designs = {name: accelerator_named(name) for name in accelerator_names()}
     rows = [{name: getattr(design, name) for name in names} for design in designs.values()]
     return pd.DataFrame(rows, index=pd.Index(designs, name="accelerator")).astype({"datapath": str})
+
+
+def accelerator(base: str, /, **changes: Any) -> AcceleratorConfig:
+    """Return the accelerator ``base`` of ``swis.accelerators()`` with some of its options changed.
+
+    The options are those of ``accelerator.NAME=VALUE`` on the command line. Give it a ``name``, or its name
+    says what was changed. Raises ``InputError`` for unknown names and for values that do not go together.
+
+    >>> wide = accelerator("swis_ds", columns=16)
+    >>> wide.name, wide.rows, wide.columns
+    ('swis_ds columns=16', 8, 16)
+    """
+    named = " ".join([base, *(f"{option}={value}" for option, value in changes.items())])
+    return changed_accelerator(accelerator_named(base), {"name": named} | changes)
+
+
+def _named(accelerator: str | AcceleratorConfig) -> AcceleratorConfig:
+    return accelerator_named(accelerator) if isinstance(accelerator, str) else accelerator
 
 
 def _table(

@@ -19,7 +19,7 @@ from swis.hardware.energy import Chip, EnergyTable
 from swis.hardware.network_operands import NetworkOperands
 from swis.hardware.operands import ShapeOperands
 from swis.hardware.simulate import simulate, totals
-from swis.options.conf_files import accelerator_names
+from swis.options.conf_files import accelerator_named, accelerator_names
 from swis.options.hardware import MEMORY
 from swis.results import records
 from swis.results.hardware_results import ARRAY, REASON, SIMULATED
@@ -48,7 +48,9 @@ class Hardware:
         config, found = self.config, {}
         for name in config.baselines:
             try:
-                found[name] = baseline(name, config.accelerator, self.table, config.group_size)
+                found[name] = baseline(
+                    accelerator_named(name), config.accelerator, self.table, config.group_size
+                )
             except InputError as error:
                 found[name] = None
                 warn_once(f"no comparison with {name}: {error}")

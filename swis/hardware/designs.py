@@ -36,16 +36,16 @@ def design(settings: AcceleratorConfig, table: EnergyTable, group_size: int) -> 
 
 
 def baseline(
-    name: str, mine: AcceleratorConfig, table: EnergyTable, group_size: int
+    theirs: AcceleratorConfig, mine: AcceleratorConfig, table: EnergyTable, group_size: int
 ) -> tuple[Accelerator, Chip]:
     """Return a design to compare with, with the clock, the SRAMs, the DRAM and any ``array_um2`` of ``mine``.
 
     Where ``mine`` has other rows or columns than its file says, the baseline's change alike; its lanes stay
     its own. Channels lie side by side, and filters on columns, where those of ``mine`` do and the baseline
-    can. Another "swis" array fills and drains if ``mine`` does. Raises ``InputError`` if it does not exist
-    like that.
+    can. Another "swis" array fills and drains if ``mine`` does. Raises ``InputError`` if the changed design
+    is not valid.
     """
-    theirs, known = accelerator_named(name), AcceleratorConfig()
+    known = AcceleratorConfig()
     if mine.name in accelerator_names():
         known = accelerator_named(mine.name)
     same = {key: getattr(mine, key) for key in ("frequency_mhz", "array_um2", *MEMORY)}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import ValidationError
 
+from swis.errors import InputError
 from swis.options.hardware import AcceleratorConfig, EnergyConfig
 from swis.options.names import require_known
 from swis.options.scheduling import ScheduleConfig
@@ -39,6 +43,24 @@ def accelerator_named(name: str) -> AcceleratorConfig:
     'swis'
     """
     return _read("accelerator", AcceleratorConfig, name, _stamps("accelerator"))
+
+
+def changed_accelerator(base: AcceleratorConfig, changes: Mapping[str, Any]) -> AcceleratorConfig:
+    """Return a design with some of its options changed; raise ``InputError`` for what is no option or value.
+
+    >>> changed_accelerator(accelerator_named("swis_ds"), {"columns": 16}).columns
+    16
+    """
+    for name in changes:
+        require_known("an accelerator's option", name, [known.name for known in fields(AcceleratorConfig)])
+    part = OmegaConf.structured(base)
+    OmegaConf.set_readonly(part, None)
+    changed: Any
+    try:
+        changed = OmegaConf.to_object(OmegaConf.merge(part, changes))
+    except ValidationError as error:
+        raise InputError(f"accelerator.{error.full_key}: {str(error).splitlines()[0]}") from error
+    return changed
 
 
 def energies_named(name: str) -> EnergyConfig:

@@ -186,16 +186,17 @@ def test_an_area_buys_columns_and_baselines_share_clock_memory_and_size():
     small = load(
         ["accelerator.rows=4", "accelerator.frequency_mhz=250", "accelerator.weight_sram_bytes=8192"]
     )
-    stripes, _ = baseline("stripes", small.accelerator, TABLE, 4)
+    stripes, _ = baseline(accelerator_named("stripes"), small.accelerator, TABLE, 4)
     assert (stripes.rows, stripes.columns, stripes.frequency_mhz) == (4, 8, 250)
     assert stripes.memory == designed("accelerator.weight_sram_bytes=8192").memory
     endless = load(["accelerator.dram_bits_per_cycle=null"]).accelerator
     with pytest.raises(InputError, match="dram_bits_per_cycle"):
-        baseline("bitfusion", endless, TABLE, 4)
+        baseline(accelerator_named("bitfusion"), endless, TABLE, 4)
     half = load(["accelerator.lanes=2"]).accelerator
-    assert [baseline(name, half, TABLE, 4)[0].lanes for name in ("stripes", "bitlet", "swis_ds")] == [4, 8, 4]
+    others = [accelerator_named(name) for name in ("stripes", "bitlet", "swis_ds")]
+    assert [baseline(other, half, TABLE, 4)[0].lanes for other in others] == [4, 8, 4]
     own = replace(small.accelerator, name="mine", rows=32)
-    assert baseline("stripes", own, TABLE, 4)[0].rows == 32
+    assert baseline(accelerator_named("stripes"), own, TABLE, 4)[0].rows == 32
 
 
 @pytest.mark.parametrize("name", DESIGNS)
