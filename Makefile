@@ -7,7 +7,7 @@ PIP_OPTIONS := --disable-pip-version-check --no-compile -c requirements.txt
 # What is compiled is kept, whatever the environment says: every process starts in half of the time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test ray soak lint docs claims figures notebooks lab clean
+.PHONY: help run test ray soak lint docs links claims figures notebooks lab clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -31,8 +31,12 @@ lint: $(STAMP) ## check style, formatting and types
 docs: $(STAMP) ## build the documentation site, docs/_build/html/index.html
 	$(BIN)/python -m sphinx -W --keep-going -q -j 2 docs docs/_build/html
 
-claims: $(STAMP) ## judge the paper's claims by the rows in results/
+links: $(STAMP) ## visit the links of the documentation to other sites
+	$(BIN)/python -m sphinx -b linkcheck -q -j 2 docs docs/_build/links
+
+claims: $(STAMP) ## judge the paper's claims by the rows in results/, also in README.md
 	$(BIN)/python -m swis.analysis
+	$(BIN)/python -m tools.readme
 
 figures: $(STAMP) ## draw all figures from the rows in results/
 	$(BIN)/python -m swis.gallery
@@ -43,8 +47,8 @@ notebooks: $(STAMP) ## execute the notebooks and keep their outputs
 lab: $(STAMP) ## open JupyterLab on the notebooks; it prints its address, for machines without a browser
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
-clean: ## remove the environment
-	rm -rf .venv .ray
+clean: ## remove the environment and the built documentation
+	rm -rf .venv .ray docs/_build
 
 $(STAMP): pyproject.toml requirements.txt
 	$(PYTHON) -m venv .venv

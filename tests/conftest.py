@@ -44,7 +44,7 @@ TINY_INPUTS = {
 # Files with tests that take long: they are run first, for at the end one core would wait for the other.
 SLOW = {
     f"test_{name}.py"
-    for name in ("imagenet", "launchers", "sweep_faults", "browser", "extending", "readme", "retrain_study")
+    for name in ("imagenet", "launchers", "sweep_faults", "browser", "extending", "commands", "retrain_study")
 }
 
 

@@ -219,3 +219,15 @@ def test_every_dependency_is_pinned_within_its_range():
     for text in [*project()["dependencies"], *extras["notebooks"], *extras["docs"], *extras["dev"]]:
         requirement = Requirement(text)
         assert requirement.specifier.contains(pins[requirement.name.lower().replace("_", "-")]), text
+
+
+def test_pre_commit_has_the_same_ruff():
+    (hooks,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert f"ruff=={hooks['rev'].removeprefix('v')}" in (ROOT / "requirements.txt").read_text().split()
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == project()["version"]
+    assert citation["license"] == project()["license"]
+    assert f"## {project()['version']}" in (ROOT / "CHANGELOG.md").read_text()
