@@ -14,6 +14,7 @@ from docs.tables.names import DESIGNS, FORMATS, NETWORKS
 from swis.analysis.claims_table import scoreboard
 
 _POINTS = "points"
+_IN_WORDS = ("none", "one", "two", "three", "four", "all")
 
 
 @cache
@@ -104,8 +105,7 @@ def claims_held(results: Path) -> dict[str, str]:
     first = lines.loc["accuracy over truncation, 4 bits, post-training"]
     found = lines["verdict"].str.split("; ").str[0].value_counts()
     return {
-        "in_full": str(found.get("holds", 0)),
-        "in_direction": str(found.get("in direction, not in size", 0)),
+        "in_full": _IN_WORDS[found.get("holds", 0)],
+        "in_direction": _IN_WORDS[found.get("in direction, not in size", 0)],
         "truncation_fair": f"{first['fair']:.1f}",
-        "truncation_uniform": f"{first['over_plain']:+.1f}",
     }

@@ -129,20 +129,18 @@ def _gains(results: Path, by: str) -> pd.DataFrame:
         texts = [format_of(*row) for row in found[names].itertuples(index=False)]
         if f"accelerator{end}" not in found:
             return texts
-        return [
-            f"{DESIGNS[design]}: {text}"
-            for design, text in zip(found[f"accelerator{end}"], texts, strict=True)
-        ]
+        designs = found[f"accelerator{end}"].map(DESIGNS)
+        return [f"{design} ({text})" for design, text in zip(designs, texts, strict=True)]
 
     return pd.DataFrame(
         {
             "network": found["network"].map(NETWORKS),
             "at most lost [points]": found["points"],
-            "best SWIS array": side(""),
-            "best bit-serial design": side("_over"),
+            "best SWIS array (its format)": side(""),
+            "best bit-serial design (its format)": side("_over"),
             "gain [x]": found["gain"],
-            "SWIS array without shift sets": side("_unshared"),
-            "gain over it [x]": found["gain_over_unshared"],
+            "format without sets": side("_unshared"),
+            "gain over SWIS without sets [x]": found["gain_over_unshared"],
         }
     ).set_index(["network", "at most lost [points]"])
 

@@ -48,11 +48,10 @@ def storage_codings(results: Path) -> pd.DataFrame:
     """Bits per weight of SWIS as packed: MobileNet-v2 (embedded weights), plain and compact coding."""
     rows = of(measured(results), Swis).query("model == 'mobilenet_v2' and bits <= 4")
     rows = rows[rows["group_size"].isin(_SIZES[1:]) & rows["coding"].isin(list(Coding))]
-    found = rows.pivot(index=["bits", "group_size"], columns="coding", values="weight_bits")
-    found = found[[Coding.plain, Coding.compact]].rename(columns=str)
-    wide = found.unstack("group_size").swaplevel(axis=1).sort_index(axis=1, level=0, sort_remaining=False)
-    wide = wide.rename(columns="M = {:g}".format, level=0).rename_axis(columns=[None, None])
-    return called(wide)
+    found = rows.pivot(index="bits", columns=["group_size", "coding"], values="weight_bits")
+    order = [(size, coding) for size in _SIZES[1:] for coding in Coding]
+    found = found[order].set_axis([f"M = {size}, {coding}" for size, coding in order], axis=1)
+    return called(pd.concat({"storage [bits/weight]": found}, axis=1))
 
 
 @table(_STORAGE)

@@ -202,6 +202,13 @@ def test_all_tables_of_retraining_are_over_three_seeds():
         assert (seeds == 3).all()
 
 
+def test_most_rows_of_resnet18_are_of_a_gpu_and_of_several_versions():
+    rows = retraining.after(RESULTS).query("model == 'resnet18'")
+    assert rows["machine"].str.contains("NVIDIA").mean() > 0.5
+    assert rows["packages"].nunique() > 1
+    assert load(["experiment=resnet20_cifar10", "task=train"]).recipe.stages[0].epochs == 8
+
+
 def test_every_seed_gains_from_retraining_after_statistics_alone():
     rows = retraining.statistics_rows(RESULTS)
     assert (rows["calibrate"] == "stats").all()
