@@ -7,7 +7,7 @@ PIP_OPTIONS := --disable-pip-version-check --no-compile -c requirements.txt
 # Compiled modules are always stored, so that later processes start in half of the time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test ray soak lint claims figures notebooks lab clean
+.PHONY: help run test ray soak lint docs links claims figures notebooks lab clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -28,8 +28,15 @@ lint: $(STAMP) ## check style, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-claims: $(STAMP) ## compare the paper's claims with the rows in results/
+docs: $(STAMP) ## build the documentation site, docs/_build/html/index.html
+	$(BIN)/python -m sphinx -W --keep-going -q -j 2 docs docs/_build/html
+
+links: $(STAMP) ## visit the links of the documentation to other sites
+	$(BIN)/python -m sphinx -b linkcheck -q -j 2 docs docs/_build/links
+
+claims: $(STAMP) ## compare the paper's claims with the rows in results/, also in README.md
 	$(BIN)/python -m swis.analysis
+	$(BIN)/python -m tools.readme
 
 figures: $(STAMP) ## draw all figures from the rows in results/
 	$(BIN)/python -m swis.gallery
@@ -40,12 +47,12 @@ notebooks: $(STAMP) ## execute the notebooks and store their outputs
 lab: $(STAMP) ## open JupyterLab in notebooks/; it prints its address, for machines without a browser
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
-clean: ## remove the environment
-	rm -rf .venv .ray
+clean: ## remove the environment and the built documentation
+	rm -rf .venv .ray docs/_build
 
 $(STAMP): pyproject.toml requirements.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install $(PIP_OPTIONS) -e '.[notebooks,dev]'
+	$(BIN)/python -m pip install $(PIP_OPTIONS) -e '.[notebooks,docs,dev]'
 	touch $@
 
 # Not in .venv: the package of the Ray launcher requires a version of cloudpickle that joblib does not accept.

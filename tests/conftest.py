@@ -44,7 +44,7 @@ TINY_INPUTS = {
 # Files with slow tests: they run first, because a slow test at the end would leave other cores idle.
 SLOW = {
     f"test_{name}.py"
-    for name in ("imagenet", "launchers", "sweep_faults", "browser", "extending", "readme", "retrain_study")
+    for name in ("imagenet", "launchers", "sweep_faults", "browser", "extending", "commands", "retrain_study")
 }
 
 

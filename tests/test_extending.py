@@ -1,4 +1,4 @@
-"""The README's examples of adding parts, run in a copy of the repository; and a format of another package."""
+"""The examples of the how-to pages, run in a copy of the repository; and a format of another package."""
 
 import os
 import re
@@ -16,14 +16,13 @@ from swis.networks.models import new_network, save_checkpoint
 from swis.options.model import ModelConfig
 from swis.packing.file import load_packed
 
-README = (ROOT / "README.md").read_text()
+
+def block(page: str, language: str, after: str = "") -> str:
+    text = (ROOT / "docs" / "how_to" / f"{page}.md").read_text()
+    return re.search(rf"{re.escape(after)}.*?^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[1]
 
 
-def block(after: str, language: str) -> str:
-    return re.search(rf"{re.escape(after)}.*?^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)[1]
-
-
-# Code that runs in the same process after the README's command: an array for consecutive shift sets asks the
+# Code that runs in the same process after the page's command: an array for consecutive shift sets asks the
 # format whether its sets are consecutive, and otherwise takes all bits.
 ASKED = """
 import runpy, sys
@@ -43,17 +42,21 @@ print("asked:", [array.work(layer, operands_of(layer, form, None, False)).steps 
 """
 
 
-def test_a_model_an_accelerator_and_a_format_are_added_as_the_readme_says(tmp_path):
+def test_a_model_an_accelerator_and_a_format_are_added_as_the_pages_say(tmp_path):
     for name in ("swis", "conf", "hydra_plugins"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "run.py", tmp_path)
-    model = yaml.safe_load(block("**A model**", "yaml"))
+    model = yaml.safe_load(block("own_network", "yaml"))
     network = new_network(ModelConfig(label="small", name=model["name"]), 10, TINY_INPUTS, seed=0)
     save_checkpoint(network, tmp_path / model["weights"], {"data": "fashion_mnist"})
-    (tmp_path / "conf/model/small.yaml").write_text(block("**A model**", "yaml"))
-    (tmp_path / "conf/accelerator/wide.yaml").write_text(block("**An accelerator**", "yaml"))
-    (tmp_path / "swis/formats/swis_gap.py").write_text(block("**A format**", "python"))
-    arguments = [*block("All three at once", "text").split()[2:], "data.limit=64", "calibration.images=16"]
+    (tmp_path / "conf/model/small.yaml").write_text(block("own_network", "yaml"))
+    (tmp_path / "conf/accelerator/wide.yaml").write_text(block("own_accelerator", "yaml"))
+    (tmp_path / "swis/formats/swis_gap.py").write_text(block("own_format", "python", "## In the suite"))
+    arguments = [
+        *block("own_format", "text", "## In the suite").split()[2:],
+        "data.limit=64",
+        "calibration.images=16",
+    ]
     done = subprocess.run(
         [
             *(sys.executable, "-c", f"import sys; sys.argv[0] = 'run.py'\n{ASKED}"),

@@ -46,7 +46,7 @@ def test_every_folder_has_a_docstring():
 def test_tests_mirror_the_library():
     for path in (ROOT / "tests").glob("*/**/test_*.py"):
         folder = path.parent.relative_to(ROOT / "tests")
-        assert (ROOT / "swis" / folder / "__init__.py").is_file() or folder.name == "tools", path
+        assert (ROOT / "swis" / folder / "__init__.py").is_file() or folder.name in ("docs", "tools"), path
 
 
 LITERALS = (ast.Constant, ast.Tuple, ast.List, ast.Set)
@@ -202,7 +202,8 @@ def test_conda_and_pip_install_the_same():
     extras = project()["optional-dependencies"]
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     (pip,) = (entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
-    assert sorted(pip) == sorted([*project()["dependencies"], *extras["notebooks"], *extras["dev"]])
+    installed = [*extras["notebooks"], *extras["docs"], *extras["dev"]]
+    assert sorted(pip) == sorted([*project()["dependencies"], *installed])
     assert f"python{project()['requires-python']}" in environment["dependencies"]
 
 
@@ -215,6 +216,18 @@ def test_every_dependency_is_pinned_within_its_range():
             name, version = re.fullmatch(r"([A-Za-z0-9_.-]+)==([^\s;]+)", line).groups()
             pins[name.lower().replace("_", "-")] = version
     extras = project()["optional-dependencies"]
-    for text in [*project()["dependencies"], *extras["notebooks"], *extras["dev"]]:
+    for text in [*project()["dependencies"], *extras["notebooks"], *extras["docs"], *extras["dev"]]:
         requirement = Requirement(text)
         assert requirement.specifier.contains(pins[requirement.name.lower().replace("_", "-")]), text
+
+
+def test_pre_commit_has_the_same_ruff():
+    (hooks,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert f"ruff=={hooks['rev'].removeprefix('v')}" in (ROOT / "requirements.txt").read_text().split()
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == project()["version"]
+    assert citation["license"] == project()["license"]
+    assert f"## {project()['version']}" in (ROOT / "CHANGELOG.md").read_text()

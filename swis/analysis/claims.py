@@ -164,7 +164,7 @@ def _retrained(rows: pd.DataFrame) -> Evidence:
         claim="accuracy over truncation, 2 bits, retrained",
         paper=19.8,
         most=gaps.max(),
-        most_setting=f"seed {seed} of the fair rows",
+        most_setting=f"seed {seed} alone",
         most_command=_imagenet(NETWORK, "retrain_folded", f"{where} seed={seed} methods=[swis,truncate]"),
         most_rows=here[here["seed"].eq(seed) & here["method"].ne(Uniform.name)],
         fair_setting=f"all calibrated, then retrained alike for {recipe['epochs']} epochs; ImageNet; "
@@ -224,15 +224,32 @@ def _hardware(
     )
 
 
+def compression_pairs(results: Path) -> pd.DataFrame:
+    """Return the most that SWIS, and a uniform quantizer, compress networks that lose few points.
+
+    A line per network and number of ``points`` that may be lost, of calibrated networks: ``swis`` and
+    ``uniform`` are how many times smaller than 8 bits weights are; ``method``, ``bits``, ``group_size`` and
+    ``key`` are of the SWIS row, ``uniform_bits`` and ``uniform_key`` of the other.
+    """
+    return _pairs(_of_all_sizes(load_table(results / "calibration", COLUMNS).query("data == 'imagenet'")))
+
+
+def _of_all_sizes(calibrated: pd.DataFrame) -> pd.DataFrame:
+    # no other schedule is measured for the uniform quantizer
+    rows = fully_calibrated(calibrated, group_size=None)
+    return rows[rows["schedule"].eq(Policy.uniform) | rows["method"].eq(Float.name)]
+
+
+def _pairs(rows: pd.DataFrame) -> pd.DataFrame:
+    places = [(network, points) for network in (NETWORK, _OTHER) for points in LOSSES]
+    return pd.DataFrame([_smallest(rows, *place) for place in places])
+
+
 def _compression(calibrated: pd.DataFrame, storage: pd.DataFrame) -> Evidence:
     stored = storage.query("weights != 'gaussian' and coding == 'plain' and group_size <= 16")
     most = stored.loc[stored["compression_vs_int8"].idxmax()]
-    # the uniform quantizer was measured with no other schedule
-    rows = fully_calibrated(calibrated, group_size=None)
-    rows = rows[rows["schedule"].eq(Policy.uniform) | rows["method"].eq(Float.name)]
-    pairs = pd.DataFrame(
-        _smallest(rows, network, points) for network in (NETWORK, _OTHER) for points in LOSSES
-    )
+    rows = _of_all_sizes(calibrated)
+    pairs = _pairs(rows)
     shown = pairs.query("network == @NETWORK and points == @_LOSS").iloc[0]
     over_plain = pairs["swis"] / pairs["uniform"]
     grid = "bits=1,2,3,4 group_size=2,4,8,16 calibrate=output_aware methods=[swis,swis_c,uniform]"
@@ -268,7 +285,10 @@ def _smallest(rows: pd.DataFrame, network: str, points: float) -> dict[str, obje
         "swis": swis["compression_vs_int8"],
         "uniform": uniform["compression_vs_int8"],
         "method": swis["method"],
+        "bits": swis["bits"],
+        "group_size": swis["group_size"],
         "key": swis["key"],
+        "uniform_bits": uniform["bits"],
         "uniform_key": uniform["key"],
     }
 

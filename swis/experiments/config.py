@@ -84,7 +84,7 @@ class Config:
     device: str = option("auto", part=Part.run)
     results_dir: str = option("results/runs", part=Part.run)
     force: bool = option(False, part=Part.run)
-    # [s since 1970], set by a sweep: with force, rows older than this are computed again
+    # when a sweep began [s since 1970], set by the sweep; with force, older rows are computed again
     sweep_started: int | None = option(None, part=Part.run)
     dry_run: bool = option(False, part=Part.run)
     sweep: dict[str, Any] = option(factory=dict, part=Part.run)

@@ -19,15 +19,17 @@ class DataConfig:
     ``InputError`` for a value out of range.
     """
 
-    name: str = MISSING
-    root: str | None = None
-    download: bool = False
-    split: str = MISSING
-    calibration_split: str = MISSING
-    limit: int | None = None
+    name: str = MISSING  # name of the data set
+    root: str | None = None  # folder of the images; null: the embedded ones
+    download: bool = False  # true: a public data set is fetched if it is not there
+    split: str = MISSING  # images to measure on: a folder below root, or a part of the set
+    calibration_split: str = MISSING  # images to calibrate and to train on
+    limit: int | None = None  # images to measure on, at most, chosen by seed; null: all
+    # a file that cannot be decoded ends the run (refuse), or is left out (skip)
     damaged: Damaged = Damaged.refuse
+    # order of folders named 0, 1, ..., 10: index (as numbers), or alphabetical (10 before 2)
     class_order: ClassOrder | None = None
-    workers: int = 2
+    workers: int = 2  # processes that decode images
 
     def __post_init__(self) -> None:
         at_least(1, **named("data", self, "limit"))

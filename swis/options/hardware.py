@@ -29,12 +29,13 @@ class Memory:
     their bus, so the bus carries them in their stored format. Raises ``InputError`` for a value below 1.
     """
 
-    weight_sram_bytes: int = 65536
-    input_sram_bytes: int = 32768
-    output_sram_bytes: int = 16384
-    dram_bits_per_cycle: int | None = 64
+    weight_sram_bytes: int = 65536  # size of the SRAM for weights, double-buffered
+    input_sram_bytes: int = 32768  # size of the SRAM for input activations
+    output_sram_bytes: int = 16384  # size of the SRAM for outputs and partial sums
+    dram_bits_per_cycle: int | None = 64  # bandwidth of the DRAM; null: no limit
+    # bandwidth of the SRAM of weights; null: no limit
     weight_bus_bits: int | None = None
-    input_bus_bits: int | None = None
+    input_bus_bits: int | None = None  # bandwidth of the SRAM of inputs; null: no limit
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -76,27 +77,27 @@ class Design(Memory):
     options that contradict each other and for sizes below 1.
     """
 
-    name: str = MISSING
-    source: str = MISSING
-    datapath: str = option("swis", names=datapath_names)
-    unit: str = "swis_ss"
-    rows: int = 8
-    columns: int = 8
-    lanes: int = 4
-    shifts_per_cycle: int = 1
-    shared_sets: bool = True
-    consecutive_sets: bool = False
-    groups_share_lanes: bool = False
-    dataflow: Dataflow = Dataflow.os
-    weight_serial: bool = True
-    sign_cycle: bool = False
-    activation_bits_per_cycle: int | None = None
-    skipping: Skipping = Skipping.bits
-    side_by_side: bool = False
-    spread_fc: bool = False
-    sums_to_dram: bool = False
-    systolic: bool = True
-    frequency_mhz: float = 500.0
+    name: str = MISSING  # name of the design and of its file
+    source: str = MISSING  # where the design is from
+    datapath: str = option("swis", names=datapath_names)  # how a PE works
+    unit: str = "swis_ss"  # name of the PE in the energy table
+    rows: int = 8  # rows of PEs, for filters
+    columns: int = 8  # columns of PEs, for output pixels
+    lanes: int = 4  # terms of a dot product that a PE computes at once
+    shifts_per_cycle: int = 1  # datapath=swis: shifts of a group in a cycle; 2: a double-shift PE
+    shared_sets: bool = True  # datapath=swis: false: the shifts are all bits of a magnitude
+    consecutive_sets: bool = False  # datapath=swis: true: only consecutive shifts are shared
+    groups_share_lanes: bool = False  # datapath=swis: true: every lane has its own shifter
+    dataflow: Dataflow = Dataflow.os  # datapath=systolic: os, output stationary; ws, weight stationary
+    weight_serial: bool = True  # datapath=serial: true: weights come bit by bit
+    sign_cycle: bool = False  # datapath=serial: true: the sign takes its own cycle
+    activation_bits_per_cycle: int | None = None  # datapath=serial; null: all bits at once
+    skipping: Skipping = Skipping.bits  # datapath=skipping: what is skipped
+    side_by_side: bool = False  # true: the groups of a convolution share the rows
+    spread_fc: bool = False  # true: filters of a layer with one output pixel use the columns too
+    sums_to_dram: bool = False  # datapath=fusion: true: partial sums go to the DRAM
+    systolic: bool = True  # true: operands move from PE to PE, which fill and drain; false: broadcast
+    frequency_mhz: float = 500.0  # clock frequency
 
     @property
     def known(self) -> DatapathOptions:
@@ -151,8 +152,9 @@ class AcceleratorConfig(Design):
     array gets as many columns as fit into that area [um2]. Raises ``InputError`` for a value out of range.
     """
 
-    lanes: int | str = 4  # type: ignore[assignment] # "group_size" becomes a number before the simulation
-    array_um2: float | None = None
+    # terms of a dot product that a PE computes at once; group_size: as many as a group has weights
+    lanes: int | str = 4  # type: ignore[assignment] # a word becomes a number before
+    array_um2: float | None = None  # area that the columns fill; null: columns says how many
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -21,17 +21,18 @@ class ModelConfig:
     per channel. Raises ``InputError`` for a value out of range.
     """
 
-    label: str = MISSING
-    name: str = MISSING
+    label: str = MISSING  # what tables call the network
+    name: str = MISSING  # name of the architecture in timm
+    # the function that returns your own network, as PACKAGE.MODULE:FUNCTION
     factory: str | None = None
-    weights: str = "timm"
-    kwargs: dict[str, Any] = field(default_factory=dict)
-    input_size: list[int] | None = None
-    mean: list[float] | None = None
-    std: list[float] | None = None
-    interpolation: Interpolation | None = None
-    crop_pct: float | None = None
-    crop_mode: CropMode | None = None
+    weights: str = "timm"  # embedded, timm (fetched), factory (as your own network has them), or a file
+    kwargs: dict[str, Any] = field(default_factory=dict)  # arguments of the architecture
+    input_size: list[int] | None = None  # [channels, height, width] of an image; null: as the weights say
+    mean: list[float] | None = None  # mean of each channel; null: as the weights say
+    std: list[float] | None = None  # standard deviation of each channel; null: as the weights say
+    interpolation: Interpolation | None = None  # how images are resized; null: as the weights say
+    crop_pct: float | None = None  # side of the crop over that of the image; null: as the weights say
+    crop_mode: CropMode | None = None  # how images are cropped; null: as the weights say
 
     def __post_init__(self) -> None:
         check_inputs("model", self)

@@ -115,10 +115,11 @@ class Stage:
     probability that a patch of an image is erased. Raises ``InputError`` for a value out of range.
     """
 
-    epochs: int = 90
-    learning_rate: float = 0.05
+    epochs: int = 90  # passes over the images
+    learning_rate: float = 0.05  # largest learning rate of the stage
+    # sides [pixels]; each has an equal part of the epochs
     image_sizes: list[int] = field(default_factory=lambda: [224])
-    random_erasing: float = option(0.0, formerly="erase")
+    random_erasing: float = option(0.0, formerly="erase")  # probability of erasing a patch of an image
 
     def __post_init__(self) -> None:
         at_least(1, **named("recipe.stages", self, "epochs"))
@@ -143,12 +144,13 @@ class FloatTraining:
     side. Raises ``InputError`` for a value out of range.
     """
 
-    batch_size: int = 64
-    momentum: list[float] = field(default_factory=lambda: [0.85, 0.95])
-    weight_decay: float = 5e-4
-    label_smoothing: float = 0.05
+    batch_size: int = 64  # images of a step
+    momentum: list[float] = field(default_factory=lambda: [0.85, 0.95])  # least and most momentum
+    weight_decay: float = 5e-4  # decay of all weights
+    label_smoothing: float = 0.05  # share of a label's probability that all classes get
+    # largest translation of images, as a fraction of their side
     translate: float = option(0.08, formerly="shift")
-    precision: Precision = Precision.float32
+    precision: Precision = Precision.float32  # float32, bfloat16 (autocast)
 
     def __post_init__(self) -> None:
         require_known("recipe.precision", self.precision, Precision)
@@ -166,13 +168,17 @@ class RecipeConfig(FloatTraining):
     The result is the mean of the weights at the ends of the last ``average`` stages.
     """
 
-    finetune: bool = False
-    output: str = "checkpoints/${model.label}.safetensors"
+    finetune: bool = False  # true: training starts from the model's weights
+    output: str = "checkpoints/${model.label}.safetensors"  # the file that is written
+    # [channels, height, width] of an image
     input_size: list[int] = field(default_factory=lambda: [3, 224, 224])
+    # mean of each channel, subtracted from images
     mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
+    # standard deviation of each channel
     std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    # cycles of the learning rate, one after the other
     stages: list[Stage] = field(default_factory=lambda: [Stage()])
-    average: int = 1
+    average: int = 1  # stages at the end whose weights are averaged
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,0 +1,107 @@
+"""What a schedule of shifts over filters brings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from docs.extension.registry import table
+from docs.extension.values import values
+from docs.tables.rows import called, ends, floats, imagenet_commands, of
+from swis.analysis.settings import schedule_setting
+from swis.formats.swis import Swis
+from swis.options.choices import BudgetUnit, Policy
+from swis.results.records import load_table
+
+_KEYS = ["model", "data", "bits"]
+_SHOWN = [2, 2.5, 3, 3.5, 4]
+_FRACTIONS = [2.25, 2.5, 2.75, 3.25, 3.5, 3.75]
+NETWORK_BY_MACS = "network, by MACs"
+_POLICIES = {
+    "uniform": "uniform",
+    "optimal": "optimal",
+    "network": "network, by weights",
+    NETWORK_BY_MACS: NETWORK_BY_MACS,
+}
+_ON_IMAGENET = "calibrate=none data.limit=null"
+_COMMANDS = [
+    "python run.py experiment=scheduling",
+    f"python run.py experiment=[scheduling,efficientnet_lite0_imagenet] data.root=PATH {_ON_IMAGENET}"
+    " model=efficientnet_lite0",
+    "python run.py experiment=[scheduling,mobilenet_v2_imagenet] model.weights=WEIGHTS data.root=PATH"
+    f" {_ON_IMAGENET} model=mobilenet_v2",
+]
+
+
+def scheduled(results: Path) -> pd.DataFrame:
+    """Return the rows of all schedules, ``policy`` with what the budget is over if that is MACs."""
+    rows = load_table(results / "scheduling", "all")
+    by_macs = schedule_setting(rows, "budget_unit").eq(BudgetUnit.macs)
+    return rows.assign(policy=rows["schedule"].mask(by_macs, NETWORK_BY_MACS))
+
+
+def _by_policy(results: Path, column: str, title: str) -> pd.DataFrame:
+    rows = scheduled(results)
+    some = of(rows[rows["bits"].isin(_SHOWN)], Swis)
+    found = some.pivot(index=_KEYS, columns="policy", values=column)[list(_POLICIES)]
+    return called(pd.concat({title: found.rename(columns=_POLICIES).rename_axis(columns=None)}, axis=1))
+
+
+@table(*_COMMANDS, *(f"{command} schedule=network schedule.budget_unit=macs" for command in _COMMANDS))
+def scheduling_top1(results: Path) -> pd.DataFrame:
+    """Top-1 accuracy of SWIS (M = 4) by schedule, without calibration of weights."""
+    return _by_policy(results, "top1", "top-1 [%]")
+
+
+@table()
+def scheduling_cycles(results: Path) -> pd.DataFrame:
+    """What the same networks take: cycles per multiply-accumulate."""
+    return _by_policy(results, "cycles_per_mac", "time [cycles/MAC]")
+
+
+def above_optimum(results: Path) -> pd.DataFrame:
+    """Return by how many percent the greedy schedule's loss is above the optimum's, a column per budget."""
+    rows = of(scheduled(results), Swis)
+    rows = rows[rows["policy"].isin([Policy.greedy, Policy.optimal])]
+    loss = rows.pivot(index=_KEYS, columns="policy", values="schedule_loss")
+    excess = 100 * (loss[Policy.greedy] / loss[Policy.optimal] - 1)
+    return excess.unstack("bits")
+
+
+@table(decimals={f"excess loss [%] N = {bits:g}": 3 for bits in _FRACTIONS})
+def scheduling_greedy(results: Path) -> pd.DataFrame:
+    """By how much the greedy schedule's total loss is above the optimum's, each layer with its own budget."""
+    found = above_optimum(results)[_FRACTIONS].rename(columns="N = {:g}".format)
+    return called(pd.concat({"excess loss [%]": found.rename_axis(columns=None)}, axis=1))
+
+
+@table(
+    *(
+        f"{command} bits=2.5 schedule=network methods=[swis] results_dir=results/calibration"
+        for command in imagenet_commands()
+    )
+)
+def scheduling_calibrated(results: Path) -> pd.DataFrame:
+    """SWIS with 2.5 shifts per weight on average, scheduled over the network, and calibrated."""
+    rows = load_table(results / "calibration").query("data == 'imagenet'")
+    mine = of(rows, Swis).query("bits == 2.5").set_index("model")
+    columns = {
+        "top1": "top-1 [%]",
+        "cycles_per_weight": "time [cycles/weight]",
+        "cycles_per_mac": "time [cycles/MAC]",
+        "weight_bits": "storage [bits/weight]",
+    }
+    found = mine[list(columns)].rename(columns=columns)
+    found.insert(1, "float top-1 [%]", floats(rows))
+    return called(found)
+
+
+@values
+def scheduling(results: Path) -> dict[str, str]:
+    rows = of(scheduled(results), Swis).query("bits == 3")
+    top1 = rows.pivot(index=["model", "data"], columns="policy", values="top1")
+    return {
+        "macs_gain": ends(top1[NETWORK_BY_MACS] - top1[Policy.uniform]),
+        "greedy_excess": f"{above_optimum(results).max().max():.2f}",
+    }
