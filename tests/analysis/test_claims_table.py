@@ -103,7 +103,9 @@ def test_the_commands_make_the_rows(found, claim, side):
         # in older rows no number of lanes means a lane per weight of a group
         if "accelerator.lanes" in wanted and wanted["accelerator.lanes"] is None:
             wanted["accelerator.lanes"] = wanted["group_size"]
-        left_out = RUN | FILES | {name for name in wanted if name.startswith("recipe.")}
+        # "source" is a text: where a number is from
+        texts = {name for name in wanted if name.startswith("recipe.") or name.endswith("source")}
+        left_out = RUN | FILES | texts
         if wanted.get("workload"):  # the layers come from the workload's file, not from the model
             left_out = left_out | {name for name in wanted if name.startswith(("model.", "data."))}
         differ = [
