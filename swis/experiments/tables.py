@@ -41,10 +41,19 @@ def has_table(config: Config) -> bool:
         for settings in (now, written):
             settings.get("data", {}).pop("workers", None)
         without_part = of_part(config, Part.run, *([] if config.does.simulates else [Part.hardware]))
+        now, written = _without_sources(now), _without_sources(written)
         if all(written.get(name) == now[name] for name in now.keys() - without_part):
             return True
     check_output(path, config.force)
     return False
+
+
+def _without_sources(settings: Any) -> Any:
+    """Return settings without the texts that only say where a number is from."""
+    if isinstance(settings, dict):
+        kept = {name: value for name, value in settings.items() if not name.endswith("source")}
+        return {name: _without_sources(value) for name, value in kept.items()}
+    return settings
 
 
 def _completed(written: dict[str, Any], like: Any) -> dict[str, Any]:
