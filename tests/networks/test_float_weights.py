@@ -91,6 +91,14 @@ def test_a_table_of_other_weights_at_the_same_path_does_not_count(transformer, t
         assert has_table(load(common))
 
 
+def test_a_table_counts_when_its_sources_are_described_in_other_words(transformer, tmp_path):
+    common = [*transformer, "task=simulate", f"out={tmp_path / 'table.parquet'}", "versus=[]"]
+    run(load(common))
+    assert has_table(load([*common, "energy.dram_source=elsewhere", "accelerator.source=elsewhere"]))
+    with pytest.raises(InputError, match="exists already"):
+        has_table(load([*common, "energy.dram_pj_per_bit=14"]))
+
+
 def test_a_row_has_the_share_of_float_macs(tmp_path):
     """This network mixes kernels for every image; most of its MACs have such computed weights."""
     path = tmp_path / "mixed.safetensors"

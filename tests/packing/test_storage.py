@@ -133,14 +133,6 @@ def test_a_table_stays_valid_when_options_are_added(model):
         has_table(load([*common, "clip=mse"]))
 
 
-def test_a_table_stays_valid_when_its_sources_are_described_in_other_words():
-    out = ROOT / "results" / "hardware" / "as_published" / "resnet18_swis_ss_1.parquet"
-    common = ["experiment=hardware", "model=resnet18", "workload=resnet18", "bits=1", f"out={out}"]
-    assert has_table(load([*common, "energy.dram_source=elsewhere", "accelerator.source=elsewhere"]))
-    with pytest.raises(InputError, match="exists already"):
-        has_table(load([*common, "energy.dram_pj_per_bit=14"]))
-
-
 def test_weights_outside_the_layers_are_stored_as_float(layers, table):
     whole = sum(codes.numel() for codes in layers.values())
     found = storage_table(layers, 7, group_sizes=(2, 4), shifts=(1, 2, 3), float_weights=3 * whole)
