@@ -91,9 +91,10 @@ class _Plot(PlotAccessor):
         return bars_by_layer(self._parent)
 
 
-_DRAWN: Mapping[str, tuple[str, float]] = {
-    "latency_cycles": ("thousand cycles", 1e3),
-    "energy_pj": ("energy [µJ]", 1e6),
+# What is drawn of a column: its name, its unit, and how many of the column's own units that is.
+_DRAWN: Mapping[str, tuple[str, str, float]] = {
+    "latency_cycles": ("latency", "thousand cycles", 1e3),
+    "energy_pj": ("energy", "µJ", 1e6),
 }
 
 
@@ -117,19 +118,19 @@ def bars_by_layer(table: pd.DataFrame) -> Any:
 
     >>> line = {"accelerator": "a", "layer": "fc", "latency_cycles": 10, "energy_pj": 20.0}
     >>> [axes.get_ylabel() for axes in bars_by_layer(pd.DataFrame([line]))]
-    ['thousand cycles', 'energy [µJ]']
+    ['latency [thousand cycles]', 'energy [µJ]']
     """
     names = list(dict.fromkeys(table["accelerator"]))
     layers = table[table["layer"] != "total"]
     count = int(layers.groupby("accelerator").size().max())
     _, axes = plt.subplots(2, 1, figsize=(max(7, 0.22 * count + 2), 7), layout="constrained", sharex=True)
     width, colours = 0.84 / len(names), sns.color_palette("colorblind", len(names))
-    for each, (column, (label, unit)) in zip(axes, _DRAWN.items(), strict=True):
+    for each, (column, (word, unit, size)) in zip(axes, _DRAWN.items(), strict=True):
         for number, (name, colour) in enumerate(zip(names, colours, strict=True)):
-            values = layers.loc[layers["accelerator"] == name, column] / unit
+            values = layers.loc[layers["accelerator"] == name, column] / size
             places = [place + (number - (len(names) - 1) / 2) * width for place in range(len(values))]
-            each.bar(places, values, width, color=colour, label=f"{name}: {values.sum():,.1f} {label}")
-        each.set_ylabel(label)
+            each.bar(places, values, width, color=colour, label=f"{name}: {values.sum():,.1f} {unit}")
+        each.set(ylabel=f"{word} [{unit}]", xlim=(-0.6, count - 0.4))
         each.legend(title="all layers together", fontsize=9)
     first = layers[layers["accelerator"] == names[0]]
     axes[-1].set_xticks(range(count), first["layer"], rotation=90, fontsize=8)

@@ -1,4 +1,4 @@
-"""The files of conf/: which there are, and the accelerators, tables of energies and schedules in them."""
+"""The files of conf/: which there are, and the settings in them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from swis.options.data import DataConfig
 from swis.options.hardware import AcceleratorConfig, EnergyConfig
+from swis.options.model import ModelConfig
 from swis.options.names import require_known
 from swis.options.scheduling import ScheduleConfig
 from swis.runtime.files import stamp
@@ -57,6 +59,24 @@ def schedule_named(name: str) -> ScheduleConfig:
     True
     """
     return _read("schedule", ScheduleConfig, name, _stamps("schedule"))
+
+
+def model_named(name: str) -> ModelConfig:
+    """Return a network as its file in conf/model says; raise ``InputError`` if there is none.
+
+    >>> model_named("resnet18").weights
+    'embedded'
+    """
+    return _read("model", ModelConfig, name, _stamps("model"))
+
+
+def data_named(name: str) -> DataConfig:
+    """Return a set of images as its file in conf/data says; raise ``InputError`` if there is none.
+
+    >>> data_named("fashion_mnist").calibration_split
+    'train'
+    """
+    return _read("data", DataConfig, name, _stamps("data"))
 
 
 def _stamps(group: str) -> tuple[Any, ...]:
