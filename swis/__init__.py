@@ -20,6 +20,7 @@ __all__ = [
     "accelerators",
     "columns",
     "evaluate",
+    "example",
     "export_onnx",
     "formats",
     "load",
@@ -38,6 +39,7 @@ __all__ = [
 if TYPE_CHECKING:
     from swis import formats
     from swis.api.evaluate import evaluate, sensitivity
+    from swis.api.example import example
     from swis.api.files import load, save
     from swis.api.quantize import quantize, schedule
     from swis.api.quantized import Quantized
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "swis.api.evaluate": ("evaluate", "sensitivity"),
+    "swis.api.example": ("example",),
     "swis.api.files": ("load", "save"),
     "swis.api.quantize": ("quantize", "schedule"),
     "swis.api.quantized": ("Quantized",),

@@ -20,7 +20,20 @@ def executed(path: Path) -> nbformat.NotebookNode:
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": path.parent}}).execute()
     for number, cell in enumerate(notebook.cells):
         cell["id"], cell["metadata"] = f"cell-{number}", {}
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not _is_bar(output)]
+    if not any(_is_widget(output) for cell in notebook.cells for output in cell.get("outputs", ())):
+        notebook.metadata.pop("widgets", None)  # the states of bars
     return notebook
+
+
+def _is_widget(output: nbformat.NotebookNode) -> bool:
+    return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+
+
+def _is_bar(output: nbformat.NotebookNode) -> bool:
+    """Say whether an output is a progress bar: a widget without a picture, of no use without its kernel."""
+    return _is_widget(output) and "image/png" not in output.data
 
 
 def main(names: list[str]) -> None:

@@ -92,9 +92,10 @@ class _Plot(PlotAccessor):
         return bars_by_layer(self._parent)
 
 
-_DRAWN: Mapping[str, tuple[str, float]] = {
-    "latency_cycles": ("thousand cycles", 1e3),
-    "energy_pj": ("energy [µJ]", 1e6),
+# What is drawn of a column: its name, its unit, and how many of the column's own units that is.
+_DRAWN: Mapping[str, tuple[str, str, float]] = {
+    "latency_cycles": ("latency", "thousand cycles", 1e3),
+    "energy_pj": ("energy", "µJ", 1e6),
 }
 
 
@@ -118,7 +119,7 @@ def bars_by_layer(table: pd.DataFrame) -> Any:
 
     >>> line = {"accelerator": "a", "layer": "fc", "latency_cycles": 10, "energy_pj": 20.0}
     >>> [axes.get_ylabel() for axes in bars_by_layer(pd.DataFrame([line]))]
-    ['thousand cycles', 'energy [µJ]']
+    ['latency [thousand cycles]', 'energy [µJ]']
     """
     layers = table[table["layer"] != "total"]
     count = int(layers.groupby("accelerator").size().max())

@@ -1,4 +1,4 @@
-"""The files of conf/: their names, and the designs, energy tables and schedules in them."""
+"""The files of conf/: their names, and the settings in them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ValidationError
 
 from swis.errors import InputError
+from swis.options.data import DataConfig
 from swis.options.hardware import AcceleratorConfig, EnergyConfig
+from swis.options.model import ModelConfig
 from swis.options.names import require_known
 from swis.options.scheduling import ScheduleConfig
 from swis.runtime.files import stamp
@@ -83,6 +85,24 @@ def schedule_named(name: str) -> ScheduleConfig:
     True
     """
     return _read("schedule", ScheduleConfig, name, _stamps("schedule"))
+
+
+def model_named(name: str) -> ModelConfig:
+    """Return a network as its file in conf/model says; raise ``InputError`` if there is none.
+
+    >>> model_named("resnet18").weights
+    'embedded'
+    """
+    return _read("model", ModelConfig, name, _stamps("model"))
+
+
+def data_named(name: str) -> DataConfig:
+    """Return a set of images as its file in conf/data says; raise ``InputError`` if there is none.
+
+    >>> data_named("fashion_mnist").calibration_split
+    'train'
+    """
+    return _read("data", DataConfig, name, _stamps("data"))
 
 
 def _stamps(group: str) -> tuple[Any, ...]:
