@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,10 @@ _SENTENCE = (
     "What accelerators take for one input: designs with the same array, memories and DRAM side by side. SWIS "
     "arrays are given weights in the format chosen here, all others weights of 8 bits."
 )
+_COMPUTE = "compute slow designs"
 _SLOW = (
-    "* Designs that look at the values of weights or inputs, or search for the order of their loops, take "
-    "seconds: “compute all” computes them for the sizes that are set."
+    "* Slow designs look at the values of weights or inputs, or search for the order of their loops, which "
+    f"takes seconds: “{_COMPUTE}” does so for the sizes that are set."
 )
 _WIDTH = 560
 
@@ -73,7 +75,7 @@ def accelerator_picture(found: Simulated) -> Picture:
         _roofline(layers, sums, looks),
         _by_layer(layers, looks),
     ]
-    return Picture(drawings, below=_totals(sums) + notes(_remarks(found)))
+    return Picture(drawings, _totals(sums), notes(_remarks(found), "swis-notice"))
 
 
 def _part_words(part: str) -> str:
@@ -150,7 +152,7 @@ def _remarks(found: Simulated) -> list[str]:
     said = [f"{design_words(name)}: {why}." for name, why in (found.refused or {}).items()]
     if found.waiting:
         names = "; ".join(map(design_words, found.waiting))
-        said.insert(0, f"Not computed for these sizes: {names}. Press “compute all” for them.")
+        said.insert(0, f"Not computed for these sizes: {names}. Press “{_COMPUTE}”.")
     return said
 
 
@@ -187,7 +189,7 @@ class AcceleratorTab(SubjectTab):
             "dram_bits_per_cycle": steps("DRAM per cycle", (8, 16, 32, 64, 128, 256), 64, " bits"),
         }
         self.sizes["lanes"].tooltip = "of a SWIS design; one that has more keeps as many times more"
-        self.compute = button("compute all", "designs with a * take seconds to a minute", self._compute)
+        self.compute = button(_COMPUTE, "those with a *: seconds to a minute", self._compute)
         self._slow = False
         controls = [self.format, self.shifts, *self.sizes.values(), self.compute, self.designs]
         super().__init__(subject, _SENTENCE, controls, self._picture)
@@ -208,4 +210,4 @@ class AcceleratorTab(SubjectTab):
         found = simulated(self.subject, self.designs.value, given, changes, self._slow)
         self.layers, self.sums = found.layers, found.totals
         picture = accelerator_picture(found)
-        return Picture(picture.drawings, picture.below + notes([_SLOW, *self.subject.remarks]))
+        return replace(picture, below=picture.below + notes([_SLOW, *self.subject.remarks]))

@@ -28,7 +28,7 @@ _MORE_IS_BETTER += ("frames_per", "utilization", "speedup", "energy_gain")
 # Columns that say how rows were made, and long texts.
 _HIDDEN = (PROVENANCE.keys() - {"images_per_second"}) | {"weights", "status", "images", "hardware"}
 _HIDDEN |= {"hardware_version", "hardware_error"}
-_MOST_KINDS = 12
+_MOST_KINDS = 16
 _SEABORN = {
     "circle": "o",
     "square": "s",
@@ -209,7 +209,9 @@ def kinds(table: pd.DataFrame) -> list[str]:
     >>> kinds(pd.DataFrame({"top1": [1.0, 2.0], "method": ["a", "b"], "data": ["c", "c"]}))
     ['method']
     """
-    return [name for name in table if name not in _HIDDEN and _few(table[name])]
+    known = dictionary()["group"]
+    measured = set(known.index[known.isin(("result", "schedule", "hardware"))])
+    return [name for name in table if name not in _HIDDEN | measured and _few(table[name])]
 
 
 def _few(values: pd.Series) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -311,4 +312,4 @@ class NetworkTab(SubjectTab):
         part = {name: subject.every(name, format_of(each)) for name, each in given.items()}
         sampled = [f"{layer_words(name)} (1 in {every})" for name, every in part.items() if every > 1]
         lines = [f"SQNR is measured on some of the filters of {', '.join(sampled)}."] if sampled else []
-        return Picture(picture.drawings, picture.below + notes([*subject.remarks, *lines]))
+        return replace(picture, below=picture.below + notes([*subject.remarks, *lines]))

@@ -23,6 +23,7 @@ _STYLE = (
     ".swis-table .swis-marked td{background:#fbe9cf}"
     ".swis-lines{overflow:auto;max-height:380px;margin:8px 0}"
     ".swis-note{font-size:13px;line-height:1.4;margin:6px 0}"
+    ".swis-notice{background:#fdf1dc;color:#222;padding:6px 14px}"
     ".swis-code{background:#f6f6f6;color:#222;padding:10px;font-size:13px;overflow-x:auto;"
     "white-space:pre;line-height:1.4}</style>"
 )
@@ -30,7 +31,7 @@ _STYLE = (
 
 @dataclass(frozen=True)
 class Picture:
-    """What a tab shows: drawings, side by side where there is room, and HTML ``below`` them.
+    """What a tab shows: drawings, side by side where there is room, and HTML ``above`` and ``below`` them.
 
     ``svg`` has the drawings alone, as a notebook shows them without a kernel.
 
@@ -40,6 +41,7 @@ class Picture:
 
     drawings: Sequence[Drawing]
     below: str = ""
+    above: str = ""
 
     def html(self) -> str:
         width = max(each.width for each in self.drawings if not each.row or len(self.drawings) == 1)
@@ -52,7 +54,8 @@ class Picture:
             for each in self.drawings
         )
         grid = f"display:grid;grid-template-columns:{columns};gap:{_GAP}px"
-        return f'<div class="swis-picture">{_STYLE}<div style="{grid}">{drawn}</div>{self.below}</div>'
+        drawn = f'{self.above}<div style="{grid}">{drawn}</div>{self.below}'
+        return f'<div class="swis-picture">{_STYLE}{drawn}</div>'
 
     def svg(self) -> str:
         return page(self.drawings)
@@ -166,6 +169,11 @@ def table(
     return f'<div class="swis-lines"><table class="swis-table"><tr>{head}</tr>{"".join(rows)}</table></div>'
 
 
-def notes(lines: Iterable[str]) -> str:
-    """Return sentences as HTML, one below the other."""
-    return "".join(f'<p class="swis-note">{escape(line)}</p>' for line in lines)
+def notes(lines: Iterable[str], look: str = "") -> str:
+    """Return sentences as HTML, one below the other; with a ``look``, as that class of style says.
+
+    >>> notes(["a < b"])
+    '<p class="swis-note">a &lt; b</p>'
+    """
+    names = f"swis-note {look}".strip()
+    return "".join(f'<p class="{names}">{escape(line)}</p>' for line in lines)

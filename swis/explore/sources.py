@@ -35,6 +35,8 @@ class Source:
         """
         if isinstance(given, pd.DataFrame):
             code, table = cls.code, given
+            if not all(isinstance(name, str) for name in table):
+                code += "\ntable = table.rename(columns=str)"
         elif isinstance(given, str | Path):
             code, table = _read(Path(given))
         else:

@@ -154,8 +154,9 @@ class Several(widgets.Box):
 
     def __init__(self, name: str, options: Iterable[tuple[str, Any]] = (), value: Sequence[Any] = ()) -> None:
         self.description, self._telling = name, False
-        self._label = widgets.Label(name, layout=widgets.Layout(width="112px", justify_content="flex-end"))
-        super().__init__(layout=widgets.Layout(flex_flow="row wrap", width="auto"))
+        beside = widgets.Layout(flex="0 0 112px", justify_content="flex-end", margin="0 8px 0 0")
+        self._row = widgets.Box(layout=widgets.Layout(flex_flow="row wrap"))
+        super().__init__([widgets.Label(name, layout=beside), self._row])
         self.offer(options, value)
 
     def offer(self, options: Iterable[tuple[str, Any]], value: Sequence[Any] = ()) -> None:
@@ -168,7 +169,7 @@ class Several(widgets.Box):
         ]
         for box in self.boxes:
             box.observe(self._tick, "value")
-        self.children = [self._label, *self.boxes]
+        self._row.children = self.boxes
         self.layout.display = "flex" if self.boxes else "none"
         self._tick()
 
