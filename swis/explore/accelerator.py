@@ -120,7 +120,7 @@ def _by_layer(layers: pd.DataFrame, looks: Mapping[str, Look]) -> Drawing:
         y=Scale.over([*layers["latency_cycles"], 0], zero=True),
         x_label="layer, in the order of calls",
         y_label="cycles",
-        entries=[Entry(look.colour, design_words(name)) for name, look in looks.items()],
+        entries=[Entry(look.colour, design_words(name), dash=look.dash) for name, look in looks.items()],
     )
     for name, look in reversed(looks.items()):  # the first on top
         cycles = layers.loc[layers["accelerator"] == name, "latency_cycles"]

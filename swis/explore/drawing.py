@@ -16,11 +16,12 @@ _LETTER = 0.6
 
 
 class Entry(NamedTuple):
-    """What a legend says of a colour, with its marker if it is not a square of colour."""
+    """What a legend says of a colour: with its marker, or as a line with ``dash``, or a square of colour."""
 
     colour: str
     words: str
     marker: str = ""
+    dash: str | None = None
 
 
 @dataclass
@@ -126,7 +127,9 @@ class Drawing:
             width = _room_of(entry)
             if at > x and at + width > x + room:
                 at, y = x, y + 20
-            if entry.marker:
+            if entry.dash is not None:
+                self.line([(at - 4, y - 4), (at + 13, y - 4)], entry.colour, 2, entry.dash)
+            elif entry.marker:
                 self.mark(at + 6, y - 4, entry.colour, entry.marker, size=5.5)
             else:
                 self.rectangle(at, y - 10, 12, 12, entry.colour, edge="#999999")

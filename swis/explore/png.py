@@ -54,7 +54,9 @@ def _shape(
         x, y = (origin[n] + _number(child, key) for n, key in enumerate("xy"))
         ends = (x + _number(child, "width"), y + _number(child, "height"))
         if ends[0] > x and ends[1] > y:
-            draw.rectangle([_SCALE * each for each in (x, y, *ends)], fill, edge)
+            left, top, right, bottom = (round(_SCALE * each) for each in (x, y, *ends))
+            last = (max(left, right - 1), max(top, bottom - 1))  # the last pixel is drawn too
+            draw.rectangle([left, top, *last], fill, edge)
     elif tag == "circle":
         centre = [_SCALE * (origin[n] + _number(child, key)) for n, key in enumerate(("cx", "cy"))]
         draw.circle(centre, _SCALE * _number(child, "r"), fill, edge)

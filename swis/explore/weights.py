@@ -17,7 +17,7 @@ from swis.explore.picture import Part, Picture, bars
 from swis.explore.scale import Scale, raised
 from swis.explore.subject import MADE, Given, Subject, format_of
 from swis.explore.tab import Several, SubjectTab, chosen, slider, steps
-from swis.explore.words import described, layer_words
+from swis.explore.words import described, format_words, layer_words
 from swis.formats.powers_of_two import PowersOfTwo
 from swis.formats.registry import formats
 from swis.formats.truncate import Truncate
@@ -96,33 +96,28 @@ def weights_picture(
     """
     if not given:
         raise InputError("choose one format or more")
-    filters, name = subject.weights[layer], layer_words(layer)
+    filters, looks = subject.weights[layer], format_looks(given)
     drawings, errors, sqnr, bits = [_legend()], [], {}, {}
-    for (key, each), look in zip(given.items(), format_looks(given).values(), strict=True):
-        words = f"{MADE}: {described(each)}" if key == MADE else described(each)
-        size = format_of(each).group_size
-        place, groups = first // size, -(-filters[0].numel() // size)
+    for key, each in given.items():
+        fmt, colour = format_of(each), looks[key].colour
+        words = f"{format_words(fmt.name)}, {MADE}" if key == MADE else described(each)
+        place, groups = first // fmt.group_size, -(-filters[0].numel() // fmt.group_size)
         where = f"filter {row} of {len(filters)}, group {place} of {groups}"
         drawings.append(_bits(words, where, group_of(subject, layer, each, row, place)))
-        errors.append((Entry(look.colour, words), *subject.errors(layer, each)))
+        errors.append((Entry(colour, words, dash=""), *subject.errors(layer, each)))
         cost, ratio = subject.cost(layer, each), subject.sqnr_db(layer, each)
         if np.isfinite(ratio):
-            sqnr[words] = [Part(look.colour, "SQNR", ratio)]
-        bits[words] = [Part(look.colour, "stored", cost.stored_bits / cost.weights)]
-    exact = [words for words in bits if words not in sqnr]
+            sqnr[words] = [Part(colour, "SQNR", ratio)]
+        bits[words] = [Part(colour, "stored", cost.stored_bits / cost.weights)]
     every = max(subject.every(layer, format_of(each)) for each in given.values())
-    said = "signal to quantization noise" + (f", one filter in {every}" if every > 1 else "")
-    said = f"{said}; without error: {', '.join(exact)}" if exact else said
+    name = layer_words(layer)
+    name = f"one filter in {every} of {name}" if every > 1 else f"all weights of {name}"
+    exact = [words for words in bits if words not in sqnr]
+    without = f"; without error: {', '.join(exact)}" if exact else ""
     drawings += [
         _errors(name, errors),
-        bars(f"SQNR of {name}", sqnr, "dB", width=_WIDTH, subtitle=said),
-        bars(
-            f"Stored bits per weight of {name}",
-            bits,
-            "bits",
-            width=_WIDTH,
-            subtitle="signs, masks, shift sets and padding",
-        ),
+        bars("Signal to quantization noise", sqnr, "dB", width=_WIDTH, subtitle=name + without),
+        bars("Stored bits per weight", bits, "bits", width=_WIDTH, subtitle="with shift sets and padding"),
     ]
     return Picture(drawings)
 
@@ -204,12 +199,12 @@ def _errors(name: str, errors: Sequence[tuple[Entry, np.ndarray, np.ndarray]]) -
     plot = Plot(
         _WIDTH,
         330,
-        title=f"Errors of the weights of {name}",
-        subtitle=f"each step is {wide} wide" if wide > 1 else "",
+        title="Errors",
+        subtitle=name,
         x=Scale.over([edges[0], edges[-1]]),
         y=Scale(0.5, 2 * max(float(count.max()) for count in binned), log=True),
         x_label="error [steps of the 8-bit quantizer]",
-        y_label="weights",
+        y_label="weights" if wide == 1 else f"weights in {wide} steps",
         entries=[entry for entry, _, _ in errors],
     )
     for (entry, _, _), count in zip(errors, binned, strict=True):

@@ -7,26 +7,13 @@ import sys
 import pytest
 from PIL import Image
 
-from swis.explore.application import application
 from swis.explore.designs import designs
 from swis.explore.drawing import Entry, Plot
 from swis.explore.looks import design_looks, format_looks, value_looks
 from swis.explore.png import png
 from swis.explore.scale import Scale, readable
 from swis.explore.tab import Several
-from swis.explore.weights import weights
 from swis.formats.registry import formats
-
-
-def test_what_is_saved_has_a_picture_of_every_tab(small, images, rows):
-    found = application(small, images, table=rows)
-    saved = {
-        title: Image.open(io.BytesIO(tab._repr_mimebundle_()["image/png"]))
-        for title, tab in found.pages.items()
-    }
-    whole = Image.open(io.BytesIO(found._repr_mimebundle_()["image/png"]))
-    assert whole.height > sum(each.height for each in saved.values())  # and their titles
-    assert all(len(each.getcolors(each.width * each.height)) > 8 for each in saved.values())
 
 
 def test_a_saved_dash_is_a_dash():
@@ -95,14 +82,6 @@ def test_several_options_are_ticked_and_told():
     assert [box.value for box in control.boxes] == [False, False, True]
     control.offer([("four", 4)])
     assert seen == [(1, 2), (3,), ()]
-
-
-def test_a_tab_that_was_closed_is_left_alone(small, images):
-    tab = weights(small, images)
-    before = tab.picture
-    tab.close()
-    tab.shifts.value = 4
-    assert tab.picture is not before
 
 
 def test_without_its_extra_the_explorer_says_what_to_install():

@@ -1,9 +1,12 @@
 """What the explorer's tabs of a network say: it is what quantize, simulate and the packed sizes say."""
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import swis
@@ -20,6 +23,8 @@ from swis.formats.registry import weight_format
 from swis.formats.swis import Swis
 from swis.formats.uniform import Uniform
 
+ROWS = pd.DataFrame({"x": [1.0, 2.0], "y": [1.0, 2.0]})
+
 
 class Words(nn.Module):
     """A network of token ids: an embedding that stays float, a weight of two layers, an idle layer."""
@@ -32,6 +37,23 @@ class Words(nn.Module):
 
     def forward(self, tokens):
         return self.head(self.other(self.one(self.embedding(tokens))).mean(1))
+
+
+@pytest.fixture(scope="module")
+def small():
+    torch.manual_seed(0)
+    convolutions = [nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=8), nn.ReLU()]
+    return nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(8 * 16, 4)).eval()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.rand(4, 1, 8, 8)
+
+
+@pytest.fixture(scope="module")
+def subject(small, images):
+    return Subject.of(small, images)
 
 
 @pytest.fixture(scope="module")
@@ -224,14 +246,14 @@ def test_a_network_without_classes_says_that_it_has_no_sensitivity(images):
 def test_a_layer_without_error_is_drawn(images):
     silent = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 2))
     nn.init.zeros_(silent[0].weight)
-    found = application(silent, images, table=pd.DataFrame({"x": [1.0, 2.0], "y": [1.0, 2.0]}))
+    found = application(silent, images, table=ROWS)
     assert "without error: SWIS" in found.pages["Weights"].picture.svg()
     assert "no error" in found.pages["Network"].picture.svg()
     assert not any("inf" in tab.picture.svg().replace("information", "") for tab in found.pages.values())
 
 
-def test_a_click_on_a_layer_opens_it_under_weights(small, images, rows):
-    found = application(small, images, table=rows)
+def test_a_click_on_a_layer_opens_it_under_weights(small, images):
+    found = application(small, images, table=ROWS)
     for layer in ("5", "5", "2"):
         found.selected_index = 1
         found.pages["Network"]._heard.value = f"={layer}"  # as a click does
@@ -240,7 +262,7 @@ def test_a_click_on_a_layer_opens_it_under_weights(small, images, rows):
 
 
 def test_a_network_that_is_one_layer_has_a_layer_to_click_on():
-    found = application(nn.Linear(8, 4), torch.ones(2, 8), table=pd.DataFrame({"x": [1, 2], "y": [1, 2]}))
+    found = application(nn.Linear(8, 4), torch.ones(2, 8), table=ROWS)
     assert "(the network)" in found.pages["Network"].picture.html()
     found.selected_index = 1
     found.pages["Network"]._heard.value = "="
@@ -314,3 +336,22 @@ def test_another_network_of_the_package_can_be_chosen():
 def test_a_network_whose_inputs_are_not_known_is_refused(small):
     with pytest.raises(InputError, match="calibration"):
         application(small)
+
+
+def test_what_is_saved_has_a_picture_of_every_tab(small, images):
+    found = application(small, images, table=ROWS)
+    saved = {
+        title: Image.open(io.BytesIO(tab._repr_mimebundle_()["image/png"]))
+        for title, tab in found.pages.items()
+    }
+    whole = Image.open(io.BytesIO(found._repr_mimebundle_()["image/png"]))
+    assert whole.height > sum(each.height for each in saved.values())  # and their titles
+    assert all(len(each.getcolors(each.width * each.height)) > 8 for each in saved.values())
+
+
+def test_a_tab_that_was_closed_is_left_alone(small, images):
+    tab = weights(small, images)
+    before = tab.picture
+    tab.close()
+    tab.shifts.value = 4
+    assert tab.picture is not before

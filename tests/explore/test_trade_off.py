@@ -11,6 +11,20 @@ from swis.explore.sources import Source, folders
 from swis.explore.trade_off import trade_off, trade_off_picture
 
 
+@pytest.fixture(scope="module")
+def rows():
+    return pd.DataFrame(
+        {
+            "method": ["swis", "swis", "truncate", "truncate", "float"],
+            "model": ["a", "b", "a", "b", "a"],
+            "bits": [2.0, 2.0, 3.0, 3.0, None],
+            "weight_bits": [4.5, 4.5, 4.0, 4.0, 32.0],
+            "top1": [90.0, 80.0, 85.0, 84.0, 95.0],
+            "correct": [b"1", b"0", b"1", b"1", b"1"],
+        }
+    )
+
+
 def test_the_front_is_what_no_row_beats(rows):
     choice = Choice("weight_bits", "top1", query="method != 'float'")
     assert choice.front(choice.rows(rows))["top1"].tolist() == [85.0, 90.0]
