@@ -128,6 +128,6 @@ def bars_by_layer(table: pd.DataFrame) -> Any:
             figsize=(max(PAGE, 0.16 * count + 1.5), 4.8), layout="constrained", dpi=SCREEN_DPI
         )
         axes = grid_of_axes(figure, 2, 1, sharex=True)[:, 0]
-        for each, (column, (label, unit)) in zip(axes, _DRAWN.items(), strict=True):
-            side_by_side(layers, column, unit, label, each)
+        for each, (column, (word, unit, size)) in zip(axes, _DRAWN.items(), strict=True):
+            side_by_side(layers, column, size, f"{word} [{unit}]", each)
     return axes
