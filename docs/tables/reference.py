@@ -156,7 +156,7 @@ def presets(results: Path) -> pd.DataFrame:
         lines.append(
             {
                 "preset": f"`{name}`",
-                "[minutes]": load([f"experiment={name}"]).minutes,
+                "minutes": load([f"experiment={name}"]).minutes,
                 "what it is": _first_comment(CONF / "experiment" / f"{name}.yaml"),
             }
         )
