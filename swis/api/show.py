@@ -1,4 +1,4 @@
-"""How notebooks show what the interface returns: plain HTML and SVG, and bars of simulated layers."""
+"""Views for notebooks: quantized networks as HTML and SVG, and bar charts of simulated layers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from swis.plots.style import PAGE, SCREEN_DPI, SWIS, grid_of_axes, style
 if TYPE_CHECKING:
     from swis.api.quantized import Quantized
 
-_LINES = 12  # layers that a table shows before it is folded
+_LINES = 12  # a table with more layers than this is folded
 _CELL = 'style="text-align:left;padding:2px 12px 2px 0"'
 
 
@@ -112,9 +112,9 @@ class Simulated(pd.DataFrame):
 
 
 def bars_by_layer(table: pd.DataFrame) -> Any:
-    """Draw cycles and energy of every layer, accelerators side by side; return the two axes.
+    """Draw the cycles and energy of every layer, with accelerators side by side; return the two axes.
 
-    What all layers add up to is in the legends.
+    The legends have the sums over all layers; rows of the layer "total" are not drawn.
 
     >>> line = {"accelerator": "a", "layer": "fc", "latency_cycles": 10, "energy_pj": 20.0}
     >>> [axes.get_ylabel() for axes in bars_by_layer(pd.DataFrame([line]))]
