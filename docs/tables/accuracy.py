@@ -170,6 +170,15 @@ def accuracy_fashion_mnist(results: Path) -> pd.DataFrame:
     return with_float(by_format(rows.dropna(subset="bits"), _KEYS, "top1", _TOP1), floats(rows))
 
 
+@table()
+def published(results: Path) -> pd.DataFrame:
+    """Numbers that others published: ImageNet's validation set, and CIFAR-10 for ResNet-20. None is ours."""
+    rows = pd.read_csv(results / "published.csv")
+    bits = {"weight_bits": "weight bits", "activation_bits": "activation bits"}
+    found = rows.rename(columns=bits).set_index(["network", "method", *bits.values()])
+    return called(found.rename(columns={"top1": _TOP1, "float_top1": "float top-1 [%]"}))
+
+
 def _first(results: Path) -> pd.DataFrame:
     """Return the rows of the first table by calibration and format, in the order of formats."""
     rows = load_table(results / "first_table", "all")

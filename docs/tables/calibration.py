@@ -91,15 +91,16 @@ def beyond_the_walk(results: Path) -> pd.DataFrame:
     return some.set_index(keys)[["top1", "logit_sqnr_db"]].sort_index()
 
 
+_LITE0, _MOBILENET = (
+    f"{command} methods=[swis] results_dir=results/calibration" for command in imagenet_commands()
+)
+
+
 @table(
-    "python run.py experiment=efficientnet_lite0_imagenet data.root=PATH methods=[swis] calibrate=reconstruct"
-    " results_dir=results/calibration",
-    "python run.py experiment=mobilenet_v2_imagenet model.weights=WEIGHTS data.root=PATH methods=[swis]"
-    " calibrate=reconstruct results_dir=results/calibration",
-    "python run.py experiment=mobilenet_v2_imagenet model.weights=WEIGHTS data.root=PATH methods=[swis]"
-    " fold_bn=true rewrites=[permute] results_dir=results/calibration",
-    "python run.py experiment=mobilenet_v2_imagenet model.weights=WEIGHTS data.root=PATH methods=[swis]"
-    " fold_bn=true granularity=tensor rewrites=[equalize] results_dir=results/calibration",
+    *(f"{command} calibrate=reconstruct" for command in (_LITE0, _MOBILENET)),
+    f"{_MOBILENET} fold_bn=true rewrites=[permute]",
+    f"{_MOBILENET} granularity=tensor fold_bn=true",
+    f"{_MOBILENET} granularity=tensor fold_bn=true rewrites=[equalize]",
 )
 def calibration_more(results: Path) -> pd.DataFrame:
     """SWIS at two shifts (M = 4): learned rounding, and rewrites of the network before it is quantized."""

@@ -24,17 +24,19 @@ from swis.analysis.trade_offs import (
 from swis.formats.float32 import Float
 from swis.results.records import load_simulated, load_table
 
+# SWIS-C's array is in no ``versus`` of designs that also take other sets.
+_ON_SWIS_C = "accelerator=swis_c versus=[] methods=[swis,swis_c]"
 DRAM_COSTS = (5, 11, 15, 20)  # pJ per bit: what published tools have, and less
 
 
-def _on_all(experiment: str, of_shapes: str) -> list[str]:
-    """Return the commands of an experiment: of real networks, of shapes, and of what SWIS-C's array adds."""
-    commands = [*imagenet_commands(experiment)]
-    commands += [
-        f"python run.py experiment={experiment} model={name} workload={name} {of_shapes}"
-        for name in ("resnet18", "vgg16")
-    ]
-    return [*commands, f"{commands[1]} accelerator=swis_c versus=[] methods=[swis,swis_c]"]
+def _on_all(experiment: str, of_shapes: str = "") -> list[str]:
+    """Return the commands of an experiment: of networks and of shapes, and again on SWIS-C's array."""
+    names = ("resnet18", "vgg16")
+    start = f"python run.py experiment={experiment}"
+    shapes = [f"{start} model={name} workload={name}{of_shapes}" for name in names]
+    networks = imagenet_commands(experiment)
+    others = [f"{command} methods=[swis,uniform]" for command in shapes]
+    return [*networks, *others, *(f"{command} {_ON_SWIS_C}" for command in (*networks, *shapes))]
 
 
 def published(results: Path) -> pd.DataFrame:
@@ -68,7 +70,7 @@ def _as_published(results: Path, quantity: str, title: str, swis: bool) -> pd.Da
     return found.set_axis(pd.MultiIndex.from_tuples(places, names=["array", "shifts N"]))
 
 
-_PUBLISHED = _on_all("hardware", "methods=[swis,uniform]")
+_PUBLISHED = _on_all("hardware")
 
 
 @table(*_PUBLISHED)
@@ -95,7 +97,7 @@ def hardware_energy_others(results: Path) -> pd.DataFrame:
     return _as_published(results, "uJ", "energy [µJ]", swis=False)
 
 
-_AREA = _on_all("equal_area", "methods=[swis,uniform] bits=2,3")
+_AREA = _on_all("equal_area", " bits=2,3")
 
 
 def _one_point(results: Path, network: str) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from swis.plots.style import PAGE, SCREEN_DPI, SWIS, grid_of_axes, style
 if TYPE_CHECKING:
     from swis.api.quantized import Quantized
 
-_LINES = 12  # layers that a table shows before it is folded
+_LINES = 12  # a table with more layers than this is folded
 _CELL = 'style="text-align:left;padding:2px 12px 2px 0"'
 
 
