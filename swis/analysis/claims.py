@@ -310,7 +310,7 @@ def _lines(table: pd.DataFrame, pair: pd.Series) -> pd.DataFrame:
 
 
 def _simulations(network: str, accelerator: str, experiment: str, bits: str) -> str:
-    """Return the commands of simulated designs; ``CONSECUTIVE`` needs a command of its own."""
+    """Return the commands of simulated designs; ``CONSECUTIVE`` needs a separate command."""
     if network in _FILES:
         command = _imagenet(network, experiment, f"bits={bits}")
     else:

@@ -1,4 +1,4 @@
-"""Settings of rows without a column of their own, read from the column ``config``."""
+"""Settings of rows that have no column and are read from the column ``config``."""
 
 from __future__ import annotations
 

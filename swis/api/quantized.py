@@ -129,7 +129,7 @@ class Quantized(nn.Module):
         * ``bits`` stored per weight.
         * ``macs`` and ``cycles`` per input; the cycles are those of one bit-serial lane.
 
-        Weights that stay float have rows of their own, with 32 bits and no cycles.
+        Weights that stay float have separate rows, with 32 bits and no cycles.
         """
         theirs = {} if self.reference is None else weight_layers(self.reference)
         seen = self.ranges.keys() - set(self.macs.uncalled)

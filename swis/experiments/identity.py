@@ -59,7 +59,7 @@ class StudyIdentity:
         return same_name or in_both(self.split, self.calibration) > 0
 
     def check_apart(self) -> None:
-        """Raise ``InputError`` if measured images are used for training, or for calibration without leave."""
+        """Raise ``InputError`` if measured images are used for training or, unless allowed, calibration."""
         config = self.config
         require(
             config.allow_calibration_on_test or not self.calibrates_on_test,

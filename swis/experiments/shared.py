@@ -1,4 +1,4 @@
-"""Results that several runs share: computed once, and cached in memory and beside the rows."""
+"""Results that several runs share: computed once, and cached in memory and in the results folder."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Accelerator(Design):
         return self._datapath.banks(self)
 
     def work(self, layer: Layer, weights: Operands, activation_bits: int = 8) -> ArrayWork:
-        """Return the work of the array for a layer; not for "fusion", which has a model of its own.
+        """Return the work of the array for a layer; not for "fusion", which has a separate model.
 
         >>> import numpy as np
         >>> array = Accelerator(name="swis_ds", shifts_per_cycle=2)

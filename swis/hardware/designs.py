@@ -30,7 +30,7 @@ def design(settings: AcceleratorConfig, table: EnergyTable, group_size: int) -> 
     if area is not None:
         row = accelerator.rows * table.unit(accelerator.unit, accelerator.lanes).area_um2
         if area < row:
-            raise InputError(f"accelerator.array_um2={area:g} is less than a column of units, {row:.0f} um2")
+            raise InputError(f"accelerator.array_um2={area:g} is less than a column of PEs, {row:.0f} um2")
         # a design's own area must give its own columns, despite rounding
         accelerator = replace(accelerator, columns=int(area / row + 1e-6))
     return accelerator, Chip.of(accelerator, table)

@@ -175,7 +175,7 @@ def workload(model: nn.Module, example: Example) -> list[Layer]:
 
     def remember(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if isinstance(layer, nn.Linear):
-            tokens = output.numel() // layer.out_features  # of one image, whatever the order of axes is
+            tokens = output.numel() // layer.out_features  # of one image, for any order of axes
             sizes = (layer.in_features, layer.out_features, 1, 1, 1, tokens, 1, tokens)
             found.append(Layer(name, *sizes))
         else:

@@ -259,7 +259,7 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any], skeleton: nn.Mod
     activations = header["activations"]
     ranges = {name: ActivationRange(*limits) for name, limits in activations["ranges"].items()}
     if unknown := set(ranges) - set(weight_layers(module)):
-        raise ValueError(f"it has activation ranges for {sorted(unknown)[0]}, which is no layer")
+        raise ValueError(f"it has activation ranges for {sorted(unknown)[0]}, which is not a layer")
     metadata = {} if about["data"] is None else {"data": about["data"]}
     origin = {"weights": about["weights"], "digest": header["sha256"], "metadata": metadata}
     return PackedNetwork(

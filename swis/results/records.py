@@ -70,7 +70,7 @@ def load_table(
 
     * "results": the settings, then the measurements, with one row per measured configuration. Columns of
       settings and schedules that are null in every row are left out. Rows that look the same differ in
-      settings without a column of their own, which are in ``config``.
+      settings that have no column and are in ``config``.
     * "all": every column, with provenance and hardware. A row appears once per simulated accelerator.
     * a list of names: only these columns. If one of them is about hardware, a row appears once per simulated
       accelerator, and the column ``accelerator`` is added.

@@ -45,7 +45,7 @@ class Found:
 class Store:
     """The rows of one kind in a folder.
 
-    * ``name``: the column with a row's name, which is also the name of its own file.
+    * ``name``: the column with a row's name, which is also the name of its single-row file.
     * ``order``: the columns that sort a table.
     * ``conform``: gives a table from a file its columns and types, or raises ``ValueError``.
     * ``check_values``: raises ``ValueError`` for a value that is not allowed. Only files of single rows are

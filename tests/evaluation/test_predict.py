@@ -15,7 +15,7 @@ def test_scores_computed_by_hand():
     reference = torch.tensor([[9.0, 1, 2, 3, 4, 5]] * 4)
     columns = score(Prediction(logits, labels, 0.5), reference)
     assert columns["top1"] == 50
-    assert columns["top5"] == 75  # the third image's label has the smallest logit of all six
+    assert columns["top5"] == 75  # the label of the third image has the smallest of six logits
     assert columns["agreement"] == 50
     assert columns["images"] == 4
     assert columns["images_per_second"] == 8

@@ -50,7 +50,7 @@ def evaluate_methods(config: Config) -> pd.DataFrame:
 
     With task=retrain every method is measured after retraining, and its learning curve is an artifact of its
     row. Rows that exist are read instead of computed. A row that fails has the status "failed" and its
-    traceback in the column ``error``; the other rows are computed all the same.
+    traceback in the column ``error``; the other rows are computed nevertheless.
     """
     memory = Memory.of(config)
     study, broken = prepare(config), None

@@ -1,4 +1,4 @@
-"""The model of BitFusion compared with the results of its own optimizer."""
+"""The model of BitFusion is compared with the results of BitFusion's optimizer."""
 
 import re
 from dataclasses import replace
