@@ -239,7 +239,7 @@ def test_float_activations_have_no_hardware_and_wrong_hardware_is_refused_before
         "energy.units.swis_ss.node=nm3": "energy.units.swis_ss.node=nm3 is not in energy.nodes",
         "energy.dram_pj_per_bit=-1": "energy.dram_pj_per_bit must be finite and at least 0",
         "accelerator=systolic_os accelerator.systolic=false": "systolic must be true for datapath=systolic",
-        "accelerator.array_um2=10": "accelerator.array_um2=10 is less than a column of units",
+        "accelerator.array_um2=10": "accelerator.array_um2=10 is less than a column of PEs",
         "accelerator.array_um2=inf": "accelerator.array_um2 must be finite and above 0, not inf",
         "accelerator=systolic_os accelerator.lanes=4": "accelerator.lanes must be 1 for datapath=systolic",
         "energy.units.swis_ss.shared=2": "energy.units.swis_ss.shared must be in [0, 1], not 2",
