@@ -36,7 +36,7 @@ fmt = swis.Swis(shifts=shifts, group_size=group_size)
 subject = Subject.of(model)
 name = subject.names[layer]
 group = clearest_group(subject.weights[name], fmt)
-Picture(weights_picture(subject, name, ["swis"], shifts, group_size, *group).drawings[:2])
+Picture(weights_picture(subject, name, ["swis"], shifts, group_size, group.row, group.place).drawings[:2])
 
 # %% [markdown]
 # ## A whole network
