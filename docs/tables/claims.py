@@ -86,7 +86,7 @@ def _in_words(text: str) -> str:
     """Return a setting with networks and designs by the names that people write.
 
     >>> _in_words("swis_c N=1 over laconic, resnet18")
-    'SWIS-C N=1 over Laconic, ResNet-18'
+    'SWIS-C array N=1 over Laconic, ResNet-18'
     """
     return re.sub(r"\w+", lambda word: design_name(network_name(word[0])), text)
 
