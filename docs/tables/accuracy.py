@@ -10,7 +10,7 @@ import pandas as pd
 
 from docs.extension.registry import table
 from docs.extension.values import values
-from docs.tables.names import CALIBRATIONS, FORMATS, format_of
+from docs.tables.names import CALIBRATIONS, format_of
 from docs.tables.rows import (
     by_format,
     calibrated,
@@ -19,6 +19,7 @@ from docs.tables.rows import (
     floats,
     fully,
     imagenet_commands,
+    in_order,
     of,
     of_four,
     plainly,
@@ -144,8 +145,7 @@ def accuracy_group_bits(results: Path) -> pd.DataFrame:
 def accuracy_truncation(results: Path) -> pd.DataFrame:
     """MobileNet-v2 at four bits (N = 4), by what shares a scale and by calibration."""
     pivoted = truncation_at_four(results)
-    names = [name for name in FORMATS if name in pivoted]
-    found = pd.concat({_TOP1: pivoted[names].rename(columns=FORMATS)}, axis=1)
+    found = pd.concat({_TOP1: in_order(pivoted)}, axis=1)
     found["SWIS above truncation [points]", ""] = pivoted[Swis.name] - pivoted[Truncate.name]
     return called(found.rename_axis(columns=[None, None]))
 
