@@ -97,12 +97,12 @@ def test_logits_and_labels_are_those_of_classes(network, inputs):
         lambda: swis.schedule(one, swis.Swis(shifts=2.5), inputs),
         lambda: swis.evaluate(one, [inputs], reference=one),
     ):
-        with pytest.raises(InputError, match="of two classes at least"):
+        with pytest.raises(InputError, match="with at least two classes"):
             wrong()
     for labels in (torch.rand(64), torch.full((64,), 4)):
         with pytest.raises(InputError, match="labels are numbers of classes, below 4"):
             swis.evaluate(network, (inputs, labels))
-    with pytest.raises(InputError, match=r"one label each, \[64\], not \[64, 1\]"):
+    with pytest.raises(InputError, match=r"labels of shape \[64\], not \[64, 1\]"):
         swis.evaluate(network, (inputs, torch.zeros(64, 1)))
     assert swis.evaluate(network, [(inputs, [0] * 64)]).images == 64
 
