@@ -62,14 +62,14 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["bits=2.5", "schedule.multiple=2", "schedule.min=3", "schedule.max=3"], "no multiple of"),
         (
             ["bits=1.1", "schedule=network", "schedule.depthwise=7", "schedule.budget_unit=macs"],
-            "shifts cost",
+            "of the cost of its fewest shifts",
         ),
         (["bits=two"], "bits must be a number, not two"),
         (["bits=nan"], "bits must be a number"),
         (["bits=inf"], "bits must be a number"),
         (["alpha=inf"], "alpha must be finite and at least 0"),
         (["model.interpolation=foo"], "foo"),
-        (["model.std=[0]"], "model.std must be above 0"),
+        (["model.std=[0]"], "model.std must be finite numbers above 0"),
         (["recipe.momentum=[0,0.9]"], "recipe.momentum must be [least, most] between 0 and 1"),
         (["recipe.momentum=[0.9,0.8]"], "recipe.momentum must be [least, most] between 0 and 1"),
         (
@@ -129,7 +129,7 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["calibrate=magic"], "magic"),
         (["calibration.scales=[]"], "calibration.scales is empty"),
         (["calibration.scales=[1,-1]"], "calibration.scales must be finite and above 0, not -1"),
-        (["calibration.damping=0"], "calibration.damping must be above 0"),
+        (["calibration.damping=0"], "calibration.damping must be finite and above 0"),
         (["data=imagenet"], "data.root"),
         (
             ["model=efficientnet_lite0", "data=imagenet", "data.root=nowhere"],
