@@ -65,7 +65,7 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["bits=2.5", "schedule.multiple=2", "schedule.min=3", "schedule.max=3"], "no multiple of"),
         (
             ["bits=1.1", "schedule=network", "schedule.depthwise=7", "schedule.budget_unit=macs"],
-            "of its fewest shifts",
+            "of the cost of its fewest shifts",
         ),
         (["bits=two"], "bits must be a number, not two"),
         (["bits=nan"], "bits must be a number"),

@@ -97,12 +97,12 @@ def test_logits_need_two_classes_and_labels_must_be_class_numbers(network, input
         lambda: swis.schedule(one, swis.Swis(shifts=2.5), inputs),
         lambda: swis.evaluate(one, [inputs], reference=one),
     ):
-        with pytest.raises(InputError, match="of two classes at least"):
+        with pytest.raises(InputError, match="with at least two classes"):
             wrong()
     for labels in (torch.rand(64), torch.full((64,), 4)):
         with pytest.raises(InputError, match="labels must be class numbers below 4"):
             swis.evaluate(network, (inputs, labels))
-    with pytest.raises(InputError, match=r"one label each, \[64\], not \[64, 1\]"):
+    with pytest.raises(InputError, match=r"labels of shape \[64\], not \[64, 1\]"):
         swis.evaluate(network, (inputs, torch.zeros(64, 1)))
     assert swis.evaluate(network, [(inputs, [0] * 64)]).images == 64
 
