@@ -70,9 +70,14 @@ def main() -> None:
             measure("Weights", model, moved)
             network.layer.value = layer
             measure("Network", model, [network.its_shifts, network.its_format])
-        measure("Network", model, [network.layer, network.shifts, network.format, network.design])
+        measure(
+            "Network",
+            model,
+            [network.layer, network.shifts, network.group_size, network.format, network.design],
+        )
         accelerator = AcceleratorTab(subject)
-        moved = [*accelerator.sizes.values(), accelerator.shifts, accelerator.format, accelerator.designs]
+        moved = [*accelerator.sizes.values(), accelerator.shifts, accelerator.group_size]
+        moved += [accelerator.format, accelerator.designs]
         measure("Accelerator", model, moved)
     for name, folder in folders().items():
         tab = TradeOffTab(folder)

@@ -16,7 +16,7 @@ from swis.explore.looks import Look, design_looks, tint
 from swis.explore.picture import Part, Picture, bars, notes, table
 from swis.explore.scale import Scale, readable
 from swis.explore.subject import MADE, Subject
-from swis.explore.tab import Several, SubjectTab, button, chosen, slider, steps
+from swis.explore.tab import GROUP_SIZES, Several, SubjectTab, button, chosen, slider, steps
 from swis.explore.weights import bit_formats
 from swis.explore.words import design_words, layer_words
 
@@ -159,8 +159,8 @@ def _remarks(found: Simulated) -> list[str]:
 def accelerator(network: Any = None, calibration: Any = None) -> AcceleratorTab:
     """Return the tab in which accelerators run a network side by side.
 
-    ``network`` and ``calibration`` are as ``Subject.of`` takes them; by default networks of the package can
-    be chosen.
+    ``network`` is any module, with inputs for ``calibration`` as ``swis.quantize`` takes them, or what that
+    returns; by default networks of the package can be chosen.
 
     >>> import torch
     >>> accelerator(torch.nn.Linear(8, 4), torch.ones(1, 8)).sums["latency_ms"].min() > 0
@@ -179,6 +179,7 @@ class AcceleratorTab(SubjectTab):
         ]
         self.designs = Several("designs", offered, ("swis_ss", "swis_ds", "stripes"))
         self.format, self.shifts = chosen("format", known, first), slider("shifts", 2, 1, 7)
+        self.group_size = steps("group size", GROUP_SIZES, 4)
         self.sizes = {
             "rows": steps("rows (filters)", (4, 8, 16, 32), 8),
             "columns": steps("columns (pixels)", (4, 8, 16, 32), 8),
@@ -191,7 +192,14 @@ class AcceleratorTab(SubjectTab):
         self.sizes["lanes"].tooltip = "of a SWIS design; one that has more keeps as many times more"
         self.compute = button(_COMPUTE, "those with a *: seconds to a minute", self._compute)
         self._slow = False
-        controls = [self.format, self.shifts, *self.sizes.values(), self.compute, self.designs]
+        controls = [
+            self.format,
+            self.shifts,
+            self.group_size,
+            *self.sizes.values(),
+            self.compute,
+            self.designs,
+        ]
         super().__init__(subject, _SENTENCE, controls, self._picture)
 
     def _compute(self) -> None:
@@ -202,11 +210,11 @@ class AcceleratorTab(SubjectTab):
     def _picture(self) -> Picture:
         if not self.designs.value:
             raise InputError("choose one design or more")
-        self.shifts.disabled = self.format.value == MADE
+        self.shifts.disabled = self.group_size.disabled = self.format.value == MADE
         changes = {name: control.value for name, control in self.sizes.items()}
         changes |= {name: 1024 * value for name, value in changes.items() if name.endswith("_bytes")}
-        chosen_format = (self.format.value, self.shifts.value)
-        given = {name: self.subject.given(name, *chosen_format) for name in self.subject.names}
+        settings = (self.format.value, self.shifts.value, self.group_size.value)
+        given = {name: self.subject.given(name, *settings) for name in self.subject.names}
         found = simulated(self.subject, self.designs.value, given, changes, self._slow)
         self.layers, self.sums = found.layers, found.totals
         picture = accelerator_picture(found)

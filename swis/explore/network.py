@@ -18,7 +18,7 @@ from swis.explore.looks import BLUE, ORANGE, RED
 from swis.explore.picture import Picture, notes, table
 from swis.explore.scale import Scale, readable
 from swis.explore.subject import MADE, Given, Subject, format_of
-from swis.explore.tab import SubjectTab, button, chosen, slider
+from swis.explore.tab import GROUP_SIZES, SubjectTab, button, chosen, slider, steps
 from swis.explore.words import described, design_words, layer_words, quantized_formats
 from swis.formats.registry import formats, weight_format
 from swis.formats.weight_format import WeightFormat
@@ -27,10 +27,12 @@ from swis.scheduling.sensitivity import layer_sensitivities
 
 _SENTENCE = (
     "All layers of the network: give single ones another format or other shifts and see at once what the "
-    "whole costs. A click on a bar or on a line of the table opens the layer under Weights."
+    "whole costs. A click on a bar or on a line of the table "
 )
+_OPENS, _CHOOSES = "opens the layer under Weights.", "chooses the layer."
 _WIDTH, _HEIGHT = 410, 290
 _BATCH = 4
+_NAMED = 4  # layers that a sentence names
 
 # Columns of a layer that are drawn: what they are called, and their unit.
 _MEASURES = {
@@ -71,14 +73,14 @@ def layer_table(
     """
     rows = {}
     for name, each in given.items():
-        cost = subject.cost(name, each)
-        here = 0 if name in subject.shared else 1
+        stored, weights = subject.stored_bits(name, each), subject.weights[name].numel()
+        here = name not in subject.shared
         rows[name] = {
-            "weights": here * cost.weights,
+            "weights": here * weights,
             "format": described(each),
             "sqnr_db": subject.sqnr_db(name, each),
-            "bits": cost.stored_bits / cost.weights,
-            "stored": here * cost.stored_bits,
+            "bits": stored / weights,
+            "stored": here * stored,
         }
     layers = pd.DataFrame.from_dict(rows, orient="index")
     array, chip = design_of(design, group_size=max(format_of(each).group_size for each in given.values()))
@@ -205,8 +207,8 @@ def _lines(layers: pd.DataFrame, marked: str | None) -> str:
 def network(network: Any = None, calibration: Any = None) -> NetworkTab:
     """Return the tab with the layers of a network, in which single ones take other formats or shifts.
 
-    ``network`` and ``calibration`` are as ``Subject.of`` takes them; by default networks of the package can
-    be chosen.
+    ``network`` is any module, with inputs for ``calibration`` as ``swis.quantize`` takes them, or what that
+    returns; by default networks of the package can be chosen.
 
     >>> tab = network(torch.nn.Linear(8, 4), torch.ones(1, 8))
     >>> tab.its_shifts.value = 3
@@ -230,6 +232,7 @@ class NetworkTab(SubjectTab):
         known, first = subject.format_options(quantized_formats()), subject.first_format
         fast = [(design_words(name), name) for name, follows in designs().items() if follows]
         self.format, self.shifts = chosen("format of all", known, first), slider("shifts of all", 2, 1, 7)
+        self.group_size = steps("group size", GROUP_SIZES, 4)
         self.design = chosen("accelerator", fast, FIRST)
         self.layer = chosen("one layer", subject.layer_options, subject.names[0])
         self.its_format, self.its_shifts = chosen("its format", known, first), slider("its shifts", 2, 1, 7)
@@ -239,9 +242,10 @@ class NetworkTab(SubjectTab):
             control.observe(self._show_its, "value")
         for control in (self.its_format, self.its_shifts):
             control.observe(self._set_its, "value")
-        controls = [self.format, self.shifts, self.design, self.layer, self.its_format, self.its_shifts]
-        controls += [self.alike, self.measure]
-        super().__init__(subject, _SENTENCE, controls, self._picture, self._click)
+        controls = [self.format, self.shifts, self.group_size, self.design]
+        controls += [self.layer, self.its_format, self.its_shifts, self.alike, self.measure]
+        sentence = _SENTENCE + (_CHOOSES if opened is None else _OPENS)
+        super().__init__(subject, sentence, controls, self._picture, self._click)
         self._show_its()
 
     def taken(self) -> None:
@@ -284,7 +288,8 @@ class NetworkTab(SubjectTab):
 
     def _measure(self) -> None:
         name, shifts = self._common
-        fmt = self.subject.quantized.fmt if name == MADE else weight_format(name, shifts)
+        made, settings = name == MADE, (name, shifts, self.group_size.value)
+        fmt = self.subject.quantized.fmt if made else weight_format(*settings)
         try:
             self.sensitivity = measured_sensitivity(self.subject, fmt)
             self._about_sensitivity = f"each layer alone in {described(fmt)}"
@@ -300,8 +305,8 @@ class NetworkTab(SubjectTab):
 
     def _given(self, own: Mapping[str, tuple[str, int]]) -> dict[str, Given]:
         """Return how the weights of every layer are if some have formats and shifts of their own."""
-        subject, common = self.subject, self._common
-        return {layer: subject.given(layer, *own.get(layer, common)) for layer in subject.names}
+        subject, common, size = self.subject, self._common, self.group_size.value
+        return {layer: subject.given(layer, *own.get(layer, common), size) for layer in subject.names}
 
     def _picture(self) -> Picture:
         subject, design, given = self.subject, self.design.value, self._given(self.own)
@@ -311,5 +316,6 @@ class NetworkTab(SubjectTab):
         picture = network_picture(self.table, self.whole, alike, self.layer.value, said)
         part = {name: subject.every(name, format_of(each)) for name, each in given.items()}
         sampled = [f"{layer_words(name)} (1 in {every})" for name, every in part.items() if every > 1]
-        lines = [f"SQNR is measured on some of the filters of {', '.join(sampled)}."] if sampled else []
+        named = sampled[:_NAMED] + [f"{len(sampled) - _NAMED} more"] * (len(sampled) > _NAMED)
+        lines = [f"SQNR is measured on some of the filters of {', '.join(named)}."] if sampled else []
         return replace(picture, below=picture.below + notes([*subject.remarks, *lines]))

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from swis.api.quantize import base_network, quantize
 from swis.api.quantized import Quantized
 from swis.data.image_sets import open_split
-from swis.encoding.cost import LayerCost
 from swis.encoding.decompose import to_filters
 from swis.encoding.encode import Encoded, cost_of, encode
 from swis.encoding.metrics import sqnr_db
@@ -75,10 +74,12 @@ class Subject:
         """Return a network ready to be looked into.
 
         ``network`` is any module, with inputs as ``swis.quantize`` takes them where timm does not know what
-        it takes; a network of few bits; or one of those that come with the package, by name. Raises
-        ``InputError`` for one whose inputs, or whose float weights, are not known.
+        it takes; a network of few bits; or the name of one that comes with the package, or None for the first
+        of these. Raises ``InputError`` for a network whose inputs, or whose float weights, are not known.
         """
         if network is None or isinstance(network, str):
+            if calibration is not None:
+                raise InputError("networks of the package have images of their own: leave out calibration")
             return embedded(network or next(iter(MODELS.values())))
         inputs = None if calibration is None else gathered(calibration, _IMAGES)
         if isinstance(network, Quantized):
@@ -174,28 +175,27 @@ class Subject:
         """The format that is shown first."""
         return Swis.name if self.quantized is None else MADE
 
-    def cost(self, layer: str, given: Given) -> LayerCost:
-        """Return what a layer's weights cost by themselves, be they ``shared`` or not."""
+    def stored_bits(self, layer: str, given: Given) -> int:
+        """Return the bits in which a layer's weights are stored, by themselves if they are ``shared``."""
         filters, schedule = self.weights[layer], given.schedule if isinstance(given, Encoded) else None
-        shape = (len(filters), filters[0].numel())
-        return cost_of(format_of(given), schedule, *shape, self.macs.layers[layer])
+        return cost_of(format_of(given), schedule, len(filters), filters[0].numel(), macs=0).stored_bits
 
     def every(self, layer: str, fmt: WeightFormat) -> int:
-        """Return of how many filters of a layer one is measured: 1 means all, unless there are too many."""
+        """Return n if errors of a layer are measured on one filter in n: more than 1 of a large one."""
         filters = self.weights[layer]
         most = _SLOW_WEIGHTS // len(self.weights) if fmt.own_quantizer else self._most
         return -(-filters.numel() // max(most, filters[0].numel()))
 
     @cached_property
     def _most(self) -> int:
-        """The weights of a layer that are measured: as many as keep those of all layers in bounds."""
+        """How many weights of a layer are measured, so that those of all layers are not too many."""
         sizes, most = [filters.numel() for filters in self.weights.values()], 1 << 30
         while most > 1 and sum(min(size, most) for size in sizes) > _WEIGHTS:
             most //= 2
         return most
 
     def _some(self, layer: str, given: Given) -> tuple[Tensor, Encoded]:
-        """Return ``every`` so many filters of a layer, float and as they are given."""
+        """Return the filters of a layer that are measured, float and as they are given."""
         every = self.every(layer, format_of(given))
         filters = self.weights[layer][::every]
         if not isinstance(given, Encoded):
@@ -206,7 +206,7 @@ class Subject:
         return filters, Encoded(given.fmt, given.codes[::every], None, scale, filters.shape)
 
     def sqnr_db(self, layer: str, given: Given) -> float:
-        """Return the SQNR [dB] of a layer's weights, to the float ones, measured on ``every`` so many."""
+        """Return the SQNR [dB] of a layer's weights to the float ones."""
 
         def measured() -> float:
             filters, encoded = self._some(layer, given)
@@ -215,7 +215,7 @@ class Subject:
         return self.kept(("sqnr", layer, _key(given)), measured)
 
     def codes(self, layer: str, fmt: WeightFormat) -> Tensor:
-        """Return the 8-bit codes [filters, weights] that a format's levels approximate."""
+        """Return the 8-bit codes [filters, weights] that a format approximates, of what is measured."""
         filters, every = self.weights[layer], self.every(layer, fmt)
         if fmt.granularity == "channel":  # a filter's codes do not depend on others
             filters, every = filters[::every], 1
@@ -223,7 +223,7 @@ class Subject:
         return to_filters(codes)
 
     def errors(self, layer: str, given: Given) -> tuple[np.ndarray, np.ndarray]:
-        """Return by how many steps of the 8-bit quantizer weights are off, and how many weights are."""
+        """Return errors of weights of a layer [steps of the 8-bit quantizer], and how many have each."""
 
         def measured() -> tuple[np.ndarray, np.ndarray]:
             kept = self._some(layer, given)[1].codes
@@ -282,9 +282,10 @@ class Subject:
             encoded = encode(self.weights[layer.name], fmt)
         inputs = None
         if array.needs_inputs:
-            if layer.name not in self._input_codes:
-                raise InputError(f"layer {layer.name} is not called as a layer: its inputs are not known")
-            inputs = self._input_codes[layer.name][values[1]]
+            known = self._input_codes.get(layer.name, [])
+            if values[1] >= len(known):
+                raise InputError(f"the inputs of layer {layer.name} are not known, for it is not called")
+            inputs = known[values[1]]
         return operands_of(layer, fmt, encoded, codes=True, inputs=inputs)
 
     def kept(self, key: Hashable, make: Callable[[], Any]) -> Any:

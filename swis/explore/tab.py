@@ -24,6 +24,7 @@ _CLICK = (
     "if (named) {heard.value = '=' + named.dataset.name;"
     "heard.dispatchEvent(new Event('change', {bubbles: true}))}"
 )
+GROUP_SIZES = (1, 2, 4, 8, 16)
 _LAYOUT = {"width": "auto"}
 _STYLE = {"description_width": "112px"}
 

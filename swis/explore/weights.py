@@ -16,14 +16,12 @@ from swis.explore.looks import BLUE, format_looks
 from swis.explore.picture import Part, Picture, bars
 from swis.explore.scale import Scale, raised
 from swis.explore.subject import MADE, Given, Subject, format_of
-from swis.explore.tab import Several, SubjectTab, chosen, slider, steps
+from swis.explore.tab import GROUP_SIZES, Several, SubjectTab, chosen, slider, steps
 from swis.explore.words import described, format_words, layer_words
 from swis.formats.powers_of_two import PowersOfTwo
 from swis.formats.registry import formats
 from swis.formats.truncate import Truncate
 from swis.formats.weight_format import WeightFormat
-
-GROUP_SIZES = (1, 2, 4, 8, 16)
 
 _SENTENCE = (
     "A group of weights that share a shift set, bit by bit: which powers of two of its 8-bit codes each "
@@ -105,10 +103,10 @@ def weights_picture(
         where = f"filter {row} of {len(filters)}, group {place} of {groups}"
         drawings.append(_bits(words, where, group_of(subject, layer, each, row, place)))
         errors.append((Entry(colour, words, dash=""), *subject.errors(layer, each)))
-        cost, ratio = subject.cost(layer, each), subject.sqnr_db(layer, each)
+        ratio, stored = subject.sqnr_db(layer, each), subject.stored_bits(layer, each)
         if np.isfinite(ratio):
             sqnr[words] = [Part(colour, "SQNR", ratio)]
-        bits[words] = [Part(colour, "stored", cost.stored_bits / cost.weights)]
+        bits[words] = [Part(colour, "stored", stored / filters.numel())]
     every = max(subject.every(layer, format_of(each)) for each in given.values())
     name = layer_words(layer)
     name = f"one filter in {every} of {name}" if every > 1 else f"all weights of {name}"
@@ -217,8 +215,8 @@ def _errors(name: str, errors: Sequence[tuple[Entry, np.ndarray, np.ndarray]]) -
 def weights(network: Any = None, calibration: Any = None) -> WeightsTab:
     """Return the tab in which the weights of a network are looked into, bit by bit.
 
-    ``network`` and ``calibration`` are as ``Subject.of`` takes them; by default networks of the package can
-    be chosen.
+    ``network`` is any module, with inputs for ``calibration`` as ``swis.quantize`` takes them, or what that
+    returns; by default networks of the package can be chosen.
 
     >>> import torch
     >>> tab = weights(torch.nn.Sequential(torch.nn.Linear(8, 4)), torch.ones(1, 8))

@@ -333,9 +333,26 @@ def test_another_network_of_the_package_can_be_chosen():
     assert set(MODELS.values()) >= {"resnet18", "mobilenet_v2"}
 
 
-def test_a_network_whose_inputs_are_not_known_is_refused(small):
+def test_group_sizes_are_those_of_quantize_and_simulate(small, images):
+    tab, arrays = network(small, images), accelerator(small, images)
+    for size in (1, 8, 16):
+        tab.group_size.value = arrays.group_size.value = size
+        low = swis.quantize(small, Swis(2, size), images, calibrate="none", activation_bits=8)
+        cycles = swis.simulate(low)["latency_cycles"].iloc[-1]
+        assert tab.whole["bits"] == pytest.approx(low.cost["weight_bits"])
+        assert tab.whole["cycles"] == cycles
+        assert arrays.sums.set_index("accelerator").at["swis_ss", "latency_cycles"] == cycles
+
+
+def test_what_is_no_network_to_look_into_is_refused(small, images):
     with pytest.raises(InputError, match="calibration"):
         application(small)
+    with pytest.raises(InputError, match="leave out calibration"):
+        application(None, images)
+    with pytest.raises(InputError, match="no convolution or linear layer"):
+        weights(nn.ReLU(), images)
+    with pytest.raises(InputError, match="no model=alexnet"):
+        weights("alexnet")
 
 
 def test_what_is_saved_has_a_picture_of_every_tab(small, images):
