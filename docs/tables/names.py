@@ -13,10 +13,10 @@ CALIBRATIONS = {
 }
 INGREDIENTS = {
     "none": "nearest levels",
-    "stats": "+ statistics",
-    "walk": "+ Hessian walk",
-    "asymmetric": "+ float target",
-    "scales": "+ scale search",
+    "stats": "+ channel statistics",
+    "walk": "+ output-aware levels",
+    "asymmetric": "+ float targets",
+    "scales": "+ search over scales",
 }
 
 
