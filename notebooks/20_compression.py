@@ -77,10 +77,10 @@ photos = swis.load_table("../results/calibration", "all").query("data == 'imagen
 photos = fully_calibrated(photos.query("model == 'mobilenet_v2'"), group_size=16)
 top1 = photos.query("method == 'swis' and bits == 1")["top1"].item()
 Markdown(
-    f"**Two shifts take {bits.loc[2, (4, 'plain')]:.2f} bits per weight at M = 4 and "
-    f"{bits.loc[2, (16, 'plain')]:.2f} at M = 16, with the compact coding {bits.loc[2, (4, 'compact')]:.2f} "
-    f"and {bits.loc[2, (16, 'compact')]:.2f}; a uniform quantizer of as many cycles takes 3. The paper's 'up "
-    f"to 3.7x' over 8 bits is one shift at M = 16: here {8 / bits.loc[1, (16, 'plain')]:.2f}x, and "
-    f"{top1:.1f} % top-1 on 500 ImageNet photographs. Without any loss, groups that are as wide as their "
-    f"largest weight take {lossless:.2f} bits (DPRed).**"
+    f"**Two shifts of MobileNet-v2 take {bits.loc[2, (4, 'plain')]:.2f} bits per weight at M = 4 and "
+    f"{bits.loc[2, (16, 'plain')]:.2f} at M = 16; a uniform quantizer of as many cycles takes 3.** The "
+    f"compact coding makes that {bits.loc[2, (4, 'compact')]:.2f} and {bits.loc[2, (16, 'compact')]:.2f}. "
+    f"The paper's 'up to 3.7x' over 8 bits is one shift at M = 16: here "
+    f"{8 / bits.loc[1, (16, 'plain')]:.2f}x, and {top1:.1f} % top-1 on 500 ImageNet photographs. Without "
+    f"any loss, groups that are as wide as their largest weight take {lossless:.2f} bits (DPRed)."
 )

@@ -83,15 +83,18 @@ steps.pivot(index=["model", "step"], columns="method", values="gain")
 full = fully_calibrated(rows).pivot(index="model", columns="method", values="top1")
 swis_steps = steps.query("method == 'swis'").sort_values("difference", ascending=False)
 first, second = (swis_steps.groupby("model").nth(place).set_index("model") for place in (0, 1))
-lines = [
-    f"{name} reaches {full['swis'][name]:.1f} %, {full['swis'][name] - full['uniform'][name]:+.1f} points "
-    f"over `uniform`, most of it by `{first['ingredient'][name]}` ({first['difference'][name]:+.1f} points) "
-    f"and `{second['ingredient'][name]}` ({second['difference'][name]:+.1f})"
+ahead = full["swis"] - full["uniform"]
+steps_of = [
+    f"of {name} by `{first['ingredient'][name]}` ({first['difference'][name]:+.1f} points) and "
+    f"`{second['ingredient'][name]}` ({second['difference'][name]:+.1f})"
     for name in full.index
+]
+reached = [
+    f"{name} {full['swis'][name]:.1f} % ({ahead[name]:+.1f} points over `uniform`)" for name in full.index
 ]
 seconds = [f"{name} {row.iloc[0]:.1f} and {row.iloc[-1]:.1f} %" for name, row in here.iterrows()]
 Markdown(
-    f"**With {shifts} shifts and no training, on 500 photographs with ImageNet labels and for one "
-    f"calibration set: {'; '.join(lines)}. On Fashion-MNIST, {kinds[0]} and {kinds[-1]}: "
-    f"{'; '.join(seconds)}.**"
+    f"**With {shifts} shifts and no training SWIS has these top-1 on 500 photographs with ImageNet labels: "
+    f"{', '.join(reached)}.** That is with one calibration set. Most of it comes, {', '.join(steps_of)}. On "
+    f"Fashion-MNIST, `{kinds[0]}` and `{kinds[-1]}`: {'; '.join(seconds)}."
 )

@@ -15,6 +15,7 @@ from IPython.display import Markdown
 
 import swis
 from swis import gallery
+from swis.analysis.ablation import fully_calibrated
 from swis.analysis.settings import schedule_setting
 
 # %%
@@ -40,7 +41,9 @@ found[list(shown)].rename(columns=shown).round(2)
 # go, layer by layer:
 
 # %%
-bars = lows[-1].layers["shifts"].plot.bar(figsize=(11, 3.5), width=0.8, xlabel="", ylabel="shifts per weight")
+bars = (
+    lows[-1].layers["shifts"].plot.bar(figsize=(12, 3.5), fontsize=8, xlabel="", ylabel="shifts per weight")
+)
 
 # %% [markdown]
 # ## In other networks
@@ -68,9 +71,14 @@ macs = some["cycles_per_mac"].item()
 every = swis.load_table("../results/scheduling").query("schedule in ['greedy', 'optimal']")
 loss = every.pivot(index=["model", "data", "bits"], columns="schedule", values="schedule_loss")
 more = (loss["greedy"] / loss["optimal"] - 1).max()
+calibrated = swis.load_table("../results/calibration", "all").query("data == 'imagenet' and method == 'swis'")
+calibrated = fully_calibrated(calibrated.query("model == 'mobilenet_v2'")).set_index("bits")
 Markdown(
-    f"**Before calibration, and with {fmt.shifts} shifts: sharing them over layers takes MobileNet-v2 from "
-    f"{photos['uniform']:.1f} % to {photos['network']:.1f} % on ImageNet photographs, but at {macs:.1f} "
-    f"cycles per MAC; at equal cycles it is {photos['network, by MACs']:.1f} %. Within a layer little is "
-    f"left to win: the greedy policy loses at most {100 * more:.1f} % more than the optimum.**"
+    f"**Sharing {fmt.shifts} shifts over layers takes MobileNet-v2 from {photos['uniform']:.1f} % to "
+    f"{photos['network']:.1f} % on ImageNet photographs, but at {macs:.1f} cycles per MAC; at equal cycles "
+    f"it is {photos['network, by MACs']:.1f} %.** That is before calibration. Calibrated, it has "
+    f"{calibrated['top1'][2.5]:.1f} % with 2.5 shifts shared over layers, at "
+    f"{calibrated['cycles_per_mac'][2.5]:.1f} cycles per MAC, and with 2 and 3 shifts everywhere "
+    f"{calibrated['top1'][2]:.1f} and {calibrated['top1'][3]:.1f} %. Within a layer little is left to win: "
+    f"the greedy policy loses at most {100 * more:.1f} % more than the optimum."
 )

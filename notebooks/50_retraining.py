@@ -22,7 +22,7 @@ from swis.options.training import RetrainConfig
 quick = bool(os.environ.get("SWIS_QUICK"))
 model = "mobilenet_v2"  # or "resnet18"
 formats = [swis.Swis(shifts=1, group_size=4), swis.Uniform(shifts=1)]
-recipe = RetrainConfig(epochs=1, learning_rate=3e-3, scale_rate=1e-3, distillation=1.0)
+recipe = RetrainConfig(epochs=1, learning_rate=1e-3, scale_rate=1e-3, distillation=1.0)
 training_images, test_images = (128, 100) if quick else (2000, 1000)
 
 # %%
@@ -72,9 +72,10 @@ won = (means[1]["mean"] - means[0]["mean"])[photos]
 lead = {rival: each["mean"][photos] for rival, each in gaps.items()}
 led = {rival: gap(before, "swis", rival, keys)["mean"][photos] for rival in gaps}
 Markdown(
-    f"**From matched statistics, training takes {here.index[0]} with {formats[0].shifts} shift from "
-    f"{here.iloc[0, 0]:.1f} % to {here.iloc[0, 1]:.1f} % here. From the best calibration it adds {won:+.1f} "
-    f"points to MobileNet-v2 at two shifts on ImageNet photographs. There SWIS is {lead['truncate']:.1f} "
-    f"points over truncation (before training {led['truncate']:.1f}; the paper: 19.8) and "
-    f"{lead['uniform']:.1f} over the uniform quantizer (before {led['uniform']:.1f}).**"
+    f"**From the best calibration, retraining adds {won:+.1f} points to MobileNet-v2 at two shifts on "
+    f"ImageNet photographs.** SWIS is {lead['truncate']:.1f} points over truncation there (before training "
+    f"{led['truncate']:.1f}; the paper: 19.8) and {lead['uniform']:.1f} over the uniform quantizer (before "
+    f"{led['uniform']:.1f}). Where more is lost, more comes back: {here.index[0]} with {formats[0].shifts} "
+    f"shift and matched statistics goes from {here.iloc[0, 0]:.1f} to {here.iloc[0, 1]:.1f} % on "
+    f"Fashion-MNIST."
 )

@@ -33,7 +33,7 @@ Markdown(markdown(board))
 one = board.iloc[claim]
 Markdown(
     f"""
-**{one["claim"]}**, {one["unit"]}; the paper: {one["paper"]:g}
+**{one["claim"]}**; the paper: {one["paper"]:g} {one["unit"]}
 
 * most, {one["most"]:.2f}: {one["most_setting"]} (code {one["most_versions"]})
 * fair, {one["fair"]:.2f}: {one["fair_setting"]} (code {one["fair_versions"]})
