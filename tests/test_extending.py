@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT, TINY, TINY_INPUTS
+from PIL import Image
 
 from swis.formats import registry
 from swis.networks.models import new_network, save_checkpoint
@@ -74,6 +75,25 @@ def test_a_model_an_accelerator_and_a_format_are_added_as_the_pages_say(tmp_path
     assert rows.at["swis", "logit_sqnr_db"] > rows.at["swis_gap", "logit_sqnr_db"]  # swis_gap has fewer sets
     assert "one image on wide" in done.stdout
     assert f"asked: {[7 * 16, 3 * 16]}" in done.stdout, done.stderr
+
+
+def test_a_figure_is_added_as_the_page_says(tmp_path):
+    for name in ("swis", "conf"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "calibration").symlink_to(ROOT / "results" / "calibration")
+    (tmp_path / "swis/gallery/two_formats.py").write_text(block("own_figure", "python", "## In the suite"))
+    done = subprocess.run(
+        [sys.executable, "-m", "swis.gallery", "two_formats"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "results" / "figures" / "two_formats.png") as drawn:
+        assert drawn.width == 2160
+    assert (tmp_path / "results" / "figures" / "two_formats.pdf").stat().st_size > 5000
 
 
 # A format with digits -1, 0 and 1 for a group's exponents: its levels are not sums of a set's powers of two.
