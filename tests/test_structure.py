@@ -93,8 +93,7 @@ VARIANTS = {
 # Other things that have the same names.
 NAMESAKES = {
     "the last ingredient of a calibration, a column": {
-        *(("analysis/ablation.py", name) for name in ("none", "stats", "reconstruct")),
-        ("gallery/calibration.py", "reconstruct"),
+        ("analysis/ablation.py", name) for name in ("none", "stats", "reconstruct")
     },
     "designs of accelerators": {("analysis/trade_offs.py", "swis"), ("analysis/trade_offs.py", "swis_c")},
     "splits of images": {("data/image_sets.py", "train")},

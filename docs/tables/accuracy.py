@@ -10,7 +10,7 @@ import pandas as pd
 
 from docs.extension.registry import table
 from docs.extension.values import values
-from docs.tables.names import CALIBRATIONS, FORMATS, format_of
+from docs.tables.names import CALIBRATIONS, format_of
 from docs.tables.rows import (
     by_format,
     calibrated,
@@ -19,6 +19,7 @@ from docs.tables.rows import (
     floats,
     fully,
     imagenet_commands,
+    in_order,
     of,
     of_four,
     plainly,
@@ -144,8 +145,7 @@ def accuracy_group_bits(results: Path) -> pd.DataFrame:
 def accuracy_truncation(results: Path) -> pd.DataFrame:
     """MobileNet-v2 at four bits (N = 4), by what shares a scale and by calibration."""
     pivoted = truncation_at_four(results)
-    names = [name for name in FORMATS if name in pivoted]
-    found = pd.concat({_TOP1: pivoted[names].rename(columns=FORMATS)}, axis=1)
+    found = pd.concat({_TOP1: in_order(pivoted)}, axis=1)
     found["SWIS above truncation [points]", ""] = pivoted[Swis.name] - pivoted[Truncate.name]
     return called(found.rename_axis(columns=[None, None]))
 
@@ -168,6 +168,15 @@ def accuracy_fashion_mnist(results: Path) -> pd.DataFrame:
     """Top-1 accuracy of the embedded networks on all test images of Fashion-MNIST, calibrated alike."""
     rows = load_table(results / "calibration").query("data == 'fashion_mnist'")
     return with_float(by_format(rows.dropna(subset="bits"), _KEYS, "top1", _TOP1), floats(rows))
+
+
+@table()
+def published(results: Path) -> pd.DataFrame:
+    """Numbers that others published: ImageNet's validation set, and CIFAR-10 for ResNet-20. None is ours."""
+    rows = pd.read_csv(results / "published.csv")
+    bits = {"weight_bits": "weight bits", "activation_bits": "activation bits"}
+    found = rows.rename(columns=bits).set_index(["network", "method", *bits.values()])
+    return called(found.rename(columns={"top1": _TOP1, "float_top1": "float top-1 [%]"}))
 
 
 def _first(results: Path) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from docs.extension.registry import table
 from docs.extension.values import values
-from docs.tables.names import FORMATS, INGREDIENTS
+from docs.tables.names import INGREDIENTS
 from docs.tables.rows import calibrated, called, fully, imagenet_commands, of, of_four, plainly
 from swis.analysis.ablation import by_ingredient, gains
 from swis.evaluation.seeds import gap
@@ -17,6 +17,7 @@ from swis.formats.int8 import Int8
 from swis.formats.round import Round
 from swis.formats.swis import Swis
 from swis.formats.uniform import Uniform
+from swis.plots.names import label_of
 from swis.results.records import load_table
 
 _KEYS = ["model", "bits"]
@@ -91,15 +92,16 @@ def beyond_the_walk(results: Path) -> pd.DataFrame:
     return some.set_index(keys)[["top1", "logit_sqnr_db"]].sort_index()
 
 
+_LITE0, _MOBILENET = (
+    f"{command} methods=[swis] results_dir=results/calibration" for command in imagenet_commands()
+)
+
+
 @table(
-    "python run.py experiment=efficientnet_lite0_imagenet data.root=PATH methods=[swis] calibrate=reconstruct"
-    " results_dir=results/calibration",
-    "python run.py experiment=mobilenet_v2_imagenet model.weights=WEIGHTS data.root=PATH methods=[swis]"
-    " calibrate=reconstruct results_dir=results/calibration",
-    "python run.py experiment=mobilenet_v2_imagenet model.weights=WEIGHTS data.root=PATH methods=[swis]"
-    " fold_bn=true rewrites=[permute] results_dir=results/calibration",
-    "python run.py experiment=mobilenet_v2_imagenet model.weights=WEIGHTS data.root=PATH methods=[swis]"
-    " fold_bn=true granularity=tensor rewrites=[equalize] results_dir=results/calibration",
+    *(f"{command} calibrate=reconstruct" for command in (_LITE0, _MOBILENET)),
+    f"{_MOBILENET} fold_bn=true rewrites=[permute]",
+    f"{_MOBILENET} granularity=tensor fold_bn=true",
+    f"{_MOBILENET} granularity=tensor fold_bn=true rewrites=[equalize]",
 )
 def calibration_more(results: Path) -> pd.DataFrame:
     """SWIS at two shifts (M = 4): learned rounding, and rewrites of the network before it is quantized."""
@@ -125,7 +127,7 @@ def seeds_top1(results: Path) -> pd.DataFrame:
     """Top-1 accuracy by the seed that chooses the 256 calibration images (M = 4)."""
     rows = of(of_seeds(results), Swis, Uniform)
     found = rows.pivot(index=_KEYS, columns=["method", "seed"], values="top1").sort_index(axis=1).dropna()
-    found = found.rename(columns=FORMATS, level="method").rename(columns="seed {}".format, level="seed")
+    found = found.rename(columns=label_of, level="method").rename(columns="seed {}".format, level="seed")
     found.columns = [f"{method}, {seed}" for method, seed in found.columns]
     return called(pd.concat({"top-1 [%]": found}, axis=1))
 

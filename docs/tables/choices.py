@@ -8,7 +8,6 @@ import pandas as pd
 
 from docs.extension.registry import table
 from docs.extension.values import values
-from docs.tables.names import FORMATS
 from docs.tables.rows import called, ends, of
 from swis.formats.float32 import Float
 from swis.formats.int8 import Int8
@@ -17,6 +16,7 @@ from swis.formats.swis import Swis
 from swis.formats.swis_c import SwisC
 from swis.formats.truncate import Truncate
 from swis.options.choices import Selection
+from swis.plots.names import label_of
 from swis.results.records import load_table
 
 _ONE_SCALE = "python run.py experiment=lite0_per_tensor data.root=PATH"
@@ -35,8 +35,8 @@ def metric_top1(results: Path) -> pd.DataFrame:
         "SWIS, MSE": (Swis.name, 0.0),
         "SWIS, MSE++": (Swis.name, 1.0),
         "SWIS-C, MSE++": (SwisC.name, 1.0),
-        FORMATS[Round.name]: (Round.name, None),
-        FORMATS[Truncate.name]: (Truncate.name, None),
+        label_of(Round.name): (Round.name, None),
+        label_of(Truncate.name): (Truncate.name, None),
     }
     found = {}
     for name, (method, alpha) in columns.items():

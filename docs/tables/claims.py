@@ -10,8 +10,8 @@ import pandas as pd
 
 from docs.extension.registry import table
 from docs.extension.values import values
-from docs.tables.names import DESIGNS, FORMATS, NETWORKS
 from swis.analysis.claims_table import scoreboard
+from swis.plots.names import design_name, label_of, network_name
 
 _POINTS = "points"
 _IN_WORDS = ("none", "one", "two", "three", "four", "all")
@@ -34,6 +34,11 @@ def _span(line: pd.Series, name: str) -> str:
     return f"{_value(line, name)} ({ends})"
 
 
+def _rival(line: pd.Series) -> str:
+    """Return what SWIS is compared with: formats in points, designs and bits in ratios."""
+    return label_of(line["against"]) if line["unit"] == _POINTS else design_name(line["against"])
+
+
 def _names(lines: pd.DataFrame) -> pd.Index:
     return pd.Index(lines["claim"], name="claim")
 
@@ -42,11 +47,10 @@ def _names(lines: pd.DataFrame) -> pd.Index:
 def claims(results: Path) -> pd.DataFrame:
     """The five claims of the paper's abstract, and what the committed rows say of them."""
     lines = board(results)
-    rivals = FORMATS | DESIGNS
     columns = {
         "paper": [_value(line, "paper") for _, line in lines.iterrows()],
         "ours, at equal care (range)": [_span(line, "fair") for _, line in lines.iterrows()],
-        "compared with": [rivals.get(name, name) for name in lines["against"]],
+        "compared with": [_rival(line) for _, line in lines.iterrows()],
         "verdict": list(lines["verdict"].str.split("; ").str[0]),
     }
     return pd.DataFrame(columns, _names(lines))
@@ -57,7 +61,7 @@ def claims_plain(results: Path) -> pd.DataFrame:
     """The same comparisons with what a practitioner would take instead of shift sets."""
     lines = board(results)
     columns = {
-        "compared with": [FORMATS.get(name, name) for name in lines["plain"]],
+        "compared with": [label_of(name) for name in lines["plain"]],
         "SWIS over it (range)": [_span(line, "over_plain") for _, line in lines.iterrows()],
         "SWIS is": [
             text.split("; ")[1].removesuffix(f" {plain}")
@@ -82,10 +86,9 @@ def _in_words(text: str) -> str:
     """Return a setting with networks and designs by the names that people write.
 
     >>> _in_words("swis_c N=1 over laconic, resnet18")
-    'SWIS-C N=1 over Laconic, ResNet-18'
+    'SWIS-C array N=1 over Laconic, ResNet-18'
     """
-    names = NETWORKS | DESIGNS
-    return re.sub(r"\w+", lambda word: names.get(word[0], word[0]), text)
+    return re.sub(r"\w+", lambda word: design_name(network_name(word[0])), text)
 
 
 def commands(results: Path) -> set[str]:

@@ -8,9 +8,10 @@ import pandas as pd
 
 from docs.extension.registry import table
 from docs.extension.values import values
-from docs.tables.names import DESIGNS
 from swis.hardware.designs import design, energy_table
 from swis.options.conf_files import CONF, accelerator_named, accelerator_names, choices, energies_named
+from swis.options.datapaths import DATAPATHS
+from swis.plots.names import design_name
 
 _TABLE = "nm45"
 
@@ -18,12 +19,12 @@ _TABLE = "nm45"
 @table()
 def constants_designs(results: Path) -> pd.DataFrame:
     """The designs in conf/accelerator."""
-    designs = [
-        (name, accelerator_named(name)) for name in sorted(accelerator_names(), key=list(DESIGNS).index)
-    ]
+    designs = {name: accelerator_named(name) for name in accelerator_names()}
+    order = list(DATAPATHS)  # SWIS's own first
+    designs = sorted(designs.items(), key=lambda pair: order.index(pair[1].datapath))
     return pd.DataFrame(
         {
-            "design": [DESIGNS[name] for name, _ in designs],
+            "design": [design_name(name) for name, _ in designs],
             "`accelerator=`": [f"`{name}`" for name, _ in designs],
             "unit": [f"`{one.unit}`" for _, one in designs],
             "lanes": [one.lanes for _, one in designs],

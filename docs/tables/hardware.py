@@ -8,7 +8,7 @@ import pandas as pd
 
 from docs.extension.registry import table
 from docs.extension.values import values
-from docs.tables.names import DESIGNS, NETWORKS, format_of
+from docs.tables.names import format_of
 from docs.tables.rows import called, ends, imagenet_commands, of
 from swis.analysis.ablation import fully_calibrated
 from swis.analysis.trade_offs import (
@@ -22,19 +22,22 @@ from swis.analysis.trade_offs import (
     within_loss,
 )
 from swis.formats.float32 import Float
+from swis.plots.names import design_name, network_name
 from swis.results.records import load_simulated, load_table
 
+# SWIS-C's array is in no ``versus`` of designs that also take other sets.
+_ON_SWIS_C = "accelerator=swis_c versus=[] methods=[swis,swis_c]"
 DRAM_COSTS = (5, 11, 15, 20)  # pJ per bit: what published tools have, and less
 
 
-def _on_all(experiment: str, of_shapes: str) -> list[str]:
-    """Return the commands of an experiment: of real networks, of shapes, and of what SWIS-C's array adds."""
-    commands = [*imagenet_commands(experiment)]
-    commands += [
-        f"python run.py experiment={experiment} model={name} workload={name} {of_shapes}"
-        for name in ("resnet18", "vgg16")
-    ]
-    return [*commands, f"{commands[1]} accelerator=swis_c versus=[] methods=[swis,swis_c]"]
+def _on_all(experiment: str, of_shapes: str = "") -> list[str]:
+    """Return the commands of an experiment: of networks and of shapes, and again on SWIS-C's array."""
+    names = ("resnet18", "vgg16")
+    start = f"python run.py experiment={experiment}"
+    shapes = [f"{start} model={name} workload={name}{of_shapes}" for name in names]
+    networks = imagenet_commands(experiment)
+    others = [f"{command} methods=[swis,uniform]" for command in shapes]
+    return [*networks, *others, *(f"{command} {_ON_SWIS_C}" for command in (*networks, *shapes))]
 
 
 def published(results: Path) -> pd.DataFrame:
@@ -58,17 +61,17 @@ def equal(results: Path) -> pd.DataFrame:
 
 
 def _as_published(results: Path, quantity: str, title: str, swis: bool) -> pd.DataFrame:
-    found = by_design(published(results))[quantity].rename(columns=NETWORKS).rename_axis(columns=None)
+    found = by_design(published(results))[quantity].rename(columns=network_name).rename_axis(columns=None)
     parts = found.index.str.split(" N=")  # SWIS's arrays have a line for every number of shifts
     found = found[[(len(part) > 1) == swis for part in parts]]
     found = pd.concat({title: found}, axis=1)
     if not swis:
-        return found.rename(index=DESIGNS)
-    places = [(DESIGNS[name], int(shifts)) for name, shifts in found.index.str.split(" N=")]
+        return found.rename(index=design_name)
+    places = [(design_name(name), int(shifts)) for name, shifts in found.index.str.split(" N=")]
     return found.set_axis(pd.MultiIndex.from_tuples(places, names=["array", "shifts N"]))
 
 
-_PUBLISHED = _on_all("hardware", "methods=[swis,uniform]")
+_PUBLISHED = _on_all("hardware")
 
 
 @table(*_PUBLISHED)
@@ -95,7 +98,7 @@ def hardware_energy_others(results: Path) -> pd.DataFrame:
     return _as_published(results, "uJ", "energy [µJ]", swis=False)
 
 
-_AREA = _on_all("equal_area", "methods=[swis,uniform] bits=2,3")
+_AREA = _on_all("equal_area", " bits=2,3")
 
 
 def _one_point(results: Path, network: str) -> pd.DataFrame:
@@ -104,7 +107,7 @@ def _one_point(results: Path, network: str) -> pd.DataFrame:
     columns = {"columns": "columns of 8 units", "format": "format", "loss": "lost [points]"}
     columns |= {"latency_ms": "latency [ms]", "energy_uj": "energy [µJ]"}
     found = found.assign(format=formats, energy_uj=found["energy_pj"] / 1e6)
-    return found.set_index(found["accelerator"].map(DESIGNS).rename("design"))[list(columns)].rename(
+    return found.set_index(found["accelerator"].map(design_name).rename("design"))[list(columns)].rename(
         columns=columns
     )
 
@@ -129,12 +132,12 @@ def _gains(results: Path, by: str) -> pd.DataFrame:
         texts = [format_of(*row) for row in found[names].itertuples(index=False)]
         if f"accelerator{end}" not in found:
             return texts
-        designs = found[f"accelerator{end}"].map(DESIGNS)
+        designs = found[f"accelerator{end}"].map(design_name)
         return [f"{design} ({text})" for design, text in zip(designs, texts, strict=True)]
 
     return pd.DataFrame(
         {
-            "network": found["network"].map(NETWORKS),
+            "network": found["network"].map(network_name),
             "at most lost [points]": found["points"],
             "best SWIS array (its format)": side(""),
             "best bit-serial design (its format)": side("_over"),
@@ -191,7 +194,7 @@ def wide(results: Path) -> pd.DataFrame:
 def _over_others(table: pd.DataFrame) -> pd.DataFrame:
     order = [(network, over) for network in table.index.unique("network") for over in BIT_SERIAL]
     named = table.reindex([place for place in order if place in table.index])
-    return called(named.rename(index=DESIGNS, level="over"))
+    return called(named.rename(index=design_name, level="over"))
 
 
 @values
@@ -212,7 +215,7 @@ def hardware(results: Path) -> dict[str, str]:
         "energy": ends(energy["gain"], 2),
         "time_unshared": ends(time["gain_over_unshared"], 2),
         "energy_unshared": ends(energy["gain_over_unshared"], 2),
-        "best_network": NETWORKS[best["network"]],
+        "best_network": network_name(best["network"]),
         "best_format": format_of(best["method"], best["bits"]),
         "best_lost": f"{lost[0]:.1f}",
         "best_lost_otherwise": " and ".join(f"{points:.1f}" for points in lost.drop(0)),

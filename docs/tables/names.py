@@ -1,46 +1,10 @@
-"""What tables call networks, images, formats and designs: the names that people write."""
+"""What tables call calibrations and formats, beside the names that figures have too."""
 
 from __future__ import annotations
 
 from swis.formats.registry import formats
+from swis.plots.names import label_of
 
-NETWORKS = {
-    "mobilenet_v2": "MobileNet-v2",
-    "efficientnet_lite0": "EfficientNet-Lite0",
-    "resnet18": "ResNet-18",
-    "resnet20": "ResNet-20",
-    "vgg16": "VGG-16",
-}
-DATA = {
-    "imagenet": "ImageNet",
-    "fashion_mnist": "Fashion-MNIST",
-    "image_folder": "CIFAR-10 (JPEG)",  # rows of this folder are of CIFAR-10's images alone
-}
-FORMATS = {
-    "swis": "SWIS",
-    "swis_c": "SWIS-C",
-    "uniform": "uniform",
-    "round": "rounding",
-    "truncate": "truncation",
-    "int8": "8-bit",
-    "float": "float",
-}
-DESIGNS = {
-    "swis_ss": "SWIS single-shift",
-    "swis_ds": "SWIS double-shift",
-    "swis_c": "SWIS-C",
-    "truncation": "SWIS without sets",
-    "stripes": "Stripes",
-    "stripes_activations": "Stripes (activations)",
-    "loom": "Loom",
-    "pragmatic": "Pragmatic",
-    "laconic": "Laconic",
-    "bitlet": "Bitlet",
-    "bitwave": "BitWave",
-    "bitfusion": "BitFusion",
-    "systolic_os": "systolic, output",
-    "systolic_ws": "systolic, weight",
-}
 CALIBRATIONS = {
     "none": "none",
     "stats": "statistics",
@@ -49,10 +13,10 @@ CALIBRATIONS = {
 }
 INGREDIENTS = {
     "none": "nearest levels",
-    "stats": "+ statistics",
-    "walk": "+ Hessian walk",
-    "asymmetric": "+ float target",
-    "scales": "+ scale search",
+    "stats": "+ channel statistics",
+    "walk": "+ output-aware levels",
+    "asymmetric": "+ float targets",
+    "scales": "+ search over scales",
 }
 
 
@@ -62,7 +26,7 @@ def format_of(method: str, bits: float) -> str:
     >>> format_of("swis", 2.0), format_of("uniform", 3.0), format_of("int8", 7.0)
     ('SWIS, N = 2', 'uniform, 4 bits', '8-bit')
     """
-    name, kind = FORMATS[method], formats()[method]
+    name, kind = label_of(method), formats()[method]
     if not kind.has_shifts:
         return name
     return f"{name}, {bits + 1:g} bits" if kind.own_quantizer else f"{name}, N = {bits:g}"

@@ -10,8 +10,7 @@ import pandas as pd
 
 from docs.extension.registry import table
 from docs.extension.values import values
-from docs.tables.names import FORMATS
-from docs.tables.rows import called, ends, imagenet_commands, of
+from docs.tables.rows import called, ends, imagenet_commands, in_order, of
 from swis.analysis.ablation import recipe_changes
 from swis.evaluation.seeds import gap, over_seeds
 from swis.evaluation.seeds import table as with_spread
@@ -20,6 +19,7 @@ from swis.formats.float32 import Float
 from swis.formats.swis import Swis
 from swis.formats.truncate import Truncate
 from swis.formats.uniform import Uniform
+from swis.plots.names import label_of
 from swis.results.records import load_table
 
 KEYS = ["model", "data", "bits"]
@@ -71,14 +71,14 @@ def before(results: Path) -> pd.DataFrame:
 
 def _by_format(results: Path, rows: pd.DataFrame) -> pd.DataFrame:
     shown = with_spread(over_seeds(rows, [*KEYS, "method"])).unstack("method")
-    shown = shown[[name for name in FORMATS if name in shown]].rename(columns=FORMATS)
+    shown = in_order(shown)
     every = rows_of(results)
     started = rows.groupby(KEYS)["weights"].first()  # of several float networks
     floats = of(every, Float).set_index(["model", "weights", "data"])["top1"]
-    shown[FORMATS[Float.name]] = [
+    shown[label_of(Float.name)] = [
         f"{floats[model, weights, data]:.2f}" for (model, data, _), weights in started.items()
     ]
-    return called(pd.concat({_TOP1: shown.rename_axis(columns=None)}, axis=1))
+    return called(pd.concat({_TOP1: shown}, axis=1))
 
 
 @table(*(f"{command} task=evaluate" for command in (_COMMANDS[0], _COMMANDS[-1])))
@@ -99,7 +99,7 @@ def retraining_gaps(results: Path) -> pd.DataFrame:
     return called(
         pd.DataFrame(
             {
-                f"above {FORMATS[other]} [points]": with_spread(gaps(after(results), other))
+                f"above {label_of(other)} [points]": with_spread(gaps(after(results), other))
                 for other in (Truncate.name, Uniform.name)
             }
         )

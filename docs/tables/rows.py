@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from docs.tables.names import CALIBRATIONS, DATA, FORMATS, NETWORKS
+from docs.tables.names import CALIBRATIONS
 from swis.analysis.ablation import ingredient
 from swis.formats.float32 import Float
+from swis.formats.round import Round
+from swis.formats.swis import Swis
+from swis.formats.swis_c import SwisC
+from swis.formats.truncate import Truncate
+from swis.formats.uniform import Uniform
 from swis.formats.weight_format import WeightFormat
+from swis.plots.names import images_name, label_of, network_name
 from swis.results.records import load_table
 
 NETWORK = "network"
@@ -25,9 +32,14 @@ _INDEX = {
     "calibrate": "calibration",
     "rewrites": "rewrite",
 }
-_LABELS = {"model": NETWORKS, "network": NETWORKS, "data": DATA, "calibrate": CALIBRATIONS}
+_LABELS: dict[str, Any] = {
+    "model": network_name,
+    "network": network_name,
+    "data": images_name,
+    "calibrate": CALIBRATIONS,
+}
 # The order of formats in tables.
-_ORDER = list(FORMATS)
+_ORDER = [kind.name for kind in (Swis, SwisC, Uniform, Round, Truncate)]
 
 
 def imagenet_commands(*experiments: str) -> tuple[str, str]:
@@ -90,19 +102,22 @@ def called(table: pd.DataFrame) -> pd.DataFrame:
     return table.rename_axis(index=[_INDEX.get(name, name) for name in names])
 
 
-def by_format(
-    rows: pd.DataFrame, index: list[str], column: str, title: str, formats: dict[str, str] | None = None
-) -> pd.DataFrame:
+def by_format(rows: pd.DataFrame, index: list[str], column: str, title: str) -> pd.DataFrame:
     """Return a column of rows with a line per value of ``index`` and a column per format, below one title."""
     pivoted = rows.pivot(index=index, columns="method", values=column)
-    shown = pivoted[[name for name in _ORDER if name in pivoted]].rename(columns=formats or FORMATS)
-    return called(pd.concat({title: shown.rename_axis(columns=None)}, axis=1))
+    return called(pd.concat({title: in_order(pivoted)}, axis=1))
+
+
+def in_order(found: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with a column per format, these in one order and by the names that people write."""
+    names = [name for name in _ORDER if name in found]
+    return found[names].rename(columns=label_of).rename_axis(columns=None)
 
 
 def with_float(found: pd.DataFrame, reference: pd.Series) -> pd.DataFrame:
     """Return a table of ``by_format`` with the float networks' values, by model, as a last column."""
-    values = found.index.get_level_values(NETWORK).map(reference.rename(NETWORKS))
-    found[found.columns[0][0], FORMATS[Float.name]] = values
+    values = found.index.get_level_values(NETWORK).map(reference.rename(network_name))
+    found[found.columns[0][0], label_of(Float.name)] = values
     return found
 
 

@@ -17,11 +17,11 @@ from swis.results.records import load_table
 _KEYS = ["model", "data", "bits"]
 _SHOWN = [2, 2.5, 3, 3.5, 4]
 _FRACTIONS = [2.25, 2.5, 2.75, 3.25, 3.5, 3.75]
-NETWORK_BY_MACS = "network, by MACs"
+NETWORK_BY_MACS = "budget of the network, in MACs"
 _POLICIES = {
-    "uniform": "uniform",
-    "optimal": "optimal",
-    "network": "network, by weights",
+    "uniform": "same shifts everywhere",
+    "optimal": "budget per layer",
+    "network": "budget of the network, in weights",
     NETWORK_BY_MACS: NETWORK_BY_MACS,
 }
 _ON_IMAGENET = "calibrate=none data.limit=null"

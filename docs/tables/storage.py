@@ -9,13 +9,14 @@ import pandas as pd
 from docs.extension.registry import table
 from docs.extension.values import values
 from docs.tables.claims import board
-from docs.tables.names import NETWORKS, format_of
+from docs.tables.names import format_of
 from docs.tables.rows import called, imagenet_commands, of
 from swis.analysis.claims import compression_pairs
 from swis.encoding.cost import BASELINE_BITS
 from swis.formats.swis import Swis
 from swis.formats.swis_c import SwisC
 from swis.options.choices import Coding
+from swis.plots.names import network_name
 from swis.results.records import load_storage
 
 _SIZES = (2, 4, 8, 16)
@@ -88,7 +89,7 @@ def storage_equal_accuracy(results: Path) -> pd.DataFrame:
     ours = [f"{format_of(method, bits)}, M = {size:g}" for method, bits, size in chosen]
     return pd.DataFrame(
         {
-            "network": pairs["network"].map(NETWORKS),
+            "network": pairs["network"].map(network_name),
             "at most lost [points]": pairs["points"],
             "smallest SWIS": ours,
             "SWIS smaller than 8 bits [x]": pairs["swis"],

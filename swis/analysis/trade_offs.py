@@ -177,3 +177,15 @@ def most_gained(simulated: pd.DataFrame, by: str) -> pd.Series:
     pairs = swis[columns].merge(rivals[columns], on="network", suffixes=("", "_over"))
     gain = pairs[f"{by}_over"] / pairs[by]
     return pairs.assign(gain=gain).loc[gain.idxmax()]
+
+
+def pareto_front(table: pd.DataFrame, cost: str) -> pd.DataFrame:
+    """Return the rows that none beats in both ``cost`` and "loss", the cheapest first.
+
+    >>> table = pd.DataFrame({"ms": [1.0, 2.0, 3.0], "loss": [5.0, 6.0, 1.0]})
+    >>> pareto_front(table, "ms")["ms"].tolist()
+    [1.0, 3.0]
+    """
+    ordered = table.sort_values([cost, "loss"])
+    best = ordered["loss"].cummin()
+    return ordered[ordered["loss"].eq(best) & ~best.duplicated()]

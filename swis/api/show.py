@@ -1,4 +1,4 @@
-"""How notebooks show what the interface returns: plain HTML and SVG, and bars of simulated layers."""
+"""Views for notebooks: quantized networks as HTML and SVG, and bar charts of simulated layers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 from pandas.plotting import PlotAccessor
+
+from swis.plots.hardware_figures import side_by_side
+from swis.plots.style import PAGE, SCREEN_DPI, SWIS, grid_of_axes, style
 
 if TYPE_CHECKING:
     from swis.api.quantized import Quantized
 
-_LINES = 12  # layers that a table shows before it is folded
-_BLUE = "#0173b2"
+_LINES = 12  # a table with more layers than this is folded
 _CELL = 'style="text-align:left;padding:2px 12px 2px 0"'
 
 
@@ -74,7 +75,7 @@ def _bits_by_layer(bits: pd.Series) -> str:
         size = f'width="{max(0.8 * width, 0.5):.1f}" height="{tall:.1f}"'
         tip = f"<title>{escape(str(name))}: {value:.2f} bits per weight</title>"
         at = f'x="{place * width:.1f}" y="{height - tall:.1f}"'
-        bars.append(f'<rect {at} {size} fill="{_BLUE}">{tip}</rect>')
+        bars.append(f'<rect {at} {size} fill="{SWIS}">{tip}</rect>')
     words = f"bits per weight by layer, up to {known.max():.2f}"
     return (
         f'<svg width="660" height="{height + 22}" font-family="sans-serif" font-size="12">{"".join(bars)}'
@@ -111,26 +112,21 @@ class Simulated(pd.DataFrame):
 
 
 def bars_by_layer(table: pd.DataFrame) -> Any:
-    """Draw cycles and energy of every layer, accelerators side by side; return the two axes.
+    """Draw the cycles and energy of every layer, with accelerators side by side; return the two axes.
 
-    Totals, in the rows of the layer "total", are in the legends.
+    The legends have the sums over all layers; rows of the layer "total" are not drawn.
 
     >>> line = {"accelerator": "a", "layer": "fc", "latency_cycles": 10, "energy_pj": 20.0}
     >>> [axes.get_ylabel() for axes in bars_by_layer(pd.DataFrame([line]))]
     ['thousand cycles', 'energy [µJ]']
     """
-    names = list(dict.fromkeys(table["accelerator"]))
     layers = table[table["layer"] != "total"]
     count = int(layers.groupby("accelerator").size().max())
-    _, axes = plt.subplots(2, 1, figsize=(max(7, 0.22 * count + 2), 7), layout="constrained", sharex=True)
-    width, colours = 0.84 / len(names), sns.color_palette("colorblind", len(names))
-    for each, (column, (label, unit)) in zip(axes, _DRAWN.items(), strict=True):
-        for number, (name, colour) in enumerate(zip(names, colours, strict=True)):
-            values = layers.loc[layers["accelerator"] == name, column] / unit
-            places = [place + (number - (len(names) - 1) / 2) * width for place in range(len(values))]
-            each.bar(places, values, width, color=colour, label=f"{name}: {values.sum():,.1f} {label}")
-        each.set_ylabel(label)
-        each.legend(title="all layers together", fontsize=9)
-    first = layers[layers["accelerator"] == names[0]]
-    axes[-1].set_xticks(range(count), first["layer"], rotation=90, fontsize=8)
+    with style():
+        figure = plt.figure(
+            figsize=(max(PAGE, 0.16 * count + 1.5), 4.8), layout="constrained", dpi=SCREEN_DPI
+        )
+        axes = grid_of_axes(figure, 2, 1, sharex=True)[:, 0]
+        for each, (column, (label, unit)) in zip(axes, _DRAWN.items(), strict=True):
+            side_by_side(layers, column, unit, label, each)
     return axes

@@ -3,29 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from inspect import cleandoc
 from pathlib import Path
 from pkgutil import iter_modules
 
 from matplotlib.figure import Figure
 
 import swis.gallery
+from swis.plots.style import style
 
 Draw = Callable[[Path], Figure]
 
-_FIGURES: dict[str, Draw] = {}
+
+@dataclass(frozen=True)
+class Registered:
+    """A figure: what draws it from the folder of results, and what its caption says."""
+
+    draw: Draw
+    caption: str
+
+    def __call__(self, results: Path) -> Figure:
+        """Draw it in the style of all figures."""
+        with style():
+            return self.draw(results)
 
 
-def figure(draw: Draw) -> Draw:
-    """Register a function as the figure that its module is called after; it gets the folder of results."""
-    _FIGURES[draw.__module__.rpartition(".")[2]] = draw
-    return draw
+_FIGURES: dict[str, Registered] = {}
+
+
+def figure(caption: str) -> Callable[[Draw], Draw]:
+    """Register a function as the figure that its module is called after; it gets the folder of results.
+
+    ``caption``: what to see, and of which data, in one to three sentences.
+    """
+
+    def register(draw: Draw) -> Draw:
+        words = " ".join(cleandoc(caption).split())
+        _FIGURES[draw.__module__.rpartition(".")[2]] = Registered(draw, words)
+        return draw
+
+    return register
 
 
 @cache
-def figures() -> dict[str, Draw]:
-    """Return what draws each figure, by name.
+def figures() -> dict[str, Registered]:
+    """Return the figures by name.
 
     >>> list(figures())[:3]
     ['accuracy', 'calibration', 'compression']

@@ -1,4 +1,4 @@
-"""Gains of swis_ss over bit-serial designs by what DRAM costs, and by its bandwidth."""
+"""What the single-shift SWIS array gains over bit-serial designs, by the energy and bandwidth of DRAM."""
 
 from __future__ import annotations
 
@@ -6,36 +6,44 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
 
 from swis.analysis.trade_offs import advantage, at_dram_cost, with_accuracy, within_loss
-from swis.gallery.common import calibrated_on_imagenet, grid_of_axes, of_equal_area, one_legend
+from swis.gallery.common import calibrated_on_imagenet, of_equal_area
 from swis.gallery.registry import figure
-from swis.plots.hardware_figures import gain_by
+from swis.plots.style import grid_of_axes, message, new_figure, real_ticks
+from swis.plots.trade_off_figures import gains_over
 from swis.results.records import load_simulated
 
+_CAPTION = """
+    What the single-shift SWIS array gains over bit-serial designs of equal area, each in its fastest format
+    that loses at most one point of top-1: over BitWave, the closest of them, little energy at any cost of
+    DRAM, and the more speed the wider DRAM is. The broken line is the value of the other figures.
+    MobileNet-v2 at 224 x 224, 45 nm, 500 MHz; accuracy on 500 photographs with ImageNet labels.
+"""
+_NETWORK, _ARRAY = "mobilenet_v2", "swis_ss"
+_COSTS = (2, 5, 11, 15, 20, 30)  # pJ per bit of DRAM
 
-@figure
+
+@figure(_CAPTION)
 def draw(results: Path) -> Figure:
-    """Gains of swis_ss over bit-serial designs by what DRAM costs, and by its bandwidth."""
-    equal = within_loss(of_equal_area(results))
-    costs = (2, 5, 11, 15, 20, 30)
-    by_cost = pd.concat(advantage(at_dram_cost(equal, cost), "swis_ss").assign(cost=cost) for cost in costs)
+    equal = within_loss(of_equal_area(results).query("network == @_NETWORK"))
+    by_cost = pd.concat(advantage(at_dram_cost(equal, cost), _ARRAY).assign(cost=cost) for cost in _COSTS)
     wide = with_accuracy(load_simulated(results / "hardware" / "bandwidth"), calibrated_on_imagenet(results))
     by_width = pd.concat(
-        advantage(within_loss(part), "swis_ss").assign(width=width)
-        for width, part in wide.groupby("dram_bits_per_cycle")
+        advantage(within_loss(part), _ARRAY).assign(width=width)
+        for width, part in wide.query("network == @_NETWORK").groupby("dram_bits_per_cycle")
     )
-    figure, grid = grid_of_axes(1, 2, (11, 4))
-    one = "network == 'mobilenet_v2'"
-    gain_by(by_cost.query(one), "cost", "energy_gain", "energy of a bit of DRAM [pJ]", grid[0, 0])
-    gain_by(by_width.query(one), "width", "speedup", "bits of DRAM a cycle", grid[0, 1])
-    grid[0, 1].set_xscale("log", base=2)
-    grid[0, 1].xaxis.set_major_formatter(ScalarFormatter())
-    for axes in grid[0]:
-        axes.set_title("swis_ss over others, equal area, one point lost, mobilenet_v2", fontsize=9)
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(ScalarFormatter())
-        axes.yaxis.set_minor_formatter(ScalarFormatter())
-    one_legend(figure, grid[0, 0])
-    return figure
+    drawn = new_figure(3.0)
+    message(
+        drawn, "Over BitWave the energy gain is small at any cost of DRAM; the speedup grows with bandwidth"
+    )
+    left, right = grid_of_axes(drawn, 1, 2)[0]
+    gains_over(by_cost, "cost", "energy_gain", left, equal["dram_pj_per_bit"].iloc[0])
+    gains_over(by_width, "width", "speedup", right, equal["dram_bits_per_cycle"].iloc[0])
+    left.set(xlabel="energy of DRAM [pJ per bit]", ylabel="energy gain [x]", xlim=(0.55, 33), ylim=(0.97, 3))
+    right.set(
+        xlabel="bandwidth of DRAM [bits per cycle]", ylabel="speedup [x]", xlim=(14, 1100), ylim=(0.95, 8.5)
+    )
+    real_ticks(left, "y", (1, 1.2, 1.5, 2, 2.5, 3))
+    real_ticks(right, "y", (1, 1.5, 2, 3, 5, 8))
+    return drawn

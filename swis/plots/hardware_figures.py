@@ -1,41 +1,61 @@
-"""Figures of accelerators: a table of simulated lines in, matplotlib axes out."""
+"""Figures of accelerators: a table of hardware results in, matplotlib axes out."""
 
 from __future__ import annotations
 
-from itertools import cycle
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, ScalarFormatter
 
-from swis.analysis.trade_offs import BIT_SERIAL, on_swis_arrays
-from swis.formats.registry import formats
-from swis.plots.figures import PALETTE, label_of, losses
+from swis.plots.names import design_name
+from swis.plots.style import INK, MIDDLE, SHADE, SMALL, SWIS, SWIS_C, Look, beside, colours_of_designs
 
-_HATCHES = ("", "//", "", "\\\\", "", "..", "", "xx")
-_MARKERS = (*"oDvs^P*X<>dp", (4, 1, 0), "o")
-_NAMED = 2.0  # points lost by designs on the front whose names are shown
-_KINDS = ("first", "conv", "depthwise", "pointwise", "fc")
+# What kinds of layers are called, how they look, and where their names stand [points] from the slowest one.
+_KINDS = {
+    "first": ("first layer", Look(INK, "s"), (-5, -8), "right"),
+    "conv": ("convolution", Look(MIDDLE, "P"), (0, -10), "center"),
+    "depthwise": ("depthwise", Look(SWIS_C, "v"), (7, 0), "left"),
+    "pointwise": ("pointwise", Look(SWIS, "o"), (6, -10), "left"),
+    "fc": ("classifier", Look(INK, "^", hollow=True), (7, 0), "left"),
+}
+_CLOSE = {"borderpad": 0.2, "columnspacing": 1.0, "handlelength": 1.0, "handletextpad": 0.4}
 
 
-def energy_breakdown(lines: pd.DataFrame, hue: str, axes: Axes) -> Axes:
-    """Draw the energy of one image [uJ] by component, a stacked bar for every value of the column ``hue``.
+def bars_of_designs(
+    rows: pd.DataFrame,
+    parts: Mapping[str, tuple[str, Sequence[str]]],
+    unit: float,
+    names: Sequence[str],
+    axes: Axes,
+) -> Axes:
+    """Draw a lying bar for every row, from the top down, of parts that add up, and a text at its end.
 
-    ``lines`` have the columns of ``swis.hardware.simulate.totals``, one line for each bar, in this order.
+    ``parts`` are the colour of each part and the columns of ``rows`` that make it up, the bars are in units
+    of so much; ``names`` are the texts at their ends.
     """
-    parts = [name for name in lines if name.endswith("_energy_pj")]
-    bottom = pd.Series(0.0, lines.index)
-    colours = sns.color_palette(PALETTE, len(parts))
-    for part, colour, hatch in zip(parts, colours, cycle(_HATCHES)):
-        height = lines[part] / 1e6
-        label = part.removesuffix("_energy_pj").replace("_", " ")
-        axes.bar(lines[hue], height, bottom=bottom, color=colour, hatch=hatch, edgecolor="white", label=label)
-        bottom += height
-    axes.set(ylabel="energy of an image [uJ]", xlabel="")
-    axes.tick_params(axis="x", rotation=90)
+    places, left = range(len(rows)), pd.Series(0.0, rows.index)
+    for part, (colour, columns) in parts.items():
+        width = rows[list(columns)].sum(axis=1) / unit
+        axes.barh(places, width, 0.72, left, color=colour, label=part)
+        left += width
+    for place, end, name in zip(places, left, names, strict=True):
+        at = {"xytext": (3, -0.5), "textcoords": "offset points"}
+        axes.annotate(name, (end, place), **at, va="center", fontsize=SMALL)
+    axes.set(ylim=(len(rows) - 0.5, -0.5), xlim=(0, None))
+    axes.tick_params(axis="y", length=0)
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=len(parts), **_CLOSE)
     return axes
+
+
+def name_designs(accelerators: Sequence[str], strong: Sequence[bool], axes: Axes) -> None:
+    """Name the bars of designs at their left, and highlight some."""
+    axes.set_yticks(range(len(accelerators)), [design_name(name) for name in accelerators])
+    for place, label in enumerate(axes.get_yticklabels()):
+        if strong[place]:
+            label.set(color=SWIS, weight="bold")
+            axes.axhspan(place - 0.5, place + 0.5, color=SHADE, linewidth=0, zorder=0)
 
 
 def roofline(layers: pd.DataFrame, bytes_per_cycle: float, axes: Axes) -> Axes:
@@ -44,124 +64,66 @@ def roofline(layers: pd.DataFrame, bytes_per_cycle: float, axes: Axes) -> Axes:
     ``layers`` have the columns of ``swis.hardware.simulate.simulate``. A line joins what a layer reaches to
     its roof where lanes and not the DRAM limit it: the array's peak at the layer's cycles per MAC.
     """
-    colours = dict(zip(_KINDS, sns.color_palette(PALETTE, len(_KINDS)), strict=True))
-    for kind, marker in zip(_KINDS, "sovD^", strict=True):
+    for kind, (name, look, apart, side) in _KINDS.items():
         mine = layers[layers["kind"] == kind]
         if len(mine):
-            intensity = mine["macs_per_dram_byte"]
-            ends = mine["macs_per_cycle"], mine["roof_macs_per_cycle"]
-            axes.vlines(intensity, *ends, color=colours[kind], linewidth=0.6, alpha=0.5)
-            axes.scatter(intensity, ends[0], color=colours[kind], marker=marker, s=22, label=kind)
-    span = [layers["macs_per_dram_byte"].min(), layers["macs_per_dram_byte"].max()]
-    axes.plot(span, [bytes_per_cycle * value for value in span], color="0.4", linestyle=":", label="DRAM")
-    axes.axhline(layers["peak_macs_per_cycle"].max(), color="0.4", linewidth=1, label="all lanes at work")
+            columns = ("macs_per_dram_byte", "macs_per_cycle", "roof_macs_per_cycle")
+            at, reached, roof = (mine[column] for column in columns)
+            axes.vlines(at, reached, roof, color=look.colour, linewidth=0.6, alpha=0.5)
+            axes.plot(at, reached, **look.marks())
+            slowest = at[reached.idxmin()], reached.min()
+            beside(name, slowest, apart, axes, INK, side)
+    peak, most = layers["peak_macs_per_cycle"].max(), layers["macs_per_dram_byte"].max()
+    corner, least = peak / bytes_per_cycle, layers["macs_per_dram_byte"].min()
+    roof = [bytes_per_cycle * least, peak, peak]
+    axes.plot([least, corner, most], roof, color=INK, linewidth=0.8, zorder=1, label="roof")
+    beside("all lanes at work", (corner, peak), (4, 7), axes, INK, "left")
+    beside("limit of DRAM", ((least * corner) ** 0.5, (roof[0] * peak) ** 0.5), (-5, 5), axes, INK, "right")
     axes.set(xscale="log", yscale="log", xlabel="MACs per byte of DRAM", ylabel="MACs per cycle")
+    axes.set_ylim(top=1.5 * peak)
     for axis in (axes.xaxis, axes.yaxis):
         _few_ticks(axis)
     return axes
 
 
 def traffic_by_layer(layers: pd.DataFrame, axes: Axes) -> Axes:
-    """Draw DRAM traffic [kB] of every layer of one network, weights above and activations below the axis."""
-    colours = sns.color_palette(PALETTE, 2)
-    place = range(len(layers))
-    axes.bar(place, layers["weight_dram_bytes"] / 1e3, color=colours[0], label="weights")
-    axes.bar(
-        place,
-        -layers["activation_dram_bytes"] / 1e3,
-        color=colours[1],
-        hatch="//",
-        label="activations and sums",
+    """Draw DRAM traffic [MB] of every layer of one network, weights above and activations below the axis."""
+    place = range(1, len(layers) + 1)
+    sides = (
+        ("weights", SWIS, layers["weight_dram_bytes"]),
+        ("activations", MIDDLE, -layers["activation_dram_bytes"]),
     )
-    axes.axhline(0, color="0.2", linewidth=0.8)
+    for (name, colour, traffic), height in zip(sides, (0.95, 0.05), strict=True):
+        axes.bar(place, traffic / 1e6, color=colour, width=0.8, label=name)
+        text = {"transform": axes.transAxes, "va": "center", "ha": "center"}
+        axes.text(0.5, height, name, **text, fontsize=SMALL)
+    axes.axhline(0, color=INK, linewidth=0.6)
     axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
-    axes.set(xlabel="layer", ylabel="DRAM traffic [kB]")
+    axes.set(xlabel="layer", ylabel="DRAM traffic [MB]", xlim=(0, len(layers) + 1))
     return axes
 
 
-def tradeoff(table: pd.DataFrame, cost: str, label: str, axes: Axes) -> Axes:
-    """Draw the points that formats on designs lose, over a column of costs, and the front of the best.
+def side_by_side(layers: pd.DataFrame, column: str, unit: float, label: str, axes: Axes) -> Axes:
+    """Draw a column of layers [so many units] as bars, those of every accelerator side by side.
 
-    ``table``: one network's lines of ``swis.analysis.trade_offs.with_accuracy``. A design is on the front if
-    none is both cheaper and more accurate. SWIS arrays are coloured and filled, others grey.
+    ``layers``: rows of the layers of one network on some designs. The legend says what these add up to.
     """
-    ours = sorted(table.loc[on_swis_arrays(table), "accelerator"].unique())
-    designs = [*ours, *sorted(set(table["accelerator"]) - set(ours))]
-    colours = dict(zip(ours, sns.color_palette(PALETTE, len(ours)), strict=True))
-    for design, marker in zip(designs, cycle(_MARKERS)):
-        mine = table[table["accelerator"] == design]
-        look = {"color": colours[design], "zorder": 3} if design in ours else {"ec": "0.5", "fc": "none"}
-        axes.scatter(mine[cost], mine["loss"], marker=marker, s=26, linewidths=0.8, label=design, **look)
-    front = pareto_front(table, cost)
-    axes.step(front[cost], front["loss"], where="post", color="0.3", linewidth=1, label="front")
-    for line in front[front["loss"] < _NAMED].itertuples():
-        name = f"{line.method} {line.bits:g} on {line.accelerator}"
-        at = {"xy": (getattr(line, cost), line.loss), "xytext": (-4, -3), "textcoords": "offset points"}
-        axes.annotate(name, **at, ha="right", va="top", fontsize=6)
-    axes.set(xscale="log", xlabel=label)
-    axes.set_xlim(left=0.6 * table[cost].min())  # room for names
-    _few_ticks(axes.xaxis)
-    losses(axes)
+    names = list(dict.fromkeys(layers["accelerator"]))
+    colours, width = colours_of_designs(names), 0.84 / len(names)
+    for number, name in enumerate(names):
+        values = layers.loc[layers["accelerator"] == name, column] / unit
+        places = [place + (number - (len(names) - 1) / 2) * width for place in range(len(values))]
+        text = f"{design_name(name)}, together {values.sum():,.1f}"
+        axes.bar(places, values, width, color=colours[name], label=text)
+    first = layers.loc[layers["accelerator"] == names[0], "layer"]
+    axes.set_xticks(range(len(first)), first, rotation=90)
+    axes.set(ylabel=label, xlim=(-0.6, len(first) - 0.4))
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, **_CLOSE)
     return axes
-
-
-def pareto_front(table: pd.DataFrame, cost: str) -> pd.DataFrame:
-    """Return the lines that none beats in both ``cost`` and "loss", the cheapest first.
-
-    >>> table = pd.DataFrame({"ms": [1.0, 2.0, 3.0], "loss": [5.0, 6.0, 1.0]})
-    >>> pareto_front(table, "ms")["ms"].tolist()
-    [1.0, 3.0]
-    """
-    ordered = table.sort_values([cost, "loss"])
-    best = ordered["loss"].cummin()
-    return ordered[ordered["loss"].eq(best) & ~best.duplicated()]
-
-
-def gain_by(table: pd.DataFrame, cause: str, gain: str, label: str, axes: Axes) -> Axes:
-    """Draw a column of gains over a column that causes them, a line for every baseline in "over".
-
-    ``table``: the lines of ``swis.analysis.trade_offs.advantage`` of one network.
-    """
-    others = sorted(set(table["over"]) - set(BIT_SERIAL))
-    looks = zip(cycle(sns.color_palette(PALETTE)), cycle("osDv^<>pPX*"))
-    for name, (colour, marker) in zip([*BIT_SERIAL, *others], looks, strict=False):  # these never end
-        mine = table[table["over"] == name].sort_values(cause)
-        if len(mine):  # a design looks the same whichever others are there
-            axes.plot(mine[cause], mine[gain], marker=marker, color=colour, label=name)
-    axes.axhline(1, color="0.4", linewidth=1, linestyle=":")
-    axes.set(xlabel=label, ylabel=gain.replace("_", " "))
-    return axes
-
-
-def cycle_breakdown(
-    lines: pd.DataFrame, hue: str, axes: Axes, unit: float = 1e3, label: str = "thousand cycles"
-) -> Axes:
-    """Draw cycles of simulated layers, stalls on top, a bar for every value of the column ``hue``.
-
-    Bars are in units of so many cycles.
-    """
-    colours = sns.color_palette(PALETTE, 2)
-    compute, stalls = lines["compute_cycles"] / unit, lines["stall_cycles"] / unit
-    axes.bar(lines[hue], compute, color=colours[0], label="computing")
-    axes.bar(lines[hue], stalls, bottom=compute, color=colours[1], hatch="//", label="waiting for DRAM")
-    axes.set(ylabel=label)
-    axes.legend(fontsize=8)
-    return axes
-
-
-def name_formats(lines: pd.DataFrame, height: pd.Series, axes: Axes) -> None:
-    """Write above bars, a line for each, which format it is of; ``height``: the bars'."""
-    for place, (line, top) in enumerate(zip(lines.itertuples(), height, strict=True)):
-        fmt = formats().get(line.method)
-        shifts = f" {line.bits:g}" if fmt is None or fmt.has_shifts else ""
-        label = f"{label_of(line.method)}{shifts}"
-        at = {"xy": (place, top), "xytext": (0, 3), "textcoords": "offset points"}
-        axes.annotate(label, **at, rotation=90, ha="center", va="bottom", fontsize=8)
-    axes.tick_params(axis="x", rotation=90)
-    axes.margins(y=0.25)
 
 
 def _few_ticks(axis: Axis) -> None:
-    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(ScalarFormatter())
+    axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())

@@ -5,7 +5,17 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from docs.tables import accuracy, calibration, choices, hardware, retraining, scheduling, speed, storage
+from docs.tables import (
+    accuracy,
+    calibration,
+    choices,
+    claims,
+    hardware,
+    retraining,
+    scheduling,
+    speed,
+    storage,
+)
 from docs.tables.rows import calibrated, floats, fully, of, of_four, plainly
 from swis.analysis.ablation import gains
 from swis.analysis.claims import compression_pairs
@@ -333,3 +343,10 @@ def test_in_the_first_table_uniform_is_ahead_without_calibration_and_swis_with_i
 
 def test_all_of_calibration_is_the_last_ingredient():
     assert (fully(calibrated(RESULTS))["calibrate"] == "output_aware").all()
+
+
+def test_the_verdicts_are_as_the_page_of_claims_sums_them_up():
+    held, plain = zip(*(text.split("; ") for text in claims.board(RESULTS)["verdict"]), strict=True)
+    direction = "in direction, not in size"
+    assert held == (direction, "holds", direction, "level", direction)
+    assert [text.split()[0] for text in plain] == ["behind", "ahead", "level", "ahead", "level"]

@@ -1,80 +1,138 @@
-"""The study's figures are drawn from committed rows."""
+"""The study's figures are drawn from committed rows, in one style, and say what they show."""
 
-import numpy as np
-import pandas as pd
+import re
+from pathlib import Path
+
 import pytest
 from conftest import ROOT
 from matplotlib.figure import Figure
+from PIL import Image
 
 from swis import gallery
-from swis.evaluation.paired_tests import pack_correct
-from swis.gallery.__main__ import DPI, main
-from swis.gallery.registry import figures
-from swis.plots.figures import group_of_weights, loss_by_cost, published_points
-from swis.plots.hardware_figures import tradeoff
+from swis.gallery import __main__ as program
+from swis.gallery.registry import figure, figures
+from swis.plots.style import COLUMN, DPI, PAGE, TEXT
+from swis.results.records import load_table
 
 RESULTS = ROOT / "results"
+COMMITTED = RESULTS / "figures"
 
 
 def as_committed(name):
-    like = {"baseline_dir": str(RESULTS / "figures"), "filename": f"{name}.png", "style": "default"}
+    like = {"baseline_dir": str(COMMITTED), "filename": f"{name}.png", "style": "default"}
     return pytest.param(name, marks=pytest.mark.mpl_image_compare(savefig_kwargs={"dpi": DPI}, **like))
 
 
 @pytest.mark.parametrize("name", [as_committed(name) for name in figures()])
-def test_a_figure_is_that_in_results_with_data_and_a_label_on_every_axis(name):
-    figure = gallery.draw(name, RESULTS)
-    for axes in figure.axes:
-        assert axes.has_data()
-        assert axes.get_ylabel()
-    assert (RESULTS / "figures" / f"{name}.pdf").is_file(), "make figures draws it"
-    return figure
+def test_a_figure_is_that_in_results(name):
+    return gallery.draw(name, RESULTS)
+
+
+@pytest.mark.parametrize("name", figures())
+def test_a_figure_fits_on_paper_has_a_message_and_units(name):
+    drawn = gallery.draw(name, RESULTS)
+    assert drawn.get_size_inches()[0] in (COLUMN, PAGE)
+    assert drawn.get_size_inches()[1] <= 6.0
+    assert drawn.get_suptitle()
+    assert len(drawn.legends) <= 1
+    for axes in drawn.axes:
+        assert axes.has_data() or axes.texts
+        for axis in (axes.xaxis, axes.yaxis):
+            assert axis.label.get_fontsize() == TEXT
+            if numbered(axis):
+                assert named(axis, drawn), f"{axes.get_title()} {axis.axis_name}"
+
+
+def numbered(axis):
+    """Whether an axis has numbers at its ticks."""
+    shown = (
+        axis.axes.axison and axis.get_tick_params()["labelleft" if axis.axis_name == "y" else "labelbottom"]
+    )
+    return shown and any(
+        re.fullmatch(r"[\d.\N{MINUS SIGN}]+", label.get_text()) for label in axis.get_ticklabels()
+    )
+
+
+def named(axis, drawn):
+    """Whether an axis has a label, or another one in its row or column has it for all."""
+    if axis.axis_name == "y":
+        return any(other.get_ylabel() for other in drawn.axes if aligned(axis.axes, other, rows=True))
+    return any(other.get_xlabel() for other in drawn.axes if aligned(axis.axes, other, rows=False))
+
+
+def aligned(one, other, rows):
+    spans = [getattr(axes.get_subplotspec(), "rowspan" if rows else "colspan") for axes in (one, other)]
+    return one.figure is other.figure and bool(set(spans[0]) & set(spans[1]))
+
+
+@pytest.mark.parametrize("name", figures())
+def test_a_caption_is_one_to_three_sentences(name):
+    caption = figures()[name].caption
+    assert 1 <= len(re.split(r"(?<=[a-z)])\. (?=[A-Z])", caption)) <= 3
+    assert caption.endswith(".")
+    assert "  " not in caption
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "images"),
+    [
+        ("accuracy", "calibration", ["imagenet", "fashion_mnist"]),
+        ("calibration", "calibration", ["imagenet"]),
+        ("metric", "lite0_per_tensor", ["imagenet"]),
+        ("metric", "joint_selection", ["imagenet"]),
+        ("retraining", "retrain", ["imagenet", "fashion_mnist", "image_folder"]),
+        ("scheduling", "scheduling", ["imagenet", "fashion_mnist"]),
+    ],
+)
+def test_a_caption_says_on_how_many_images(name, folder, images):
+    rows = load_table(RESULTS / folder, ["data", "images"])
+    counts = rows.loc[rows["data"].isin(images), "images"].unique()
+    assert len(counts)
+    for count in counts:
+        assert f"{count:,}" in figures()[name].caption
+
+
+def test_committed_figures_are_of_print_and_small():
+    assert {path.stem for path in COMMITTED.glob("*.png")} == set(figures())
+    assert {path.stem for path in COMMITTED.glob("*.pdf")} == set(figures())
+    for path in COMMITTED.glob("*.png"):
+        width = Image.open(path).size[0] / DPI
+        assert width in (pytest.approx(COLUMN, abs=0.01), pytest.approx(PAGE, abs=0.01))
+    assert sum(path.stat().st_size for path in COMMITTED.glob("*.png")) < 2.5e6
+    assert sum(path.stat().st_size for path in COMMITTED.glob("*.pdf")) < 1e6
+
+
+def test_the_same_rows_make_the_same_files(tmp_path, monkeypatch):
+    for folder in ("one", "two"):
+        monkeypatch.setattr(program, "RESULTS", tmp_path / folder)
+        assert program.main(["metric"]) == 0
+    for ending in ("png", "pdf"):
+        files = [tmp_path / folder / "figures" / f"metric.{ending}" for folder in ("one", "two")]
+        assert files[0].read_bytes() == files[1].read_bytes()
+    assert b"CreationDate" not in (tmp_path / "one" / "figures" / "metric.pdf").read_bytes()
 
 
 def test_a_figure_that_is_not_there_is_one_line(capsys):
-    assert main(["nothing"]) == 2
-    assert capsys.readouterr().err.startswith("error: figure is one of accuracy, calibration,")
+    assert program.main(["nothing"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: figure ")
+    assert "one of accuracy, calibration," in line
 
 
-def test_losses_are_below_the_float_row_image_by_image():
-    right = np.arange(100) < 90
-    some = [right, right & (np.arange(100) >= 10), ~right ^ (np.arange(100) < 89)]
-    rows = pd.DataFrame({"method": ["float", "swis", "swis"], "bits": [None, 2.0, 3.0]})
-    axes = Figure().subplots()
-    loss_by_cost(rows.assign(correct=[pack_correct(each) for each in some]), "bits", axes)
-    line, band = axes.lines[0], axes.collections[0].get_paths()[0].vertices
-    assert line.get_label() == "swis"
-    assert line.get_ydata().tolist() == [10.0, -9.0]
-    # of the ten images that differ alone: the rows' own intervals are wider
-    assert 5 <= band[band[:, 0] == 2.0, 1].min() <= 6
-    assert 17 <= band[band[:, 0] == 2.0, 1].max() <= 18
+def test_a_registered_figure_is_drawn_in_the_style_and_has_its_caption(monkeypatch):
+    monkeypatch.setattr("swis.gallery.registry._FIGURES", known := {})
 
+    @figure("""
+        What it shows,
+        of what data.
+    """)
+    def draw(results: Path) -> Figure:
+        drawn = Figure()
+        drawn.subplots().set(title=results.name)
+        return drawn
 
-def test_all_published_points_are_drawn_however_many_methods():
-    methods = [f"m{number}" for number in range(12)]
-    points = pd.DataFrame({"method": methods, "weight_bits": 3, "top1": 60.0, "float_top1": 72.0})
-    points = points.assign(activation_bits=8)
-    axes = published_points(points, "weight_bits", Figure().subplots())
-    drawn = {line.get_label(): line for line in axes.lines if line.get_label().startswith("m")}
-    assert list(drawn)[-2:] == ["m10, A8 (published)", "m11, A8 (published)"]
-    assert len(drawn) == 12
-    assert all(line.get_ydata().tolist() == [12.0] for line in drawn.values())
-
-
-def test_the_front_is_drawn_from_the_cheapest_on():
-    lines = {"accelerator": "a", "method": "round", "bits": 3, "ms": [3.0, 1.0, 2.0], "loss": [1.0, 5.0, 6.0]}
-    axes = tradeoff(pd.DataFrame(lines), "ms", "latency [ms]", Figure().subplots())
-    front = next(line for line in axes.lines if line.get_label() == "front")
-    assert front.get_xdata().tolist() == [1.0, 3.0]
-    assert [text.get_text() for text in axes.texts] == ["round 3 on a"]  # and not what loses five points
-    many = pd.DataFrame({"accelerator": [f"a{number}" for number in range(20)], "ms": 1.0, "loss": 5.0})
-    axes = tradeoff(many, "ms", "latency [ms]", Figure().subplots())
-    assert len(axes.collections) == 20
-
-
-def test_a_group_shows_its_bits_and_what_is_kept():
-    axes = group_of_weights([5, -3], [4, -4], [2], Figure().subplots())
-    ones = next(part for part in axes.collections if len(part.get_offsets()) == 4)  # 101 and 011
-    assert sorted(map(tuple, ones.get_offsets().tolist())) == [(4, 0), (5, 1), (6, 0), (6, 1)]
-    shades = axes.images[0].get_array()
-    assert (shades[0, 4] < shades[0, 5]).any()  # of the set and used, and not of the set
+    (mine,) = known.values()
+    assert mine.caption == "What it shows, of what data."
+    (axes,) = mine(Path("here")).axes
+    assert axes.get_title(loc="left") == "here"
+    assert not axes.spines["top"].get_visible()

@@ -1,0 +1,103 @@
+"""What figures call formats, networks, sets of images and designs: the names that people write."""
+
+from __future__ import annotations
+
+from swis.formats.float32 import Float
+from swis.formats.int8 import Int8
+from swis.formats.registry import formats
+from swis.formats.round import Round
+from swis.formats.swis import Swis
+from swis.formats.swis_c import SwisC
+from swis.formats.truncate import Truncate
+from swis.formats.uniform import Uniform
+
+_FORMATS = {
+    Float.name: "float",
+    Int8.name: "8-bit",
+    Swis.name: "SWIS",
+    SwisC.name: "SWIS-C",
+    Truncate.name: "truncation",
+    Round.name: "rounding",
+    Uniform.name: "uniform",
+}
+
+_NETWORKS = {
+    "efficientnet_lite0": "EfficientNet-Lite0",
+    "mobilenet_v2": "MobileNet-v2",
+    "resnet18": "ResNet-18",
+    "resnet20": "ResNet-20",
+    "vgg16": "VGG-16",
+}
+
+_IMAGES = {
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "fashion_mnist": "Fashion-MNIST",
+    "image_folder": "CIFAR-10 (JPEG)",  # the only folder of images that committed rows are of
+    "imagenet": "ImageNet",
+    "imagenette": "Imagenette",
+}
+
+_DESIGNS = {
+    "bitfusion": "BitFusion",
+    "bitlet": "Bitlet",
+    "bitwave": "BitWave",
+    "laconic": "Laconic",
+    "loom": "Loom",
+    "pragmatic": "Pragmatic",
+    "stripes": "Stripes",
+    "stripes_activations": "Stripes (inputs)",
+    "swis_c": "SWIS-C array",
+    "swis_ds": "SWIS double-shift",
+    "swis_ss": "SWIS single-shift",
+    "systolic_os": "systolic (OS)",
+    "systolic_ws": "systolic (WS)",
+    "truncation": "SWIS w/o sets",
+}
+
+
+def label_of(method: str) -> str:
+    """Return what figures call a format: the label of one that is not of this package, else its name.
+
+    >>> label_of("swis_c"), label_of("int8"), label_of("theirs")
+    ('SWIS-C', '8-bit', 'theirs')
+    """
+    if method in _FORMATS:
+        return _FORMATS[method]
+    known = formats().get(method)
+    return method if known is None else known().label
+
+
+def with_shifts(method: str, bits: float) -> str:
+    """Return what figures call a format of so many shifts.
+
+    >>> with_shifts("swis", 3.0), with_shifts("int8", 7.0)
+    ('SWIS N=3', '8-bit')
+    """
+    kind = formats().get(method)
+    counted = kind is None or kind.has_shifts
+    return f"{label_of(method)} N={bits:g}" if counted else label_of(method)
+
+
+def network_name(model: str) -> str:
+    """
+    >>> network_name("mobilenet_v2"), network_name("mine")
+    ('MobileNet-v2', 'mine')
+    """
+    return _NETWORKS.get(model, model)
+
+
+def images_name(data: str) -> str:
+    """
+    >>> images_name("fashion_mnist"), images_name("mine")
+    ('Fashion-MNIST', 'mine')
+    """
+    return _IMAGES.get(data, data)
+
+
+def design_name(accelerator: str) -> str:
+    """
+    >>> design_name("bitwave"), design_name("mine")
+    ('BitWave', 'mine')
+    """
+    return _DESIGNS.get(accelerator, accelerator)
