@@ -46,7 +46,7 @@ def published(results: Path) -> pd.DataFrame:
 
 
 def area(results: Path) -> pd.DataFrame:
-    """Return the lines of networks on designs of equal area and on the same footing."""
+    """Return the lines of networks on designs of equal area with the same options."""
     return load_simulated(results / "hardware" / "equal_area")
 
 
