@@ -1,10 +1,10 @@
-# Everything runs in .venv, made on first use from pyproject.toml and the pins in requirements.txt.
+# All targets run in .venv. The first target creates it from pyproject.toml and the versions in requirements.txt.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-# Python compiles what is used when it first is: all of it would take half of the time of setting up.
+# Python compiles a module on its first import. To compile all modules now would take half of the setup time.
 PIP_OPTIONS := --disable-pip-version-check --no-compile -c requirements.txt
-# What is compiled is kept, whatever the environment says: every process starts in half of the time.
+# Compiled modules are always stored, so that later processes start in half of the time.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help run test ray soak lint docs links claims figures notebooks lab clean
@@ -18,12 +18,12 @@ run: $(STAMP) ## set up, then decompose MobileNet-v2 to 2 shifts and print the t
 test: $(STAMP) ## set up, then run the whole test suite
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-ray: .ray ## set up Ray beside the environment, for its tests
+ray: .ray ## install Ray in .ray, for its tests
 
-soak: $(STAMP) ## kill sweeps, damage files, give wrong command lines (MINUTES=30, or KILLS=1000 LINES=200 ...)
+soak: $(STAMP) ## kill sweeps, damage files, try wrong command lines (MINUTES=30, or KILLS=1000 LINES=200 ...)
 	$(BIN)/python -m tools.soak $(foreach name,MINUTES SEED KILLS CORRUPTIONS LINES,$(if $($(name)),$(name)=$($(name))))
 
-lint: $(STAMP) ## check style, formatting and types
+lint: $(STAMP) ## check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -34,17 +34,17 @@ docs: $(STAMP) ## build the documentation site, docs/_build/html/index.html
 links: $(STAMP) ## visit the links of the documentation to other sites
 	$(BIN)/python -m sphinx -b linkcheck -q -j 2 docs docs/_build/links
 
-claims: $(STAMP) ## judge the paper's claims by the rows in results/, also in README.md
+claims: $(STAMP) ## compare the paper's claims with the rows in results/, also in README.md
 	$(BIN)/python -m swis.analysis
 	$(BIN)/python -m tools.readme
 
 figures: $(STAMP) ## draw all figures from the rows in results/
 	$(BIN)/python -m swis.gallery
 
-notebooks: $(STAMP) ## execute the notebooks and keep their outputs
+notebooks: $(STAMP) ## execute the notebooks and store their outputs
 	$(BIN)/python tools/notebooks.py
 
-lab: $(STAMP) ## open JupyterLab on the notebooks; it prints its address, for machines without a browser
+lab: $(STAMP) ## open JupyterLab in notebooks/; it prints its address, for machines without a browser
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
 clean: ## remove the environment and the built documentation
@@ -55,7 +55,8 @@ $(STAMP): pyproject.toml requirements.txt
 	$(BIN)/python -m pip install $(PIP_OPTIONS) -e '.[notebooks,docs,dev]'
 	touch $@
 
-# Not in .venv: the launcher's package asks for a cloudpickle that joblib refuses, and its sweeps use none.
+# Not in .venv: the package of the Ray launcher requires a version of cloudpickle that joblib does not accept.
+# Sweeps do not use cloudpickle, so --no-deps leaves it out.
 .ray: requirements.txt | $(STAMP)
 	$(BIN)/python -m pip install $(PIP_OPTIONS) --no-deps --upgrade --target $@ \
 		hydra-ray-launcher msgpack protobuf ray

@@ -3,4 +3,4 @@
 from swis.command_line import main
 
 if __name__ == "__main__":
-    main("python run.py")  # fish completes words after a file in which it finds @hydra.main
+    main("python run.py")  # fish completes only the words after a file that contains @hydra.main

@@ -1,4 +1,4 @@
-"""The packages, which pyproject.toml cannot say: all that are found, and conf/ inside of swis."""
+"""The list of packages, with conf/ as the package swis.conf; pyproject.toml cannot express it."""
 
 from setuptools import find_namespace_packages, setup
 

@@ -1,8 +1,9 @@
 """Time and memory of calibration: python benchmarks/calibrate.py [OVERRIDES]
 
-Overrides are those of run.py; without any, ResNet-18 at 224 x 224 pixels. Images are decoded before the clock
-starts; all forward passes are inside. "passes" counts in forward passes of the float network over the same
-images; memory is the process's peak so far (Linux), the networks and the images included.
+The overrides are options of run.py. Without overrides it calibrates ResNet-18 at 224 x 224 pixels. Images are
+decoded before the measurement starts; the time includes all forward passes. "passes" is this time divided by
+the time of a forward pass of the float network over the same images. "GB" is the process's peak memory so far
+(Linux only), including the networks and the images.
 """
 
 import resource
@@ -31,7 +32,7 @@ def main(overrides: list[str]) -> None:
     for fmt in study.config.formats[2:]:
         for kind in ("stats", "output_aware"):
             case = replace(study, config=replace(study.config, calibrate=kind))
-            _ = case.calibration_images, case.ranges  # found before the clock starts
+            _ = case.calibration_images, case.ranges  # computed before the measurement starts
             start = time.perf_counter()
             case.calibrated(fmt, None, study.config.activation_bits)
             seconds = time.perf_counter() - start

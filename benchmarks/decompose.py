@@ -1,8 +1,8 @@
-"""Speed and memory of the decomposition, in one run: python benchmarks/decompose.py [MILLION_WEIGHTS]
+"""Speed and memory of the decomposition: python benchmarks/decompose.py [MILLION_WEIGHTS]
 
-The tensor (138 million weights, VGG-16's size, unless told otherwise) is Gaussian, quantized to 7 magnitude
-bits with one scale per filter. Slow contenders get a part of it. Every time is the best of three; memory
-is what a call adds to the resident set at its peak, output included (Linux only).
+The tensor is Gaussian and is quantized to 7 magnitude bits with a scale per filter. It has 138 million
+weights by default, like VGG-16. Slow cases get only a part of it. Every time is the best of three. "MB" is
+the memory that a call adds to the resident set at its peak, including its output (Linux only).
 """
 
 import sys
@@ -97,10 +97,10 @@ def _line(case: str, speeds: dict[str, float], megabytes: float) -> str:
 
 
 def _measure(run: Callable[[torch.Tensor], object], rows: torch.Tensor) -> tuple[float, float]:
-    run(rows[:64])  # compiles
+    run(rows[:64])  # so that compilation is not measured
     times = []
     before = _memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak of the resident set
     for _ in range(ROUNDS):
         start = time.perf_counter()
         run(rows)

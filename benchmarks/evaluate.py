@@ -1,9 +1,9 @@
-"""Throughput of emulated evaluation against the float network: python benchmarks/evaluate.py [OVERRIDES]
+"""Throughput of emulated networks relative to the float network: python benchmarks/evaluate.py [OVERRIDES]
 
-All run over the same loader, in turn, several times; the table shows the median of the images per
-second and of the ratio within each round. "float" is the network as timm builds it; emulated networks
-have their batch normalisation folded, so "float, folded" shows what rounding activations costs.
-Overrides are those of run.py, such as model=resnet18.
+The networks take turns for several rounds, with the same loader. The table shows the median of the images per
+second, and the median of each round's ratio to the float network. "float" is the network as timm builds it.
+Emulated networks have folded batch normalisation. Compare them with "float, folded" for the cost of rounding
+activations. The overrides are options of run.py, such as model=resnet18.
 """
 
 import statistics

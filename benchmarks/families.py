@@ -1,14 +1,17 @@
-"""The smallest network of every family of timm, through all that is done to a network.
+"""Check the smallest network of every family of timm in all steps of the package.
 
     python benchmarks/families.py [FAMILY ...] [out=FILE.csv] [gigabytes=8] [minutes=10] [depth=N]
 
-Each network has random weights and the smallest images that it takes, and runs in a process of its own. It is
-folded, emulated with 8-bit activations, in 8 bits and in SWIS at N = 2, calibrated (stats and output_aware),
-packed, simulated, and its MACs are counted. A row says "correct" if all of that is right, the line with which
-the network was refused, or why it was skipped; any other row makes the command fail. With ``out`` rows are
-kept in a CSV file, and those that are there are not computed again. ``depth`` cuts networks that take that
-argument, so that all of timm takes minutes instead of hours; the table says which. ``find=true`` counts the
-parameters of all of timm's networks instead, and prints the smallest of every family.
+Each network has random weights and the smallest possible images, and is checked in a separate process. The
+checks cover folding, emulation with 8-bit activations (int8, and SWIS with N = 2), calibration (stats and
+output_aware), packing, simulation and the count of MACs. The verdict of a row is "correct", or the error line
+of a refused network, or the reason why a network was skipped. The command fails if a row has another verdict.
+
+* ``out``: store the rows in a CSV file; the rows of an existing file are not computed again.
+* ``gigabytes`` and ``minutes``: the limits of a process.
+* ``depth``: shorten the networks that have this argument, so that all of timm takes minutes instead of hours;
+  the column ``arguments`` shows which networks are shortened.
+* ``find=true``: only print the network with the fewest parameters of every family.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ COLUMNS = (
 
 
 def work(pipe: Connection, name: str, depth: int | None, gigabytes: float) -> None:
-    """Send a network's row from a process of its own."""
+    """Check a network and send its row; this runs in a separate process."""
     resource.setrlimit(resource.RLIMIT_DATA, (int(gigabytes * 2**30),) * 2)
     start = time.perf_counter()
     try:
@@ -55,11 +58,11 @@ def work(pipe: Connection, name: str, depth: int | None, gigabytes: float) -> No
 
 
 def row_of(family: str, name: str, options: dict[str, str]) -> dict[str, Any]:
-    """Return the row of a family's network, whatever becomes of its process."""
+    """Return the row of a family's network, also if its process fails or takes too long."""
     gigabytes, minutes = float(options.get("gigabytes", 8)), float(options.get("minutes", 10))
     depth = int(options["depth"]) if "depth" in options else None
     ours, theirs = multiprocessing.Pipe(duplex=False)
-    # forked: what Numba has compiled is there
+    # a fork has the functions that Numba has already compiled
     process = multiprocessing.get_context("fork").Process(target=work, args=(theirs, name, depth, gigabytes))
     process.start()
     theirs.close()
@@ -74,7 +77,7 @@ def row_of(family: str, name: str, options: dict[str, str]) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> int:
-    """Compute and print the rows; return how many are neither correct, refused nor skipped."""
+    """Compute and print the rows; return how many are not correct, refused or skipped."""
     options = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     if options.get("find") == "true":
         smallest()
@@ -83,8 +86,8 @@ def main(arguments: list[str]) -> int:
     if unknown := [name for name in names if name not in SMALLEST]:
         sys.exit(f"error: timm has no family {unknown[0]}; it has {', '.join(SMALLEST)}")
     out = Path(options["out"]) if "out" in options else None
-    kept = pd.read_csv(out).to_dict("records") if out is not None and out.exists() else []
-    rows = {row["family"]: row for row in kept}
+    stored = pd.read_csv(out).to_dict("records") if out is not None and out.exists() else []
+    rows = {row["family"]: row for row in stored}
     width = [27, 35, 5, 8, 7, 8, 7, 7, 7, 7, 6]
     shown = ("family", "network", "side", "million", "float_share", "macs_to_torch")
     shown += ("base_db", "swis_db", "stats_db", "output_aware_db", "seconds")

@@ -1,4 +1,4 @@
-"""What must be right when a network goes through all that is done to one."""
+"""The checks of a network in all steps of the package."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ OPERATIONS = {F.linear, F.conv1d, F.conv2d, F.conv_transpose2d}
 
 
 class Wrong(Exception):
-    """Something that a network computes is not what it should be."""
+    """A check of a network has failed; the message says which."""
 
 
 def check(name: str, depth: int | None) -> dict[str, Any]:
-    """Take a network through everything; return its row, or raise ``Wrong`` or ``InputError``."""
+    """Check a network in all steps; return its row, or raise ``Wrong`` or ``InputError``."""
     arguments, side = smallest_input(name, depth)
     facts: dict[str, Any] = {"arguments": str(arguments or ""), "side": side}
     network = random_network(name, arguments, side)
@@ -69,7 +69,7 @@ def check(name: str, depth: int | None) -> dict[str, Any]:
         left = [m for m in folded.modules() if isinstance(m, nn.BatchNorm2d) and m.track_running_stats]
         facts["arguments"] += f" {len(left)} norms not folded" if left else ""
     before = logits(folded, images)
-    exact = plain_copy(plain).double()  # in float32 a deep random network makes much of a rounding error
+    exact = plain_copy(plain).double()  # in float32 a deep random network amplifies rounding errors
     close("folding", logits(fused(exact, size), images.double()), logits(exact, images.double()), 80)
 
     layers = weight_layers(folded)
@@ -79,7 +79,7 @@ def check(name: str, depth: int | None) -> dict[str, Any]:
     by_shape = dict.fromkeys(macs.layers, 0)
     for layer in shapes:
         by_shape[layer.name] += layer.macs
-    # a transposed convolution is simulated with zeros between its inputs, which torch does not count
+    # the simulation of a transposed convolution has zeros between its inputs; torch does not count them
     alike = [key for key, layer in layers.items() if not is_transposed(layer)]
     differ = [key for key in alike if by_shape[key] != macs.layers[key]]
     require(not differ, f"MACs by shape and by torch differ in {differ[:2]}")
@@ -117,7 +117,7 @@ def check(name: str, depth: int | None) -> dict[str, Any]:
         packed(kind, module, network, results[kind], images, ranges, encoded)
     reached = sqnr_db(wanted, results["output_aware"])
     gained = reached - sqnr_db(wanted, results["stats"])
-    require(gained > -3, f"output_aware is {-gained:.1f} dB below stats on the images of calibration")
+    require(gained > -3, f"output_aware is {-gained:.1f} dB below stats on the calibration images")
     require(torch.equal(logits(network.module, images), wanted), "the network itself was changed")
     return facts
 
@@ -133,13 +133,13 @@ def require(condition: bool, message: str) -> None:
 
 
 def close(what: str, found: Tensor, wanted: Tensor, decibel: float) -> None:
-    """Raise ``Wrong`` if a function is another one."""
+    """Raise ``Wrong`` if the SQNR of ``found`` against ``wanted`` [dB] is not above ``decibel``."""
     reached = sqnr_db(wanted, found)
     require(reached > decibel, f"{what} changes what the network computes: {reached:.0f} dB")
 
 
 def torch_macs(model: nn.Module, size: tuple[int, ...]) -> int:
-    """Return torch's own count for one image."""
+    """Return the number of MACs that torch counts for one image."""
     frozen = plain_copy(model).requires_grad_(False)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         frozen(torch.zeros(1, *size))
@@ -147,21 +147,22 @@ def torch_macs(model: nn.Module, size: tuple[int, ...]) -> int:
 
 
 def simulated(shapes: list[Layer]) -> None:
-    """Simulate all layers on swis_ss; raise ``Wrong`` for cycles or energies that cannot be."""
+    """Simulate all layers on swis_ss; raise ``Wrong`` for impossible cycles or energies."""
     config = load(["accelerator=swis_ss"])
     accelerator, chip = design(config.accelerator, energy_table(config.energy), SWIS.group_size)
     operands = [operands_of(layer, SWIS, None, codes=False) for layer in shapes]
-    lines = simulate(accelerator, shapes, operands, chip)
+    table = simulate(accelerator, shapes, operands, chip)
     lanes = accelerator.units * accelerator.lanes
-    enough = lines.compute_cycles * lanes >= lines.macs
+    enough = table.compute_cycles * lanes >= table.macs
     require(bool(enough.all()), "a layer takes fewer cycles than its MACs on all lanes")
     require(
-        bool(np.isfinite(lines.energy_pj).all() and (lines.energy_pj > 0).all()), "energies are no numbers"
+        bool(np.isfinite(table.energy_pj).all() and (table.energy_pj > 0).all()),
+        "an energy is not a positive number",
     )
 
 
 class Watch(TorchFunctionMode):
-    """Compares the weights that convolutions and linear functions get with those of a format."""
+    """Compare the weights that convolutions and linear functions use with the encoded weights."""
 
     def __init__(self, model: nn.Module, encoded: dict[str, Encoded]) -> None:
         super().__init__()
@@ -184,26 +185,26 @@ class Watch(TorchFunctionMode):
 
 
 def same_values(one: Tensor, other: Tensor) -> bool:
-    """Tell whether weights are the same but for their order, which is another one in transposed layers."""
+    """Tell whether two weights have the same values; transposed layers have them in another order."""
     return torch.equal(one.detach().flatten().sort().values, other.flatten().sort().values)
 
 
 def on_grid(model: nn.Module, encoded: dict[str, Encoded], fmt: WeightFormat, image: Tensor) -> None:
-    """Raise ``Wrong`` if a layer that runs has weights that the format cannot express."""
+    """Raise ``Wrong`` if a layer uses weights that the format cannot represent."""
     for name, layer in encoded.items():
         codes = layer.codes.abs().int().numpy()
-        require(codes.max() <= 127, f"{name} has codes of more than 7 bits")
+        require(codes.max() <= 127, f"{name} has codes with more than 7 bits")
         if isinstance(fmt, Swis):
             padded = np.pad(codes, ((0, 0), (0, -codes.shape[1] % fmt.group_size)))
             sets = np.bitwise_or.reduce(padded.reshape(len(codes), -1, fmt.group_size), axis=2)
-            require(np.bitwise_count(sets).max() <= fmt.shifts, f"{name} has groups of more shifts")
+            require(np.bitwise_count(sets).max() <= fmt.shifts, f"{name} has groups with too many shifts")
     watch = Watch(model, encoded)
     with watch, torch.inference_mode():
         model(image)
     for handle in watch.handles:
         handle.remove()
-    require(not watch.wrong, f"{sorted(watch.wrong)[:2]} use weights that are not those of the format")
-    require(bool(watch.seen), "no layer was seen at work")
+    require(not watch.wrong, f"{sorted(watch.wrong)[:2]} do not use their encoded weights")
+    require(bool(watch.seen), "no encoded layer was run")
 
 
 def packed(
@@ -225,7 +226,7 @@ def packed(
         except InputError:
             if "fold_bn" not in extra:
                 raise
-            return  # its normalisation cannot be folded, and it is packed as it was calibrated
+            return  # its batch normalisation cannot be folded; the calibrated networks are packed without
         loaded = load_packed(path)
     quantize_activations(weight_layers(loaded.network.module), loaded.ranges, 8)
     again = logits(loaded.network.module, images)
@@ -233,8 +234,8 @@ def packed(
 
 
 def warm_up() -> None:
-    """Have everything compiled that the networks' processes need."""
-    torch.set_num_threads(1)  # before they are forked: threads would be lost
+    """Compile all functions that the networks' processes need."""
+    torch.set_num_threads(1)  # a fork would lose the threads
     reference = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(16, 2))
     images, network = torch.randn(2, 3, 4, 4), plain_copy(reference)
     ranges = observe_ranges(reference, weight_layers(reference), [images])

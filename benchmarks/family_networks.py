@@ -12,7 +12,7 @@ from swis.errors import InputError
 from swis.networks.models import Network, new_network
 from swis.options.model import ModelConfig
 
-# Of timm 1.0.31; found with families.py find=true.
+# For timm 1.0.31, from families.py find=true.
 SMALLEST = {
     "beit": "beit_base_patch16_224",
     "byoanet": "halonet_h1",
@@ -119,7 +119,7 @@ CLASSES, BATCH = 10, 16
 
 
 def smallest() -> dict[str, str]:
-    """Return the network of fewest parameters of every family."""
+    """Print and return the network with the fewest parameters of every family."""
     found = {}
     for family in timm.list_modules():
         sizes = {}
@@ -133,7 +133,7 @@ def smallest() -> dict[str, str]:
 
 
 def smallest_input(name: str, depth: int | None) -> tuple[dict[str, Any], int]:
-    """Return the arguments that a network takes, and the side of the smallest images that it takes then."""
+    """Return the arguments of a network, and the side [pixels] of the smallest images that it accepts."""
     cuts = [{}] if depth is None else [{"depth": depth}, {}]
     for side in SIDES:
         for cut in cuts:
@@ -142,16 +142,17 @@ def smallest_input(name: str, depth: int | None) -> tuple[dict[str, Any], int]:
                     with torch.device("meta"):
                         module = timm.create_model(name, num_classes=CLASSES, **sized, **cut).eval()
                         module(torch.zeros(2, 3, side, side))
-                except Exception:  # whatever a network raises for images that are too small
+                except Exception:  # networks raise different exceptions for images that are too small
                     continue
                 return sized | cut, side
-    raise InputError(f"{name} takes no square images of up to {SIDES[-1]} pixels")
+    raise InputError(f"{name} accepts no square images of up to {SIDES[-1]} pixels")
 
 
 def random_network(name: str, arguments: dict[str, Any], side: int) -> Network:
-    """Return a network with random weights, whose logits depend on its images.
+    """Return a network with random weights whose logits depend on the images.
 
-    A fresh one has weights of zero, and statistics under which signals fade from layer to layer.
+    A new network of timm has weights that are zero, and batch statistics that damp the activations from layer
+    to layer; both are replaced.
     """
     inputs = {"input_size": [3, side, side], "mean": [0.5] * 3, "std": [0.5] * 3}
     inputs |= {"interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": "center"}
@@ -168,7 +169,7 @@ def random_network(name: str, arguments: dict[str, Any], side: int) -> Network:
                 value.copy_(0.5 + torch.rand(value.shape, generator=generator))
         norms = [m for m in network.module.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
         for norm in norms:
-            norm.train().momentum = 1.0  # its statistics become those of the next batch
+            norm.train().momentum = 1.0  # so that the next batch alone gives the statistics
         network.module(torch.randn(BATCH, 3, side, side, generator=generator))
         for norm in norms:
             norm.eval().momentum = 0.1

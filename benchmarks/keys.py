@@ -1,10 +1,11 @@
-"""Does every option that changes a row's numbers change its key?
+"""Check that every option that changes a row's numbers changes its key.
 
     python -m benchmarks.keys [SETTING ...] [values=N]
 
-Every field of the configuration is changed, in several settings, to other valid values (at most N of each);
-where the key of a row stays, its numbers must. A new option is tried without being named here, and one for
-which there is nothing to try ends the run. Takes about an hour on two cores, and minutes with values=1.
+The check changes every option of several configurations to other valid values (at most N of each). If the key
+of a row stays the same, its numbers must stay the same. A new option is checked without changes here. If no
+other value of an option is known, the check ends with an error. It takes about an hour on two cores, and
+minutes with values=1.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ from swis.networks.models import new_network, save_checkpoint
 from swis.options.model import ModelConfig
 from swis.runtime.progress import tqdm
 
-# Where things are and how often they are made: the key is of what is found there.
 _SPLITS = ["train", "test"]
 _OF_SPLITS = ("data.split", "data.calibration_split", "retrain.split")
+# Options that say where inputs are and where results go, or that select several rows. A key depends on the
+# inputs themselves, not on their place.
 PLACES = {
     *("results_dir", "out", "weights", "workload", "device", "force", "dry_run", "sweep", "sweep_started"),
     *(
@@ -47,10 +49,10 @@ PLACES = {
     *("data.name", "data.root", "data.download", "data.class_order"),
     *("recipe.output", "recipe.stages", "energy.banks"),
 }
-_NAMES_OF = ("accelerator.", "energy.")  # and of where their numbers are from
+_NAMES_OF = ("accelerator.", "energy.")  # their texts are names, and sources of numbers
 _INPUTS = {"input_size": [1, 32, 32], "mean": [0.286], "std": [0.353]}
 _INPUTS |= {"interpolation": "bilinear", "crop_pct": 1.0, "crop_mode": "center"}
-_ARCHITECTURE = "test_efficientnet"  # timm's own smallest, with depthwise convolutions
+_ARCHITECTURE = "test_efficientnet"  # the smallest network of timm with depthwise convolutions
 
 SETTINGS: dict[str, list[str]] = {
     "plain": [],
@@ -70,7 +72,7 @@ SETTINGS: dict[str, list[str]] = {
 
 
 def checkpoint(folder: Path) -> Path:
-    """Write the weights of a small network whose rounding shows in its logits."""
+    """Write the random weights of a small network; return the file's path."""
     network = new_network(ModelConfig(label="small", name=_ARCHITECTURE), 10, _INPUTS, seed=0)
     path = folder / "small.safetensors"
     save_checkpoint(network, path, {"data": "fashion_mnist"})
@@ -78,7 +80,7 @@ def checkpoint(folder: Path) -> Path:
 
 
 def configuration(setting: str, weights: Path, folder: Path) -> Config:
-    """Return the configuration of a setting, on few images."""
+    """Return the configuration of a setting, with few images."""
     images = ["data.limit=12", "data.workers=0", "calibration.images=8"]
     model = ["model=timm", f"model.name={_ARCHITECTURE}", f"model.weights={weights}"]
     methods = "methods=[swis,swis_c,truncate,round,uniform]"
@@ -86,7 +88,7 @@ def configuration(setting: str, weights: Path, folder: Path) -> Config:
 
 
 def changes(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, list[Any]]]:
-    """Yield every field below a configuration: its name with dots, and values that it might have instead."""
+    """Yield every option of a configuration: its dotted name, its value, and other possible values."""
     hints = types_of(type(config))
     for known in fields(config):
         value, name = getattr(config, known.name), f"{prefix}{known.name}"
@@ -102,10 +104,10 @@ def changes(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, list[Any]
 
 
 def others(value: Any, hint: Any) -> list[Any]:
-    """Return other values of a field's type, of which some may be refused."""
+    """Return other values of an option's type; some of them may be refused."""
     kinds = getattr(hint, "__args__", (hint,))
     numbers = [kind for kind in kinds if kind in (list[int], list[float])]
-    if value is None and numbers:  # of an image's channels or of its sizes
+    if value is None and numbers:  # values per channel, or the size of an image
         return [[0.5], [0.4, 0.5, 0.6]] if numbers == [list[float]] else [[1, 40, 40], [3, 40, 40]]
     if isinstance(value, bool):
         return [not value]
@@ -131,7 +133,7 @@ def others(value: Any, hint: Any) -> list[Any]:
 
 
 def changed(config: Any, name: str, value: Any) -> Any:
-    """Return a configuration with one field changed; raise ``InputError`` for a value that is none."""
+    """Return a configuration with one option changed; raise ``InputError`` for an invalid value."""
     first, _, rest = name.partition(".")
     if isinstance(config, dict):
         return config | {first: changed(config[first], rest, value)}
@@ -139,20 +141,20 @@ def changed(config: Any, name: str, value: Any) -> Any:
     return replace(config, **{first: part})
 
 
-# What a study reads of its configuration before it is there; all else it reads as it goes.
+# Options that a study reads while it is prepared; it reads all others later.
 _BEFORE = ("model.", "data.", "calibration.", "seed", "skip", "retrain.images", "retrain.split", "calibrate")
 _BEFORE += ("activation_bits", "schedule.sensitivity", "allow_")
 
 
 def keys(prepared: study.Study, config: Config, name: str) -> dict[str, str]:
-    """Return the key of every method's row, for a configuration in which one field is another."""
+    """Return the key of every method's row, for a configuration in which option ``name`` has changed."""
     made = study.prepare(config) if name.startswith(_BEFORE) else replace(prepared, config=config)
     return {fmt.name: made.key(fmt) for fmt in config.formats}
 
 
 def numbers(config: Config, methods: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
-    """Return the measured numbers of methods, computed anew."""
-    shared._kept.clear()
+    """Return the measured numbers of methods, computed without cached results."""
+    shared._cache.clear()
     with tempfile.TemporaryDirectory() as folder:
         prepared, reference, found = study.prepare(replace(config, results_dir=folder)), None, {}
         for fmt in config.formats:
@@ -167,7 +169,7 @@ def numbers(config: Config, methods: Sequence[str] | None = None) -> dict[str, d
 
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Say whether numbers are equal, logits but for how batches are cut."""
+    """Tell whether numbers are equal; logits may differ by the rounding of other batch sizes."""
     rest = [{key: value for key, value in each.items() if key not in _INEXACT} for each in (one, other)]
     return rest[0] == rest[1] and torch.allclose(one["logits"], other["logits"], rtol=1e-4, atol=1e-5)
 
@@ -176,16 +178,18 @@ _INEXACT = ("logits", "logit_sqnr_db")
 
 
 def harmless(config: Config, values: int | None = None) -> Iterator[tuple[str, Any, set[str]]]:
-    """Yield changes that leave keys as they are, with the methods whose keys these are.
+    """Yield changes of options that do not change keys: name, value, and the methods with unchanged keys.
 
-    ``values``: at most so many of every field.
+    ``values``: the largest number of values per option.
     """
     prepared = study.prepare(config)
     before = {fmt.name: prepared.key(fmt) for fmt in config.formats}
     for name, value, candidates in changes(config):
         tried = 0
         if not candidates and not (isinstance(value, str) and name.startswith(_NAMES_OF)):
-            raise ValueError(f"{name}={value}: nothing to try instead; add it to others() or to PLACES")
+            raise ValueError(
+                f"{name}={value}: no other value is known; add one to others(), or add it to PLACES"
+            )
         for other in candidates:
             if other == value:
                 continue
@@ -201,14 +205,17 @@ def harmless(config: Config, values: int | None = None) -> Iterator[tuple[str, A
 
 
 def together(config: Config, found: Sequence[tuple[str, Any, set[str]]]) -> list[str]:
-    """Change all that leaves keys alone at once; return the names of fields that change numbers after all."""
+    """Make all changes of ``harmless`` at once; return the changes that change numbers nevertheless.
+
+    A single change is measured only if numbers have changed.
+    """
     left, wrong, before = list(found), [], numbers(config)
     while left:
         mixed, used, rest, methods = config, {}, [], set(before)
         for name, value, alike in left:
             try:
                 if name in used or len(alike & methods) < min(len(alike), len(methods)):
-                    raise InputError("in another go")
+                    raise InputError("for the next round")
                 mixed, methods = changed(mixed, name, value), methods & alike
                 used[name] = value
             except InputError:
@@ -224,7 +231,7 @@ def together(config: Config, found: Sequence[tuple[str, Any, set[str]]]) -> list
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Check settings, all by default, and print a line for each; return the exit status."""
+    """Check settings (all by default) and print a line for each; return the exit status."""
     values = next((int(text.removeprefix("values=")) for text in arguments if "=" in text), None)
     chosen = [text for text in arguments if "=" not in text] or SETTINGS
     folder, wrong = Path(tempfile.mkdtemp()), 0
@@ -235,8 +242,8 @@ def main(arguments: Sequence[str]) -> int:
             found = list(harmless(config, values))
             broken = together(config, found)
             wrong += len(broken)
-            said = f"without a key of their own: {', '.join(broken)}" if broken else "right"
-            print(f"{setting}: {len(found)} changes leave keys as they are, {said}", flush=True)
+            verdict = f"but these change numbers: {', '.join(broken)}" if broken else "correct"
+            print(f"{setting}: {len(found)} changes do not change keys; {verdict}", flush=True)
     finally:
         shutil.rmtree(folder)
     return 1 if wrong else 0

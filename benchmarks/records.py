@@ -1,9 +1,10 @@
-"""Time of a results folder of many rows: python benchmarks/records.py [ROWS] (100,000 by default)
+"""Time to read a results folder with many rows: python benchmarks/records.py [ROWS] (100,000 by default)
 
-The rows are made of the one with the longest configuration in results/calibration, each with a key, numbers,
-a configuration and predictions of its own; their hardware results of one in results/first_table. A hundredth
-of them have a file each at first. All of them are then loaded from compacted files, each time in a new
-process, the best of three, and looked up by their keys. "cpu" is the time of all cores together.
+The rows are copies of the row of results/calibration with the longest configuration, with different keys,
+numbers, configurations and predictions. The hardware results are copies of one of results/first_table. First,
+a hundredth of the rows are read from single-row files. Then all rows are read from a compacted file, in a new
+process each time; the best of three counts. Last, single rows are read by their keys. "cpu" is the time of
+all cores together.
 """
 
 import base64
@@ -75,7 +76,7 @@ def _results(keys: pd.Series) -> pd.DataFrame:
 
 
 def _write(table: pd.DataFrame, store: Store) -> None:
-    """Write a compacted file, as compaction does, without the time that its single files would take."""
+    """Write a compacted file directly, because many single-row files would take long."""
     whole = in_order(store.conform(pa.Table.from_pandas(table, preserve_index=False)), store.order)
     write_atomically(store.folder / "rows-benchmark.parquet", lambda path: write_rows(whole, path))
 

@@ -1,8 +1,9 @@
-"""CPU time of a step of retraining over a float step: python benchmarks/retrain.py
+"""CPU time of a step of retraining, relative to a step of float training: python benchmarks/retrain.py
 
-MobileNet-v2 at 64 x 64 pixels, batches of 64, 2 shifts of 4 weights, 8-bit activations, sets chosen anew in
-every step, one thread. Networks take turns, so that a busy machine slows all of them; the least of seven
-steps counts, as a ratio to the float network's. "all" freezes oscillating weights and dampens as well.
+The network is MobileNet-v2 at 64 x 64 pixels, with batches of 64, M = 4, N = 2, 8-bit activations and one
+thread. Shift sets are updated in every step, except in "sets kept". Networks take turns, so that a busy
+machine slows all of them. The fastest of seven steps counts. "all" also freezes oscillating weights and
+dampens.
 """
 
 import copy

@@ -1,9 +1,9 @@
-"""Time and quality of scheduling, given the tables of losses: python benchmarks/schedule.py [BITS]
+"""Time and loss of schedules: python benchmarks/schedule.py [BITS]
 
-The networks have their real weights (VGG-16, which has none at hand, Gaussian ones), M = 4, N from 1 to 7.
-"tables" is the time that the engine takes for the losses of every filter with every number of shifts; the
-others are those of a schedule. Losses are quoted against the uniform policy's; the gap of greedy is against
-the optimum, or the bound where that was not proven.
+The networks have trained weights, except VGG-16, which has random weights. M = 4 and N = 1..7. "tables" is
+the time to compute the loss of every filter with every number of shifts; "seconds" is the time to compute a
+schedule from these losses. "loss" is relative to the loss of the uniform policy. "gap" is how far the loss of
+greedy is above the optimum, or above its lower bound if no optimum was proven.
 """
 
 import resource

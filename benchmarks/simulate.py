@@ -1,8 +1,9 @@
-"""Time of simulated networks: python benchmarks/simulate.py
+"""Time to simulate networks [ms]: python benchmarks/simulate.py
 
-At 224 x 224 pixels on the single-shift SWIS array, N = 2, M = 4. "cycles" is compute alone, in closed form;
-"run" has the search over tiles and loop orders as well, both the best of three; "1000" are the runs of as
-many configurations: arrays of all sizes and bandwidths, shifts from 1 to 4. All in milliseconds.
+The networks have 224 x 224 pixels and run on the single-shift SWIS array with N = 2 and M = 4. "cycles" is
+the time for the compute cycles, in closed form. "run" also searches over tiles and loop orders. Both are the
+best of three. "1000" is the time of 1000 runs with different sizes of the array, bandwidths, and shifts from
+1 to 4.
 """
 
 import time
@@ -34,12 +35,12 @@ def main() -> None:
         layers = workload(timm.create_model(name), (3, 224, 224))
         weights = {shifts: [_weights(layer, shifts) for layer in layers] for shifts in (1, 2, 3, 4)}
 
-        def cycles(layers: list[Layer] = layers, mine: list[Operands] = weights[2]) -> None:
-            sum(ARRAY.work(*pair).cycles(pair[0]) for pair in zip(layers, mine, strict=True))
+        def cycles(layers: list[Layer] = layers, operands: list[Operands] = weights[2]) -> None:
+            sum(ARRAY.work(*pair).cycles(pair[0]) for pair in zip(layers, operands, strict=True))
 
-        def run(layers: list[Layer] = layers, mine: list[Operands] = weights[2]) -> None:
+        def run(layers: list[Layer] = layers, operands: list[Operands] = weights[2]) -> None:
             _best.cache_clear()
-            simulate(ARRAY, layers, mine, Chip.of(ARRAY, TABLE))
+            simulate(ARRAY, layers, operands, Chip.of(ARRAY, TABLE))
 
         times = [_milliseconds(task) for task in (cycles, run)]
         start = time.perf_counter()

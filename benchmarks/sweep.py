@@ -1,7 +1,7 @@
-"""What a sweep takes beyond its evaluations: python benchmarks/sweep.py model=... data.root=... [OVERRIDES].
+"""Overhead of a sweep over its evaluations: python benchmarks/sweep.py model=... data.root=... [OVERRIDES].
 
-A grid of 100 points (bits x group sizes x alpha) unless the overrides name another. A row's evaluation is
-what its ``seconds`` say: decomposing the network and running it on the images.
+By default the sweep is a grid of 100 points: bits x group sizes x alpha. The time of an evaluation is the
+column ``seconds`` of its row: decomposing the network and running it on the images.
 """
 
 import subprocess

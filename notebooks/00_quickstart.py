@@ -1,58 +1,102 @@
 # %% [markdown]
-# # Quick start
+# # What does SWIS do to a network, and what does it buy?
 #
-# A few real weights decomposed and drawn bit by bit, then the first accuracy. Everything here comes with
-# the package; `SWIS_QUICK=1` in the environment measures on fewer images.
+# The weights of a group share a few powers of two, their *shift set*; each weight is a sum of some of them.
+# Below are four real weights, then a whole network: MobileNet-v2 on 2,000 test images of Fashion-MNIST, which
+# come with the package. See how close the four weights come, then what the network keeps of its accuracy.
 
 # %%
 import os
 
+import pandas as pd
+from IPython.display import Markdown
+
 import swis
-from swis.experiments.config import load
-from swis.experiments.tasks.evaluate import evaluate_methods
+from swis.encoding.clearest_group import clearest_group
+from swis.explore.drawing import Picture
 from swis.explore.subject import Subject
 from swis.explore.weights import weights_picture
 
+# %%
+# Change me, then run all cells
+model = "mobilenet_v2"  # or "resnet18"
+shifts = 2  # powers of two in a shift set, 1 to 7
+group_size = 4  # weights that share a set
+layer = 6  # whose weights are drawn, counted from 0
+quick = bool(os.environ.get("SWIS_QUICK"))
+calibration_images, test_images = (64, 200) if quick else (256, 2000)  # of 10,000 each
+
 # %% [markdown]
-# ## One group of weights
+# ## Four weights
 #
-# MobileNet-v2, a pointwise layer. Four weights of a filter share a *shift set*: N = 2 of the 7 powers of
-# two that 8-bit magnitudes have. Then the errors of all weights of the layer, and what the format costs.
-# `90_explore.ipynb` does the same with controls.
+# They share one set, and each uses it in its own way. The group is picked, by code, because it shows that;
+# most groups lose more. `swis.explore.weights(network, images)` draws any group, with controls.
 
 # %%
-subject = Subject.of("mobilenet_v2")
-weights_picture(subject, "blocks.1.0.conv_pw", shifts=2, row=1, place=3)
+fmt = swis.Swis(shifts=shifts, group_size=group_size)
+subject = Subject.of(model)
+name = subject.names[layer]
+group = clearest_group(subject.weights[name], fmt)
+Picture(weights_picture(subject, name, ["swis"], shifts, group_size, group.row, group.place).drawings[:2])
 
 # %% [markdown]
-# With three shifts:
-
-# %%
-weights_picture(subject, "blocks.1.0.conv_pw", shifts=3, row=1, place=3)
-
-# %% [markdown]
-# ## The first accuracy
+# ## A whole network
 #
-# The whole network in that format, calibrated without labels, beside an equally calibrated uniform
-# quantizer of as many cycles. `load` takes what the command line takes: `python run.py model=mobilenet_v2
-# bits=2 ...` makes the same rows.
+# With a network of your own the first line is yours: a torch module, images to calibrate on (their labels are
+# not looked at), and images with labels to measure on.
 
 # %%
-few = ["data.limit=32", "calibration.images=16"] if os.environ.get("SWIS_QUICK") else ["data.limit=2000"]
-config = load(
-    [
-        *("model=mobilenet_v2", "bits=2", "calibrate=stats", "methods=[swis,uniform]"),
-        *(*few, "versus=[stripes,bitwave]", "results_dir=../outputs/quickstart"),
-    ]
+network, training, test = swis.example(model, training=calibration_images, test=test_images)
+low = swis.quantize(network, fmt, calibration=training, activation_bits=8)
+logits = low(test[0][:8])  # a torch module, called as the network is
+found = swis.evaluate(low, test, reference=network)
+arrays = swis.simulate(low, "swis_ss", versus=["bitwave", "stripes"])  # the other two with 8-bit weights
+bars = arrays.plot()
+
+# %%
+low
+
+# %% [markdown]
+# `low.layers` is a table. The five layers that lost most, by the signal-to-noise ratio of their weights:
+
+# %%
+shown = {"kind": "kind", "shape": "filters", "sqnr_db": "SQNR [dB]", "bits": "bits per weight"}
+low.layers.nsmallest(5, "sqnr_db")[list(shown)].rename(columns=shown).round(1)
+
+# %% [markdown]
+# ## Is that good?
+#
+# Only a rival of as many cycles, calibrated alike, can tell. `Uniform` is the one to beat, not `Truncate`.
+
+# %%
+rivals = [swis.Uniform(shifts=shifts), swis.Truncate(shifts=shifts)]
+others = [swis.quantize(network, each, training, activation_bits=8) for each in rivals]
+rows = [found, *(swis.evaluate(each, test) for each in others)]
+table = pd.DataFrame(rows, [fmt.title, *(each.title for each in rivals)])
+shown = {"top1": "top-1 [%]", "top1_low": "from", "top1_high": "to", "weight_bits": "bits per weight"}
+table[list(shown)].rename(columns=shown).round(1)
+
+# %% [markdown]
+# ## Answer
+
+# %%
+ms = arrays.query("layer == 'total'").set_index("accelerator")["latency_ms"]
+ahead = table["top1"].iloc[0] - table["top1"].iloc[1:]
+Markdown(
+    f"**With {shifts} shifts the network has {found.top1:.1f} % top-1 on {found.images:.0f} images (float: "
+    f"{found.reference_top1:.1f} %), calibrated and not trained.** That is {ahead.iloc[0]:+.1f} points over "
+    f"the uniform quantizer and {ahead.iloc[1]:+.1f} over truncation. A weight takes "
+    f"{found.weight_bits:.1f} bits and {found.cycles_per_weight:g} cycles instead of 8 and 7; an image "
+    f"takes {ms['swis_ss']:.1f} ms on an array for shift sets, and {ms['stripes']:.1f} ms with 8-bit "
+    f"weights on Stripes."
 )
-rows = evaluate_methods(config)
-rows[
-    ["method", "top1", "top1_low", "top1_high", "cycles_per_weight", "weight_bits", "compression_vs_int8"]
-].round(2)
 
 # %% [markdown]
-# Rows stay in `results_dir`: run the cell again and it reads them. They are a pandas table like any
-# other.
-
-# %%
-swis.load_table("../outputs/quickstart", "all")[["method", "top1", "latency_ms", "energy_pj", "git_commit"]]
+# ## How to go on
+#
+# * Keep it: `swis.save(low, "low.safetensors")`; `swis.load` reads it.
+# * Better weights, in minutes: `swis.quantize(..., calibrate="output_aware")`. Then `swis.schedule` and
+#   `swis.retrain`. Which layers hurt: `swis.sensitivity(network, fmt, training)`.
+# * Play: `swis.explore.application(network, training)`, as in `90_explore.ipynb`.
+# * One question each: how much shifts keep (10), bits (20), accuracy without training (30), shifts per filter
+#   (40), retraining (50), accelerators of equal area (60), the paper's claims (70).

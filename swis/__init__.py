@@ -20,6 +20,7 @@ __all__ = [
     "accelerators",
     "columns",
     "evaluate",
+    "example",
     "export_onnx",
     "formats",
     "load",
@@ -38,6 +39,7 @@ __all__ = [
 if TYPE_CHECKING:
     from swis import formats
     from swis.api.evaluate import evaluate, sensitivity
+    from swis.api.example import example
     from swis.api.files import load, save
     from swis.api.quantize import quantize, schedule
     from swis.api.quantized import Quantized
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "swis.api.evaluate": ("evaluate", "sensitivity"),
+    "swis.api.example": ("example",),
     "swis.api.files": ("load", "save"),
     "swis.api.quantize": ("quantize", "schedule"),
     "swis.api.quantized": ("Quantized",),
@@ -82,7 +85,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    # loaded on first use: ``import swis.experiments.config`` must not import torch and pandas
+    # modules are imported on first use, so that ``import swis.experiments.config`` does not import torch
     if name in ("explore", "formats"):
         return import_module(f"swis.{name}")
     if name in _HOME_OF:

@@ -1,11 +1,11 @@
-"""The command ``swis``; run.py of the repository is the same program."""
+"""The command ``swis``; run.py in the repository is the same program."""
 
 import signal
 
 
 def main(program: str = "swis") -> None:
-    """Run one configuration, or a sweep, as the command line says; users call this ``program``."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while all is loaded needs no traceback
+    """Run the configuration or the sweep of the command line; ``program`` is its name in help texts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # so that Ctrl-C during the imports gives no traceback
     from swis.sweeps.program import run_command_line
 
     run_command_line(program)

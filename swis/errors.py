@@ -1,22 +1,22 @@
-"""What ends a run with one line instead of a traceback."""
+"""Errors that end a run with one line instead of a traceback."""
 
 
 class InputError(ValueError):
-    """What the user gave is wrong; the message says what, and what would be right. Exit status 2."""
+    """An input is wrong; the message says which, and what would be right. The exit status is 2."""
 
 
 class DamagedImage(InputError):
-    """An image cannot be read; the message names its file, and says why. Exit status 2."""
+    """An image cannot be read; the message names its file and the reason. The exit status is 2."""
 
 
 class RunFailed(RuntimeError):
-    """Rows could not be computed; they are on disk with their traceback. Exit status 1.
+    """Some rows could not be computed; their tracebacks are on disk. The exit status is 1.
 
-    ``report`` is the text about the rows that could.
+    ``report`` is the text about the computed rows.
     """
 
     def __init__(self, message: str, report: str) -> None:
-        super().__init__(message, report)  # both, for an exception is made anew from them in another process
+        super().__init__(message, report)  # pickle creates a copy of an exception from these arguments
         self.report = report
 
     def __str__(self) -> str:
@@ -24,15 +24,15 @@ class RunFailed(RuntimeError):
 
 
 class CannotWrite(RuntimeError):
-    """The file system does not take a result; the message says which, and why. Exit status 1."""
+    """A result cannot be written; the message names the file and the reason. The exit status is 1."""
 
 
 def message_of(error: Exception) -> str:
-    """Return the message of an exception in one line, without what another process put around it.
+    """Return the message of an exception in one line, without the traceback of another process.
 
     >>> message_of(InputError("Caught it there.\\nTraceback:\\nswis.errors.InputError: no image"))
     'no image'
     """
     kind = type(error)
-    said = str(error).rpartition(f"\n{kind.__module__}.{kind.__name__}: ")[2]
-    return said.strip().replace("\n", "\\n")
+    message = str(error).rpartition(f"\n{kind.__module__}.{kind.__name__}: ")[2]
+    return message.strip().replace("\n", "\\n")

@@ -22,7 +22,7 @@ from swis.hardware.layer_shapes import Layer
 from swis.networks.models import new_network, save_checkpoint
 from swis.options.model import ModelConfig
 
-# Test processes share the cores; the programs they start read the variable.
+# Test processes share the cores; the programs that they start read this variable.
 _SHARE = max(1, torch.get_num_threads() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 os.environ["OMP_NUM_THREADS"] = str(_SHARE)
 torch.set_num_threads(_SHARE)
@@ -30,7 +30,7 @@ os.environ["SWIS_QUICK"] = "1"  # notebooks measure on fewer images
 
 ROOT = Path(__file__).parents[1]
 TINY = "test_efficientnet"
-TINY_KWARGS = {"act_layer": "relu6"}  # whose limits some rewrites scale
+TINY_KWARGS = {"act_layer": "relu6"}  # some rewrites scale the limits of ReLU6
 TINY_INPUTS = {
     "input_size": [1, 32, 32],
     "mean": [0.2860],
@@ -41,7 +41,7 @@ TINY_INPUTS = {
 }
 
 
-# Files with tests that take long: they are run first, for at the end one core would wait for the other.
+# Files with slow tests: they run first, because a slow test at the end would leave other cores idle.
 SLOW = {
     f"test_{name}.py"
     for name in ("imagenet", "launchers", "sweep_faults", "browser", "extending", "commands", "retrain_study")
@@ -63,7 +63,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def cifar10_jpeg(shared, tmp_path_factory) -> Path:
-    """A folder with 50 images of every class in train/ and in test/."""
+    """Return a folder with 50 images of every class in train/ and in test/."""
     folder = tmp_path_factory.mktemp("cifar10")
     with tarfile.open(shared / "data" / "cifar10_jpeg.tar") as archive:
         some = [entry for entry in archive if re.fullmatch(r"t\w+/\w+/00[0-4]\d\.jpg", entry.name)]
@@ -72,17 +72,17 @@ def cifar10_jpeg(shared, tmp_path_factory) -> Path:
 
 
 def scalesim_layer(row, groups: int = 1) -> Layer:
-    """The layer of a row of scalesim_cycles.csv, of one channel if depthwise, or of all ``groups``."""
+    """Return the layer of a row of scalesim_cycles.csv; a depthwise layer has one channel, or ``groups``."""
     squares = [side for side in (row.kernel, row.out_hw * row.stride, row.out_hw) for _ in "hw"]
     return Layer(row.layer, row.in_channels * groups, row.out_channels * groups, *squares, groups)
 
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory) -> Path:
-    """A real architecture, randomly initialised for 1-channel images of 10 classes."""
+    """Return the weights of a small timm network with random weights, for grey images of 10 classes."""
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     network = new_network(ModelConfig(label="tiny", name=TINY, kwargs=TINY_KWARGS), 10, TINY_INPUTS, seed=0)
-    # random weights give logits near zero; spread them, so that agreement means something
+    # random weights give logits close to zero; larger ones make agreement meaningful
     with torch.no_grad():
         network.module.classifier.weight.mul_(20)
     save_checkpoint(network, path, {"data": "fashion_mnist"})
@@ -98,7 +98,7 @@ def one_thread():
 
 
 def computed_methods(monkeypatch) -> list[str]:
-    """Record which rows are computed rather than read."""
+    """Return a list that records the methods whose rows are computed instead of read."""
     computed = []
     measure = study.Study.measure
 
@@ -111,7 +111,7 @@ def computed_methods(monkeypatch) -> list[str]:
 
 
 def numbers_of(folder: Path) -> pd.DataFrame:
-    """The rows of a folder without what says when and how fast they were made."""
+    """Return the rows of a folder without columns about time."""
     return swis.load_table(folder, "all").drop(columns=["seconds", "images_per_second", "created"])
 
 
@@ -130,15 +130,15 @@ def tiny(tiny_checkpoint, tmp_path) -> list[str]:
     ]
 
 
-# A calibration that does all it does, and each thing once.
+# A calibration with all its steps, each done once.
 SHORT = ["calibration.rounds=1", "calibration.scales=[1.0]"]
 
 
 def normalised_network(name: str, **kwargs) -> nn.Module:
-    """A network of timm's whose batch normalisations all do something."""
+    """Return a timm network whose batch normalisations are not the identity."""
     torch.manual_seed(0)
     model = timm.create_model(name, in_chans=1, num_classes=10, **kwargs).eval()
-    for module in model.modules():  # statistics that a folding mistake would show in
+    for module in model.modules():  # a mistake in folding changes the outputs with these statistics
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.2)
             module.running_var.uniform_(0.5, 2)
@@ -149,7 +149,7 @@ def normalised_network(name: str, **kwargs) -> nn.Module:
 
 @pytest.fixture(scope="session")
 def model() -> nn.Module:
-    """A small network with normalisations that do something; tests must not change it."""
+    """Return a small network whose batch normalisations are not the identity; tests must not change it."""
     return normalised_network(TINY, **TINY_KWARGS)
 
 
@@ -161,7 +161,7 @@ class Finished:
 
 
 class Terminal(io.StringIO):
-    """What is written where someone looks on."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -169,7 +169,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def command_line(monkeypatch, tmp_path):
-    """Call run.py in this process, from an empty folder; its stderr is a terminal if asked for."""
+    """Return a function that runs run.py in this process and an empty folder; stderr may be a terminal."""
 
     def call(*arguments: str, terminal: bool = False) -> Finished:
         monkeypatch.chdir(tmp_path)

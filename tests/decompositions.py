@@ -1,4 +1,4 @@
-"""Codes, formats and their decompositions that several tests begin with."""
+"""Codes, formats and decompositions that several tests use."""
 
 import torch
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Rows and packed files that several tests begin with."""
+"""Rows and packed files that several tests use."""
 
 import json
 

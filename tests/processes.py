@@ -1,4 +1,4 @@
-"""Processes that tests kill or limit, forked from a clean one that has imported what takes seconds."""
+"""Processes that tests kill or limit; they are forked from a clean process that has imported slow modules."""
 
 from multiprocessing import get_context
 

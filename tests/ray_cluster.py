@@ -1,4 +1,4 @@
-"""A Ray cluster of this machine's processes: a head without cores, and nodes of one core each."""
+"""A Ray cluster of processes on this machine: a head without cores, and nodes of one core each."""
 
 import os
 import secrets
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OPTIONS = (
-    "--object-store-memory=80000000",  # the least that Ray takes
-    *("--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"),  # any that is free
+    "--object-store-memory=80000000",  # the minimum of Ray
+    *("--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"),  # any free ports
     *("--include-log-monitor=false", "--disable-usage-stats"),
 )
 
 
 def processes(session: int) -> list[int]:
-    """Return a session's living processes, which are several process groups: every worker is one."""
+    """Return the living processes of a session; every Ray worker is a process group of its own."""
     living = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
@@ -30,7 +30,7 @@ def processes(session: int) -> list[int]:
 
 
 def kill(session: int) -> None:
-    """Kill a node with all it has started, as the loss of its machine would."""
+    """Kill a node and all its processes, as if its machine were lost."""
     while living := processes(session):
         for process in living:
             with suppress(ProcessLookupError):
@@ -39,7 +39,7 @@ def kill(session: int) -> None:
 
 @dataclass
 class Cluster:
-    """A cluster's address, the environment of its programs, and the sessions of its head and nodes."""
+    """The address of a cluster, the environment of its programs, and the sessions of its head and nodes."""
 
     address: str
     environment: dict[str, str]
@@ -49,19 +49,19 @@ class Cluster:
 
 @contextmanager
 def ray_cluster(packages: Path, nodes: int) -> Iterator[Cluster]:
-    """Yield a cluster that runs the Ray in ``packages``, and end all its processes whatever happens."""
+    """Yield a cluster that runs the Ray in the folder ``packages``; always end all its processes."""
     started: list[subprocess.Popen] = []
-    # Ray's sockets lie in the folder, and their paths must be short
+    # Ray's sockets are in this folder, and their paths must be short
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        # jsonschema takes this module if it is there, and every process of Ray seconds to import it
+        # without this, jsonschema imports the real module, which takes every process of Ray seconds
         (folder / "rfc3987_syntax.py").write_text("raise ImportError")
         paths = [name, str(packages), *filter(None, [os.environ.get("PYTHONPATH")])]
         token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex()}  # its ports are open to all
         environment = {**os.environ, **token, "PYTHONPATH": os.pathsep.join(paths)}
 
         def start(*options: str) -> subprocess.Popen:
-            # an address and a folder of its own, as if it were another machine; 127.0.0.1 Ray would replace
+            # every node has its own address and folder, like another machine; Ray would replace 127.0.0.1
             number = len(started) + 2
             own = [f"--node-ip-address=127.0.0.{number}", f"--temp-dir={folder / str(number)}"]
             command = [sys.executable, "-m", "ray.scripts.scripts", "start", *own, *OPTIONS, *options]

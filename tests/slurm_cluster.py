@@ -1,4 +1,4 @@
-"""A Slurm cluster of one node, private to a folder, for tests of sweeps."""
+"""A Slurm cluster of one node with all its files in one folder, for tests of sweeps."""
 
 import os
 import shutil
@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-# The daemons are in sbin, which the PATH of a plain user may lack.
+# The daemons are in sbin, which may be missing in the PATH of an ordinary user.
 _PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "sinfo", "squeue", "setpriv")
-_SECONDS = 30  # to start in; it takes about one
+_SECONDS = 30  # limit of the start-up, which takes about one second
 
-# No cgroups, no binding to cores, no accounting and no mail, so that it runs inside a container and as any
-# user. The node is what this file says, whatever the daemon finds (config_overrides). Jobs start at once
-# (batch_sched_delay), are refused rather than left waiting if they can never start (EnforcePartLimits), and
-# share the memory as they like (CR_CPU).
+# There are no cgroups, no binding to cores, no accounting and no mail, so that the cluster runs in a
+# container and as any user. The node has the resources in this file, whatever the daemon detects
+# (config_overrides). Jobs start at once (batch_sched_delay), are refused if they can never start
+# (EnforcePartLimits), and have no limit of memory (CR_CPU).
 _CONF = """\
 ClusterName=one
 SlurmctldHost={node}(127.0.0.1)
@@ -50,8 +50,8 @@ NodeName={node} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={megabytes}
 PartitionName=main Nodes={node} Default=YES MaxTime=INFINITE State=UP
 """
 
-# submitit asks sacct what became of a job that left no result, and waits for ever without an answer. There
-# is no accounting database here, but the controller remembers a job for some minutes after its end.
+# submitit asks sacct for the state of a job without a result, and waits for ever without an answer. There is
+# no accounting database here, but the controller remembers a job for some minutes after its end.
 _SACCT = """\
 #!/bin/sh
 echo 'JobID|State|NodeList'
@@ -60,25 +60,25 @@ exec squeue --noheader --array --states=all --format='%i|%T|%N'
 
 
 class SlurmError(RuntimeError):
-    """Why the cluster did not start."""
+    """The cluster did not start; the message has the reason."""
 
 
 def slurm_missing() -> str | None:
-    """Why no cluster can be started here, or nothing."""
+    """Return the reason why no cluster can be started here, or None."""
     missing = [name for name in _PROGRAMS if not shutil.which(name, path=_PATH)]
     return f"needs Slurm and MUNGE ({', '.join(missing)} not found)" if missing else None
 
 
 @contextmanager
 def one_node_slurm(folder: Path) -> Iterator[dict[str, str]]:
-    """Run a cluster whose files are all in an empty folder; yield the environment of its commands."""
+    """Run a cluster with all files in an empty folder; yield the environment for its commands."""
     if reason := slurm_missing():
         raise SlurmError(reason)
     folder = folder.resolve()
     environment = _write_files(folder)
     daemons: dict[str, subprocess.Popen] = {}
     try:
-        munged = ["munged", "--foreground", "--force"]  # --force: others may be unable to enter the folder
+        munged = ["munged", "--foreground", "--force"]  # --force: munged refuses a folder with other owners
         munged += [f"--{name}-file={folder}/munge.{name}" for name in ("key", "pid", "log", "seed")]
         daemons["munged"] = _start([*munged, f"--socket={folder}/munge.socket"], folder, environment)
         _wait(folder, daemons, (folder / "munge.socket").exists)
@@ -93,10 +93,10 @@ def one_node_slurm(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def _write_files(folder: Path) -> dict[str, str]:
-    """Write what the daemons read, and return the environment to start them and their commands in."""
+    """Write the files of the daemons, and return the environment for them and for commands."""
     node = socket.gethostname().split(".")[0]
-    if len(f"{folder}/spool/{node}_1000.4294967291") > 107:  # the socket of a job's step
-        raise SlurmError(f"the name of {folder} is too long for the sockets in it")
+    if len(f"{folder}/spool/{node}_1000.4294967291") > 107:  # the limit of a socket's path
+        raise SlurmError(f"the path {folder} is too long for sockets")
     for name in ("state", "spool", "bin"):
         (folder / name).mkdir(parents=True)
     key = folder / "munge.key"
@@ -113,10 +113,10 @@ def _write_files(folder: Path) -> dict[str, str]:
             ports=_free_ports(2),
             user=os.geteuid(),
             cpus=os.cpu_count(),
-            megabytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**21,  # half of it
+            megabytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**21,  # half of the memory
         )
     )
-    # the tests may themselves run in a job of another cluster, or where one has defaults
+    # the tests may run in a job of another cluster, whose variables must not be inherited
     other = ("SLURM", "SBATCH", "SRUN", "SINFO", "SQUEUE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(other)}
     return kept | {"SLURM_CONF": str(conf), "PATH": f"{folder}/bin{os.pathsep}{_PATH}"}
@@ -131,7 +131,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _start(command: list[str], folder: Path, environment: dict[str, str]) -> subprocess.Popen:
-    """Start a daemon that dies with this process, and that Ctrl-C reaches only through this process."""
+    """Start a daemon that ends with this process and does not get its Ctrl-C."""
     with (folder / f"{command[0]}.out").open("wb") as out:
         return subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *command],
@@ -145,7 +145,7 @@ def _start(command: list[str], folder: Path, environment: dict[str, str]) -> sub
 
 
 def _state(environment: dict[str, str]) -> str:
-    """What sinfo says of the node, or nothing while the controller does not answer."""
+    """Return the state of the node according to sinfo; empty if the controller does not answer."""
     try:
         command = ["sinfo", "--noheader", "--format=%T"]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=5)
@@ -155,7 +155,7 @@ def _state(environment: dict[str, str]) -> str:
 
 
 def _wait(folder: Path, daemons: dict[str, subprocess.Popen], ready: Callable[[], bool]) -> None:
-    """Wait until something is ready, or raise with the ends of the logs."""
+    """Wait until ``ready`` is true; raise ``SlurmError`` with the ends of the logs if that fails."""
     end = time.monotonic() + _SECONDS
     while not ready():
         stopped = [name for name, daemon in daemons.items() if daemon.poll() is not None]
@@ -172,7 +172,7 @@ def _tail(path: Path) -> list[str]:
 
 
 def _kill(folder: Path) -> None:
-    """Kill the daemons and the jobs, and what they start meanwhile, until none is left."""
+    """Kill the daemons, the jobs and the processes that they start meanwhile, until none is left."""
     while processes := _processes(folder):
         for process in processes:
             with suppress(ProcessLookupError):  # it has ended
@@ -181,11 +181,11 @@ def _kill(folder: Path) -> None:
 
 
 def _processes(folder: Path) -> set[int]:
-    """The processes that were told of the cluster or have a file of it open, with all that they started."""
+    """Return the processes with the cluster's environment or open files, and all their child processes."""
     parents: dict[int, int] = {}
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended, or is another user's
+        with suppress(OSError):  # it has ended, or belongs to another user
             parents[int(process.name)] = int((process / "stat").read_text().rpartition(")")[2].split()[1])
             if _belongs(process, folder):
                 found.add(int(process.name))
@@ -198,7 +198,7 @@ def _processes(folder: Path) -> set[int]:
 def _belongs(process: Path, folder: Path) -> bool:
     if f"SLURM_CONF={folder}/slurm.conf".encode() in (process / "environ").read_bytes().split(b"\0"):
         return True
-    for file in (process / "fd").iterdir():  # the steps of jobs wipe their environment
+    for file in (process / "fd").iterdir():  # the steps of jobs have cleared their environment
         with suppress(OSError):
             if file.readlink().is_relative_to(folder):
                 return True

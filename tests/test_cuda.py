@@ -1,4 +1,4 @@
-"""On a CUDA device: whole numbers are the CPU's, the rest close to it, and the same every time."""
+"""CUDA: integers equal those of the CPU, floats are close to them, and every run gives the same numbers."""
 
 import copy
 from dataclasses import replace
@@ -38,7 +38,7 @@ def images():
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("group_size", [1, 4, 7])
-def test_decompositions_are_the_cpu_s(cuda, method, group_size):
+def test_decompositions_equal_those_of_the_cpu(cuda, method, group_size):
     codes = torch.randint(-127, 128, (64, 150), generator=torch.Generator().manual_seed(1)).to(torch.int8)
     here, there = (
         decompose(codes.to(place), weight_format(method, 3, group_size)) for place in ("cpu", cuda)
@@ -47,7 +47,7 @@ def test_decompositions_are_the_cpu_s(cuda, method, group_size):
     assert torch.equal(here.shift_sets, there.shift_sets.cpu())
 
 
-def test_logits_are_near_the_cpu_s(cuda, model, images):
+def test_logits_are_close_to_those_of_the_cpu(cuda, model, images):
     batches = [(batch, torch.zeros(len(batch)).long()) for batch in images.split(16)]
     here, there = (predict(copy.deepcopy(model), batches, torch.device(d), "") for d in ("cpu", cuda))
     assert torch.allclose(here.logits, there.logits, atol=1e-4 * float(here.logits.abs().max()))
@@ -55,7 +55,7 @@ def test_logits_are_near_the_cpu_s(cuda, model, images):
 
 @pytest.mark.parametrize("method", ["swis", "truncate", "uniform"])
 @pytest.mark.parametrize("order", ["filter", "variance"])
-def test_calibration_is_near_the_cpu_s_and_the_same_every_time(cuda, model, images, method, order):
+def test_calibration_is_close_to_that_of_the_cpu_and_repeatable(cuda, model, images, method, order):
     reference, settings = fused(model, (1, 32, 32)), OutputAware(positions=4096, order=order)
     made = []
     for device in ("cpu", cuda, cuda):
@@ -81,9 +81,7 @@ def test_calibration_is_near_the_cpu_s_and_the_same_every_time(cuda, model, imag
     [LatentTraining(), LatentTraining(set_update_interval=2, freeze_threshold=0.02)],
     ids=["plain", "freezing"],
 )
-def test_retraining_learns_and_is_the_same_every_time(
-    cuda, model, images, tmp_path, method, settings, precision
-):
+def test_retraining_learns_and_is_repeatable(cuda, model, images, tmp_path, method, settings, precision):
     recipe = Retraining(epochs=3, batch_size=16, distillation=1.0, dampening=0.01, precision=precision)
     labels = torch.zeros(len(images)).long()
 
@@ -111,7 +109,7 @@ def test_retraining_learns_and_is_the_same_every_time(
     assert any(not torch.equal(value, shorter[name]) for name, value in whole.items())
 
 
-def test_a_row_is_near_the_cpu_s(cuda, command_line, tmp_path):
+def test_a_row_is_close_to_that_of_the_cpu(cuda, command_line, tmp_path):
     tops = []
     for device in ("cpu", "cuda"):
         arguments = ["model=mobilenet_v2", "methods=[swis]", "data.limit=500", f"device={device}"]

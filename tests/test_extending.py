@@ -1,4 +1,4 @@
-"""What the how-to pages say of adding things, in a copy of the repository; a format from outside of it."""
+"""The examples of the how-to pages, run in a copy of the repository; and a format of another package."""
 
 import os
 import re
@@ -22,8 +22,8 @@ def block(page: str, language: str, after: str = "") -> str:
     return re.search(rf"{re.escape(after)}.*?^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[1]
 
 
-# What is asked in the same process after the page's command: its array for consecutive sets asks the format
-# whether its sets are, and takes all bits of these.
+# Code that runs in the same process after the page's command: an array for consecutive shift sets asks the
+# format whether its sets are consecutive, and otherwise takes all bits.
 ASKED = """
 import runpy, sys
 try:
@@ -71,12 +71,12 @@ def test_a_model_an_accelerator_and_a_format_are_added_as_the_pages_say(tmp_path
     rows = pd.read_parquet(tmp_path / "runs").set_index("method")
     assert {"swis", "swis_gap"} <= set(rows.index)
     assert (rows["model"] == "small").all()
-    assert rows.at["swis", "logit_sqnr_db"] > rows.at["swis_gap", "logit_sqnr_db"]  # which has fewer sets
+    assert rows.at["swis", "logit_sqnr_db"] > rows.at["swis_gap", "logit_sqnr_db"]  # swis_gap has fewer sets
     assert "one image on wide" in done.stdout
     assert f"asked: {[7 * 16, 3 * 16]}" in done.stdout, done.stderr
 
 
-# Digits of -1, 0 and 1 for the exponents of a group: levels that are no sums of a set's powers of two.
+# A format with digits -1, 0 and 1 for a group's exponents: its levels are not sums of a set's powers of two.
 SIGNED = """
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -105,7 +105,7 @@ class Signed(WeightFormat):
 
 @pytest.fixture
 def signed(tmp_path, monkeypatch):
-    """A package with that format, installed as far as Python can tell."""
+    """Make a package with that format that looks installed to Python."""
     known = registry.formats()
     package, about = tmp_path / "lib", tmp_path / "lib" / "signed-1.0.dist-info"
     about.mkdir(parents=True)
@@ -119,7 +119,7 @@ def signed(tmp_path, monkeypatch):
     sys.modules.pop("signed_digits", None)
 
 
-def test_a_format_from_outside_goes_through_everything(signed, tmp_path, tiny_checkpoint, command_line):
+def test_a_format_of_another_package_goes_through_all_tasks(signed, tmp_path, tiny_checkpoint, command_line):
     few = ["data.limit=48", "data.workers=0", "results_dir=runs"]
     network = ["model=timm", f"model.name={TINY}", f"model.weights={tiny_checkpoint}"]
 
@@ -139,9 +139,9 @@ def test_a_format_from_outside_goes_through_everything(signed, tmp_path, tiny_ch
     assert len(mine) == len(swis) == 6
     plain = "calibrate == 'none' and schedule == 'uniform' and training.isna()"
     one, other = mine.query(plain).iloc[0], swis.query(plain).iloc[0]
-    assert one["mse_plus_plus"] < other["mse_plus_plus"]  # more levels of the same shifts
+    assert one["mse_plus_plus"] < other["mse_plus_plus"]  # more levels with the same number of shifts
     assert one["cycles_per_weight"] == other["cycles_per_weight"] == 2
-    # 21 sets in 5 bits and 5 levels in 3; of SWIS 2 x 3 bits for 4 weights, and 4 levels in 2
+    # 5 bits for 21 sets and 3 bits for 5 levels; SWIS has 2 x 3 bits for the set and 2 bits for 4 levels
     assert one["weight_bits"] - other["weight_bits"] == pytest.approx(1 - 1 / 4, abs=0.02)
 
     packed = ["bits=2.5", "schedule=greedy", "schedule.budget_unit=storage", "task=pack", "coding=compact"]
@@ -156,7 +156,7 @@ def test_a_format_from_outside_goes_through_everything(signed, tmp_path, tiny_ch
     run("task=simulate", "accelerator=swis_ss", "versus=[stripes]", "bits=2", "out=array.parquet")
     array = pd.read_parquet(tmp_path / "array.parquet").query("accelerator == 'swis_ss'")
     cycles = array.groupby("method")["compute_cycles"].sum()
-    # two shifts of seven; its weights have more bits, for which the array waits a little
+    # two shifts instead of seven; its weights take more bits, so the array waits a little longer for them
     assert cycles[signed] == pytest.approx(cycles["swis"], rel=0.01)
     assert cycles[signed] < 0.6 * cycles["int8"]
 

@@ -1,4 +1,4 @@
-"""The command line: help, composition, one line and status 2 for bad input, sweeps."""
+"""The command line: help, one line and status 2 for wrong input, sweeps."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ def test_help_fits_on_a_screen_and_names_the_groups(command_line):
     done = command_line("--help")
     assert done.status == 0
     assert len(done.out.splitlines()) <= 30
-    lists = ("accelerator: ", "experiment: ")  # of files, which a terminal may wrap
+    lists = ("accelerator: ", "experiment: ")  # long lists of files, which a terminal may wrap
     lines = [line for line in done.out.splitlines() if not line.strip().startswith(lists)]
     assert max(map(len, lines)) <= 100
     for word in ("model: efficientnet_lite0, mobilenet_v2", "data: cifar10", "group_size", "python run.py"):
@@ -35,41 +35,44 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
     [
         (
             ["selection=joint", "calibrate=output_aware"],
-            "selection=joint does nothing beside calibrate=output_aware",
+            "selection=joint has no effect with calibrate=output_aware",
         ),
         (["accelerator.rows=0"], "accelerator.rows must be at least 1, not 0"),
-        (["accelerator.frequency_mhz=0"], "accelerator.frequency_mhz must be above 0"),
-        (["accelerator=stripes", "accelerator.shifts_per_cycle=2"], "is for datapath=swis, not serial"),
-        (["accelerator=laconic", "accelerator.side_by_side=true"], "is not for skipping=products"),
+        (["accelerator.frequency_mhz=0"], "accelerator.frequency_mhz must be finite and above 0"),
+        (["accelerator=stripes", "accelerator.shifts_per_cycle=2"], "is only for datapath=swis, not serial"),
+        (["accelerator=laconic", "accelerator.side_by_side=true"], "cannot be used with skipping=products"),
         (["task=simulate", "accelerator.lanes=0"], "accelerator.lanes must be at least 1, not 0"),
-        (["task=simulate", "activation_bits=null"], "activation_bits must be a number for task=simulate"),
-        (["task=simulate", "calibrate=output_aware"], "calibrate=output_aware does not change what task="),
-        (["task=simulate", "workload=no.csv", "skip=[conv]"], "workload=FILE has shapes alone"),
-        (["accelerator=gpu"], "there is no accelerator=gpu; there are bitfusion"),
+        (["task=simulate", "activation_bits=null"], "task=simulate needs a number of activation_bits"),
+        (
+            ["task=simulate", "calibrate=output_aware"],
+            "calibrate=output_aware has no effect on task=simulate",
+        ),
+        (["task=simulate", "workload=no.csv", "skip=[conv]"], "workload=FILE has only shapes"),
+        (["accelerator=gpu"], "there is no accelerator=gpu; choose one of bitfusion"),
         (["accelerator=bitfusion", "accelerator.dram_bits_per_cycle=null"], "must be a number"),
         (["task=simulate", "accelerator.weight_sram_bytes=8"], "weight_sram_bytes=8 holds no tile"),
         (["task=simulate", "workload=no.csv"], "workload no.csv cannot be read"),
-        (["workload=no.csv"], "workload=FILE, the shapes of layers, goes with task=simulate"),
+        (["workload=no.csv"], "workload=FILE, the shapes of layers, needs task=simulate"),
         (["bits=8"], "bits (shifts) must be in 1..7 (magnitude_bits), not 8"),
         (["bits=0"], "bits (shifts) must be in 1..7"),
         (["bits=7.5"], "bits (shifts) must be in 1..7 (magnitude_bits), not 7.5"),
-        (["schedule=best"], "there is no schedule=best; there are greedy"),
+        (["schedule=best"], "there is no schedule=best; choose one of greedy"),
         (["schedule.multiple=0"], "schedule.multiple must be at least 1"),
         (["schedule.max=9"], "schedule.max must be in 1..7"),
-        (["schedule.min=3", "schedule.max=2"], "schedule.min=3 is more than schedule.max=2"),
+        (["schedule.min=3", "schedule.max=2"], "schedule.min=3 must not be above schedule.max=2"),
         (["bits=1.5", "schedule=optimal", "schedule.min=2"], "the fewest allowed are 2"),
-        (["bits=1.5", "schedule=network", "schedule.min=2"], "of what its fewest shifts cost"),
+        (["bits=1.5", "schedule=network", "schedule.min=2"], "of the cost of its fewest shifts"),
         (["bits=2.5", "schedule.multiple=2", "schedule.min=3", "schedule.max=3"], "no multiple of"),
         (
             ["bits=1.1", "schedule=network", "schedule.depthwise=7", "schedule.budget_unit=macs"],
-            "shifts cost",
+            "of the cost of its fewest shifts",
         ),
         (["bits=two"], "bits must be a number, not two"),
         (["bits=nan"], "bits must be a number"),
         (["bits=inf"], "bits must be a number"),
-        (["alpha=inf"], "alpha must be at least 0, and finite"),
+        (["alpha=inf"], "alpha must be finite and at least 0"),
         (["model.interpolation=foo"], "foo"),
-        (["model.std=[0]"], "model.std must be above 0"),
+        (["model.std=[0]"], "model.std must be finite numbers above 0"),
         (["recipe.momentum=[0,0.9]"], "recipe.momentum must be [least, most] between 0 and 1"),
         (["recipe.momentum=[0.9,0.8]"], "recipe.momentum must be [least, most] between 0 and 1"),
         (
@@ -78,15 +81,18 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         ),
         (["recipe.average=4"], "recipe.average must be in 1..3"),
         (["group_size=0"], "group_size must be at least 1, not 0"),
-        (["alpha=-1"], "alpha must be at least 0, and finite, not -1"),
+        (["alpha=-1"], "alpha must be finite and at least 0, not -1"),
         (["magnitude_bits=9"], "magnitude_bits must be in 4..8"),
         (["activation_bits=1"], "activation_bits must be in 2..16"),
         (["activation.percentile=20"], "activation.percentile"),
         (["calibration.images=0"], "calibration.images"),
-        (["data.split=train"], "data.split=train is to measure on; choose another data.calibration_split"),
+        (
+            ["data.split=train"],
+            "data.split=train has the images to measure on; choose another data.calibration_split",
+        ),
         (
             ["task=pack", "out=x", "data.split=train", "allow_calibration_on_test=true"],
-            "data.split=train is to measure on; choose another data.calibration_split",
+            "data.split=train has the images to measure on; choose another data.calibration_split",
         ),
         (["batch_size=0"], "batch_size"),
         (["data.limit=0"], "data.limit"),
@@ -114,34 +120,36 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["hydra.sweep=3", "--multirun"], "hydra.sweep must be {dir, subdir}"),
         (["hydra.job.env_set=3"], "hydra.job.env_set"),
         (["accelerator.unit=swis_s"], "not 'swis_s'; did you mean swis_ss?"),
-        (["bits=2,3"], "bits=2,3 are several values: --multirun tries each"),
+        (["bits=2,3"], "bits=2,3 has several values; add --multirun to run each"),
         (["bits=${group_sise}"], "bits: there is no option group_sise"),
         (["model=timm"], "model.name has no value; write model.name=VALUE"),
         (["model.kwargs.dorp_rate=0.1"], "do not fit mobilenetv2_100"),
-        (["model.mean=[nan]"], "model.mean must be finite numbers, one of each channel, not [nan]"),
+        (["model.mean=[nan]"], "model.mean must be finite numbers, one per channel, not [nan]"),
         (["device=abacus"], "device=abacus is not a device"),
         (["device=meta"], "device=meta is not supported"),
-        (["data.name=foo"], "data.name=foo is not known; there are cifar10"),
-        (["model.kwargs.pretrained=true"], "model.kwargs.pretrained is not for here"),
+        (["data.name=foo"], "data.name=foo is not known; known are cifar10"),
+        (["model.kwargs.pretrained=true"], "model.kwargs.pretrained cannot be used"),
         (["seed=99999999999999999999"], "seed must be at most 4294967295"),
         (["results_dir=/proc"], "results_dir=/proc cannot be written to"),
         (["task=storage", "skip=[*]", "out=FILE"], "skip leaves no layer to measure"),
         (["calibrate=magic"], "magic"),
         (["calibration.scales=[]"], "calibration.scales is empty"),
-        (["calibration.scales=[1,-1]"], "calibration.scales must be above 0, and finite, not -1"),
-        (["calibration.damping=0"], "calibration.damping must be above 0"),
+        (["calibration.scales=[1,-1]"], "calibration.scales must be finite and above 0, not -1"),
+        (["calibration.damping=0"], "calibration.damping must be finite and above 0"),
         (["data=imagenet"], "data.root"),
         (
             ["model=efficientnet_lite0", "data=imagenet", "data.root=nowhere"],
             "data.root=nowhere is not a folder",
         ),
         (["model.weights=nowhere.pth"], "nowhere.pth"),
-        (["model=efficientnet_lite0"], "tells 1000 classes apart"),
+        (["model=efficientnet_lite0"], "has 1000 classes, but"),
         (["model=timm", "model.name=nonsense"], "timm has no model named 'nonsense'"),
         (["skip=[nothing.*]"], "'nothing.*' matches no layer"),
     ],
 )
-def test_bad_input_is_one_line_and_status_two_before_any_work(command_line, tmp_path, overrides, message):
+def test_wrong_input_gives_one_line_and_status_two_before_any_work(
+    command_line, tmp_path, overrides, message
+):
     done = command_line(*overrides)
     assert done.status == 2, done
     assert done.out == ""
@@ -157,7 +165,7 @@ def test_a_method_named_twice_counts_once(command_line, tiny, tmp_path):
     assert load(["versus=[stripes,loom,stripes]"]).versus == ["stripes", "loom"]
 
 
-def test_options_may_stand_on_both_sides_of_a_flag(command_line, tiny):
+def test_options_may_be_on_both_sides_of_a_flag(command_line, tiny):
     done = command_line(*tiny, "methods=[round]", "--multirun", "bits=2,3,2", "dry_run=true")
     assert done.status == 0, done.err
     assert "4 rows of 2 points" in done.out
@@ -180,7 +188,7 @@ def test_a_sweep_runs_every_combination(command_line, tiny, tmp_path):
     assert sorted(zip(table["bits"], table["group_size"], strict=True)) == [(2, 4), (2, 8), (3, 4), (3, 8)]
 
 
-def test_a_bad_point_of_a_sweep_does_not_stop_the_others(command_line, tiny, tmp_path):
+def test_a_wrong_point_of_a_sweep_does_not_stop_the_others(command_line, tiny, tmp_path):
     done = command_line("--multirun", *tiny, "methods=[swis]", "bits=2,9,3")
     assert done.status == 2
     assert "bits (shifts) must be in 1..7 (magnitude_bits), not 9" in done.err
@@ -197,28 +205,28 @@ def test_a_failed_run_exits_with_one(command_line, tiny, monkeypatch):
     assert "Traceback" not in done.err
 
 
-def test_an_interrupt_says_that_rows_are_kept(command_line, tiny, monkeypatch):
+def test_an_interrupted_run_says_that_rows_are_stored(command_line, tiny, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("swis.experiments.study.Study.measure", interrupt)
     done = command_line(*tiny)
     assert done.status == 130
-    assert "rows already computed are kept" in done.err
+    assert "rows computed so far are stored" in done.err
 
 
 @pytest.mark.parametrize(
-    ("open_it", "status", "said"),
+    ("open_it", "status", "message"),
     [
         (lambda: open_without_reader(), 141, ""),
         (
             lambda: os.open("/dev/full", os.O_WRONLY),
             1,
-            "error: the table cannot be printed: No space left on device; the rows are kept\n",
+            "error: the table cannot be printed: No space left on device; the rows are stored\n",
         ),
     ],
 )
-def test_what_cannot_be_printed_ends_in_a_line_or_quietly(tmp_path, open_it, status, said):
+def test_a_failure_to_print_gives_one_line_or_none(tmp_path, open_it, status, message):
     stdout = open_it()
     try:
         done = subprocess.run(
@@ -231,7 +239,7 @@ def test_what_cannot_be_printed_ends_in_a_line_or_quietly(tmp_path, open_it, sta
         )
     finally:
         os.close(stdout)
-    assert (done.returncode, done.stderr) == (status, said)
+    assert (done.returncode, done.stderr) == (status, message)
 
 
 def open_without_reader() -> int:
@@ -241,7 +249,7 @@ def open_without_reader() -> int:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--multirun", "bits=2"]])
-def test_a_table_goes_out_at_once(command_line, tiny, monkeypatch, arguments):
+def test_a_table_is_flushed_at_once(command_line, tiny, monkeypatch, arguments):
     def full(*texts, flush=False, **_):
         assert flush
         if texts:
@@ -251,11 +259,11 @@ def test_a_table_goes_out_at_once(command_line, tiny, monkeypatch, arguments):
     monkeypatch.setattr("os.dup2", lambda *_: None)
     done = command_line(*arguments, *tiny, "dry_run=true")
     assert done.status == 1
-    assert done.err == "error: the table cannot be printed: No space left on device; the rows are kept\n"
+    assert done.err == "error: the table cannot be printed: No space left on device; the rows are stored\n"
 
 
 def test_the_configuration_loads_without_torch():
-    # tab completion and --help must not wait for it
+    # tab completion and --help must be quick
     code = "import sys, swis.experiments.config, swis; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
@@ -271,4 +279,4 @@ def test_run_py_as_a_user_starts_it(tiny, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "round" in done.stdout
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]  # nothing else is left lying
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]  # no other file is left behind

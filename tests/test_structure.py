@@ -1,4 +1,4 @@
-"""The shape of the repository: one way of data flow, agreeing dependencies and configuration."""
+"""The structure of the repository: imports, dependencies, and names of the configuration."""
 
 import ast
 import re
@@ -31,14 +31,14 @@ from swis.packing import bitstream
 from swis.scheduling import allocation
 
 
-def test_data_flows_one_way():
-    # the contracts are in pyproject.toml; in a process of its own, for it turns other loggers off
+def test_imports_keep_the_contracts_of_pyproject():
+    # in a separate process, because import-linter disables other loggers
     command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
-def test_folders_say_what_lives_there():
+def test_every_folder_has_a_docstring():
     for folder in (path for path in (ROOT / "swis").rglob("*") if any(path.glob("*.py"))):
         assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), folder
 
@@ -54,7 +54,7 @@ COMPARING = ("eq", "ne", "isin", "startswith", "endswith")
 
 
 def compared_with(tree):
-    """The texts that a module compares something with, or looks for in something, constants spelled out."""
+    """Yield the texts that a module compares with, or searches for; names of constants are resolved."""
     constants = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, LITERALS):
@@ -82,7 +82,8 @@ def texts_in(node):
     return [value for value in values if isinstance(value, str)]
 
 
-# Formats, ways to calibrate, policies of schedules, datapaths and tasks: what they are, they say themselves.
+# Names of formats, calibration methods, policies, datapaths and tasks: code must ask these objects instead of
+# comparing their names.
 VARIANTS = {
     *registry.formats(),
     *calibrations.CALIBRATIONS,
@@ -90,7 +91,7 @@ VARIANTS = {
     *datapaths.DATAPATHS,
     *tasks.TASKS,
 }
-# Other things that have the same names.
+# Allowed comparisons: other things that have the same names.
 NAMESAKES = {
     "the last ingredient of a calibration, a column": {
         ("analysis/ablation.py", name) for name in ("none", "stats", "reconstruct")
@@ -138,7 +139,7 @@ def test_only_the_configuration_knows_hydra():
         assert bool(uses) == (path.relative_to(ROOT / "swis").with_suffix("").as_posix() in knows), path
 
 
-def test_names_on_the_command_line_are_those_of_the_library():
+def test_names_on_the_command_line_equal_those_of_the_library():
     assert tuple(Granularity) == weight_format.GRANULARITIES
     assert tuple(Clip) == weight_format.CLIPS
     assert tuple(Selection) == weight_format.SELECTIONS
@@ -154,7 +155,7 @@ def test_names_on_the_command_line_are_those_of_the_library():
     assert swis.Swis().magnitude_bits == load().magnitude_bits
 
 
-def test_the_written_defaults_are_the_schema_s():
+def test_the_defaults_in_conf_equal_those_of_the_schema():
     register()
     schema = ConfigStore.instance().load("schema.yaml").node
     written = yaml.safe_load((ROOT / "conf" / "config.yaml").read_text())
@@ -167,15 +168,15 @@ def test_the_written_defaults_are_the_schema_s():
         assert getattr(default, "value", default) == written[key], key
 
 
-def test_a_schedule_is_called_what_it_was_chosen_as():
-    assert not load().scheduled  # the written defaults are the schema's
+def test_a_schedule_has_the_label_of_its_file():
+    assert not load().scheduled  # the defaults in conf/ equal those of the schema
     for name in ("uniform", "greedy", "optimal", "network"):
         assert load([f"schedule={name}"]).schedule.label == name
 
 
 @pytest.mark.parametrize("model", ["mobilenet_v2", "resnet18", "vgg16", "efficientnet_lite0", "resnet20"])
 @pytest.mark.parametrize("dataset", ["fashion_mnist", "cifar10", "cifar100", "imagenette"])
-def test_every_choice_composes(model, dataset):
+def test_every_model_and_data_set_can_be_composed(model, dataset):
     config = load([f"model={model}", f"data={dataset}"])
     assert config.model.label == model
     assert config.data.name == dataset
@@ -184,10 +185,10 @@ def test_every_choice_composes(model, dataset):
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "conf" / "experiment").glob("*.yaml")), ids=lambda path: path.stem
 )
-def test_every_experiment_composes_and_says_how_long_it_takes(path):
+def test_every_experiment_can_be_composed_and_has_its_duration(path):
     config = load([f"experiment={path.stem}"])
     assert config.minutes > 0
-    for name in config.sweep:  # a value, or a choice of files
+    for name in config.sweep:  # an option with a value, or a choice of a file
         assert load([f"{name}={config.sweep[name].partition(',')[0]}"])
     multirun = yaml.safe_load(path.read_text()).get("hydra") == {"mode": "MULTIRUN"}
     assert multirun == bool(config.sweep)

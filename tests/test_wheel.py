@@ -1,4 +1,4 @@
-"""The package as pip installs it, outside of the repository."""
+"""The package that pip installs, used outside the repository."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ FOLDERS = ("swis", "conf", "hydra_plugins")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel, built from a copy, for setuptools leaves files of its own beside what it builds."""
+    """Build the wheel from a copy, because setuptools leaves files in the source folder."""
     source, made = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in FOLDERS:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -27,7 +27,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-    """The folder that the wheel is installed into."""
+    """Return the folder that the wheel is installed into."""
     folder = tmp_path_factory.mktemp("installed")
     pip("install", "--target", folder, wheel)
     return folder
@@ -40,7 +40,7 @@ def pip(command, *arguments) -> None:
 
 @pytest.fixture
 def python(installed, tmp_path):
-    """Start Python in an empty folder; it looks for packages where the wheel is before all else."""
+    """Return a function that starts Python in an empty folder, with the installed wheel first in its path."""
     (tmp_path / "empty").mkdir()
 
     def start(*arguments) -> subprocess.CompletedProcess:
@@ -64,7 +64,7 @@ def test_the_wheel_has_every_file(wheel):
     assert {name for name in found if ".dist-info/" not in name} == expected
 
 
-def test_it_needs_no_repository(python, installed):
+def test_the_package_needs_no_repository(python, installed):
     code = """
 import hydra_plugins.swis_sweeper, swis, swis.options.conf_files
 print(swis.__file__, hydra_plugins.swis_sweeper.__file__, swis.options.conf_files.CONF, sep="\\n")

@@ -1,8 +1,8 @@
 """Write the Fashion-MNIST files inside the package: python tools/embed_fashion_mnist.py FOLDER
 
-FOLDER holds the four original files, such as /usr/share/datasets/fashion-mnist of Debian's package
-dataset-fashion-mnist. All test images are kept, and of the training images 1,000 of each class,
-drawn with seed 0, in their original order.
+FOLDER has the four original files, such as /usr/share/datasets/fashion-mnist of Debian's package
+dataset-fashion-mnist. The package gets all test images, and 1,000 training images of each class, chosen at
+random with seed 0, in their original order.
 """
 
 import gzip
@@ -18,13 +18,13 @@ TARGET = Path(__file__).parents[1] / "swis" / "assets" / "fashion_mnist"
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
-    """Write uint8 values as a gzipped IDX file, the same bytes each time."""
+    """Write uint8 values to a gzipped IDX file; equal values give equal bytes."""
     header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
     path.write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes(), 9, mtime=0))
 
 
 def main(folder: Path) -> None:
-    """Read the original files in ``folder`` and write the embedded ones."""
+    """Read the original files in ``folder`` and write those of the package."""
     TARGET.mkdir(parents=True, exist_ok=True)
     splits = {}
     for split in ("train", "t10k"):
@@ -32,8 +32,8 @@ def main(folder: Path) -> None:
         splits[split] = [read_idx(folder / f"{split}-{kind}-ubyte.gz") for kind in kinds]
     labels = splits["train"][1]
     random = np.random.default_rng(0)
-    drawn = [random.choice(np.flatnonzero(labels == c), PER_CLASS, replace=False) for c in np.unique(labels)]
-    keep = np.sort(np.concatenate(drawn))
+    chosen = [random.choice(np.flatnonzero(labels == c), PER_CLASS, replace=False) for c in np.unique(labels)]
+    keep = np.sort(np.concatenate(chosen))
     splits["train"] = [array[keep] for array in splits["train"]]
     for split, (images, labels) in splits.items():
         write_idx(TARGET / f"{split}-images-idx3-ubyte.gz", images)

@@ -1,8 +1,9 @@
 """Write swis/assets/identities.json: python tools/identities.py imagenet=PATH image_folder=PATH
 
-Keys of committed rows on image files are older than hashes of contents: names, sizes and labels stand in
-them. The table gives that digest for the contents that the rows were measured, calibrated and trained on,
-so that keys stay as they are for these contents, and for no others. PATH is data.root of a data set.
+The keys of committed rows on image files depend on names, sizes and labels of the files, because they are
+older than hashes of the contents. This table maps the contents of the images that these rows depend on to the
+old digest of names. So the keys of these rows stay valid for these contents, and for no others. PATH is
+data.root of a data set.
 """
 
 import hashlib
@@ -22,39 +23,40 @@ TARGET = ROOT / "swis" / "assets" / "identities.json"
 
 
 def old_digest(split: Split) -> str:
-    """Return what stood for image files in keys: their names, sizes and labels."""
+    """Return the digest of image files in old keys: a hash of their names, sizes and labels."""
     lines = [f"{path.parent.name}/{path.name} {path.stat().st_size}" for path in split.sources]
     return hashlib.sha256("\n".join(lines).encode() + split.labels.tobytes()).hexdigest()
 
 
 def used(configs: list[dict], roots: dict[str, str]) -> Iterator[Split]:
-    """Yield the samples of images that rows of these configurations depend on, each once."""
+    """Yield the image samples that rows of these configurations depend on, each once."""
     wanted = set()
     for config in configs:
         data, seed = config["data"], config.get("seed", 0)
         wanted.add((data["name"], data["split"], ((data["limit"], seed),)))
         calibration = data["calibration_split"]
         if "calibration" in config:
-            drawn = (config["calibration"]["images"], seed)
-            wanted.add((data["name"], calibration, (drawn,)))
+            sample = (config["calibration"]["images"], seed)
+            wanted.add((data["name"], calibration, (sample,)))
             if config.get("schedule", {}).get("sensitivity"):
-                wanted.add((data["name"], calibration, (drawn, (config["schedule"]["images"], seed))))
+                wanted.add((data["name"], calibration, (sample, (config["schedule"]["images"], seed))))
         if "retrain" in config:
             settings = config["retrain"]
             split = settings["split"] or calibration
             wanted.add((data["name"], split, ((settings["images"], seed),)))
     opened = {}
-    for name, split, draws in sorted(wanted, key=str):
+    for name, split, samples in sorted(wanted, key=str):
         if (name, split) not in opened:
             data = DataConfig(name=name, root=roots[name], split=split, calibration_split=split)
             opened[name, split] = open_split(data, split)
         images = opened[name, split]
-        for count, seed in draws:
+        for count, seed in samples:
             images = images.sample(count, seed)
         yield images
 
 
 def main(roots: dict[str, str]) -> None:
+    """Write the table for the data sets in ``roots``, by name."""
     folders = sorted({path.parent for path in ROOT.glob("results/*/rows-*.parquet")})
     texts = [text for folder in folders for text in swis.load_table(folder, ["config"])["config"]]
     configs = [json.loads(text) for text in texts]

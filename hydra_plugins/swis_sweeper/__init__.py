@@ -1,4 +1,4 @@
-"""Where Hydra looks for plugins: the sweeper of this project, chosen by ``hydra/sweeper: study``."""
+"""The package in which Hydra finds the sweeper, which ``hydra/sweeper: study`` selects."""
 
 from swis.sweeps import sweeper
 

@@ -1,1 +1,1 @@
-"""What rows say: ablations, trade-offs, the paper's claims; DataFrame in, DataFrame out."""
+"""Analysis of rows: ablations, trade-offs, and the paper's claims. Functions take and return DataFrames."""

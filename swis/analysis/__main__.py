@@ -1,4 +1,4 @@
-"""python -m swis.analysis [RESULTS]: the claims, judged by the rows in results/."""
+"""The command python -m swis.analysis [RESULTS]: compare the paper's claims with the rows in results/."""
 
 import sys
 

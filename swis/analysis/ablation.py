@@ -1,4 +1,4 @@
-"""Rows by what made them: the ingredients of a calibration, what differs in a recipe of retraining."""
+"""Ablations: rows by the ingredients of their calibration, and by the changes to a retraining recipe."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from swis.options.calibrations import CALIBRATIONS
 from swis.options.option import renamed, younger
 from swis.options.training import RetrainConfig
 
-# Each has what those before it have: nearest levels; matched statistics; levels by the Hessian walk; its
-# target what the float layer makes of float inputs; a search over scales; rounding learned by blocks.
+# Each ingredient includes those before it: nearest levels; matched statistics; levels chosen by the Hessian
+# walk; the outputs of the float layer on float inputs as its target; a search over scales; rounding that is
+# learned per block.
 INGREDIENTS = ("none", "stats", "walk", "asymmetric", "scales", "reconstruct")
 
-# The columns of rows that ``ingredient`` and ``fully_calibrated`` look at.
+# The columns that ``ingredient`` and ``fully_calibrated`` read.
 CALIBRATION = ("method", "group_size", "seed", "granularity", "rewrites", "fold_bn", "calibrate", "config")
 
 
 def ingredient(row: pd.Series) -> str | None:
-    """Return the last of ``INGREDIENTS`` that a row has; None if its calibration is none of these.
+    """Return the last of the ``INGREDIENTS`` of a row's calibration; None for another calibration.
 
     >>> ingredient(pd.Series({"calibrate": "stats", "config": "{}"}))
     'stats'
     """
     kind = CALIBRATIONS.get(row["calibrate"])
-    if kind is None:  # weights without shifts, which are not calibrated
+    if kind is None:  # a format without shifts, which is not calibrated
         return None
     if not kind.chooses_levels:
         return row["calibrate"] if row["calibrate"] in INGREDIENTS else None
@@ -43,11 +44,11 @@ def ingredient(row: pd.Series) -> str | None:
 
 
 def fully_calibrated(rows: pd.DataFrame, group_size: int | None = 4, seed: int | None = 0) -> pd.DataFrame:
-    """Return the rows of a group size, or of all, with the walk, its target and scales, and their references.
+    """Return the rows that are calibrated with all ingredients up to "scales", and their references.
 
-    With one scale per channel, of networks as they are, calibrated on one draw of images, or on all
-    (``seed`` None): for every model, group size and draw a row per method and bits, one of the 8-bit format
-    and one of the float network.
+    These rows have one scale per channel and no rewrites. For every model, group size and calibration set
+    there is a row per method and bits, a row of the 8-bit format, and a row of the float network.
+    ``group_size`` None selects all group sizes, ``seed`` None all calibration sets.
     """
     plain = rows["granularity"].fillna("channel").eq("channel") & rows["rewrites"].fillna("").eq("")
     sizes = rows["group_size"].isna() | rows["group_size"].eq(group_size) | (group_size is None)
@@ -58,14 +59,14 @@ def fully_calibrated(rows: pd.DataFrame, group_size: int | None = 4, seed: int |
 
 
 def by_ingredient(rows: pd.DataFrame, column: str = "top1") -> pd.DataFrame:
-    """Return a column of rows as a table: a line per model and bits, a column per method and ingredient.
+    """Return a column of rows as a table: a row per model and bits, a column per method and ingredient.
 
-    Raises ``InputError`` if several rows fit one place, as of several group sizes.
+    Raises ``InputError`` if several rows belong to the same cell, such as those of several group sizes.
     """
     named = rows.assign(ingredient=rows.apply(ingredient, axis=1)).dropna(subset=["ingredient", "bits"])
     keys = ["model", "bits", "method", "ingredient"]
     if named.duplicated(keys).any():
-        raise InputError("several rows are of the same model, bits, method and ingredient; select some")
+        raise InputError("several rows have the same model, bits, method and ingredient; select some of them")
     table = named.pivot(index=keys[:2], columns=keys[2:], values=column)
     order = [pair for pair in table.columns.sort_values() if pair[1] in INGREDIENTS]
     order.sort(key=lambda pair: (pair[0], INGREDIENTS.index(pair[1])))
@@ -73,9 +74,9 @@ def by_ingredient(rows: pd.DataFrame, column: str = "top1") -> pd.DataFrame:
 
 
 def recipe_changes(rows: pd.DataFrame, recipe: dict[str, Any]) -> pd.Series:
-    """Return by which settings each row's retraining differs from a recipe, as the command line has them.
+    """Return the settings of each row's retraining that differ from a recipe, as NAME=VALUE.
 
-    The images and the seed are no settings. What older rows do not say was as by default.
+    Images and seeds are not compared. Settings that older rows lack have their defaults.
 
     >>> rows = pd.DataFrame({"retrain": ['{"warmup": 0.1, "epochs": 2}', '{"warmup": 0.0, "epochs": 2}']})
     >>> recipe_changes(rows, {"warmup": 0.1, "epochs": 2}).tolist()
@@ -92,12 +93,13 @@ def recipe_changes(rows: pd.DataFrame, recipe: dict[str, Any]) -> pd.Series:
 
 
 def gains(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return what each ingredient adds to the one before it, with intervals, image by image.
+    """Return the gain of each ingredient over the one before it, compared image by image.
 
-    A line per model, bits, method and ingredient: top1, difference [points], low, high (95 %), p_value.
+    There is a row per model, bits, method and ingredient with ``top1`` [%], ``difference`` [points], its 95 %
+    interval ``low`` and ``high`` [points], and ``p_value`` (``swis.evaluation.paired_tests.compare``).
     """
     correct, top1 = by_ingredient(rows, "correct"), by_ingredient(rows)
-    lines = []
+    gained = []
     for (model, bits), row in correct.iterrows():
         for method in correct.columns.unique("method"):
             found = [name for name in INGREDIENTS if isinstance(row.get((method, name)), str)]
@@ -106,5 +108,5 @@ def gains(rows: pd.DataFrame) -> pd.DataFrame:
                 line["top1"] = top1.loc[(model, bits), (method, name)]
                 if before is not None:
                     line |= vars(compare(row[method, name], row[method, before]))
-                lines.append(line)
-    return pd.DataFrame(lines)
+                gained.append(line)
+    return pd.DataFrame(gained)

@@ -1,4 +1,4 @@
-"""What rows of results say of the paper's five claims, and the commands that make these rows."""
+"""The paper's five claims compared with rows of results, and the commands that make these rows."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from swis.formats.uniform import Uniform
 from swis.options.choices import Policy
 from swis.results.records import COLUMNS, load_simulated, load_storage, load_table
 
-# The network that the abstract's accuracies are of, and the one beside it that ratios are judged by as well.
+# The network of the accuracies in the paper's abstract, and a second network for the ranges of ratios.
 NETWORK = "mobilenet_v2"
 _OTHER = "efficientnet_lite0"
-_LOSS = 1.0  # points of top-1 that the values shown may cost, of LOSSES
+_LOSS = 1.0  # the loss of top-1 [points], one of LOSSES, that the shown ratios allow
 
-# What the claims of points compare.
+# The formats that the claims about accuracy compare.
 _COMPARED = [Swis.name, Truncate.name, Uniform.name]
 
 _FILES = {NETWORK: "model.weights=WEIGHTS data.root=PATH", _OTHER: "data.root=PATH"}
@@ -38,7 +38,7 @@ _RANGE = f"{min(LOSSES):g} to {max(LOSSES):g} points lost, {_OTHER} as well"
 
 @dataclass(frozen=True)
 class Span:
-    """A value and its ends: a 95 % interval of accuracies; of ratios the least and most over ``LOSSES``."""
+    """A value and its range: the 95 % interval of points, or the least and largest ratio over ``LOSSES``."""
 
     value: float
     low: float
@@ -47,12 +47,16 @@ class Span:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A claim of the paper's and what our rows say of it.
+    """A claim of the paper, and our values for it.
 
-    ``most`` is what they show without equal care, ``fair`` compares ``against`` a rival of equal calibration,
-    training, area and accuracy, and ``over_plain`` compares with ``plain`` weights in its place. Points have
-    a zero, ratios a one where nothing is gained (``no_gain``). The rows are those behind the values, not the
-    ends of spans; the commands, with a semicolon between them, make both, and the accuracies they rest on.
+    * ``paper``: the value in the paper's abstract.
+    * ``most``: the largest gain in our rows, also over rivals without the same calibration or area.
+    * ``fair``: the gain over the rival ``against`` with the same calibration, training, area and accuracy.
+    * ``over_plain``: the same over ``plain``, what a practitioner would use instead of SWIS.
+    * ``no_gain``: 0 for points, 1 for ratios.
+    * ``most_rows``, ``fair_rows``: the rows behind the values, without those behind the ranges.
+    * ``most_command``, ``fair_command``: commands, separated by semicolons, that make these rows and those
+      behind the ranges.
     """
 
     claim: str
@@ -76,19 +80,20 @@ class Evidence:
 
 
 def evidence(results: Path) -> list[Evidence]:
-    """Return the five claims in METHOD's order; raise ``InputError`` if rows are missing.
+    """Return the five claims in the order of the paper's abstract; raise ``InputError`` if rows are missing.
 
-    "most" is of SWIS at M = 4, of designs at any loss, of plain coding with M up to 16.
+    The values ``most`` are for SWIS with M = 4, for accelerators at any loss of accuracy, and for plain
+    coding with M up to 16.
     """
     try:
         found = _claims(results)
     except InputError:
         raise
     except (IndexError, KeyError, ValueError) as error:
-        raise InputError(f"rows that the claims rest on are missing below {results}: {error}") from error
+        raise InputError(f"rows for the claims are missing in {results}: {error}") from error
     for each in found:
         if any(isnan(number) for span in (each.fair, each.over_plain) for number in vars(span).values()):
-            raise InputError(f"rows that the claim of {each.claim} rests on are missing below {results}")
+            raise InputError(f"rows for the claim {each.claim!r} are missing in {results}")
     return found
 
 
@@ -134,7 +139,7 @@ def _post_training(calibrated: pd.DataFrame) -> Evidence:
             f"bits=4 granularity={granularity} calibrate={calibrate} methods=[swis,truncate]",
         ),
         most_rows=most,
-        fair_setting=f"one scale per channel, all calibrated on {len(seeds)} draws; ImageNet, "
+        fair_setting=f"one scale per channel, all calibrated on {len(seeds)} calibration sets; ImageNet, "
         f"{fair['images'].iloc[0]} photographs",
         fair_command=_imagenet(
             NETWORK,
@@ -172,7 +177,7 @@ def _retrained(rows: pd.DataFrame) -> Evidence:
 
 
 def _over_truncation(rows: pd.DataFrame) -> dict[str, Any]:
-    """Return what the claims of points share: the fair comparison of these rows, and over plain weights."""
+    """Return the fields that both claims about accuracy share: the comparisons with other formats."""
     fair, over_plain = (_over(rows, other) for other in (Truncate.name, Uniform.name))
     shared = {"unit": "points", "against": Truncate.name, "plain": Uniform.name}
     return shared | {"fair": fair, "fair_rows": rows, "over_plain": over_plain}
@@ -268,7 +273,7 @@ def _compression(calibrated: pd.DataFrame, storage: pd.DataFrame) -> Evidence:
 
 
 def _smallest(rows: pd.DataFrame, network: str, points: float) -> dict[str, object]:
-    """Return the most that SWIS, and a uniform quantizer, compress a network that loses no more points."""
+    """Return the best compression of SWIS and of a uniform quantizer that loses at most ``points``."""
     some = rows[rows["model"] == network]
     reference = some.loc[some["method"] == Float.name, "top1"].item()
     good = some[some["top1"] >= reference - points - 1e-9].sort_values("compression_vs_int8")
@@ -293,7 +298,7 @@ def _span(value: float, values: Iterable[float]) -> Span:
 
 
 def _lines(table: pd.DataFrame, pair: pd.Series) -> pd.DataFrame:
-    """Return the simulated lines of both sides of a pair."""
+    """Return the simulated rows of both sides of a pair."""
     sides = [
         table["network"].eq(pair["network"])
         & table["accelerator"].eq(pair[f"accelerator{side}"])
@@ -305,7 +310,7 @@ def _lines(table: pd.DataFrame, pair: pd.Series) -> pd.DataFrame:
 
 
 def _simulations(network: str, accelerator: str, experiment: str, bits: str) -> str:
-    """Return the commands of simulated designs: all but ``CONSECUTIVE`` are in ``versus`` of the first."""
+    """Return the commands of simulated designs; ``CONSECUTIVE`` needs a separate command."""
     if network in _FILES:
         command = _imagenet(network, experiment, f"bits={bits}")
     else:

@@ -1,4 +1,4 @@
-"""The paper's claims beside what rows of results say of them; python -m swis.analysis writes the table."""
+"""The table of the paper's claims and our values for them; python -m swis.analysis writes it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from swis.runtime.files import write_atomically
 
 
 def scoreboard(results: Path) -> pd.DataFrame:
-    """Return a line per claim: what ``Evidence`` says of it, its verdict, and the versions behind the rows.
+    """Return a table with a row per claim: the fields of ``Evidence``, the verdict, and the commits of rows.
 
-    Of a ``Span`` the ends are columns of their own, such as ``fair_low``; the rows are left out. Raises
-    ``InputError`` if rows are missing.
+    The ends of a ``Span`` have their own columns, such as ``fair_low`` and ``fair_high``. The commits of
+    ``fair_rows`` are the column ``fair_versions``. Raises ``InputError`` if rows are missing.
     """
     return pd.DataFrame([_line(found) for found in evidence(results)])
 
@@ -41,9 +41,11 @@ def _line(found: Evidence) -> dict[str, Any]:
 
 
 def verdict(found: Evidence) -> str:
-    """Judge by the ends of spans, first the claim and then SWIS over plain weights.
+    """Return the verdict on a claim, and that on SWIS over plain weights, from the ranges of the values.
 
-    A claim "holds" if the low end reaches the paper's number, and is "level" if no gain is between the ends.
+    A claim "holds" if the lower end reaches the paper's number; it is true "in direction, not in size" if the
+    lower end is a gain, "level" if the range includes no gain, and else "no". In the same way SWIS is "ahead
+    of", "level with" or "behind" plain weights.
     """
     fair = _side(found.fair, found.no_gain, "in direction, not in size", "level", "no")
     if found.fair.low >= found.paper:
@@ -60,7 +62,7 @@ def _side(span: Span, no_gain: float, above: str, between: str, below: str) -> s
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Return the scoreboard as a table of Markdown."""
+    """Return the scoreboard as a Markdown table."""
     names = ["claim", "paper", "most", "fair", "against", "over plain weights", "verdict"]
     lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for line in table.to_dict("records"):
@@ -78,7 +80,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write RESULTS/claims.csv and print the table; return the exit status."""
+    """Write RESULTS/claims.csv and print the table; return exit status 0, or 2 if rows are missing."""
     results = Path(arguments[0] if arguments else "results")
     try:
         table = scoreboard(results)
@@ -87,5 +89,5 @@ def main(arguments: list[str]) -> int:
         return 2
     path = results / "claims.csv"
     write_atomically(path, lambda partial: table.to_csv(partial, index=False, float_format="%.4g"))
-    print(f"{markdown(table)}\n\nin {path}")
+    print(f"{markdown(table)}\n\nwritten to {path}")
     return 0

@@ -1,4 +1,4 @@
-"""Settings of rows that have no column of their own, from the configuration that every row has."""
+"""Settings of rows that have no column and are read from the column ``config``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from swis.options.scheduling import ScheduleConfig
 
 
 def schedule_setting(rows: pd.DataFrame, name: str) -> pd.Series:
-    """Return an option of every row's schedule by its present name; null where a row has no schedule.
+    """Return an option of every row's schedule by its present name; null for rows without a schedule.
 
     >>> rows = pd.DataFrame({"config": ['{"schedule": {"price": "macs"}}', "{}"]})
     >>> schedule_setting(rows, "budget_unit").fillna("-").tolist()

@@ -1,4 +1,4 @@
-"""Simulated hardware beside measured accuracy: what every design needs for the same loss."""
+"""Trade-offs: cycles and energy of simulated accelerators at the same loss of accuracy."""
 
 from __future__ import annotations
 
@@ -13,34 +13,35 @@ from swis.formats.registry import formats
 from swis.formats.swis import Swis
 from swis.formats.swis_c import SwisC
 
-# Designs that take weights bit by bit: what the paper's speedup is over.
+# The bit-serial designs, with which the paper compares its speed.
 BIT_SERIAL = ("stripes", "stripes_activations", "loom", "pragmatic", "laconic", "bitlet", "bitwave")
 
-# SWIS's own array without shift sets: its smaller units leave room for more columns.
+# SWIS's own array without shift sets: its PEs are smaller, so that it has more columns at equal area.
 UNSHARED = "truncation"
 
-# Points of top-1 that "similar accuracy" may cost: what is best turns with them.
+# The losses of top-1 [points] that count as "similar accuracy"; the best design depends on them.
 LOSSES = (0.5, 1.0, 2.0, 3.0)
 
-# The array that takes consecutive shifts alone.
+# The array that supports only consecutive shifts.
 CONSECUTIVE = "swis_c"
 
 
 def on_swis_arrays(table: pd.DataFrame) -> pd.Series:
-    """Say which lines are of SWIS's arrays for shift sets: the names of such designs begin alike."""
+    """Return which rows are about SWIS arrays with shift sets, whose names all start with "swis"."""
     return table["accelerator"].str.startswith("swis")
 
 
 def _formats_for(shift_sets: bool) -> list[str]:
-    """Return the formats that designs with or without shift sets are made for; what others gain is chance."""
+    """Return the formats that designs with or without shift sets are made for."""
     return [name for name, kind in formats().items() if kind.quantized and kind.grouped == shift_sets]
 
 
 def with_accuracy(hardware: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return lines of simulated networks with ``top1`` and ``loss`` [points] of rows of results.
+    """Return rows of simulated networks with the columns ``top1`` [%] and ``loss`` [points] of measured rows.
 
-    ``hardware`` is what ``task=simulate per_layer=false`` writes, ``rows`` are of one set of images, one
-    calibration and one group size. Lines without a row are left out. ``loss`` is to the float row.
+    ``hardware`` is a table from ``task=simulate per_layer=false``; ``rows`` are measured rows of one data
+    set, one calibration set and one group size. Simulated rows without a measured row are left out. ``loss``
+    is the top-1 accuracy of the float network minus that of the row.
     """
     known = rows[["model", "method", "bits", "magnitude_bits", "top1"]].rename(columns={"model": "network"})
     known["bits"] = known["bits"].fillna(known["magnitude_bits"].astype(float))
@@ -51,10 +52,10 @@ def with_accuracy(hardware: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_design(table: pd.DataFrame) -> pd.DataFrame:
-    """Return latency [ms] and energy [uJ] of networks, a line per design.
+    """Return the latency [ms] and energy [uJ] of networks, with a row per design.
 
-    SWIS arrays have a line for every number of shifts of SWIS (or SWIS-C) weights, others one for the 8-bit
-    format.
+    SWIS arrays have a row per number of shifts, with SWIS (or SWIS-C) weights. Other designs have one row,
+    with 8-bit weights.
 
     >>> table = pd.DataFrame({"network": "n", "accelerator": ["swis_ss", "stripes"],
     ...     "method": ["swis", "int8"], "bits": [2.0, 7.0], "latency_ms": [2.0, 6.0], "energy_pj": 1e6})
@@ -70,9 +71,10 @@ def by_design(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def made_for(table: pd.DataFrame) -> pd.DataFrame:
-    """Return lines of formats on designs that are made for them: shift sets on SWIS arrays, others elsewhere.
+    """Return the rows with a format that the design is made for.
 
-    ``swis_c`` is made for consecutive shifts alone.
+    SWIS arrays are made for formats with shift sets, the array ``swis_c`` only for consecutive shifts, and
+    all other designs for formats without shift sets.
 
     >>> table = pd.DataFrame({"accelerator": ["swis_ss", "stripes"], "method": ["swis", "swis"]})
     >>> made_for(table)["accelerator"].tolist()
@@ -85,9 +87,9 @@ def made_for(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def within_loss(table: pd.DataFrame, points: float = 1.0, by: str = "latency_ms") -> pd.DataFrame:
-    """Return, for every network and accelerator, the format of least ``by`` that loses at most ``points``.
+    """Return the row with the least ``by`` that loses at most ``points``, for every network and accelerator.
 
-    ``table`` is ``with_accuracy``'s. A design takes formats that it is ``made_for``.
+    ``table`` is a result of ``with_accuracy``. Only formats that a design is ``made_for`` are considered.
 
     >>> table = pd.DataFrame({"network": "n", "accelerator": ["swis_ss", "swis_ss", "stripes"],
     ...     "method": ["swis", "swis", "int8"], "loss": [0.5, 4.0, 0.1], "latency_ms": [2.0, 1.0, 3.0]})
@@ -100,10 +102,10 @@ def within_loss(table: pd.DataFrame, points: float = 1.0, by: str = "latency_ms"
 
 
 def advantage(table: pd.DataFrame, of: str, over: Sequence[str] = BIT_SERIAL) -> pd.DataFrame:
-    """Return how much faster, and of how much less energy, one accelerator is than others.
+    """Return the speedup and energy gain of one accelerator over others.
 
-    ``table`` has a line per network and accelerator; the result one per network and other accelerator, with
-    ``speedup`` and ``energy_gain``, and method, bits and loss of both where ``table`` has them.
+    ``table`` has a row per network and accelerator. The result has a row per network and other accelerator
+    with ``speedup`` and ``energy_gain``, and with method, bits and loss of both if ``table`` has them.
 
     >>> table = pd.DataFrame({"network": "n", "accelerator": ["swis_ss", "stripes"], "latency_ms": [2.0, 6.0],
     ...     "energy_pj": [1.0, 1.5]})
@@ -113,17 +115,17 @@ def advantage(table: pd.DataFrame, of: str, over: Sequence[str] = BIT_SERIAL) ->
     columns = [name for name in ("method", "bits", "loss") if name in table]
     mine = table[table["accelerator"] == of].set_index("network")
     theirs = table[table["accelerator"].isin(over)]
-    lines = theirs[["network", "accelerator"]].rename(columns={"accelerator": "over"})
+    found = theirs[["network", "accelerator"]].rename(columns={"accelerator": "over"})
     for name in columns:
-        lines[name] = theirs["network"].map(mine[name])
-        lines[f"{name}_over"] = theirs[name]
-    lines["speedup"] = theirs["latency_ms"] / theirs["network"].map(mine["latency_ms"])
-    lines["energy_gain"] = theirs["energy_pj"] / theirs["network"].map(mine["energy_pj"])
-    return lines.dropna(subset="speedup").reset_index(drop=True)
+        found[name] = theirs["network"].map(mine[name])
+        found[f"{name}_over"] = theirs[name]
+    found["speedup"] = theirs["latency_ms"] / theirs["network"].map(mine["latency_ms"])
+    found["energy_gain"] = theirs["energy_pj"] / theirs["network"].map(mine["energy_pj"])
+    return found.dropna(subset="speedup").reset_index(drop=True)
 
 
 def at_dram_cost(table: pd.DataFrame, pj_per_bit: float) -> pd.DataFrame:
-    """Return lines of networks or layers with DRAM energy at another cost of a bit [pJ].
+    """Return rows of networks or layers with the DRAM energy of another cost per bit [pJ].
 
     >>> table = pd.DataFrame({"dram_bytes": [10.0], "dram_energy_pj": [1200], "energy_pj": [1500]})
     >>> at_dram_cost(table, 5.0)[["dram_energy_pj", "energy_pj"]].values.tolist()
@@ -136,12 +138,15 @@ def at_dram_cost(table: pd.DataFrame, pj_per_bit: float) -> pd.DataFrame:
 
 
 def fair_gains(equal: pd.DataFrame, by: str, losses: Sequence[float] = LOSSES) -> pd.DataFrame:
-    """Return what the best SWIS array gains over the best bit-serial design, each in its best format.
+    """Return the gain of the best SWIS array over the best bit-serial design, each with its best format.
 
-    ``equal`` are ``with_accuracy``'s lines of designs of equal area; ``by`` is latency_ms or energy_pj. A
-    line per network and allowed loss [``points``]: ``gain``; ``gain_over_unshared``, over SWIS's own array
-    without shift sets; and of the sides accelerator, method, bits and ``by`` (``_over``: the rival's,
-    ``_unshared``: that array's).
+    ``equal`` is a result of ``with_accuracy`` for designs of equal area; ``by`` is latency_ms or energy_pj.
+    The result has a row per network and allowed loss (``points``):
+
+    * ``gain``: over the best bit-serial design;
+    * ``gain_over_unshared``: over SWIS's own array without shift sets;
+    * accelerator, method, bits and ``by`` of all three: without suffix, with ``_over`` for the bit-serial
+      design, and with ``_unshared`` for the array without shift sets.
 
     >>> lines = pd.DataFrame({"network": "n", "accelerator": ["swis_ss", "stripes", "truncation"],
     ...     "method": ["swis", "uniform", "round"], "bits": 3.0, "loss": 0.1, "latency_ms": [2.0, 6.0, 3.0]})
@@ -166,13 +171,14 @@ def fair_gains(equal: pd.DataFrame, by: str, losses: Sequence[float] = LOSSES) -
 def most_gained(simulated: pd.DataFrame, by: str) -> pd.Series:
     """Return the largest gain of a SWIS array, at any loss, over a bit-serial design with 8-bit weights.
 
-    ``simulated`` are lines of networks; the result has ``network``, ``gain``, and of both sides what
-    ``fair_gains`` says of them.
+    ``simulated`` has rows of networks. The result has ``network``, ``gain``, and the columns of both sides as
+    in ``fair_gains``.
     """
     columns = ["network", "accelerator", "method", "bits", by]
     shared = simulated["method"].isin(_formats_for(shift_sets=True))
     swis = simulated[on_swis_arrays(simulated) & shared]
-    swis = swis.sort_values("accelerator", ascending=False, kind="stable")  # of equals the plainest array
+    # of equal gains, idxmax takes the first row
+    swis = swis.sort_values("accelerator", ascending=False, kind="stable")
     rivals = simulated[simulated["accelerator"].isin(BIT_SERIAL) & simulated["method"].eq(Int8.name)]
     pairs = swis[columns].merge(rivals[columns], on="network", suffixes=("", "_over"))
     gain = pairs[f"{by}_over"] / pairs[by]

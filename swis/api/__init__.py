@@ -1,1 +1,1 @@
-"""The Python interface: any network quantized, measured, simulated, retrained and saved."""
+"""The Python interface: quantize, evaluate, simulate, retrain and save any PyTorch network."""

@@ -1,4 +1,4 @@
-"""What the Python interface refuses, in one line each, before any work."""
+"""Checks of the arguments of the Python interface; each raises ``InputError`` with a message of one line."""
 
 from __future__ import annotations
 
@@ -20,62 +20,63 @@ _FEWEST_BITS, _MOST_BITS = 2, 16
 
 
 def check_format(fmt: Any, with_shifts: bool = False) -> None:
-    """Raise ``InputError`` for what is no weight format, or has no shifts where these are needed."""
+    """Raise ``InputError`` unless ``fmt`` is a weight format that quantizes, and has shifts if needed."""
     known = ", ".join(f"swis.{kind.__name__}()" for kind in formats().values())
     if not isinstance(fmt, WeightFormat):
         raise InputError(f"a weight format is an object such as {known}, not {fmt!r}")
-    require(fmt.quantized, "the format float leaves a network as it is; take another one")
+    require(fmt.quantized, "the format float does not quantize a network; choose another format")
     require(not with_shifts or fmt.has_shifts, f"the format {fmt.name} has no number of shifts")
 
 
 def check_network(network: Any) -> None:
-    """Raise ``InputError`` for what is no float32 network with layers to quantize."""
+    """Raise ``InputError`` unless ``network`` is a torch module with float32 weights."""
     if isinstance(network, Quantized) or not isinstance(network, nn.Module):
         kind = type(network).__name__
-        raise InputError(f"the network is a torch module with float weights, not {kind}")
+        raise InputError(f"the network must be a torch module with float weights, not {kind}")
     types = {value.dtype for value in network.parameters() if value.is_floating_point()}
     if other := [dtype for dtype in types if dtype != torch.float32]:
         kind = str(other[0]).removeprefix("torch.")
-        raise InputError(f"the weights are {kind}, not float32; call network.float() first")
+        raise InputError(f"the weights are {kind} instead of float32; call network.float() first")
 
 
 def check_layers(base: nn.Module, example: Inputs) -> None:
-    """Raise ``InputError`` if a network has no layers to quantize, or cannot be run on its example."""
+    """Raise ``InputError`` if a network has no layers to quantize, or fails on its example input."""
     require(bool(weight_layers(base)), "the network has no convolution or linear layer that can be quantized")
     for name, value in base.state_dict().items():
         finite = not value.is_floating_point() or bool(value.isfinite().all())
-        require(finite, f"the weights hold values that are not finite, in {name}")
+        require(finite, f"the weights have values that are not finite, in {name}")
     try:
         with torch.no_grad():
             example.run(base)
     except InputError:
         raise
-    except Exception as error:  # of whatever kind: it is the network's own code
-        said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise InputError(f"the network cannot be run on its inputs: {said}") from error
+    except Exception as error:  # the network's own code may raise any kind of exception
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise InputError(f"the network cannot be run on its inputs: {reason}") from error
 
 
 def check_finite(inputs: Inputs) -> None:
-    """Raise ``InputError`` for calibration with values that are no numbers."""
+    """Raise ``InputError`` if the calibration set has infinite or nan values."""
     for value in inputs.tensors:
         finite = not value.is_floating_point() or bool(value.isfinite().all())
-        require(finite, "calibration holds values that are not finite")
+        require(finite, "calibration has values that are not finite")
 
 
 def check_activations(bits: Any, percentile: float | None) -> None:
-    """Raise ``InputError`` for bits of activations, or a percentile of their range, that cannot be."""
+    """Raise ``InputError`` for activation bits outside 2..16, or a percentile outside (50, 100]."""
     whole = isinstance(bits, int) and not isinstance(bits, bool) and _FEWEST_BITS <= bits <= _MOST_BITS
     require(
         bits is None or whole,
         f"activation_bits must be a whole number in {_FEWEST_BITS}..{_MOST_BITS}, not {bits}",
     )
     if percentile is not None:
-        require(bits is not None, "percentile is for activations of few bits; give activation_bits as well")
-        right = math.isfinite(percentile) and 50 < percentile <= 100
-        require(right, f"percentile must be above 50 and at most 100, not {percentile}")
+        require(bits is not None, "percentile needs quantized activations; give activation_bits as well")
+        valid = math.isfinite(percentile) and 50 < percentile <= 100
+        require(valid, f"percentile must be above 50 and at most 100, not {percentile}")
 
 
 def check_quantized(network: Any, what: str) -> None:
-    """Raise ``InputError`` for a network that ``swis.quantize`` or ``swis.load`` did not make."""
+    """Raise ``InputError`` unless ``network`` is a result of ``swis.quantize`` or ``swis.load``."""
     if not isinstance(network, Quantized):
-        raise InputError(f"{what} takes what swis.quantize or swis.load gives, not {type(network).__name__}")
+        kind = type(network).__name__
+        raise InputError(f"{what} takes a network from swis.quantize or swis.load, not {kind}")

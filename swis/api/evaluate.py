@@ -1,4 +1,4 @@
-"""How well a network of few bits does, and which of its layers hurt."""
+"""The accuracy of a network, and the sensitivity of its layers to quantization."""
 
 from __future__ import annotations
 
@@ -38,14 +38,19 @@ def evaluate(
     reference: nn.Module | None = None,
     device: torch.device | str = "cpu",
 ) -> pd.Series:
-    """Return what a network reaches on ``data``: batches of inputs and labels, such as a DataLoader's.
+    """Return the accuracy of a network on ``data``, and its agreement with a reference network.
 
-    ``data`` may be a pair (inputs, labels) of tensors as well. The result has ``top1`` and ``top5`` [%],
-    ``top1_low`` and ``top1_high`` (Wilson's interval of 95 %) and ``images``; with a
-    ``reference``, such as the float network, ``agreement`` [%] (the same class), ``logit_sqnr_db`` [dB] and
-    ``reference_top1``; of data without labels only what the reference tells. Of a ``Quantized`` network it
-    has what that costs as well (``Quantized.cost``). Raises ``InputError`` for data without labels and no
-    ``reference``.
+    ``data`` are batches of (inputs, labels), such as those of a DataLoader, or a pair (inputs [N, ...],
+    labels [N]) of tensors. Labels may be missing if there is a ``reference``. The result has:
+
+    * with labels: ``top1`` and ``top5`` [%], and ``top1_low`` and ``top1_high`` [%], the ends of Wilson's
+      95 % interval;
+    * with a ``reference``, such as the float network: ``agreement`` [%] (share of inputs with the same top-1
+      class) and ``logit_sqnr_db`` [dB]; with labels also ``reference_top1`` [%];
+    * always: ``images``, the number of inputs;
+    * for a ``Quantized`` network: its cost (``Quantized.cost``).
+
+    Raises ``InputError`` for data without labels if there is no ``reference``.
 
     >>> images, labels = torch.eye(4), torch.tensor([0, 1, 2, 0])
     >>> float(evaluate(nn.Identity(), (images, labels)).top1)
@@ -53,7 +58,7 @@ def evaluate(
     """
     device = pick_device(device)
     networks = [network] if reference is None else [network, reference]
-    # side by side on each batch, for a loader may give other batches when it is asked again
+    # both networks run on the same batch, because a loader may shuffle and give other batches the next time
     whole = predict(_SideBySide(networks), _batches(data), device)
     parts = whole.logits.chunk(len(networks), 1)
     found, *wanted = (Prediction(part.flatten(0, -2), whole.labels, whole.seconds) for part in parts)
@@ -71,11 +76,12 @@ def sensitivity(
     skip: Sequence[str] = (),
     device: torch.device | str = "cpu",
 ) -> pd.DataFrame:
-    """Return what each layer alone costs: a row per layer that is in ``fmt`` while all others are float.
+    """Return the effect of quantizing one layer alone, with a row per layer and the most sensitive one first.
 
-    ``kl_divergence`` of the logits from the float network's [nats], the mean over ``calibration`` (inputs as
-    ``swis.quantize`` takes them); ``sqnr_db`` of the layer's weights; its ``weights`` and ``macs``. Most
-    sensitive layers first. The network is not changed.
+    In each row one layer is in ``fmt`` and all others are float. ``kl_divergence`` [nats] is the mean KL
+    divergence of the logits from those of the float network over ``calibration``, inputs as ``swis.quantize``
+    takes them. ``sqnr_db`` [dB] is that of the layer's weights; ``weights`` and ``macs`` are their numbers.
+    The network is not changed. Raises ``InputError`` for a format without a whole number of shifts.
 
     >>> from swis.formats.swis import Swis
     >>> network = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
@@ -84,7 +90,7 @@ def sensitivity(
     """
     check_network(network)
     check_format(fmt, with_shifts=True)
-    require(fmt.shifts == int(fmt.shifts), f"a layer alone has a whole number of shifts, not {fmt.shifts}")
+    require(fmt.shifts == int(fmt.shifts), f"sensitivity needs a whole number of shifts, not {fmt.shifts}")
     device = pick_device(device)
     inputs = gathered(calibration)
     base = base_network(network, inputs[:1])
@@ -101,28 +107,29 @@ def sensitivity(
 
 
 def _batches(data: Any) -> Any:
-    """Return data as batches; raise ``InputError`` for what are none."""
+    """Return data as batches; raise ``InputError`` if they cannot be read as batches."""
     if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], Tensor):
         inputs, labels = labelled(data)
         return list(zip(inputs.split(_BATCH), labels.split(_BATCH), strict=True))
     if isinstance(data, Tensor):
         return list(data.split(_BATCH))
     if isinstance(data, str) or not isinstance(data, Iterable):
-        raise InputError(f"data are batches, or a pair of inputs and labels, not {type(data).__name__}")
+        kind = type(data).__name__
+        raise InputError(f"data must be batches, or a pair of inputs and labels, not {kind}")
     again = isinstance(data, DataLoader) and not isinstance(data.dataset, IterableDataset)
     found = data if again else list(data)
     if len(found) == 0:
-        raise InputError("data have no batches")
+        raise InputError("data has no batches")
     return found
 
 
 class _SideBySide(nn.Module):
-    """Copies of networks, whose logits are put side by side: [inputs, networks x classes]."""
+    """Copies of several networks in one module; their logits are joined: [inputs, networks x classes]."""
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
         bare = [each.module if isinstance(each, Quantized) else each for each in networks]
-        self.networks = nn.ModuleList(map(copied, bare))  # copies, for the caller's stay as they are
+        self.networks = nn.ModuleList(map(copied, bare))  # copies, so that the caller's are not changed
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         found = [class_logits(network(*args, **kwargs)) for network in self.networks]
@@ -133,16 +140,16 @@ class _SideBySide(nn.Module):
 
 
 def _scores(found: Prediction, wanted: Prediction | None) -> dict[str, Any]:
-    """Return the columns of a prediction, of which some need labels and some a reference."""
+    """Return the accuracy columns that the prediction's labels and the reference ``wanted`` allow."""
     labels = found.labels
     if labels is None and wanted is None:
-        raise InputError("data have no labels; give labels, or reference=... to compare with")
+        raise InputError("data has no labels; give labels, or a network to compare with: reference=...")
     if labels is not None and (labels.is_floating_point() or labels.max() >= found.logits.shape[1]):
-        raise InputError(f"labels are numbers of classes, below {found.logits.shape[1]}")
+        raise InputError(f"labels must be class numbers below {found.logits.shape[1]}")
     if labels is None:
         found = replace(found, labels=torch.zeros(len(found.logits), dtype=torch.long))
     columns = score(found, found.logits if wanted is None else wanted.logits)
-    without = {"correct", "images_per_second"}  # the speed of emulation is no result
+    without = {"correct", "images_per_second"}  # the speed is that of the emulation, not of an accelerator
     without |= {"agreement", "logit_sqnr_db"} if wanted is None else set()
     without |= {"top1", "top5", "top1_low", "top1_high"} if labels is None else set()
     if labels is not None and wanted is not None:

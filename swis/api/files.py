@@ -1,4 +1,4 @@
-"""Networks of few bits as files: their weights packed, and read again."""
+"""Saving quantized networks with packed weights, and loading them."""
 
 from __future__ import annotations
 
@@ -24,18 +24,31 @@ _TOLERANCE = 1e-4
 
 
 def save(network: Quantized, path: str | Path, *, coding: str = "compact") -> None:
-    """Write a network with its weights packed, of as many bits as ``Quantized.layers`` says or fewer.
+    """Write a quantized network with packed weights to a safetensors file.
 
-    ``coding``: "plain" has fields of fixed width, "compact" fewer bits where a group of zeros needs none. The
-    file is safetensors; it holds the weights, the ranges of activations, and how the network was made, but no
-    float weights. A network of timm is made anew from it; for any other, ``swis.load`` is given one of its
-    class. Raises ``InputError`` for arguments that JSON does not have, ``CannotWrite``.
+    The weights take as many bits as ``Quantized.layers`` says, or fewer. With the ``coding`` "plain" all
+    fields have a fixed width; "compact" leaves out bits that a group does not need. The file also has the
+    activation ranges and the settings of the network, but no float weights. ``swis.load`` reads a timm
+    network from the file alone; for any other network it needs a network of the same class. Raises
+    ``InputError`` for a format that is not registered, for weights that changed after quantizing, and for
+    arguments that JSON cannot express; raises ``CannotWrite``.
+
+    >>> import tempfile
+    >>> from swis.api.quantize import quantize
+    >>> from swis.formats.swis import Swis
+    >>> network, inputs = nn.Sequential(nn.Linear(8, 4)).eval(), torch.rand(16, 8)
+    >>> low = quantize(network, Swis(shifts=2), inputs)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(low, f"{folder}/low.safetensors")
+    ...     again = load(f"{folder}/low.safetensors", network)
+    >>> torch.equal(again(inputs), low(inputs))
+    True
     """
     check_quantized(network, "save")
     bare, made = network.bare, network.made
     kind = type(network.fmt)
     if formats().get(kind.name) is not kind:
-        raise InputError(f"the format {kind.name} is not registered, so it could not be read: @swis.register")
+        raise InputError(f"the format {kind.name} is not registered; put @swis.register before its class")
     for name, layer in weight_layers(bare).items():
         if not torch.equal(filters_of(layer).cpu(), network.encoded[name].weight()):
             raise InputError(f"the weights of layer {name} have changed since the network was quantized")
@@ -62,11 +75,11 @@ def save(network: Quantized, path: str | Path, *, coding: str = "compact") -> No
 
 
 def load(path: str | Path, network: nn.Module | None = None) -> Quantized:
-    """Read a network that ``swis.save`` or ``task=pack`` wrote, ready to run.
+    """Read a quantized network that ``swis.save`` or ``task=pack`` wrote; see ``swis.save`` for an example.
 
-    ``network`` is one of the same class, with whatever weights, where timm does not know the network; it is
-    not changed. A file has no float weights: ``sqnr_db`` in ``layers`` is null. Raises ``InputError`` for a
-    file that is damaged or none of these.
+    If timm does not know the network, ``network`` is one of the same class, with any weights; it is not
+    changed. The file has no float weights, so ``sqnr_db`` in ``layers`` is null. Raises ``InputError`` for a
+    damaged file, and for a file that is not a packed network.
     """
     packed = load_packed(path, network)
     module = packed.network.module
@@ -87,7 +100,7 @@ def load(path: str | Path, network: nn.Module | None = None) -> Quantized:
 
 
 def _of_timm(bare: nn.Module, example: Inputs) -> Network | None:
-    """Return a network as timm makes it anew from its name; None if it does not compute the same then."""
+    """Return the network as timm creates it from its name; None if that computes something else."""
     name = (getattr(bare, "pretrained_cfg", None) or {}).get("architecture", "")
     classes = getattr(bare, "num_classes", 0)
     if not timm.is_model(name) or not classes or example.kwargs or len(example.args) != 1:
@@ -95,12 +108,12 @@ def _of_timm(bare: nn.Module, example: Inputs) -> Network | None:
     image = example.args[0]
     kwargs = {"num_classes": classes, "in_chans": image.shape[1]}
     try:
-        with torch.random.fork_rng(devices=[]):  # timm draws initial weights
+        with torch.random.fork_rng(devices=[]):  # timm initializes weights at random
             again = fused(timm.create_model(name, **kwargs), example).eval()
         load_state(again, bare.state_dict())
         with torch.inference_mode():
             same = close(again(image), bare(image), _TOLERANCE)
-    except (InputError, RuntimeError, TypeError, ValueError):  # of other layers or arguments
+    except (InputError, RuntimeError, TypeError, ValueError):  # its layers or arguments differ
         return None
     if not same:
         return None

@@ -1,4 +1,4 @@
-"""From a float network to one of few bits without training: weights rounded, or calibrated on images."""
+"""Quantizing a float network without training: weights are rounded, or calibrated on images."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from swis.networks.layers import weight_layers
 
 @dataclass(frozen=True)
 class PostTraining:
-    """What is done to a float network, whatever calibrates it.
+    """The settings of quantizing a float network, for every calibration method.
 
-    ``example`` is the size [C, H, W] of its images, or inputs. Layers in ``skip`` have 8 bits. Layers of
-    ``schedules`` have filters with shifts of their own. Inputs of layers are rounded to ``activation_bits``
-    over their ``ranges``; None leaves them float.
+    ``example`` is the size [C, H, W] of an image, or example inputs. Layers in ``skip`` have 8 bits. Layers
+    in ``schedules`` have a number of shifts per filter. The inputs of layers are rounded to
+    ``activation_bits`` over their ``ranges``; with None they stay float.
     """
 
     fmt: WeightFormat
@@ -37,9 +37,9 @@ class PostTraining:
     ranges: Mapping[str, ActivationRange] = field(default_factory=dict)
 
     def rounded(self, base: nn.Module) -> tuple[nn.Module, dict[str, Encoded]]:
-        """Return a copy of ``base`` whose weights are the nearest levels, and these weights by layer.
+        """Return a copy of ``base`` with weights rounded to the nearest levels, and the encoded layers.
 
-        Normalisation is folded afterwards, where it can be: the copy runs faster.
+        Batch normalisation is folded afterwards where possible, so that the copy runs faster.
         """
         module, encoded = in_format(base, self.fmt, self.skip, self.schedules)
         return self.round_activations(fused(module, self.example)), encoded
@@ -47,13 +47,13 @@ class PostTraining:
     def calibrated(
         self, base: nn.Module, kind: Kind, images: Tensor | Inputs, device: torch.device
     ) -> tuple[nn.Module, dict[str, Encoded]]:
-        """Return a copy of ``base``, normalisation folded, calibrated on images, and its weights by layer."""
+        """Return a calibrated copy of ``base`` with folded batch normalisation, and the encoded layers."""
         reference = fused(base, self.example)
         module = self.round_activations(plain_copy(reference))
         return module, kind.run(reference, module, self.fmt, images, self.skip, self.schedules, device)
 
     def round_activations(self, module: nn.Module) -> nn.Module:
-        """Let a network round its layers' inputs, in place; return it."""
+        """Make a network round the inputs of its layers, in place; return it."""
         if self.activation_bits is not None:
             quantize_activations(weight_layers(module), self.ranges, self.activation_bits)
         return module

@@ -1,4 +1,4 @@
-"""A network brought into a weight format, and the shifts of its filters chosen."""
+"""Quantizing a network, and choosing the shifts of its filters."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ from swis.runtime.notices import warn_once
 from swis.scheduling.allocation import NetworkSchedule
 from swis.scheduling.planner import Planner
 
-# Inputs that run through the network at once.
+# Number of inputs that the network runs on at once.
 _BATCH = 32
 
 
 @dataclass(frozen=True)
 class _Settings:
-    """The options of the ways to calibrate, as ``swis.calibration.kinds`` asks for them."""
+    """The options of the calibration methods, as ``swis.calibration.kinds`` reads them."""
 
     calibration: OutputAware
     reconstruction: Reconstruction
@@ -72,18 +72,23 @@ def quantize(
 ) -> Quantized:
     """Return a copy of a network with its weights in a format; the network itself is not changed.
 
-    ``calibration`` are inputs without labels: a tensor [N, ...], a dictionary of tensors, or an iterable of
-    batches such as a DataLoader, whose labels are ignored. ``calibrate`` says what is done with them: "none"
-    (nearest levels), "bias", "stats" (the default where there are inputs; seconds), "output_aware" or
-    "reconstruct" (minutes). ``activation_bits`` rounds the inputs of layers over the ranges that they have on
-    ``calibration``, or up to its ``percentile``. ``schedule`` gives filters shifts of their own: that of
-    ``swis.schedule``, or the name of a policy. Layers that match a pattern in ``skip`` have 8 bits.
-    ``example`` is an input, or a batch, of a network that is not calibrated: a tensor, a tuple of arguments
-    or a dictionary. Batch normalisation is folded where it can be. Weights that no format applies to stay
-    float, count as 32 bits, and are named in a warning.
+    * ``fmt``: the weight format, such as ``swis.Swis(shifts=2, group_size=4)``.
+    * ``calibration``: the calibration set, inputs without labels: a tensor [N, ...], a dictionary of tensors,
+      or an iterable of batches such as a DataLoader, whose labels are ignored.
+    * ``calibrate``: the calibration method: "none" (nearest levels), "bias", "stats" (the default with a
+      calibration set; takes seconds), "output_aware" or "reconstruct" (take minutes).
+    * ``activation_bits``: bits of the inputs of layers, rounded over their ranges on ``calibration``; None
+      leaves them float. ``percentile`` [%] cuts outliers off these ranges.
+    * ``schedule``: shifts for every filter, from ``swis.schedule`` or as the name of a policy.
+    * ``skip``: name patterns with wildcards; layers that match one have 8 bits.
+    * ``rewrites``: changes to the network that keep its function: "equalize", "permute".
+    * ``example``: an input or a batch of a network without a calibration set: a tensor, a tuple of arguments,
+      or a dictionary.
+    * ``output_aware``, ``reconstruction``, ``seed``: options of the methods of these names.
 
-    Raises ``InputError`` for settings that do not fit together, and for a layer that takes more memory to
-    calibrate than there is.
+    Batch normalisation is folded where possible. Weights that no format applies to stay float, count as 32
+    bits, and are named in a warning. Raises ``InputError`` for settings that do not fit together, and for a
+    layer whose calibration needs more memory than the device has.
 
     >>> from swis.formats.swis import Swis
     >>> network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 2)).eval()
@@ -102,8 +107,8 @@ def quantize(
     require_known("calibrate", calibrate, CALIBRATIONS)
     way = CALIBRATIONS[calibrate]
     if inputs is None and (way.looks_at_images or activation_bits is not None):
-        asked = f"calibrate={calibrate}" if way.looks_at_images else f"activation_bits={activation_bits}"
-        raise InputError(f"{asked} needs calibration=..., inputs without labels")
+        option = f"calibrate={calibrate}" if way.looks_at_images else f"activation_bits={activation_bits}"
+        raise InputError(f"{option} needs a calibration set: calibration=..., inputs without labels")
     require(
         fmt.has_shifts or not (way.looks_at_images or schedule is not None),
         f"the format {fmt.name} has no shifts to calibrate or to schedule",
@@ -140,12 +145,17 @@ def schedule(
     example: Any = None,
     device: torch.device | str = "cpu",
 ) -> NetworkSchedule:
-    """Return how many shifts every filter gets, ``fmt.shifts`` on average, for ``swis.quantize``.
+    """Return a schedule for ``swis.quantize``: the shifts of every filter, ``fmt.shifts`` on average.
 
-    ``policy``: "uniform" spreads them evenly, "greedy" spends them step by step, "optimal" loses least within
-    every layer, and "network" over all layers, by what each does to the logits on ``calibration`` (inputs as
-    ``swis.quantize`` takes them; the first 64 are looked at). ``ScheduleConfig`` has all options. Raises
-    ``InputError`` for a budget that cannot be met.
+    The ``policy`` is a ``ScheduleConfig``, which has all options, or a name:
+
+    * "uniform" spreads the shifts evenly;
+    * "greedy" gives one shift after another to the filter that gains the most;
+    * "optimal" minimises the loss of every layer;
+    * "network" minimises the loss over all layers, each weighted by its effect on the logits. It needs
+      ``calibration``, inputs as ``swis.quantize`` takes them, and looks at the first 64.
+
+    Raises ``InputError`` for a budget that cannot be met.
 
     >>> from swis.formats.swis import Swis
     >>> network = nn.Sequential(nn.Linear(8, 4))
@@ -164,17 +174,19 @@ def schedule(
 
 
 def _example(network: nn.Module, inputs: Inputs | None, example: Any) -> Inputs:
-    """Return one input of a network: of those given, or an image of the size that timm says it takes.
+    """Return one input of a network: the first given one, or a random image of the size that timm states.
 
-    Raises ``InputError`` if neither is known.
+    Raises ``InputError`` if there is neither.
     """
     if example is not None or inputs is not None:
         found = Inputs.of(inputs if example is None else example)
-        return found[:1].map(torch.clone)  # alone, not a part of all inputs
+        return found[:1].map(torch.clone)  # a copy, which does not keep all inputs in memory
     known = getattr(network, "pretrained_cfg", None) or {}
     if "input_size" not in known:
         kind = type(network).__name__
-        raise InputError(f"what {kind} takes is not known; give calibration=... or an input, example=...")
+        raise InputError(
+            f"the input size of {kind} is unknown; give calibration=... or an input, example=..."
+        )
     first = next(iter(weight_layers(network).values()), None)
     channels = inputs_of(first) if isinstance(first, nn.Conv2d) else known["input_size"][0]
     generator = torch.Generator().manual_seed(0)
@@ -182,7 +194,7 @@ def _example(network: nn.Module, inputs: Inputs | None, example: Any) -> Inputs:
 
 
 def base_network(network: nn.Module, example: Inputs, rewrites: Sequence[str] = ()) -> nn.Module:
-    """Return the network whose weights are approximated: a copy on the CPU, normalisation folded."""
+    """Return the network to quantize: a copy on the CPU, with folded batch normalisation and ``rewrites``."""
     plain = plain_copy(network, example).cpu().eval()
     check_layers(plain, example)
     base = fused(plain, example)
@@ -207,13 +219,13 @@ def _scheduled(
     skip: Collection[str],
     device: torch.device,
 ) -> tuple[NetworkSchedule | None, WeightFormat]:
-    """Return the schedule that was asked for, and the format with a whole number of shifts."""
+    """Return the requested schedule (or None), and the format with a whole number of shifts."""
     whole = math.ceil(fmt.shifts)
     if not fmt.has_shifts or (schedule is None and whole == fmt.shifts):
         return None, fmt
     if schedule is None:
         raise InputError(
-            f"shifts={fmt.shifts:g} is an average; say schedule=swis.schedule(...), or the name of a policy, "
+            f"shifts={fmt.shifts:g} is an average; give schedule=swis.schedule(...) or the name of a policy, "
             f"one of {', '.join(choices('schedule'))}"
         )
     if not isinstance(schedule, NetworkSchedule):
@@ -223,15 +235,17 @@ def _scheduled(
 
 
 def _check_schedule(schedule: NetworkSchedule, fmt: WeightFormat, base: nn.Module) -> None:
-    """Raise ``InputError`` for a schedule of another network, or of another number of shifts."""
+    """Raise ``InputError`` for a schedule of another network or another number of shifts."""
     layers = weight_layers(base)
     for name, found in schedule.layers.items():
         filters = filter_shape(layers[name])[0] if name in layers else 0
         given = len(found.shifts)
         if filters != given:
-            raise InputError(f"the schedule is of another network, with {given} filters in {name}")
+            raise InputError(f"the schedule is for another network, with {given} filters in {name}")
     if not fmt.shifts - 1 < schedule.spent <= fmt.shifts + 1e-9:
-        raise InputError(f"the schedule has {schedule.spent:g} shifts on average, the format {fmt.shifts:g}")
+        raise InputError(
+            f"the schedule has {schedule.spent:g} shifts on average, but the format has {fmt.shifts:g}"
+        )
 
 
 def _settings(policy: str | ScheduleConfig) -> ScheduleConfig:
@@ -248,7 +262,9 @@ def _schedule(
     device: torch.device,
 ) -> NetworkSchedule:
     if settings.sensitivity and inputs is None:
-        raise InputError(f"policy={settings.label} needs calibration=..., inputs without labels")
+        raise InputError(
+            f"policy={settings.label} needs a calibration set: calibration=..., inputs without labels"
+        )
     images = [] if inputs is None else inputs[: settings.images].split(_BATCH)
     planner = Planner(
         module=base,
@@ -265,7 +281,7 @@ def _schedule(
 
 
 def _warn_of(base: nn.Module, example: Inputs) -> None:
-    """Warn of what stays float: weights that no format applies to, inputs of layers that are not called."""
+    """Warn of weights that no format applies to, and of layers whose inputs stay float."""
     macs = network_macs(base, example)
     for line in filter(None, [share_of_float(base, macs), *oddities(macs)]):
         warn_once(f"{type(base).__name__}: {line}")

@@ -1,4 +1,4 @@
-"""A network of few bits, and what is known of it: its layers' weights, their error, bits and cycles."""
+"""A quantized network, with its layers' formats, errors, bits and cycles."""
 
 from __future__ import annotations
 
@@ -32,12 +32,15 @@ from swis.networks.macs import Macs, network_macs
 
 @dataclass(frozen=True)
 class HowMade:
-    """How a network of few bits was made.
+    """The settings that made a quantized network.
 
-    ``skip`` names the layers that have 8 bits; ``calibrate`` is the way to calibrate, "none" for nearest
-    levels; ``schedule`` the policy that chose filters' shifts, if any; ``activation_bits`` are those of
-    layers' inputs (None: float) over ``ranges``, found by ``activation_range``; ``retrained`` are the
-    settings of a retraining, if there was one; ``rewrites`` those of channels.
+    * ``skip``: the layers with 8 bits.
+    * ``calibrate``: the calibration method; "none" means nearest levels.
+    * ``schedule``: the policy that chose the shifts of filters, or None.
+    * ``activation_bits``: bits of the layers' inputs, or None for float; ``ranges`` are the ranges of the
+      inputs by layer, and ``activation_range`` is the method that found them.
+    * ``retrained``: the settings of the retraining, or None.
+    * ``rewrites``: the changes to the network that kept its function.
     """
 
     skip: frozenset[str] = frozenset()
@@ -51,12 +54,12 @@ class HowMade:
 
 
 class Quantized(nn.Module):
-    """A network whose layers have weights of few bits; it is called as the original is.
+    """A quantized network; it is called like the original network.
 
-    ``module`` computes as the format does, in float: its weights are integers times scales, and its layers'
-    inputs are rounded where activations have bits. ``reference`` is the float network that it stands for,
-    None for one that was read from a file; ``encoded`` has the integers, scales and shift sets of every
-    layer. ``swis.quantize`` and ``swis.load`` make one.
+    ``module`` is a torch module that emulates the format in float: its weights are integer codes times
+    scales, and the inputs of its layers are rounded if there are ``activation_bits``. ``reference`` is the
+    float network; it is None after ``swis.load``. ``encoded`` has the codes, scales and shift sets of every
+    layer. ``swis.quantize`` and ``swis.load`` make such networks.
     """
 
     def __init__(
@@ -71,31 +74,31 @@ class Quantized(nn.Module):
         super().__init__()
         self.module = module.eval()
         self.fmt, self.encoded, self.example, self.made = fmt, dict(encoded), example, made
-        self._reference = (reference,)  # in a tuple: no part of this module's parameters
+        self._reference = (reference,)  # in a tuple, so that its parameters are not those of this module
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.module(*args, **kwargs)
 
     @property
     def reference(self) -> nn.Module | None:
-        """The float network, its normalisation folded as that of ``module`` is; None if it is not known."""
+        """The float network, with batch normalisation folded as in ``module``; None if it is unknown."""
         return self._reference[0]
 
     @property
     def bare(self) -> nn.Module:
-        """A copy of ``module`` that leaves activations float."""
+        """A copy of ``module`` with float activations."""
         bare = plain_copy(self.module)
         keep_activations(weight_layers(bare))
         return bare
 
     @property
     def activation_bits(self) -> int | None:
-        """The bits of layers' inputs; None if these are float."""
+        """The bits of the layers' inputs; None if they are float."""
         return self.made.activation_bits
 
     @property
     def ranges(self) -> Mapping[str, ActivationRange]:
-        """The interval of every layer's input, by layer, over which it is rounded."""
+        """The range over which every layer's input is rounded, by layer."""
         return self.made.ranges
 
     @cached_property
@@ -110,19 +113,23 @@ class Quantized(nn.Module):
 
     @property
     def cost(self) -> dict[str, float]:
-        """What the whole network costs: the columns that ``swis.encoding.cost.network_cost`` describes."""
+        """The bits and cycles of the whole network; see ``swis.encoding.cost.network_cost``."""
         costs = list(self._costs.values())
         return network_cost(costs, count_float_weights(self.module), self.macs.float_weights)
 
     @property
     def layers(self) -> pd.DataFrame:
-        """A row per layer, in the network's order.
+        """A table with a row per layer, in the network's order.
 
-        ``kind``; ``shape`` of its filters; ``weights`` (0 for a layer that shares those of another);
-        ``format``; ``shifts`` on average; ``activation_bits`` of its input (null: float); ``sqnr_db`` of its
-        weights to the float ones [dB]; ``bits`` stored per weight; ``macs`` and ``cycles`` per input, cycles
-        being those of one bit-serial lane. Weights that stay float have rows of their own, with 32 bits and
-        no cycles.
+        * ``kind``: "conv", "depthwise", "pointwise" or "linear"; ``shape`` of its weights.
+        * ``weights``: their number; 0 for a layer that shares the weights of another.
+        * ``format``, and ``shifts`` per filter on average.
+        * ``activation_bits`` of its input; null if it is float.
+        * ``sqnr_db`` [dB] of its weights against the float ones.
+        * ``bits`` stored per weight.
+        * ``macs`` and ``cycles`` per input; the cycles are those of one bit-serial lane.
+
+        Weights that stay float have separate rows, with 32 bits and no cycles.
         """
         theirs = {} if self.reference is None else weight_layers(self.reference)
         seen = self.ranges.keys() - set(self.macs.uncalled)
@@ -152,7 +159,7 @@ class Quantized(nn.Module):
         return pd.DataFrame(rows).astype(numbers).set_index("layer")
 
     def _float_rows(self) -> list[dict[str, Any]]:
-        """Return a row for each weight that is of no layer, and one for what is multiplied by them."""
+        """Return a row for each float weight that belongs to no layer, and a row for their MACs."""
         rows = [
             {
                 "layer": name,
@@ -197,7 +204,7 @@ class Quantized(nn.Module):
 
 
 def _kind(layer: nn.Module) -> str:
-    """Return what a layer is: "linear", "depthwise", "pointwise" (kernel of 1) or "conv"."""
+    """Return the kind of a layer: "linear", "depthwise", "pointwise" (kernel size 1) or "conv"."""
     if isinstance(layer, nn.Linear):
         return "linear"
     if is_depthwise(layer):
@@ -210,7 +217,7 @@ def _text(shape: Sequence[int]) -> str:
 
 
 def _shifts(encoded: Encoded) -> float | None:
-    """Return the shifts of a layer's filters, on average; None for a format without shifts."""
+    """Return the average shifts of a layer's filters; None for a format without shifts."""
     if not encoded.fmt.has_shifts:
         return None
     return float(encoded.fmt.shifts if encoded.schedule is None else encoded.schedule.shifts.mean())

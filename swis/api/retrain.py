@@ -1,4 +1,4 @@
-"""A network of few bits trained on, its float network as the teacher."""
+"""Retraining of a quantized network, with its float network as the teacher."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from swis.runtime.checksums import of_tensors
 from swis.runtime.devices import pick_device
 from swis.training.retrained import retrained
 
-# Images that tell a data set from others, at most.
+# Number of images that identify a data set, at most.
 _LOOKED_AT = 64
 
 
@@ -45,14 +45,26 @@ def retrain(
     device: torch.device | str = "cpu",
     workers: int = 0,
 ) -> Quantized:
-    """Return a network of few bits trained on images and labels; ``network`` itself is not changed.
+    """Return a retrained copy of a quantized network; ``network`` itself is not changed.
 
-    ``data`` is a data set of (image [C, H, W], label), the DataLoader of one, whose own batches are not used,
-    or a pair (images, labels) of tensors. ``settings`` have the epochs, the rates, and how much is learned
-    from the float network. In a ``folder`` the state after every epoch is kept, and an interrupted training
-    goes on from there. Raises ``InputError`` for data that do not fill a batch, and for a network that was
-    read from a file while there is to be a teacher, ``FloatingPointError`` when the loss is no number any
-    more.
+    * ``data``: a data set of (image [C, H, W], label), a DataLoader of such a data set (its batch size is
+      not used), or a pair (images [N, C, H, W], labels [N]) of tensors.
+    * ``settings``: epochs, batch size, learning rates, distillation and others.
+    * ``folder``: a folder for the state after every epoch; an interrupted training continues from it.
+    * ``workers``: number of processes that load images.
+
+    Raises ``InputError`` for fewer images than a batch, and for distillation of a network from a file, which
+    has no float network. Raises ``FloatingPointError`` if the loss is not finite.
+
+    >>> from torch import nn
+    >>> from swis.api.quantize import quantize
+    >>> from swis.formats.swis import Swis
+    >>> network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Flatten(), nn.Linear(288, 2)).eval()
+    >>> images, labels = torch.rand(16, 1, 8, 8), torch.arange(16) % 2
+    >>> low = quantize(network, Swis(shifts=2), images)
+    >>> better = retrain(low, (images, labels), settings=RetrainConfig(epochs=1, batch_size=8))
+    >>> better(images).shape
+    torch.Size([16, 2])
     """
     check_quantized(network, "retrain")
     device = pick_device(device)
@@ -61,9 +73,9 @@ def retrain(
     if len(images) < settings.batch_size:
         raise InputError(f"{len(images)} images do not fill a batch of batch_size={settings.batch_size}")
     if torch.as_tensor(images[0][0]).ndim != 3:
-        raise InputError("retraining is on images [C, H, W], which it shifts and mirrors")
+        raise InputError("retraining needs images [C, H, W], because it shifts and mirrors them")
     if network.reference is None and settings.distillation > 0:
-        raise InputError("a network from a file has no float one to learn from; set distillation=0")
+        raise InputError("a network from a file has no float network to learn from; set distillation=0")
     made = network.made
     identity = [asdict(settings), seed, _digest(network, images)]
     with tempfile.TemporaryDirectory() if folder is None else nullcontext(folder) as place:
@@ -86,7 +98,7 @@ def retrain(
 
 
 def _digest(network: Quantized, images: Dataset) -> str:
-    """Return a name for what a training starts from: the network's tensors, and some of the images."""
+    """Return a hash of the network's tensors and of some of the images, to identify a training."""
     step = max(1, len(images) // _LOOKED_AT)
     tensors = {
         f"image {at} {number}": torch.as_tensor(value)
@@ -102,9 +114,9 @@ def _data_set(data: Any) -> Dataset:
     if isinstance(data, DataLoader):
         plain = isinstance(data.sampler, SequentialSampler | RandomSampler)
         if not plain or data.collate_fn is not default_collate:
-            raise InputError("the loader chooses or joins images in its own way; give a data set of these")
+            raise InputError("the DataLoader has its own sampler or collate_fn; give its data set instead")
         data = data.dataset
     if not hasattr(data, "__getitem__") or not hasattr(data, "__len__"):
         kind = type(data).__name__
-        raise InputError(f"data are a data set of (image, label) or a DataLoader of one, not {kind}")
+        raise InputError(f"data must be a data set of (image, label) or a DataLoader of one, not {kind}")
     return data

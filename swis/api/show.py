@@ -21,7 +21,7 @@ _CELL = 'style="text-align:left;padding:2px 12px 2px 0"'
 
 
 def quantized_html(network: Quantized) -> str:
-    """Return a network of few bits as HTML: its totals, the bits of every layer as bars, and its layers."""
+    """Return a quantized network as HTML: its totals, a bar chart of bits by layer, and its layers."""
     cost, layers = network.cost, network.layers
     totals = {
         "bits per weight": f"{cost['weight_bits']:.2f}",
@@ -64,7 +64,7 @@ def _table(head: str, lines: list[str]) -> str:
 
 
 def _bits_by_layer(bits: pd.Series) -> str:
-    """Return bars as SVG, one for each layer, as tall as its bits per weight."""
+    """Return an SVG bar chart of the bits per weight of every layer."""
     known = bits.dropna()
     if known.empty:
         return ""
@@ -84,7 +84,7 @@ def _bits_by_layer(bits: pd.Series) -> str:
 
 
 class _Plot(PlotAccessor):
-    """``plot()`` without arguments draws bars of layers; with arguments it is that of pandas."""
+    """``plot()`` without arguments draws bars by layer; with arguments it is the ``plot`` of pandas."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if args or kwargs or not {"accelerator", "layer", *_DRAWN} <= set(self._parent):
@@ -92,14 +92,15 @@ class _Plot(PlotAccessor):
         return bars_by_layer(self._parent)
 
 
-_DRAWN: Mapping[str, tuple[str, float]] = {
-    "latency_cycles": ("thousand cycles", 1e3),
-    "energy_pj": ("energy [µJ]", 1e6),
+# What is drawn of a column: its name, its unit, and how many of the column's own units that is.
+_DRAWN: Mapping[str, tuple[str, str, float]] = {
+    "latency_cycles": ("latency", "thousand cycles", 1e3),
+    "energy_pj": ("energy", "µJ", 1e6),
 }
 
 
 class Simulated(pd.DataFrame):
-    """The table that ``swis.simulate`` returns: ``plot()`` draws cycles and energy of its layers."""
+    """The table that ``swis.simulate`` returns; ``plot()`` draws the cycles and energy of its layers."""
 
     @property
     def _constructor(self) -> type[Simulated]:
@@ -107,7 +108,7 @@ class Simulated(pd.DataFrame):
 
     @property
     def plot(self) -> _Plot:
-        """Bars of cycles and energy by ``plot()``; with arguments, or as ``plot.bar``, it is pandas' own."""
+        """``plot()`` draws cycles and energy by layer; ``plot(...)`` and ``plot.bar`` are those of pandas."""
         return _Plot(self)
 
 
@@ -118,7 +119,7 @@ def bars_by_layer(table: pd.DataFrame) -> Any:
 
     >>> line = {"accelerator": "a", "layer": "fc", "latency_cycles": 10, "energy_pj": 20.0}
     >>> [axes.get_ylabel() for axes in bars_by_layer(pd.DataFrame([line]))]
-    ['thousand cycles', 'energy [µJ]']
+    ['latency [thousand cycles]', 'energy [µJ]']
     """
     layers = table[table["layer"] != "total"]
     count = int(layers.groupby("accelerator").size().max())
@@ -127,6 +128,6 @@ def bars_by_layer(table: pd.DataFrame) -> Any:
             figsize=(max(PAGE, 0.16 * count + 1.5), 4.8), layout="constrained", dpi=SCREEN_DPI
         )
         axes = grid_of_axes(figure, 2, 1, sharex=True)[:, 0]
-        for each, (column, (label, unit)) in zip(axes, _DRAWN.items(), strict=True):
-            side_by_side(layers, column, unit, label, each)
+        for each, (column, (word, unit, size)) in zip(axes, _DRAWN.items(), strict=True):
+            side_by_side(layers, column, size, f"{word} [{unit}]", each)
     return axes

@@ -1,4 +1,4 @@
-"""What accelerators take for a network of few bits: cycles, energy and traffic of its layers."""
+"""Simulation of accelerators: cycles, energy and DRAM traffic of a quantized network's layers."""
 
 from __future__ import annotations
 
@@ -42,23 +42,36 @@ def simulate(
     versus: str | AcceleratorConfig | Sequence[str | AcceleratorConfig] = (),
     energies: str = "nm45",
 ) -> Simulated:
-    """Return what an accelerator takes for one input of a network, a row per layer, and a last one "total".
+    """Return cycles, energy and traffic of an accelerator for one input, with a row per layer and "total".
 
-    ``accelerator`` is a name in ``swis.accelerators()``, or a design of your own that ``swis.accelerator``
-    made. Each one in ``versus`` runs the same network in 8 bits, with the clock and memories of the first;
-    its array grows as the first one's does from 8 x 8 units. The columns are those of
-    ``swis.hardware.simulate``: ``latency_cycles`` [cycles], ``energy_pj`` [pJ], ``dram_bytes`` [bytes] and
-    what they consist of; totals have ``latency_ms`` [ms] and ``frames_per_s`` as well. ``energies`` names the
-    table of energies in conf/energy. Weights that stay float and products of activations are given to no
-    accelerator: totals count them as ``unsimulated_macs``. ``plot()`` of the table draws cycles and energy of
-    its layers, accelerators side by side.
+    * ``accelerator``: a name in ``swis.accelerators()``, or a design that ``swis.accelerator`` made.
+    * ``versus``: designs to compare with. Each runs the same network with 8-bit weights, with
+      the clock and the memories of ``accelerator``. If that has other than 8 x 8 units, the arrays
+      of the others are scaled in the same way.
+    * ``energies``: the name of an energy table in conf/energy.
 
-    Raises ``InputError`` for float activations, unknown designs, two of one name, and networks that a design
-    cannot run.
+    The columns are those of ``swis.hardware.simulate``, such as ``latency_cycles`` [cycles], ``energy_pj``
+    [pJ] and ``dram_bytes`` [bytes]. The rows "total" also have ``latency_ms`` [ms] and ``frames_per_s``.
+    Accelerators run neither weights that stay float nor products of activations: the column
+    ``unsimulated_macs`` of the totals counts these. ``plot()`` of the table draws cycles and energy by layer.
+
+    Raises ``InputError`` for float activations, unknown designs, two designs of one name, and networks
+    that a design cannot run.
+
+    >>> import torch
+    >>> from swis.api.quantize import quantize
+    >>> from swis.formats.swis import Swis
+    >>> network, inputs = nn.Sequential(nn.Linear(64, 16)).eval(), torch.rand(16, 64)
+    >>> low = quantize(network, Swis(shifts=2), inputs, activation_bits=8)
+    >>> table = simulate(low, "swis_ss", versus=["stripes"])
+    >>> table[["accelerator", "layer"]].values.tolist()
+    [['swis_ss', '0'], ['swis_ss', 'total'], ['stripes', '0'], ['stripes', 'total']]
     """
     check_quantized(network, "simulate")
     if network.activation_bits is None:
-        raise InputError("activations are float; accelerators take integers: quantize with activation_bits=8")
+        raise InputError(
+            "activations are float, but accelerators need integers; quantize with activation_bits=8"
+        )
     mine = _named(accelerator)
     others = [_named(each) for each in ([versus] if isinstance(versus, str | AcceleratorConfig) else versus)]
     names = [each.name for each in (mine, *others)]
@@ -74,7 +87,7 @@ def simulate(
 
 
 def accelerators() -> pd.DataFrame:
-    """Return the designs that ``swis.simulate`` knows: a row each, with its array and where it is from.
+    """Return a table of the designs that ``swis.simulate`` knows, with their arrays and sources.
 
     >>> print(accelerators().loc["swis_ss", ["rows", "columns", "lanes"]].to_dict())
     {'rows': 8, 'columns': 8, 'lanes': 4}
@@ -118,7 +131,7 @@ def _table(
 
 @dataclass(frozen=True)
 class _Operands(NetworkOperands):
-    """Operands of a network of few bits: its own weights, and in another format those of the float one."""
+    """The operands of a quantized network: its own weights, or its float weights in another format."""
 
     network: Quantized
 
@@ -145,7 +158,7 @@ class _Operands(NetworkOperands):
             return {}
         if self.network.reference is None:
             raise InputError(
-                f"a network from a file has no float weights: in {fmt.name} it is not known; leave out versus"
+                f"a network from a file has no float weights for the format {fmt.name}; leave out versus"
             )
         return encode_layers(plain_copy(self.network.reference), fmt, self.skip)
 

@@ -1,1 +1,1 @@
-"""Weights chosen on unlabelled images: layer by layer, output-aware (GPTQ's walk), block reconstruction."""
+"""Calibration on images without labels: layer statistics, output-aware levels, block reconstruction."""

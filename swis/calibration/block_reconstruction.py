@@ -1,11 +1,11 @@
-"""Block-wise reconstruction: rounding within the shift sets learned against what blocks of a network put out.
+"""Block reconstruction: the rounding of weights is trained to reproduce the outputs of the float blocks.
 
-As AdaRound (Nagel et al. 2020) and BRECQ (Li et al. 2021) do on uniform grids, every weight may move to the
-neighbouring level of its set, on the side of the float weight. How far it has gone there, between 0 and 1, is
-learned, all layers of a block together, on the images of calibration; a block's input comes from the network
-of few bits. After a third of the steps those that hesitate least are fixed to one of the two levels, more of
-them with every step, and the others make up for it. One image in eight is held out: what serves these no
-better is not kept.
+It extends AdaRound (Nagel et al. 2020) and BRECQ (Li et al. 2021) from uniform grids to shift sets. Every
+weight has two levels of its group's set to choose from: its present one, and the next one towards the float
+weight. A position between the two, from 0 to 1, is trained for all weights of a block together, on the
+calibration set; the input of a block comes from the quantized network. After a third of the steps, weights
+are fixed to one of their two levels: those nearest to a level first, and more with every step, so that the
+others can adapt. One image in eight is held out. If the result is not better on these images, it is dropped.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from swis.options.calibrations import Reconstruction
 from swis.runtime.progress import tqdm
 
 _BATCH = 32
-_HELD_OUT = 8  # one of so many images
-_SETTLED = 1e-3  # so near to a level a weight does not hesitate
+_HELD_OUT = 8  # one image in this many
+_SETTLED = 1e-3  # a weight this near to one of its two levels counts as decided
 
 
 def reconstruct(
@@ -42,11 +42,11 @@ def reconstruct(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> dict[str, Encoded]:
-    """Learn on from a calibrated ``network`` and its ``encoded`` weights; return them anew.
+    """Train the rounding of a calibrated ``network``, in place; return its new encoded weights.
 
-    The network changes in place. ``images`` [N, C, H, W] without labels. Layers of the 8-bit format, and
-    those that share a weight, stay. Statistics that were matched before may move. Fewer than two images leave
-    all as it is.
+    ``images`` [N, C, H, W] are the calibration set. ``encoded`` are the network's weights. Layers in the
+    8-bit format, and layers that share a weight, do not change. Matched statistics can change. With fewer
+    than two images nothing changes.
     """
     layers, originals = weight_layers(network), weight_layers(reference)
     uses = Counter(id(weights) for weights in encoded.values())
@@ -55,9 +55,9 @@ def reconstruct(
         for name, weights in encoded.items()
         if uses[id(weights)] == 1 and weights.fmt.has_shifts
     }
-    judged = torch.arange(len(images)) % _HELD_OUT == min(len(images), _HELD_OUT) - 1
-    taught, held_out = images[~judged], images[judged]
-    if len(taught) == 0 or not learned:
+    is_held_out = torch.arange(len(images)) % _HELD_OUT == min(len(images), _HELD_OUT) - 1
+    training, held_out = images[~is_held_out], images[is_held_out]
+    if len(training) == 0 or not learned:
         return encoded
     blocks = _Blocks(reference.to(device), network.to(device))
     optimizer = torch.optim.Adam([part.latent for part in learned.values()], settings.rate, (0.9, 0.99))
@@ -76,14 +76,14 @@ def reconstruct(
     try:
         before = divergence()
         for step in tqdm(range(settings.steps), "reconstructing", leave=False):
-            chosen = torch.randint(len(taught), (_BATCH,), generator=generator)
-            mirrored = torch.rand(len(chosen), 1, 1, 1, generator=generator) < 0.5
-            batch = torch.where(mirrored, taught[chosen].flip(3), taught[chosen])
+            chosen = torch.randint(len(training), (_BATCH,), generator=generator)
+            flipped = torch.rand(len(chosen), 1, 1, 1, generator=generator) < 0.5
+            batch = torch.where(flipped, training[chosen].flip(3), training[chosen])
             optimizer.zero_grad()
             blocks.error(batch.to(device), weights(hard=False)).backward()
             optimizer.step()
             for part in learned.values():
-                part.stay_between()
+                part.clamp()
                 if 3 * step >= settings.steps:
                     part.fix(settings.steps - step)
         better = divergence() < before
@@ -100,20 +100,20 @@ def reconstruct(
 
 
 class _Rounding:
-    """A layer's codes, the neighbouring levels they may move to, and how far they have gone there."""
+    """The trained rounding of a layer: codes, gaps to the other levels, positions in between."""
 
     def __init__(self, encoded: Encoded, filters: Tensor, device: torch.device | str) -> None:
         self.encoded = encoded
-        wished = to_filters(filters) / encoded.scale.reshape(-1, 1)
+        target = to_filters(filters) / encoded.scale.reshape(-1, 1)
         codes = encoded.codes.int()
-        sign = torch.where(codes == 0, wished.sign(), codes.sign())
+        sign = torch.where(codes == 0, target.sign(), codes.sign())
         magnitude = codes.abs()
         below, above = _neighbours(encoded)
-        neighbour = torch.where(wished * sign > magnitude, above, below)
-        neighbour = torch.where(wished * sign == magnitude, magnitude, neighbour)
+        neighbour = torch.where(target * sign > magnitude, above, below)
+        neighbour = torch.where(target * sign == magnitude, magnitude, neighbour)
         self.codes = encoded.codes.float().to(device)
         self.gap = ((neighbour - magnitude) * sign).float().to(device)
-        self.scale = encoded.scale.clone().to(device)  # calibration's own may not take part in gradients
+        self.scale = encoded.scale.clone().to(device)  # an inference tensor cannot be used in backward
         self.latent = nn.Parameter(torch.zeros_like(self.gap))
         self.fixed = self.gap == 0
         self.latent.register_hook(lambda gradient: gradient.masked_fill(self.fixed, 0.0))
@@ -123,28 +123,28 @@ class _Rounding:
         return from_filters(self.codes + self.gap * latent, self.encoded.shape) * self.scale
 
     @torch.no_grad()
-    def stay_between(self) -> None:
+    def clamp(self) -> None:
         self.latent.clamp_(0, 1)
-        # momentum moves on what is fixed
+        # Adam's momentum still moves weights that are fixed
         self.latent.copy_(torch.where(self.fixed, self.latent.round(), self.latent))
 
     @torch.no_grad()
     def fix(self, steps_left: int) -> None:
-        """Fix one in ``steps_left`` of the weights between two levels to the nearer one, nearest first."""
-        hesitation = (0.5 - (self.latent - 0.5).abs()).masked_fill(self.fixed, 0.0).flatten()
-        between = int((hesitation > _SETTLED).sum())
-        hesitation[hesitation <= _SETTLED] = torch.inf
-        self.fixed.view(-1)[hesitation.argsort(stable=True)[: -(-between // steps_left)]] = True
-        self.stay_between()
+        """Fix one in ``steps_left`` of the undecided weights to its nearer level, the nearest ones first."""
+        distance = (0.5 - (self.latent - 0.5).abs()).masked_fill(self.fixed, 0.0).flatten()
+        undecided = int((distance > _SETTLED).sum())
+        distance[distance <= _SETTLED] = torch.inf
+        self.fixed.view(-1)[distance.argsort(stable=True)[: -(-undecided // steps_left)]] = True
+        self.clamp()
 
     def result(self) -> Encoded:
         codes = (self.codes + self.gap * self.latent.detach().round()).cpu()
-        # what the codes cost was measured before
+        # the metrics are those of the codes before
         return replace(self.encoded, codes=codes.to(self.encoded.codes.dtype), metrics=None)
 
 
 def _neighbours(encoded: Encoded) -> tuple[Tensor, Tensor]:
-    """Return the levels below and above every magnitude in its group's set, int32 [filters, K].
+    """Return the next lower and next higher level of every weight in its group's set, int32 [filters, K].
 
     The lowest and the highest level of a set are their own neighbours.
     """
@@ -156,7 +156,7 @@ def _neighbours(encoded: Encoded) -> tuple[Tensor, Tensor]:
         tables = torch.from_numpy(_neighbour_tables(here))
         row = torch.zeros(256, dtype=torch.long)
         row[list(here.set_ids())] = torch.arange(tables.shape[1])
-        sets = torch.zeros(int(mine.sum()), width, dtype=torch.long)  # where all have one set
+        sets = torch.zeros(int(mine.sum()), width, dtype=torch.long)  # a format without groups has one set
         if here.grouped:
             span = min(here.group_size, width)
             sets = row[encoded.shift_sets[mine].long()].repeat_interleave(span, 1)[:, :width]
@@ -166,7 +166,7 @@ def _neighbours(encoded: Encoded) -> tuple[Tensor, Tensor]:
 
 
 def _neighbour_tables(fmt: WeightFormat) -> np.ndarray:
-    """Return the level below and the one above every level, int32 [2, sets, 2 ** code_bits]."""
+    """Return the next lower and next higher level of every level, int32 [2, sets, 2 ** code_bits]."""
     sets = fmt.level_sets()
     tables = np.zeros((2, len(sets), 2**fmt.code_bits), np.int32)
     for row, levels in enumerate(sets):
@@ -176,7 +176,7 @@ def _neighbour_tables(fmt: WeightFormat) -> np.ndarray:
 
 
 class _Blocks:
-    """Compares two networks block by block; the second one's blocks see their inputs without gradients."""
+    """Compares two networks block by block; gradients do not flow between the blocks of ``network``."""
 
     def __init__(self, reference: nn.Module, network: nn.Module) -> None:
         self.reference, self.network = reference, network
@@ -190,16 +190,16 @@ class _Blocks:
             self.handles.append(block.register_forward_pre_hook(_without_gradient, prepend=True))
 
     def error(self, images: Tensor, weights: dict[str, Tensor]) -> Tensor:
-        """Return the mean over blocks of the squared error of their outputs, relative to their variance."""
+        """Return the mean over all blocks of (mean squared error of the output / variance of the output)."""
         self._run(images, weights)
         pairs = list(zip(*self.outputs, strict=True))
         errors = [F.mse_loss(y, x) / x.var().clamp_min(1e-12) for x, y in pairs]
         return sum(errors) / len(errors)
 
     def divergence(self, images: Tensor, weights: dict[str, Tensor]) -> float:
-        """Return the Kullback-Leibler divergence of the logits, summed over the images."""
-        wanted, logits = (values.log_softmax(1) for values in self._run(images, weights))
-        return float(F.kl_div(logits, wanted, reduction="sum", log_target=True))
+        """Return the Kullback-Leibler divergence from the float network, summed over the images [nats]."""
+        expected, logits = (values.log_softmax(1) for values in self._run(images, weights))
+        return float(F.kl_div(logits, expected, reduction="sum", log_target=True))
 
     def close(self) -> None:
         for handle in self.handles:
@@ -210,12 +210,12 @@ class _Blocks:
             outputs.clear()
         images = images.contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
-            wanted = self.reference(images)
-        return wanted, functional_call(self.network, weights, (images,))
+            expected = self.reference(images)
+        return expected, functional_call(self.network, weights, (images,))
 
 
 def _record(outputs: list[Tensor], _: nn.Module, __: tuple, output: Tensor) -> None:
-    outputs.append(output.clone())  # what follows may change it in place
+    outputs.append(output.clone())  # the next layer can change it in place
 
 
 def _without_gradient(_: nn.Module, inputs: tuple) -> tuple:
@@ -223,7 +223,7 @@ def _without_gradient(_: nn.Module, inputs: tuple) -> tuple:
 
 
 def blocks_of(model: nn.Module, prefix: str = "") -> Iterator[str]:
-    """Yield the names of a network's blocks: outermost modules with layers that are not plain sequences.
+    """Yield the names of a network's blocks: the outermost modules with layers that are not ``Sequential``.
 
     >>> list(blocks_of(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Sequential(nn.Linear(2, 2)))))
     ['0', '2.0']

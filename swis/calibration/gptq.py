@@ -1,10 +1,10 @@
-"""Shift sets and masks chosen for a layer's output: the Hessian walk over groups, with error feedback.
+"""The GPTQ pass for shift sets: sets and levels are chosen for the least error of a layer's output.
 
-For the inputs x of a layer, H = sum x x^T says what an error e of a filter's weights does to its output:
-e^T H e. The walk takes the groups one after another. Under every candidate set it quantizes the group's
-weights in turn, spreads each one's error over the weights behind it through the Cholesky factor of H^-1 (as
-GPTQ does for single weights), and keeps the set of least error. Then rounds of coordinate descent choose each
-group anew, given all the others, as long as the error falls.
+An error e of a filter's weights gives the output error e^T H e, with H = sum x x^T over the layer's inputs x.
+The pass quantizes the groups one after another. For each candidate set it quantizes the group's weights in
+turn and spreads every error over the later weights, with the Cholesky factor of H^-1 (GPTQ, Frantar et al.
+2022, does so for single weights). The set of least error is kept. Then rounds of coordinate descent choose
+each group again, given all other groups, while the error falls.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from torch import Tensor
 from swis.formats.weight_format import WeightFormat
 from swis.runtime.compiled import njit
 
-_PART = 8  # filters that a thread takes at a time
+_PART = 8  # filters per task of a thread
 
 
 @dataclass(frozen=True)
 class Factors:
-    """What the walk over groups of ``group_size`` needs of H, float32.
+    """H and its Cholesky factors for groups of ``group_size`` weights, float32.
 
-    ``hessian`` is H [inputs, K, K]; U in H^-1 = U^T U is ``whole`` for all of it, and ``local`` [inputs,
-    groups, M, M] for the block of every group.
+    ``hessian`` [inputs, K, K] is H; "inputs" counts the groups of a convolution, which see different inputs.
+    ``whole`` [inputs, K, K] is the upper factor U of H^-1 = U^T U. ``local`` [inputs, groups, M, M] holds the
+    same factor for the block of H that belongs to each group of weights.
     """
 
     group_size: int
@@ -37,7 +38,7 @@ class Factors:
 
 
 def factors(hessian: Tensor, group_size: int) -> Factors:
-    """Factor ``hessian`` [inputs, K, K], positive definite, float64.
+    """Return the factors of a positive definite ``hessian`` [inputs, K, K], float64.
 
     >>> factors(torch.eye(3).double()[None] / 4, group_size=2).whole[0].diagonal().tolist()
     [2.0, 2.0, 2.0]
@@ -51,18 +52,18 @@ def factors(hessian: Tensor, group_size: int) -> Factors:
         block = torch.linalg.inv(hessian[:, group, group])
         size = block.shape[1]
         local[:, number, :size, :size] = torch.linalg.cholesky(block, upper=True).numpy()
-    # row after row in memory, as the walk reads them; LAPACK leaves columns
+    # LAPACK returns columns; the pass reads rows, which must be contiguous
     return Factors(group_size, hessian.float().contiguous().numpy(), whole.contiguous().numpy(), local)
 
 
 def walk(
     target: Tensor, of: Factors, owner: np.ndarray, fmt: WeightFormat, rounds: int, threads: int
 ) -> tuple[Tensor, Tensor]:
-    """Quantize filters so that the error of their outputs is small.
+    """Quantize filters with the GPTQ pass and ``rounds`` of coordinate descent.
 
-    ``target`` [filters, K] in steps of the grid; ``owner`` [filters] says which of the Hessians ``of`` the
-    inputs a filter has; ``rounds`` of coordinate descent. Returns codes int16 [filters, K] and the sets'
-    fields uint8 [filters, ceil(K / M)].
+    ``target`` [filters, K]: the weights divided by their scale. ``of``: the factors of H. ``owner``
+    [filters]: the index of each filter's H in ``of``. Returns codes int16 [filters, K] and the ids of the
+    groups' sets, uint8 [filters, ceil(K / M)].
     """
     rows = target.to(torch.float32).contiguous().numpy()
     codes = np.empty(rows.shape, np.float32)
@@ -71,8 +72,8 @@ def walk(
 
     def work(start: int) -> None:
         end = min(start + _PART, len(rows))
-        _walk(rows, of.whole, *settings, start, end, codes, sets)
-        _descend(rows, of.hessian, of.local, *settings, start, end, rounds, codes, sets)
+        _gptq_pass(rows, of.whole, *settings, start, end, codes, sets)
+        _coordinate_descent(rows, of.hessian, of.local, *settings, start, end, rounds, codes, sets)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, range(0, len(rows), _PART)))
@@ -81,15 +82,16 @@ def walk(
 
 @njit(nogil=True)
 def _add(values, vector, factor):
-    for k in range(len(values)):  # from zero on, or it is not vectorized
+    for k in range(len(values)):  # only loops from zero are vectorized
         values[k] += factor * vector[k]
 
 
 @njit(nogil=True)
 def _choose(rest, levels, upper, at, size, trial, error, best_code, best_error):
-    """Find the set under which a group, quantized in turn with error feedback, errs least.
+    """Return the set of least error for a group that is quantized weight by weight with error feedback.
 
-    ``rest`` holds the group's targets from 0 on; ``upper`` the factor, the group's part from ``at`` on.
+    The group's targets are ``rest[:size]``. Its part of the factor ``upper`` starts at row and column ``at``.
+    The best codes and errors are written to ``best_code`` and ``best_error``.
     """
     top = levels.shape[1] - 1
     least, winner = np.inf, 0
@@ -107,7 +109,7 @@ def _choose(rest, levels, upper, at, size, trial, error, best_code, best_error):
                 break
             for k in range(j + 1, size):
                 moved[k] -= error[j] * upper[at + j, at + k]
-        if total < least:  # strict: of equals the first set stays
+        if total < least:  # strictly less, so that a tie keeps the first set
             least, winner = total, s
             best_code[:size] = trial[:size]
             best_error[:size] = error[:size]
@@ -115,12 +117,12 @@ def _choose(rest, levels, upper, at, size, trial, error, best_code, best_error):
 
 
 @njit(nogil=True)
-def _walk(rows, factor, owner, group_size, levels, first, last, codes, sets):
+def _gptq_pass(rows, factor, owner, group_size, levels, first, last, codes, sets):
     width = rows.shape[1]
     trial, error = np.empty(group_size, np.float32), np.empty(group_size, np.float32)
     best_error = np.empty(group_size, np.float32)
     rests = rows[first:last].copy()
-    # filters in the inner loop: they find the factor's rows in the cache
+    # filters are the inner loop, so that the factor's rows stay in the cache
     for start in range(0, width, group_size):
         size = min(group_size, width - start)
         for row in range(first, last):
@@ -133,17 +135,17 @@ def _walk(rows, factor, owner, group_size, levels, first, last, codes, sets):
 
 
 @njit(nogil=True)
-def _descend(rows, curvature, local, owner, group_size, levels, first, last, rounds, codes, sets):
-    """Choose each group anew, given the others, until a round changes nothing."""
+def _coordinate_descent(rows, hessian, local, owner, group_size, levels, first, last, rounds, codes, sets):
+    """Choose each group again, given the others, until a round changes nothing."""
     width = rows.shape[1]
     trial, error = np.empty(group_size, np.float32), np.empty(group_size, np.float32)
     best_error, code = np.empty(group_size, np.float32), np.empty(group_size, np.float32)
-    wish = np.empty(group_size, np.float32)
-    offs = codes[first:last] - rows[first:last]
-    slopes = np.zeros((last - first, width), np.float64)  # H e
+    optimum = np.empty(group_size, np.float32)
+    errors = codes[first:last] - rows[first:last]
+    gradients = np.zeros((last - first, width), np.float64)  # H e
     for j in range(width):
         for row in range(first, last):
-            _add(slopes[row - first], curvature[owner[row], j], offs[row - first, j])
+            _add(gradients[row - first], hessian[owner[row], j], errors[row - first, j])
     changing = np.ones(last - first, np.bool_)
     for _ in range(rounds):
         changed = np.zeros(last - first, np.bool_)
@@ -152,37 +154,37 @@ def _descend(rows, curvature, local, owner, group_size, levels, first, last, rou
             for row in range(first, last):
                 if not changing[row - first]:
                     continue
-                off, slope = offs[row - first], slopes[row - first]
-                h, upper = curvature[owner[row]], local[owner[row], number]
-                # the group's own error would best be e - H_gg^-1 (H e)_g, H_gg^-1 = U^T U
+                own_error, gradient = errors[row - first], gradients[row - first]
+                h, upper = hessian[owner[row]], local[owner[row], number]
+                # without quantization the best error of group g is e_g - H_gg^-1 (H e)_g, H_gg^-1 = U^T U
                 for j in range(size):
                     back = 0.0
                     for k in range(size):
                         dot = 0.0
                         for m in range(min(j, k) + 1):
                             dot += upper[m, j] * upper[m, k]
-                        back += dot * slope[start + k]
-                    wish[j] = rows[row, start + j] + off[start + j] - back
-                winner = _choose(wish, levels, upper, 0, size, trial, error, code, best_error)
-                gain = 0.0
+                        back += dot * gradient[start + k]
+                    optimum[j] = rows[row, start + j] + own_error[start + j] - back
+                winner = _choose(optimum, levels, upper, 0, size, trial, error, code, best_error)
+                new_cost = 0.0
                 for j in range(size):
-                    gain += best_error[j] * best_error[j]
-                now = 0.0  # the same quadratic at the present codes: |U^-T (code - wish)|^2
+                    new_cost += best_error[j] * best_error[j]
+                present_cost = 0.0  # the same quadratic form at the present codes: |U^-T (code - optimum)|^2
                 for j in range(size):
-                    x = codes[row, start + j] - wish[j]
+                    x = codes[row, start + j] - optimum[j]
                     for k in range(j):
                         x -= trial[k] * upper[k, j]
                     trial[j] = x / upper[j, j]
-                    now += trial[j] * trial[j]
-                if gain < now * (1 - 1e-5):
+                    present_cost += trial[j] * trial[j]
+                if new_cost < present_cost * (1 - 1e-5):
                     changed[row - first] = True
                     sets[row, number] = winner
                     for j in range(size):
                         step = np.float64(code[j]) - codes[row, start + j]
                         if step != 0:
                             codes[row, start + j] = code[j]
-                            off[start + j] += step
-                            _add(slope, h[start + j], step)
+                            own_error[start + j] += step
+                            _add(gradient, h[start + j], step)
         changing = changed
         if not changing.any():
             break

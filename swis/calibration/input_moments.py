@@ -1,4 +1,4 @@
-"""Second moments of a layer's inputs, as its filters see them."""
+"""Second moments of a layer's inputs, over the windows that its filters are applied to."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from swis.networks.layers import axes_of, is_transposed, spread
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over output positions of a layer's inputs y and the float network's x, about one origin.
+    """Sums over ``count`` output positions, of a layer's inputs y and the float network's inputs x.
 
-    ``yy`` and ``xy`` [groups, K, K] hold y y^T and x y^T; ``y``, ``x`` and ``xx`` [groups, K] y, x and x^2;
-    all float64. K are a filter's weights as ``swis.encoding.decompose.to_filters`` lays them out, groups
-    those of the convolution.
+    ``yy`` and ``xy`` [groups, K, K] are the sums of y y^T and x y^T. ``y``, ``x`` and ``xx`` [groups, K] are
+    the sums of y, x and x^2. All are float64. Both inputs are relative to one origin. K is the number of
+    weights of a filter, in the order of ``swis.encoding.decompose.to_filters``; groups are those of the
+    convolution.
     """
 
     count: int
@@ -33,15 +34,15 @@ class Moments:
         return Moments(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     def include(self, count: int, sums: Sequence[Tensor]) -> Moments:
-        """Return the moments with sums over ``count`` more positions added, in place."""
+        """Return the moments with the sums over ``count`` more positions added, in place."""
         for total, more in zip((self.yy, self.xy, self.y, self.x, self.xx), sums, strict=True):
             total += more
         return replace(self, count=self.count + count)
 
     def covariances(self) -> tuple[Tensor, Tensor]:
-        """Return cov(y, y) and cov(x, y): without means, since a layer's bias can make up for them."""
+        """Return cov(y, y) and cov(x, y); the means are removed, because a bias can correct them."""
         y, x = self.y / self.count, self.x / self.count
-        # in place, for a matrix may take gigabytes
+        # in place, because a matrix can take gigabytes
         yy = (self.yy / self.count).sub_(y[:, :, None] * y[:, None])
         return yy, (self.xy / self.count).sub_(x[:, :, None] * y[:, None])
 
@@ -55,10 +56,11 @@ def variance_of_x(one: Moments, other: Moments) -> Tensor:
 def input_moments(
     layer: nn.Module, inputs: Sequence[Tensor], float_inputs: Sequence[Tensor], positions: int
 ) -> tuple[Moments, Moments | None]:
-    """Return the moments of a layer's inputs, chunks of images, over two halves of these chunks.
+    """Return the moments of a layer's inputs over two halves of the calibration set.
 
-    One chunk alone has no second half. Of many output positions at most about ``positions`` are looked at,
-    drawn with a fixed seed, of every chunk its share.
+    ``inputs`` and ``float_inputs`` are chunks of images, for the quantized and the float network. Chunks go
+    to the two halves in turn; a single chunk has no second half. At most about ``positions`` output
+    positions are used, in equal shares per image; they are sampled with a fixed seed.
 
     >>> chunks = torch.eye(3).split(2)
     >>> one, other = input_moments(nn.Linear(3, 2), chunks, chunks, positions=100)
@@ -73,7 +75,7 @@ def input_moments(
         keep = torch.randperm(output_positions(layer, pair[0]), generator=generator)[:share]
         keep = keep.sort().values.to(pair[0].device)
         y, x = (patches(layer, part, keep) for part in pair)
-        if origin is None:  # near the mean, so that little cancels when that is taken off
+        if origin is None:  # near the mean, so that subtracting the mean later loses little precision
             origin = y.mean(1, keepdim=True)
         y, x = y - origin, x - origin
         sums = (y.transpose(1, 2) @ y, x.transpose(1, 2) @ y, y.sum(1), x.sum(1), x.square().sum(1))
@@ -86,7 +88,7 @@ def input_moments(
 
 
 def output_positions(layer: nn.Module, inputs: Tensor) -> int:
-    """Return how many output positions a layer computes from inputs, those of all images together.
+    """Return the number of output positions of a layer, over all images of ``inputs``.
 
     >>> output_positions(nn.Conv2d(2, 4, 3), torch.zeros(5, 2, 6, 6))
     80
@@ -98,9 +100,9 @@ def output_positions(layer: nn.Module, inputs: Tensor) -> int:
 
 
 def patches(layer: nn.Module, inputs: Tensor, positions: Tensor) -> Tensor:
-    """Return what a layer multiplies its filters with, [groups, positions, K].
+    """Return the input windows that a layer multiplies by its filters (im2col), [groups, positions, K].
 
-    ``positions`` are numbers of output positions, image after image, row after row.
+    ``positions`` are indices of output positions, counted image by image and row by row.
 
     >>> layer = nn.Conv2d(2, 4, 3, padding=1, groups=2)
     >>> patches(layer, torch.randn(5, 2, 6, 6), torch.arange(180)).shape
@@ -124,7 +126,7 @@ def patches(layer: nn.Module, inputs: Tensor, positions: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Windows:
-    """A convolution of two dimensions without padding: its input [N, C, H, W], and where it looks."""
+    """A two-dimensional convolution without padding: its padded input [N, C, H, W] and its windows."""
 
     padded: Tensor
     kernel: tuple[int, int]
@@ -140,7 +142,7 @@ class _Windows:
 
 
 def _windows(layer: nn.Module, inputs: Tensor) -> _Windows:
-    """Return the convolution that does with the layer's filters what the layer does."""
+    """Return the plain convolution that is equivalent to the layer, with the filters of ``filters_of``."""
     if is_transposed(layer):
         return _Windows(_around(layer, spread(layer, inputs)), layer.kernel_size, (1, 1), layer.dilation)
     if isinstance(layer, Conv2dSame):
@@ -148,7 +150,7 @@ def _windows(layer: nn.Module, inputs: Tensor) -> _Windows:
     else:
         mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
         padded = pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
-    flat = (1,) * (2 - axes_of(layer))  # a sequence is an image of one row
+    flat = (1,) * (2 - axes_of(layer))  # a sequence is treated as an image of one row
     return _Windows(
         padded.unflatten(2, (*flat, -1)),
         (*flat, *layer.kernel_size),
@@ -158,9 +160,9 @@ def _windows(layer: nn.Module, inputs: Tensor) -> _Windows:
 
 
 def _around(layer: nn.ConvTranspose2d, inputs: Tensor) -> Tensor:
-    """Return inputs between the zeros that make the padding of a transposed convolution that of another."""
+    """Return the inputs with the zero padding with which a plain convolution equals the transposed one."""
     around = []
-    for axis in (1, 0):  # the last one first, as ``pad`` has it
+    for axis in (1, 0):  # ``pad`` expects the last axis first
         before = layer.dilation[axis] * (layer.kernel_size[axis] - 1) - layer.padding[axis]
         around += [before, before + layer.output_padding[axis]]
     return pad(inputs, around)

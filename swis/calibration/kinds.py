@@ -1,4 +1,4 @@
-"""The ways to calibrate by their names on the command line (``swis.options.calibrations``)."""
+"""The kinds of calibration by their names on the command line (``swis.options.calibrations``)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Weights = dict[str, Encoded]
 
 @dataclass(frozen=True)
 class Kind:
-    """What is done with every layer in turn, and with the whole network afterwards (``refine``)."""
+    """A kind of calibration: the calibration of each layer, then an optional step for the whole network."""
 
     layer: LayerCalibration
     refine: Callable[[nn.Module, nn.Module, Weights, Tensor, torch.device], Weights] | None = None
@@ -39,7 +39,7 @@ class Kind:
         schedules: dict[str, LayerSchedule] | None,
         device: torch.device,
     ) -> Weights:
-        """Calibrate ``network`` in place, as ``layerwise.calibrate`` does; return its weights."""
+        """Calibrate ``network`` in place; return its encoded weights. See ``layerwise.calibrate``."""
         encoded = calibrate(reference, network, fmt, images, self.layer, skip, schedules, device)
         return encoded if self.refine is None else self.refine(reference, network, encoded, images, device)
 
@@ -48,7 +48,7 @@ BIAS, STATS = LayerCalibration(match_variance=False), LayerCalibration()
 
 
 def walking(settings: OutputAware | None = None) -> LayerCalibration:
-    """Return the calibration whose levels are chosen by the Hessian walk."""
+    """Return the layer calibration that chooses levels with the GPTQ pass."""
     return LayerCalibration(partial(output_aware, settings=settings or OutputAware()), memory=memory_of)
 
 
@@ -57,13 +57,13 @@ def _reconstructed(run: Any) -> Kind:
         reference: nn.Module, network: nn.Module, encoded: Weights, images: Inputs, device: torch.device
     ) -> Weights:
         if not isinstance(images, Tensor):
-            raise InputError("calibrate=reconstruct is for images, a tensor [N, C, H, W]")
+            raise InputError("calibrate=reconstruct needs images as a tensor [N, C, H, W]")
         return reconstruct(reference, network, encoded, images, run.reconstruction, run.seed, device)
 
     return Kind(walking(run.calibration), refine)
 
 
-# From the options of a run to the way to calibrate.
+# Each function takes the options of a run and returns the kind of calibration.
 KINDS: dict[str, Callable[[Any], Kind]] = {
     "bias": lambda run: Kind(BIAS),
     "stats": lambda run: Kind(STATS),

@@ -1,4 +1,4 @@
-"""A network that runs over many images a few at a time, and stops at every weight layer with all of them."""
+"""A network run that stops at every weight layer, with a large set of images split into chunks."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from swis.networks.layers import axes_of, weight_layers
 
 
 class Lockstep:
-    """Runs a network over chunks of images, layer by layer, all chunks through one before the next.
+    """Runs a network over chunks of images, layer by layer: all chunks pass a layer before the next one.
 
-    Between two layers one chunk is worked on at a time, so that no more is kept of all images than what the
-    network itself still needs. ``enter`` takes them to a layer and ``leave`` through it; before that its
-    weight may change, after that its ``outputs`` may, in place. ``copies`` is for a network whose hooks hand
-    its layers inputs that do not last. Use it within ``torch.no_grad()``, and ``close`` it.
+    ``enter`` runs all chunks up to the next layer, and ``leave`` runs them through it. Between the two the
+    layer's weight may change; after ``leave`` its ``outputs`` may change in place. One chunk runs at a time
+    between layers, so that only the tensors that the network still needs are kept. ``copies``: copy the
+    inputs of layers, for a network whose hooks reuse a buffer. Call it within ``torch.no_grad()``, and call
+    ``close`` at the end.
 
     >>> from torch import no_grad, ones
     >>> run = Lockstep(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1)), ones(5, 2).split(2))
@@ -41,10 +42,9 @@ class Lockstep:
             self._handles.append(layer.register_forward_hook(self._behind))
 
     def enter(self) -> str | None:
-        """Take all chunks to the next layer, ``inputs`` of which are known then, and return its name.
+        """Run all chunks up to the next layer, set ``inputs``, and return the layer's name; None at the end.
 
-        At the end it returns None. Raises ``RuntimeError`` if some of them go elsewhere, and whatever the
-        network raises.
+        Raises ``RuntimeError`` if the chunks reach different layers, and any error of the network.
         """
         self.inputs, self.outputs = [], []
         images, self._start = self._start, []
@@ -55,16 +55,18 @@ class Lockstep:
         if all(run.dead for run in self._runs):
             return None
         if len(reached) > 1 or any(run.dead for run in self._runs):
-            raise RuntimeError("images reach different layers: the network looks at its images")
+            raise RuntimeError(
+                "the network calls different layers for different images, so it cannot be calibrated"
+            )
         return reached.pop()
 
     def leave(self) -> None:
-        """Take all chunks through the layer that they stand before; ``outputs`` are known then."""
+        """Run all chunks through the present layer, and set ``outputs``."""
         for run in self._runs:
             run.switch()
 
     def close(self) -> None:
-        """End the runs wherever they are, and leave the network as it was."""
+        """Stop all runs and remove the hooks from the network."""
         for run in self._runs:
             run.throw()
         for handle in self._handles:
@@ -72,7 +74,7 @@ class Lockstep:
 
     def _before(self, name: str, layer: nn.Module, inputs: tuple) -> tuple:
         if axes_of(layer) and inputs[0].ndim != axes_of(layer) + 2:
-            raise InputError(f"layer {name} is called without an axis of images; it cannot be calibrated")
+            raise InputError(f"layer {name} gets an input without a batch axis, so it cannot be calibrated")
         kept = inputs[0].clone() if self._copies else inputs[0]
         self.inputs.append(kept)
         getcurrent().parent.switch(name)
@@ -84,4 +86,4 @@ class Lockstep:
 
 
 def _run(model: nn.Module, inputs: Inputs) -> None:
-    inputs.run(model)  # what it gives back is of no interest
+    inputs.run(model)  # without a return value, which would keep the network's output in memory

@@ -1,10 +1,10 @@
-"""Calibration on images without labels: weights chosen for each layer's output, its statistics set right.
+"""Layer-wise calibration on images without labels: levels and channel statistics, one layer after another.
 
-The float network and the one of few bits run side by side over the calibration images, from layer to layer.
-When a layer's turn comes, its inputs in both networks are known, and everything in front of it is calibrated
-already: its weights are chosen, the mean and the variance of its output's channels brought to those of the
-float network by a gain in its scale and a shift in its bias, and only then the networks go on. One pass over
-the images does it, whatever the network's graph, and inference costs nothing more.
+The float network and the quantized network run side by side over the calibration set, layer by layer. At each
+layer the inputs of both networks are known, and all layers before it are calibrated. First the layer's
+weights are chosen. Then the mean and the variance of every output channel are matched to the float network,
+with a gain (in the scale) and an offset (in the bias). Then the networks run on to the next layer. This takes
+one pass over the images, works for any network graph, and adds no cost to inference.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from swis.options.ranges import require
 from swis.runtime.memory import device_memory
 from swis.runtime.progress import tqdm
 
-_CHUNK = 8  # images that a network works on at a time
-# A channel that varies less than this part of the layer's most varying one is taken as constant.
+_CHUNK = 8  # images per chunk
+# A channel counts as constant if its variance is below this share of the layer's largest variance.
 _CONSTANT = 1e-10
-# A channel's gain stays within this factor: beyond it statistics match only by amplifying noise.
+# Gains are limited to this factor; a larger gain would only amplify noise.
 _LARGEST_GAIN = 4.0
 
 
 @dataclass(frozen=True)
 class LayerCalibration:
-    """What is done with a layer when its turn comes.
+    """The calibration of one layer.
 
-    ``choose`` gets the float layer, its format and schedule, and the inputs of the network of few bits and of
-    the float one, image by image; it returns the layer's weights (None: those of the nearest levels). Then
-    the means of its output's channels are matched and, with ``match_variance``, their variances. ``memory``
-    says how many bytes ``choose`` takes for a layer.
+    ``choose`` gets the float layer, its format, its schedule, and the layer's inputs in the quantized and in
+    the float network; it returns the encoded weights. None: every weight gets its nearest level. Afterwards
+    the means of the output channels are matched and, with ``match_variance``, their variances.
+    ``memory`` returns the bytes that ``choose`` needs for a layer.
     """
 
     choose: Callable[..., Encoded] | None = None
@@ -53,24 +53,25 @@ class LayerCalibration:
 def check_memory(
     network: nn.Module, calibration: LayerCalibration, skip: Collection[str], device: torch.device
 ) -> None:
-    """Raise ``InputError`` if calibrating a layer that is not in ``skip`` takes more memory than there is.
+    """Raise ``InputError`` if the calibration of a layer outside of ``skip`` needs more memory than there is.
 
     >>> network = nn.Sequential(nn.Linear(9, 2))
     >>> calibration = LayerCalibration(memory=lambda layer: layer.in_features << 45)
     >>> check_memory(network, calibration, ["0"], torch.device("cpu"))
     >>> check_memory(network, calibration, [], torch.device("cpu"))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    swis.errors.InputError: calibrating layer 0 takes 294912.0 GiB of memory, and there are ... GiB; ...
+    swis.errors.InputError: calibrating layer 0 needs 294912.0 GiB of memory, but only ... GiB are ...
     """
     if calibration.memory is None:
         return
-    there = device_memory(device)
+    available = device_memory(device)
     for name, layer in weight_layers(network).items():
         needed = 0 if name in skip else calibration.memory(layer)
         require(
-            needed <= there,
-            f"calibrating layer {name} takes {needed / 2**30:.1f} GiB of memory, and there are "
-            f"{there / 2**30:.1f} GiB; take skip=[{name}], which leaves it in 8 bits, or calibrate=stats",
+            needed <= available,
+            f"calibrating layer {name} needs {needed / 2**30:.1f} GiB of memory, but only "
+            f"{available / 2**30:.1f} GiB are available; use skip=[{name}] to keep the layer in 8 bits, or "
+            "use calibrate=stats",
         )
 
 
@@ -84,14 +85,14 @@ def calibrate(
     schedules: dict[str, LayerSchedule] | None = None,
     device: torch.device | str = "cpu",
 ) -> dict[str, Encoded]:
-    """Calibrate ``network`` in place to compute what ``reference`` does; return its layers' weights.
+    """Calibrate ``network`` in place so that it computes what ``reference`` computes; return its weights.
 
-    Both networks start as the same float one; ``network`` may round its activations. ``images`` [N, C, H, W]
-    may be other inputs. Layers in ``skip`` get 8 bits and matched statistics; layers that share a weight, and
-    those that are not called, get ``fmt`` without calibration; those that are called again are calibrated at
-    their first call.
-    The networks run on ``device`` and end on the CPU. Raises ``InputError`` if the memory does not suffice,
-    ``RuntimeError`` if the images decide which layers are called.
+    Both are copies of the same float network; ``network`` may quantize its activations. ``images`` are a
+    tensor [N, C, H, W] or other inputs. Layers in ``skip`` get the 8-bit format and matched statistics.
+    Layers that share a weight, and layers that are never called, get ``fmt`` without calibration. A layer
+    that is called several times is calibrated at its first call. The networks run on ``device`` and are moved
+    to the CPU at the end. Raises ``InputError`` if there is too little memory, and ``RuntimeError`` if the
+    images decide which layers are called.
     """
     check_memory(reference, layer_calibration, skip, torch.device(device))
     choose = layer_calibration.choose
@@ -105,36 +106,38 @@ def calibrate(
     reference.to(device)
     chunks = Inputs.of(images).to(device).split(min(_CHUNK, -(-len(images) // 2)))
     check_stateless(reference, chunks[0][:1], chunks[-1][-1:])
-    ours, theirs = Lockstep(network, chunks, copies=True), Lockstep(reference, chunks)
+    quantized_run, float_run = Lockstep(network, chunks, copies=True), Lockstep(reference, chunks)
     with torch.no_grad(), tqdm(total=len(layers), desc=f"{fmt.name}: calibrating", leave=False) as bar:
         try:
-            while (name := ours.enter()) is not None:
-                if (other := theirs.enter()) != name:
-                    raise RuntimeError(f"the networks are not alike: one is at {name}, the other at {other}")
+            while (name := quantized_run.enter()) is not None:
+                if (other := float_run.enter()) != name:
+                    raise RuntimeError(f"the networks differ: one runs layer {name}, the other {other}")
                 if name not in waiting:
-                    ours.leave()
-                    theirs.leave()
+                    quantized_run.leave()
+                    float_run.leave()
                     continue
                 waiting.remove(name)
                 layer, plain = layers[name], encoded[name]
                 if choose is not None and plain.fmt.has_shifts:
-                    inputs = [_by_image(layer, *pair) for pair in zip(ours.inputs, chunks, strict=True)]
-                    wished = [_by_image(layer, *pair) for pair in zip(theirs.inputs, chunks, strict=True)]
-                    encoded[name] = choose(originals[name], plain.fmt, plain.schedule, inputs, wished)
+                    inputs, float_inputs = (
+                        [_by_image(layer, *pair) for pair in zip(run.inputs, chunks, strict=True)]
+                        for run in (quantized_run, float_run)
+                    )
+                    encoded[name] = choose(originals[name], plain.fmt, plain.schedule, inputs, float_inputs)
                     put_filters(layer, encoded[name].weight().to(device))
-                ours.leave()
-                theirs.leave()
+                quantized_run.leave()
+                float_run.leave()
                 axes = axes_of(layer)
-                match_variance = layer_calibration.match_variance
-                gain, shift = matching(ours.outputs, theirs.outputs, -1 - axes, scale=match_variance)
-                encoded[name] = _correct(layer, encoded[name], gain, shift)
+                outputs, expected = quantized_run.outputs, float_run.outputs
+                gain, offset = matching(outputs, expected, -1 - axes, scale=layer_calibration.match_variance)
+                encoded[name] = _correct(layer, encoded[name], gain, offset)
                 along = (-1, *[1] * axes)
-                for output in ours.outputs:
-                    output.mul_(gain.reshape(along)).add_(shift.reshape(along))
+                for output in outputs:
+                    output.mul_(gain.reshape(along)).add_(offset.reshape(along))
                 bar.update()
         finally:
-            ours.close()
-            theirs.close()
+            quantized_run.close()
+            float_run.close()
             network.cpu()
             reference.cpu()
     return encoded
@@ -143,10 +146,10 @@ def calibrate(
 def matching(
     outputs: Sequence[Tensor], wanted: Sequence[Tensor], axis: int, scale: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """Return the gain and shift [channels] that bring outputs' mean and variance to the wanted ones.
+    """Return the gain and the offset [channels] that give ``outputs`` the means and variances of ``wanted``.
 
-    Outputs have their channels along ``axis``, and are of any number of images each. A channel that is
-    constant in either keeps its gain; without ``scale`` all do, and only means are matched.
+    The tensors have their channels along ``axis`` and can have any number of images. A channel that is
+    constant in one of the two has gain 1. Without ``scale`` all gains are 1, and only the means are matched.
 
     >>> x = torch.tensor([[0.0, 1.0], [2.0, 1.0]])
     >>> [values.tolist() for values in matching(x.split(1), [3 * x + 1], axis=-1)]
@@ -160,7 +163,7 @@ def matching(
 
 
 def _statistics(outputs: Sequence[Tensor], axis: int) -> tuple[Tensor, Tensor]:
-    """Return the variance and mean of every channel, float64."""
+    """Return the variance and the mean of every channel, float64."""
     around = [other for other in range(outputs[0].ndim) if other != axis % outputs[0].ndim]
     parts = [torch.var_mean(output, around, correction=0) for output in outputs]
     variances, means = (torch.stack(values).double() for values in zip(*parts, strict=True))
@@ -171,18 +174,18 @@ def _statistics(outputs: Sequence[Tensor], axis: int) -> tuple[Tensor, Tensor]:
 
 
 def _by_image(layer: nn.Module, inputs: Tensor, images: Inputs) -> Tensor:
-    """Return inputs with the images as first axis: some networks cut these into windows before a layer."""
+    """Return a layer's inputs with one entry per image; some networks split images into windows before."""
     if isinstance(layer, nn.Linear) and len(inputs) % len(images) == 0:
         return inputs.reshape(len(images), -1, inputs.shape[-1])
     return inputs
 
 
-def _correct(layer: nn.Module, encoded: Encoded, gain: Tensor, shift: Tensor) -> Encoded:
-    """Fold gain and shift into a layer's bias and its scale, of which every channel has its own then."""
+def _correct(layer: nn.Module, encoded: Encoded, gain: Tensor, offset: Tensor) -> Encoded:
+    """Fold the gain into the scale, which becomes one per channel, and the offset into the bias."""
     if torch.any(gain != 1):
         of_filters = gain.cpu().reshape(-1, *[1] * (len(encoded.shape) - 1))
         encoded = replace(encoded, scale=encoded.scale * of_filters)
         put_filters(layer, encoded.weight().to(gain.device))
-    bias = shift if layer.bias is None else layer.bias * gain + shift
+    bias = offset if layer.bias is None else layer.bias * gain + offset
     layer.bias = nn.Parameter(bias.clone(), requires_grad=False)
     return encoded

@@ -1,4 +1,4 @@
-"""A layer's weights chosen for its output: its shift sets and masks, and every filter's scale."""
+"""Output-aware encoding of a layer: shift sets, levels and scales are chosen for the error of its output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from swis.formats.weight_format import WeightFormat
 from swis.networks.layers import filter_shape, filters_of, groups_of
 from swis.options.calibrations import OutputAware
 
-# Matrices [groups, K, K] that are there at once: moments of two halves, their sum, factors.
+# Matrices [groups, K, K] in memory at the same time: moments of two halves, their sum, factors.
 _MATRICES = 11
 
 
@@ -32,10 +32,11 @@ def output_aware(
     float_inputs: Sequence[Tensor],
     settings: OutputAware,
 ) -> Encoded:
-    """Return a layer's weights in ``fmt``, chosen for the inputs it gets.
+    """Return a layer's weights in ``fmt``, chosen for its ``inputs`` in the quantized network.
 
-    ``layer`` is that of the float network, which gets ``float_inputs``; both inputs are chunks with images
-    along the first axis. What is returned is on the CPU, where the walk runs, wherever these are.
+    ``layer`` is the layer of the float network, and ``float_inputs`` are its inputs there. Both inputs are
+    chunks with images along the first axis, on any device. The result is on the CPU, where the GPTQ pass
+    runs.
 
     >>> from swis.formats.swis import Swis
     >>> layer, images = nn.Linear(8, 2), torch.eye(8).split(2)
@@ -49,33 +50,33 @@ def output_aware(
         rows = refit(rows, halves)
     one, other = halves
     covariance = (one if other is None else one + other).covariances()[0]
-    del halves, one, other  # gigabytes, for a layer of many inputs
-    # the fewer the images for a filter's weights, the less their covariance is to be believed
+    del halves, one, other  # gigabytes, for a layer with many inputs
+    # with fewer images per weight the covariance is less reliable, so the damping is larger
     hessian = damped(covariance, settings.damping * rows.shape[1] / sum(map(len, inputs)))
     del covariance
     group_size = min(fmt.weights_per_group, rows.shape[1])
-    walks = _Walks(rows, hessian, group_size, settings.order)
+    search = _ScaleSearch(rows, hessian, group_size, settings.order)
     fitted = from_filters(rows.float(), weight.shape).cpu()
     shifts = np.full(len(rows), fmt.shifts) if schedule is None else schedule.shifts
-    # one scale for a whole tensor is not searched
+    # the search is per filter, so it is not used with one scale per tensor
     scales = settings.scales if fmt.granularity == "channel" else (1.0,)
     codes = torch.empty(rows.shape, dtype=torch.int16)
-    fields = torch.empty(len(rows), -(-rows.shape[1] // group_size), dtype=torch.uint8)
+    sets = torch.empty(len(rows), -(-rows.shape[1] // group_size), dtype=torch.uint8)
     scale = torch.empty(len(rows), 1)
     for n in np.unique(shifts).tolist():
         mine = torch.from_numpy(shifts == n)
         here = fmt.with_shifts(n)
         quantized = quantize(fitted, here.code_bits, fmt.granularity, here.code_clip)
         start = quantized.scale.reshape(-1, 1).expand(scale.shape)[mine]
-        codes[mine], fields[mine], scale[mine] = walks.best(mine, here, start, scales, settings.rounds)
+        codes[mine], sets[mine], scale[mine] = search.best(mine, here, start, scales, settings.rounds)
     codes = codes.to(torch.int8 if fmt.magnitude_bits <= 7 else torch.int16)
-    fields = fields if fmt.on_codes else None
+    sets = sets if fmt.on_codes else None
     scale = scale.reshape(-1, *[1] * (weight.ndim - 1))
-    return Encoded(fmt, codes, fields, scale, weight.shape, schedule=schedule)
+    return Encoded(fmt, codes, sets, scale, weight.shape, schedule=schedule)
 
 
 def memory_of(layer: nn.Module) -> int:
-    """Return the bytes that ``output_aware`` takes for a layer, nearly all of them for matrices [K, K].
+    """Return the bytes that ``output_aware`` needs for a layer; matrices [K, K] take nearly all of them.
 
     >>> memory_of(nn.Linear(25088, 4096)) // 2**30
     51
@@ -84,17 +85,18 @@ def memory_of(layer: nn.Module) -> int:
     return _MATRICES * groups_of(layer) * width**2 * torch.float64.itemsize
 
 
-class _Walks:
-    """The filters of a layer, quantized by walks over groups in one order.
+class _ScaleSearch:
+    """Quantizes the filters of a layer with the GPTQ pass, for several scales.
 
-    ``rows`` [filters, K] and ``hessian`` [inputs, K, K], float64; as many filters share one H as another.
+    ``rows`` [filters, K] and ``hessian`` [inputs, K, K] are float64; each H belongs to equally many filters.
+    ``order`` is the order of the groups: "filter" or "variance".
     """
 
     def __init__(self, rows: Tensor, hessian: Tensor, group_size: int, order: str) -> None:
         self.owner = np.arange(len(rows)) // (len(rows) // len(hessian))
         self.width, self.groups, self.columns = rows.shape[1], None, None
         if order == "variance":
-            # whole groups, so that they can change places: what is added is zero and stays so
+            # the last group is padded with zeros, so that all groups have one size and can change places
             missing = -rows.shape[1] % group_size
             rows, hessian = pad(rows, (0, missing)), pad(hessian, (0, missing, 0, missing))
             variance = hessian.diagonal(dim1=1, dim2=2)
@@ -113,33 +115,35 @@ class _Walks:
     def best(
         self, mine: Tensor, fmt: WeightFormat, start: Tensor, scales: Sequence[float], rounds: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return codes, fields and scales of the filters ``mine``, scales those of least error.
+        """Return codes, ids of sets and scales of the filters ``mine``, for the scale of least error.
 
-        Tried are all of ``scales`` times ``start`` [filters, 1].
+        The scales are ``start`` [filters, 1] times each factor in ``scales``.
         """
         rows, owner = self.rows[mine], self.owner[mine.numpy()]
         least, best = torch.full((len(rows),), torch.inf, dtype=torch.float64), None
         for factor in scales:
             step = start * factor
-            walked = walk(rows / step, self.factors, owner, fmt, rounds, torch.get_num_threads())
-            found = (*walked, step)
+            codes, sets = walk(rows / step, self.factors, owner, fmt, rounds, torch.get_num_threads())
+            found = (codes, sets, step)
             errors = torch.zeros_like(self.rows)
-            errors[mine] = walked[0] * step - rows
+            errors[mine] = codes * step - rows
             error = output_error(errors.to(self.hessian.device), self.hessian).cpu()[mine]
             best = best or [torch.empty_like(values) for values in found]
             less = error < least
             least[less] = error[less]
             for kept, new in zip(best, found, strict=True):
                 kept[less] = new[less]
-        codes, fields, step = best
+        codes, sets, step = best
         if self.columns is not None:
             codes = torch.empty_like(codes).scatter_(1, self.columns[mine], codes)[:, : self.width]
-            fields = torch.empty_like(fields).scatter_(1, self.groups[mine], fields)
-        return codes, fields, step
+            sets = torch.empty_like(sets).scatter_(1, self.groups[mine], sets)
+        return codes, sets, step
 
 
 def output_error(errors: Tensor, hessian: Tensor) -> Tensor:
-    """Return e^T H e of each filter's errors [filters, K], H [inputs, K, K]; as many filters share one H.
+    """Return e^T H e for the errors e [filters, K] of each filter, with H [inputs, K, K].
+
+    Each H belongs to equally many consecutive filters.
 
     >>> output_error(torch.tensor([[1.0, 2.0]]).double(), torch.eye(2).double()[None])
     tensor([5.], dtype=torch.float64)

@@ -1,1 +1,1 @@
-"""Sets of images: class folders, splits, decoding, identities by content."""
+"""Image data sets: class folders, splits, decoding, and identities by content."""

@@ -1,4 +1,4 @@
-"""The image files of a folder that has a folder for each class."""
+"""The image files of a data set with one folder per class."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from swis.errors import InputError
 from swis.options.choices import ClassOrder
 from swis.runtime.notices import warn_once
 
-# Folders of operating systems and of storage, in capitals: no classes, whatever images they hold.
+# Folders that operating systems and storage devices make, in capitals; they are never classes.
 _HIDDEN = {"__MACOSX", "__PYCACHE__", "@EADIR", "$RECYCLE.BIN", "SYSTEM VOLUME INFORMATION"}
-# Folders that programs write into where they run: classes if they hold images, for a class may be named so.
+# Folders that programs make; they are classes only if they contain images.
 _MADE_BY_PROGRAMS = {"checkpoints", "logs", "lost+found", "outputs", "runs", "wandb"}
 
-# A number above this is no class's: networks have an output for every class up to the last.
+# The largest class number. A network has an output for every class up to the largest number.
 _LARGEST_INDEX = 100_000
 
 
 @dataclass(frozen=True)
 class ClassFolders:
-    """Images by the name of their class's folder, in order of their paths, and all folders looked at."""
+    """The images of each class folder, sorted by path, and all folders that were read."""
 
     images: dict[str, list[Path]]
     folders: list[Path]
 
 
 def list_classes(folder: Path) -> ClassFolders:
-    """Return the image files of every class folder, in alphabetical order; ``InputError`` if there is none.
+    """Return the image files of every class folder, in alphabetical order.
 
-    Left out, and named in the log: hidden folders and files, __MACOSX and the like, and folders without
-    images that programs are known to make. Links are followed.
+    Hidden files and folders, folders such as __MACOSX, and folders of programs without images are left out; a
+    warning names them. Links are followed. Raises ``InputError`` if there is no class folder.
     """
     classes: dict[str, list[Path]] = {}
     folders, left_out = [folder], []
@@ -51,14 +51,15 @@ def list_classes(folder: Path) -> ClassFolders:
         else:
             classes[entry.name] = found
     if left_out:
-        warn_once(f"{shown(folder)}: left out as no classes and no images: {few(sorted(set(left_out)))}")
+        names = few(sorted(set(left_out)))
+        warn_once(f"{shown(folder)}: left out, because they are not classes or images: {names}")
     if not classes:
-        raise InputError(f"{shown(folder)} holds no folder; it needs a folder for each class")
+        raise InputError(f"{shown(folder)} has no class folders; it must have one folder per class")
     return ClassFolders(classes, folders)
 
 
 def few(names: Sequence[str]) -> str:
-    """Name the first five, and count the others.
+    """Return the first five names and the number of the others, as text.
 
     >>> few(["a", "b", "c", "d", "e", "f", "g"])
     'a, b, c, d, e and 2 more'
@@ -68,7 +69,7 @@ def few(names: Sequence[str]) -> str:
 
 
 def _listed(folder: Path) -> tuple[os.stat_result, list[os.DirEntry]]:
-    """Return what tells a folder from others, and its entries."""
+    """Return the status of a folder, and its entries; raise ``InputError`` if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return folder.stat(), list(entries)
@@ -88,7 +89,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def _images(top: Path, folders: list[Path], left_out: list[str]) -> list[Path]:
-    """Return the image files below a folder, in order of their folders and names; note what was looked at."""
+    """Return the image files below a folder, sorted by folder and name; extend the two lists."""
     found, waiting, seen = [], [top], set()
     while waiting:
         folder = waiting.pop()
@@ -109,9 +110,9 @@ def _images(top: Path, folders: list[Path], left_out: list[str]) -> list[Path]:
 
 
 def numbered(folder: Path, names: list[str], order: ClassOrder | None) -> dict[str, int]:
-    """Return the number of every class: its place in alphabetical order, or the number that its name is.
+    """Return the number of every class: its rank in alphabetical order, or the number that is its name.
 
-    Names that are numbers and do not come in the order of 0, 1, 2, ... need ``order``, else ``InputError``.
+    Raises ``InputError`` if the two differ and ``order`` is None, and for names that are not valid numbers.
 
     >>> numbered(Path("val"), ["0", "1", "10", "2"], ClassOrder.index)["10"]
     10
@@ -129,14 +130,14 @@ def numbered(folder: Path, names: list[str], order: ClassOrder | None) -> dict[s
     if order is None and indices != ranks:
         name = next(name for name in sorted(names) if indices[name] != ranks[name])
         raise InputError(
-            f"the folders of {shown(folder)} are numbers: {name!r} is class {indices[name]} by its number "
-            f"and {ranks[name]} in alphabetical order; say data.class_order=index, or alphabetical"
+            f"the class folders of {shown(folder)} are numbers: {name!r} is class {indices[name]} by its "
+            f"number, but {ranks[name]} in alphabetical order; set data.class_order to index or alphabetical"
         )
     largest = max(names, key=indices.get)
     if indices[largest] > _LARGEST_INDEX:
         raise InputError(
-            f"data.class_order=index: the folder {largest!r} in {shown(folder)} would be a class above "
-            f"{_LARGEST_INDEX:,}; data.class_order=alphabetical numbers folders in order"
+            f"data.class_order=index: the folder {largest!r} in {shown(folder)} is a class number above "
+            f"{_LARGEST_INDEX:,}; use data.class_order=alphabetical to number the folders in order"
         )
     if len(set(indices.values())) < len(names):
         raise InputError(f"data.class_order=index: two folders of {shown(folder)} have the same number")
@@ -144,7 +145,7 @@ def numbered(folder: Path, names: list[str], order: ClassOrder | None) -> dict[s
 
 
 def same_class(one: str, other: str) -> bool:
-    """Tell whether two folders have the name, or as numbers the value, of one class.
+    """Return whether two folders are the same class: equal names, or equal numbers.
 
     >>> same_class("1", "01"), same_class("1", "a")
     (True, False)

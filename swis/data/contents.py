@@ -1,4 +1,4 @@
-"""What image files hold: a hash of each, kept in the user's cache, and what cannot be decoded."""
+"""Hashes and faults of image files, with a cache of hashes in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from swis.runtime import user_cache
 from swis.runtime.files import SETTLED
 from swis.runtime.progress import tqdm
 
-# What decoded a file that is whole; another version looks at it again.
+# The decoder of a file; another version decodes the file again.
 _READER = f"pillow {metadata.version('pillow')}"
 
 _CHUNK = 16
 
-# Of a file, by its name below its folder: size, times of change and of its status [ns], inode, SHA-256, and
-# what decoded it ("" for nothing).
+# The entry of a file, under its path below the folder: size, mtime [ns], ctime [ns], inode, SHA-256, and its
+# decoder ("" if it was not decoded).
 Table = dict[str, list[Any]]
 
 _tables: dict[Path, Table] = {}
@@ -38,17 +38,17 @@ _tables: dict[Path, Table] = {}
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds: its SHA-256 ("" if it cannot be read), and what is wrong with it (None: nothing)."""
+    """The SHA-256 of a file ("" if it cannot be read), and its fault (None if there is none)."""
 
     sha256: str
     fault: str | None
 
 
 def examine(folder: Path, paths: Sequence[Path], decode: bool) -> list[Content]:
-    """Return what image files in a folder hold, in order; with ``decode`` every one is decoded once.
+    """Return the contents of image files in a folder, in order; with ``decode`` each file is decoded once.
 
-    A file is read again when its size, inode, or a time of its status is another one. Hashes are kept in
-    the user's cache (XDG_CACHE_HOME, ~/.cache), which may be deleted, damaged or read-only.
+    Hashes are cached in the user's cache folder (XDG_CACHE_HOME, ~/.cache); that folder can be deleted,
+    damaged or read-only. A file is read again if its size, inode, mtime or ctime changes.
     """
     table, prefix = _table(folder), len(os.path.join(folder, ""))  # noqa: PTH118 (a hundredth of the time)
     names = [os.fspath(path)[prefix:] for path in paths]
@@ -60,7 +60,7 @@ def examine(folder: Path, paths: Sequence[Path], decode: bool) -> list[Content]:
             known[place] = content
             if entry is not None:
                 fresh[names[place]] = entry
-    finally:  # what an interrupted run has read as well
+    finally:  # an interrupted run keeps its hashes too
         if fresh:
             table.update(fresh)
             _keep(folder, table)
@@ -72,7 +72,7 @@ def _stamp(status: os.stat_result) -> list[int]:
 
 
 def _from(entry: list[Any] | None, path: Path, decode: bool) -> Content | None:
-    """Return what is known of a file that is as it was."""
+    """Return the content of a file from its entry, if the file has not changed; otherwise None."""
     if entry is None or (decode and entry[5] != _READER):
         return None
     try:
@@ -85,22 +85,22 @@ def _from(entry: list[Any] | None, path: Path, decode: bool) -> Content | None:
 def _read_all(
     places: Sequence[int], paths: Sequence[Path], decode: bool
 ) -> Iterator[tuple[int, Content, list[Any] | None]]:
-    """Read files in threads; yield the place, the content and the table's entry of each."""
+    """Read files in threads; yield the index, the content and the entry (or None) of each."""
 
     def read(some: Sequence[int]) -> list[tuple[int, Content, list[Any] | None]]:
         return [(place, *_read(paths[place], decode)) for place in some]
 
     chunks = [places[start : start + _CHUNK] for start in range(0, len(places), _CHUNK)]
-    bar = tqdm(total=len(places), desc="looking at images", leave=False, delay=1)
+    bar = tqdm(total=len(places), desc="reading images", leave=False, delay=1)
     with bar, warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # they are refused
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # such images raise an error here
         for done in pool.map(read, chunks):
             yield from done
             bar.update(len(done))
 
 
 def _read(path: Path, decode: bool) -> tuple[Content, list[Any] | None]:
-    """Return what a file holds, and its entry if that may be kept."""
+    """Return the content of a file, and its entry; None if the entry must not be cached."""
     try:
         with open(path, "rb", buffering=0, opener=_opened) as file:
             before = os.fstat(file.fileno())
@@ -114,7 +114,7 @@ def _read(path: Path, decode: bool) -> tuple[Content, list[Any] | None]:
     if decode:
         try:
             decoded_file(io.BytesIO(data), "RGB")
-        except Exception as error:  # decoders raise nearly anything
+        except Exception as error:  # decoders raise many kinds of errors
             wrong = fault(error)
     settled = time.time_ns() - after.st_ctime_ns > SETTLED and _stamp(before) == _stamp(after)
     entry = [*_stamp(after), sha256, _READER if decode else ""]
@@ -122,7 +122,7 @@ def _read(path: Path, decode: bool) -> tuple[Content, list[Any] | None]:
 
 
 def _opened(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # to open a pipe would wait for ever
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # opening a pipe would block forever
 
 
 def _table(folder: Path) -> Table:
@@ -133,14 +133,14 @@ def _table(folder: Path) -> Table:
 
 
 def _place(folder: Path) -> Path | None:
-    """Return the file that keeps the hashes of a folder; None where a user has no home."""
+    """Return the cache file of a folder; None if the user has no home folder."""
     kept = user_cache.folder("contents")
     name = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:32]
     return None if kept is None else kept / f"{name}.json"
 
 
 def _keep(folder: Path, table: Table) -> None:
-    """Add hashes to those that are kept, also by other processes meanwhile."""
+    """Merge hashes into the cache file, which other processes may have changed."""
     place = _place(folder)
     user_cache.keep((user_cache.load(place) or {}) | table, place)
 
@@ -148,9 +148,10 @@ def _keep(folder: Path, table: Table) -> None:
 def identity(
     contents: Sequence[Content], labels: Sequence[int], known: Mapping[str, str] | None = None
 ) -> str:
-    """Return the SHA-256 of the labels and contents of files, in order, or the name that it is ``known`` by.
+    """Return the SHA-256 of the labels and contents of files, in order.
 
-    By default that is the digest in keys of committed rows.
+    If ``known`` maps this digest to another one, that one is returned; by default these are the older digests
+    in the keys of committed rows.
 
     >>> a, b = Content("a", None), Content("b", None)
     >>> identity([a, b], [0, 1]) == identity([b, a], [0, 1])
@@ -163,5 +164,5 @@ def identity(
 
 @cache
 def _committed() -> dict[str, str]:
-    """Digests in keys of committed rows, which are older than hashes of contents (tools/identities.py)."""
+    """Return the older digests in the keys of committed rows, by digest of contents (tools/identities.py)."""
     return json.loads((resources.files("swis") / "assets" / "identities.json").read_text())

@@ -1,4 +1,4 @@
-"""One image of 8 bits per value, whatever the file's kind and depth are."""
+"""Decoding of images to 8 bits per value, from files of many formats and bit depths."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from PIL import Image, UnidentifiedImageError
 
 from swis.errors import DamagedImage
 
-# Tags of TIFF that say what its numbers mean.
+# TIFF tags that describe its values.
 _BITS, _WHITE_IS_ZERO, _SIGN = 258, 262, 339
 
 
 class _UnknownRange(ValueError):
-    """The numbers of an image do not say which of them are black and white."""
+    """An image whose values of black and white are not known."""
 
 
-# Characters that end a line, command a terminal or turn the direction of writing.
+# Characters that end a line, control a terminal or change the direction of text.
 _NOT_PRINTED = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def shown(path: str | Path) -> str:
-    r"""Return a path that can be printed in one line, whatever bytes its name is made of.
+    r"""Return a path as one line of printable text, for any bytes in its name.
 
     >>> shown(os.fsdecode(b"caf\xe9\n.png"))
     'caf\\xe9\\n.png'
@@ -35,16 +35,21 @@ def shown(path: str | Path) -> str:
 
 
 def read_image(source: Path | np.ndarray, mode: str) -> Image.Image:
-    """Return an image in PIL's ``mode`` "L" or "RGB"; raise ``DamagedImage``, with its path, if that fails.
+    """Return an image in PIL's ``mode`` "L" or "RGB".
 
-    Values of 16 bits are divided by 257 and rounded. Alpha is left out and its colours stay, as in PIL.
+    ``source`` is a path, or an array uint8 [H, W] or [H, W, 3]. Values of 16 bits are divided by 257 and
+    rounded. The alpha channel is dropped, and colours stay as they are, as in PIL. Raises ``DamagedImage``
+    with the path if the image cannot be decoded.
+
+    >>> read_image(np.zeros((2, 3), np.uint8), "RGB").size
+    (3, 2)
     """
     try:
         if isinstance(source, np.ndarray):
             return converted(Image.fromarray(source), mode)
         with source.open("rb") as file:
             return decoded_file(file, mode)
-    except Exception as error:  # decoders raise nearly anything
+    except Exception as error:  # decoders raise many kinds of errors
         raise DamagedImage(f"{_named(source)} {fault(error)}") from error
 
 
@@ -53,32 +58,32 @@ def _named(source: Path | np.ndarray) -> str:
 
 
 def decoded_file(file: BinaryIO, mode: str) -> Image.Image:
-    """Decode all of an open image file; what a decoder raises is handed on, see ``fault``."""
+    """Return the decoded image of an open file; any error of the decoder is raised (see ``fault``)."""
     image = Image.open(file)
     pixels, limit = image.width * image.height, Image.MAX_IMAGE_PIXELS
     if limit is not None and pixels > limit:
-        raise Image.DecompressionBombError(f"{pixels:,} pixels, and more than {limit:,} are not decoded")
+        raise Image.DecompressionBombError(f"{pixels:,} pixels; the limit is {limit:,}")
     return converted(image, mode)
 
 
 def fault(error: Exception) -> str:
-    """Say in one line what is wrong with an image that raised ``error``.
+    """Return a one-line description of the fault of an image that raised ``error``.
 
     >>> fault(OSError("image file is truncated"))
-    'is not a whole image (image file is truncated)'
+    'cannot be decoded (image file is truncated)'
     """
     if isinstance(error, _UnknownRange):
         return str(error)
     if isinstance(error, Image.DecompressionBombError):
         return f"is too large ({error})"
-    if isinstance(error, UnidentifiedImageError):  # its text names an object in memory
-        return "is not a whole image (its format is not known)"
+    if isinstance(error, UnidentifiedImageError):  # its text contains an address in memory
+        return "cannot be decoded (its format is not known)"
     reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-    return f"is not a whole image ({getattr(error, 'strerror', None) or reason})"
+    return f"cannot be decoded ({getattr(error, 'strerror', None) or reason})"
 
 
 def converted(image: Image.Image, mode: str) -> Image.Image:
-    """Return an image in ``mode`` "L" or "RGB", its values of more than 8 bits scaled.
+    """Return an image in ``mode`` "L" or "RGB"; values of more than 8 bits are scaled.
 
     >>> converted(Image.fromarray(np.array([[0, 32896, 65535]], np.uint16)), "L").tobytes()
     b'\\x00\\x80\\xff'
@@ -86,13 +91,13 @@ def converted(image: Image.Image, mode: str) -> Image.Image:
     tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
     bits, sign = tags.get(_BITS, (16,))[0], tags.get(_SIGN, (1,))[0]
     if image.mode == "F":
-        raise _UnknownRange("holds floating-point numbers, which do not say what is white")
+        raise _UnknownRange("has floating-point values, so that the value of white is not known")
     if sign == 2 and bits < 32:
-        raise _UnknownRange(f"holds signed numbers of {bits} bits, which do not say what is white")
+        raise _UnknownRange(f"has signed values of {bits} bits, so that the value of white is not known")
     if image.mode != "I" and not image.mode.startswith("I;16"):
         return image.convert(mode)
     values = np.asarray(image).astype(np.int64)
-    if image.mode == "I" and image.format != "PPM":  # PPM's are 16 bits, whatever its header says
+    if image.mode == "I" and image.format != "PPM":  # Pillow scales PPM values to 16 bits
         _check_32_bits(values)
     white = 2 ** min(bits, 16) - 1
     scaled = (2 * 255 * values + white) // (2 * white)
@@ -102,12 +107,12 @@ def converted(image: Image.Image, mode: str) -> Image.Image:
 
 
 def _check_32_bits(values: np.ndarray) -> None:
-    """Raise unless integers of 32 bits can only be values of 16."""
+    """Raise ``_UnknownRange`` unless the 32-bit integers are clearly 16-bit values."""
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
         raise _UnknownRange(
-            f"holds 32-bit integers from {low} to {high}, which do not say what is white; "
-            "up to 65535 they are read as 16 bits"
+            f"has 32-bit integers from {low} to {high}, so that the value of white is not known; "
+            "values from 0 to 65535 are read as 16 bits"
         )
     if 0 < high < 256:
-        raise _UnknownRange(f"holds 32-bit integers up to {high}: they may be meant as 8 bits or as 16")
+        raise _UnknownRange(f"has 32-bit integers up to {high}, which can be values of 8 bits or of 16 bits")

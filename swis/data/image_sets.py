@@ -1,4 +1,4 @@
-"""Image data sets: where the images of a split and their labels are, whatever they are stored in."""
+"""Image data sets by name: how to find the images and labels of a split."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ _FASHION_FILES = {"train": "train", "test": "t10k"}
 
 
 def open_split(config: DataConfig, split: str) -> Split:
-    """Open a split of the configured data set; raise ``InputError`` when it is not there.
+    """Return a split of the configured data set; raise ``InputError`` if it is missing or not valid.
 
     >>> from swis.experiments.config import load
     >>> len(open_split(load().data, "test"))
     10000
     """
     if config.name not in _OPENERS:
-        raise InputError(f"data.name={config.name} is not known; there are {', '.join(sorted(_OPENERS))}")
+        raise InputError(f"data.name={config.name} is not known; known are {', '.join(sorted(_OPENERS))}")
     return _OPENERS[config.name](config, split)
 
 
-# Feature maps of more pixels than this leave a CPU's caches, and their memory is not used again.
+# Larger batches do not fit into the caches of a CPU.
 _PIXELS_OF_A_BATCH = 1 << 20
 
 
 def loader(split: Split, batch_size: int | None, workers: int) -> DataLoader:
-    """Batches of a prepared split in its own order, by default of a million pixels.
+    """Return batches of a prepared split, in its order; by default of about a million pixels.
 
     >>> from torchvision.transforms.functional import to_tensor
     >>> from swis.experiments.config import load
@@ -62,12 +62,12 @@ def _default_batch(size: Sequence[int]) -> int:
     return max(1, _PIXELS_OF_A_BATCH // (height * width))
 
 
-# Prepared images of at most this many bytes are kept, not decoded again.
+# Prepared images of at most this many bytes are cached.
 _KEPT_BYTES = 1 << 31
 
 
 def can_be_kept(split: Split) -> bool:
-    """Tell whether the prepared images take 2 GiB at most."""
+    """Return whether the prepared images take at most 2 GiB."""
     return len(split) * split[0][0].nbytes <= _KEPT_BYTES
 
 
@@ -80,7 +80,7 @@ def decoded(split: Split, workers: int) -> dict[str, Tensor]:
     >>> tuple(decoded(split, workers=0)["images"].shape)
     (100, 1, 28, 28)
     """
-    # copies, since what workers hand over lies in shared memory, of which there is little
+    # copies, because the tensors of workers are in shared memory, which is small
     batches = [
         (images.clone(), labels.clone())
         for images, labels in tqdm(loader(split, None, workers), "images", leave=False)
@@ -90,7 +90,7 @@ def decoded(split: Split, workers: int) -> dict[str, Tensor]:
 
 
 def batched(images: Tensor, labels: Tensor, batch_size: int | None) -> list[tuple[Tensor, Tensor]]:
-    """Cut decoded images into batches, by default of a million pixels.
+    """Return decoded images and labels in batches, by default of about a million pixels.
 
     >>> [len(labels) for _, labels in batched(torch.zeros(100, 1, 28, 28), torch.zeros(100), 64)]
     [64, 36]
@@ -100,15 +100,18 @@ def batched(images: Tensor, labels: Tensor, batch_size: int | None) -> list[tupl
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read an IDX file of uint8 (optionally gzipped), the format of MNIST and Fashion-MNIST."""
+    """Return the array of an IDX file of uint8 values, the format of MNIST; ".gz" files are decompressed.
+
+    Raises ``InputError`` if the file cannot be read.
+    """
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         if raw[:3] != b"\x00\x00\x08":
-            raise ValueError("its first bytes are others")
+            raise ValueError("its header is wrong")
         shape = np.frombuffer(raw, ">i4", count=raw[3], offset=4)
         return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape)
     except (OSError, EOFError, ValueError) as error:
-        raise InputError(f"{path} is not a whole IDX file of bytes ({error})") from error
+        raise InputError(f"{path} is not a complete IDX file of uint8 values ({error})") from error
 
 
 def _fashion_mnist(config: DataConfig, split: str) -> Split:
@@ -126,10 +129,10 @@ def _fashion_mnist(config: DataConfig, split: str) -> Split:
     for either, possible in zip(names, places, strict=True):
         if not any(path.is_file() for path in possible):
             raise InputError(
-                f"{either[1]} is not in data.root={_short(config.root)}; data.download=true fetches it"
+                f"{either[1]} is not in data.root={_short(config.root)}; data.download=true downloads it"
             )
     images, labels = (read_idx(next(path for path in possible if path.is_file())) for possible in places)
-    # where a file is not yet, one may come that is found first
+    # all possible files are part of the origin, because a new file can be found before the present one
     return _arrays("fashion_mnist", images, labels, 10, Origin.of(folders[0], [*places[0], *places[1]]))
 
 
@@ -157,9 +160,9 @@ def _imagenette(config: DataConfig, split: str) -> Split:
 
 
 def _stored(config: DataConfig, make: Callable[[Path], Any]) -> Any:
-    """Let torchvision find, or download, a data set below data.root."""
+    """Let torchvision find or download a data set below data.root."""
     root = _root(config, must_exist=False)
-    datasets.utils.tqdm = tqdm  # the bar of a download is drawn where ours are
+    datasets.utils.tqdm = tqdm  # downloads use the project's progress bar
     try:
         return make(root)
     except (OSError, RuntimeError, ValueError) as error:
@@ -167,7 +170,7 @@ def _stored(config: DataConfig, make: Callable[[Path], Any]) -> Any:
         if config.download:
             raise InputError(f"{config.name} could not be downloaded to {_short(root)}: {reason}") from error
         raise InputError(
-            f"{config.name} is not in data.root={_short(root)}; data.download=true fetches it"
+            f"{config.name} is not in data.root={_short(root)}; data.download=true downloads it"
         ) from error
 
 
@@ -176,14 +179,14 @@ def _imagenet(config: DataConfig, split: str) -> Split:
 
 
 def _imagenet_folder(name: str, folder: Path) -> Split:
-    # a class is numbered by its id's rank among all 1,000 ids: a partial copy keeps the labels
+    # the rank among all 1,000 ids is the label, so that a part of ImageNet has the same labels
     ranks = {wordnet_id: rank for rank, wordnet_id in enumerate(ImageNetInfo().label_names())}
     found = list_classes(folder)
     unknown = [entry for entry in found.images if entry not in ranks]
     if unknown:
         raise InputError(
-            f"{shown(folder)} must hold folders named by ImageNet WordNet ids, such as n01440764; "
-            f"{shown(unknown[0])!r} is none"
+            f"{shown(folder)} must have class folders named by WordNet id, such as n01440764, "
+            f"but {shown(unknown[0])!r} is not one"
         )
     return _files(name, folder, found, ranks, len(ranks))
 
@@ -195,7 +198,7 @@ def _image_folder(config: DataConfig, split: str) -> Split:
     missing = sorted(set(range(max(numbers.values()) + 1)) - set(numbers.values()))
     empty = [*(name for name, images in found.images.items() if not images), *map(str, missing)]
     if empty:
-        without = f"no image of {few(empty)}; classes without one ({len(empty)}) count all the same"
+        without = f"no images of class {few(empty)}; classes without images ({len(empty)}) still count"
         warn_once(f"{shown(folder)}: {without}")
     split = _files("image_folder", folder, found, numbers, max(numbers.values()) + 1)
     return replace(split, classes={number: name for name, number in numbers.items()})
@@ -205,14 +208,14 @@ def _files(name: str, folder: Path, found: ClassFolders, numbers: dict[str, int]
     sources = [path for images in found.images.values() for path in images]
     labels = [numbers[class_name] for class_name, images in found.images.items() for _ in images]
     if not sources:
-        raise InputError(f"{shown(folder)} holds no images ({' '.join(IMG_EXTENSIONS)})")
+        raise InputError(f"{shown(folder)} has no images ({' '.join(IMG_EXTENSIONS)})")
     origin = Origin.of(folder, found.folders)
     return Split(name, sources, np.array(labels, np.int64), num_classes, origin)
 
 
 def _root(config: DataConfig, must_exist: bool = True) -> Path:
     if config.root is None:
-        raise InputError(f"data={config.name} needs data.root, a folder")
+        raise InputError(f"data={config.name} needs data.root=FOLDER")
     name = _short(config.root)
     try:
         root = Path(config.root).expanduser()
@@ -226,8 +229,8 @@ def _root(config: DataConfig, must_exist: bool = True) -> Path:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError as error:  # its name is too long, or a folder above may not be entered
-        raise InputError(f"{_short(path)} cannot be looked at: {error.strerror}") from error
+    except OSError as error:  # the name is too long, or a parent folder is not accessible
+        raise InputError(f"{_short(path)} cannot be accessed: {error.strerror}") from error
 
 
 def _short(path: str | Path) -> str:
@@ -239,13 +242,13 @@ def _split_folder(config: DataConfig, split: str) -> Path:
     parts = Path(split).parts
     if not parts or ".." in parts or Path(split).is_absolute():
         raise InputError(
-            f"{_short(split)!r} is no split: data.split, data.calibration_split and retrain.split "
-            "name folders in data.root"
+            f"{_short(split)!r} is not a split: data.split, data.calibration_split and retrain.split "
+            "must name folders in data.root"
         )
     folder = _root(config) / split
     if not _is_folder(folder):
         raise InputError(
-            f"{shown(folder)} is not a folder; data.root must hold one named {split!r} (data.split and "
+            f"{shown(folder)} is not a folder; data.root must have a folder named {split!r} (data.split and "
             "data.calibration_split name the folders)"
         )
     return folder

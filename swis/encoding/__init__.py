@@ -1,1 +1,1 @@
-"""Weights brought into a format: the 8-bit quantizer, the decomposition of its codes, what it costs."""
+"""Encoding weights in a format: the 8-bit quantizer, the decomposition of its codes, bits and cycles."""

@@ -1,4 +1,4 @@
-"""What a representation costs: bits stored per weight and cycles spent per weight."""
+"""The cost of weights in a format: bits in storage and bit-serial cycles."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 from swis.encoding.layer_schedule import LayerSchedule
 from swis.formats.weight_format import FLOAT_BITS, WeightFormat
 
-BASELINE_BITS = 8  # compression is quoted against 8-bit weights
+BASELINE_BITS = 8  # compression is relative to 8-bit weights
 
 
 @dataclass(frozen=True)
 class LayerCost:
-    """The cost of one layer's weights: totals, so that layers add up to the network.
+    """The cost of one layer's weights, in totals, so that the costs of layers can be added.
 
-    ``stored_bits`` counts signs, masks and shift sets of every group, padding included; scales
-    are the same for all methods and left out. ``lane_cycles`` are the cycles one bit-serial lane
-    would need for the layer's MACs on one image: MACs x cycles per weight. ``metric`` is the sum of
-    M x MSE++ over its groups in squared steps of the 8-bit quantizer, None if it was not measured.
+    ``stored_bits``: signs, masks and shift sets of all groups, with padding. Scales are left out, because
+    they are the same for all methods. ``weight_cycles``: weights x cycles per weight. ``lane_cycles``: MACs
+    of one image x cycles per weight, the time of a single bit-serial lane. ``metric``: M x MSE++ summed over
+    all groups, in squared steps of the 8-bit quantizer; None if it was not measured.
     """
 
     weights: int
@@ -30,7 +30,9 @@ class LayerCost:
     metric: float | None = None
 
     def __add__(self, other: LayerCost | int | None) -> LayerCost:
-        """Add layers up; 0, which ``sum`` starts from, and None add nothing. What one lacks, the sum lacks.
+        """Add two costs; 0 (where ``sum`` starts) and None are ignored.
+
+        A field that is None in either cost is None in the sum.
 
         >>> one = LayerCost(4, 0, 32, 8, 0, metric=1.5)
         >>> sum([one, one]).metric, (one + LayerCost(4, 0, 32, 8, 0)).metric
@@ -49,9 +51,9 @@ class LayerCost:
 def layer_cost(
     fmt: WeightFormat, filters: int, filter_weights: int, macs: int, cycles: int | None = None
 ) -> LayerCost:
-    """Cost of a layer of ``filters`` x ``filter_weights`` weights that perform ``macs`` MACs.
+    """Return the cost of a layer of ``filters`` x ``filter_weights`` weights with ``macs`` MACs per image.
 
-    ``cycles`` is for filters that wait for others of their tile with more shifts.
+    ``cycles``: cycles per weight, if the filters wait for other filters of their tile.
 
     >>> from swis.formats.swis import Swis
     >>> layer_cost(Swis(shifts=1, group_size=16), filters=1, filter_weights=16, macs=16).stored_bits
@@ -64,7 +66,7 @@ def layer_cost(
 
 
 def scheduled_cost(fmt: WeightFormat, schedule: LayerSchedule, filter_weights: int, macs: int) -> LayerCost:
-    """Cost as ``layer_cost`` says, of filters with the shifts and cycles of a schedule.
+    """Return the cost of a layer as ``layer_cost`` does, with the shifts and cycles of a schedule.
 
     >>> from swis.formats.swis import Swis
     >>> schedule = LayerSchedule(np.array([1, 2]), np.array([0, 1]), filters_per_tile=2)
@@ -81,7 +83,7 @@ def scheduled_cost(fmt: WeightFormat, schedule: LayerSchedule, filter_weights: i
 
 
 def compression(bits: float, weights: int = 1) -> dict[str, float]:
-    """Return the columns that say how many times smaller weights in so many ``bits`` are.
+    """Return the compression of ``weights`` weights that take ``bits`` bits, as columns.
 
     >>> compression(bits=4.0)
     {'compression_vs_int8': 2.0, 'compression_vs_float32': 8.0}
@@ -93,14 +95,14 @@ def compression(bits: float, weights: int = 1) -> dict[str, float]:
 
 
 def network_cost(layers: list[LayerCost], float_weights: int = 0, float_macs: int = 0) -> dict[str, float]:
-    """Add layers up to the network's columns.
+    """Return the cost of a network as columns, from the costs of its layers.
 
     ``cycles_per_weight`` [cycles], ``weight_bits`` [bits per weight], ``compression_vs_int8`` and
-    ``compression_vs_float32`` (how many times smaller weights are), ``ideal_cycles`` [lane-cycles per image
-    at full utilisation], ``cycles_per_mac`` (None without MACs) and ``mse_plus_plus`` [squared steps of the
-    8-bit quantizer], the mean over the weights whose error was measured, or None.
-    ``float_weights`` that are of no layer are stored with 32 bits each, and their ``float_macs`` take no
-    bit-serial cycles: their shares of all weights and MACs are columns of their own.
+    ``compression_vs_float32`` (ratios of sizes), ``ideal_cycles`` [cycles of one lane per image, without idle
+    cycles], ``cycles_per_mac`` (None without MACs), ``mse_plus_plus`` [squared steps of the 8-bit quantizer]:
+    the mean over all weights whose error was measured (None if none was). ``float_weights`` weights outside
+    of the layers are stored in 32 bits each; their ``float_macs`` MACs take no bit-serial cycles. The columns
+    ``float_weights`` and ``float_macs`` are their shares of all weights and MACs.
 
     >>> from swis.formats.swis import Swis
     >>> network_cost([layer_cost(Swis(), 1, 16, 100)])["compression_vs_int8"].__round__(2)

@@ -1,7 +1,7 @@
-"""Codes brought to the levels of a format, group by group.
+"""Decomposition: integer codes become levels of a format, group by group.
 
-The decomposition works on the integer codes of the quantizer. What the paper's abstract does not state (the
-selection, the metric's alpha, tie breaking, the layout) is reconstructed.
+The paper's abstract does not state the selection, the alpha of the metric, the order of ties and the layout;
+all of them are reconstructed.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from swis.encoding.search.joint import joint
 from swis.encoding.search.nearest import nearest
 from swis.formats.weight_format import WeightFormat
 
-LARGEST_JOINT_GROUP = 64  # its time and memory grow with the square of the group
+LARGEST_JOINT_GROUP = 64  # time and memory of joint selection grow with the square of the group size
 
-# Groups handled at once by the torch search: bounds memory; the result does not depend on it.
+# Groups per chunk of the torch search. It limits the memory; the result does not depend on it.
 _CHUNK_GROUPS = 1 << 18
 
 
 @dataclass(frozen=True)
 class Decomposition:
-    """Codes on the levels of their groups' sets.
+    """The result of a decomposition.
 
-    ``codes`` [filters, weights] are the levels with their signs, int8 (int16 for 8 magnitude bits).
-    ``shift_sets`` [filters, groups] uint8 holds what each group's set is called (``WeightFormat.set_ids``):
-    for sets of exponents S a bit field, bit s is 1 where s is in S.
+    ``codes`` [filters, weights]: levels with signs, int8 (int16 for 8 magnitude bits). ``shift_sets``
+    [filters, groups], uint8: the id of each group's set (``WeightFormat.set_ids``). The id of a shift set S
+    has bit s set for every s in S.
     """
 
     codes: Tensor
@@ -38,9 +38,9 @@ class Decomposition:
 
 
 def to_filters(weight: Tensor) -> Tensor:
-    """Lay a weight out as one row per filter: [out, in, kh, kw] -> [out, kh * kw * in].
+    """Return a weight with one row per filter: [out, in, kh, kw] -> [out, kh * kw * in].
 
-    A linear weight [out, in] stays as it is.
+    A linear weight [out, in] is returned unchanged.
 
     >>> to_filters(torch.arange(8).reshape(1, 2, 2, 2)).tolist()
     [[0, 4, 1, 5, 2, 6, 3, 7]]
@@ -49,7 +49,7 @@ def to_filters(weight: Tensor) -> Tensor:
 
 
 def from_filters(rows: Tensor, shape: torch.Size) -> Tensor:
-    """Undo ``to_filters``: [out, kh * kw * in] -> ``shape`` = [out, in, kh, kw].
+    """Return the weight of ``to_filters``'s rows: [out, kh * kw * in] -> ``shape`` = [out, in, kh, kw].
 
     >>> w = torch.arange(12).reshape(1, 3, 2, 2)
     >>> torch.equal(from_filters(to_filters(w), w.shape), w)
@@ -59,16 +59,17 @@ def from_filters(rows: Tensor, shape: torch.Size) -> Tensor:
 
 
 def decompose(codes: Tensor, fmt: WeightFormat) -> Decomposition:
-    """Bring integer codes to the levels of a format whose levels approximate them (``form.on_codes``).
+    """Decompose integer codes into a format whose levels approximate codes (``fmt.on_codes``).
 
-    ``codes`` [filters, weights] holds integers in -(2^B - 1)..2^B - 1. Each row is cut into groups of
-    ``group_size`` consecutive weights, the last one padded with zeros. For every candidate set each weight
-    takes its nearest level (``selection`` "nearest", reconstructed), and the set of least MSE++ wins:
-    (1/M) (sum e^2 + alpha (sum e)^2), e = approximation - code. Ties go to the smaller level, then to the
-    first set. "joint" selection (ours) takes the levels that minimise MSE++ together; of equals the first
-    set, then the smallest levels, first weight first.
+    ``codes`` [filters, weights] are integers in -(2^B - 1)..2^B - 1. Each row is cut into groups of
+    ``group_size`` consecutive weights; the last group is padded with zeros. The candidate set of least MSE++
+    = (1/M) (sum e^2 + alpha (sum e)^2) wins, with e = level - code.
 
-    Raises ``ValueError`` for parameters out of range and for codes that do not fit ``magnitude_bits``.
+    ``selection`` "nearest" (reconstructed): under every candidate set, each weight takes its nearest level. A
+    tie goes to the smaller level, then to the first set. "joint" (ours): the levels of a group together
+    minimise MSE++. A tie goes to the first set, then to the smallest level of the first weight that differs.
+
+    Raises ``ValueError`` for settings out of range and for codes that do not fit into ``magnitude_bits``.
 
     >>> from swis.formats.swis import Swis
     >>> d = decompose(torch.tensor([[66, -2, 64, 3]]), Swis(shifts=2))
@@ -76,22 +77,22 @@ def decompose(codes: Tensor, fmt: WeightFormat) -> Decomposition:
     ([[66, -2, 64, 2]], [1, 6])
     """
     if not fmt.on_codes:
-        raise ValueError(f"{fmt.name} has no levels of its own to bring codes to")
+        raise ValueError(f"{fmt.name} has no levels that approximate codes")
     fmt.check()
     if fmt.group_size != int(fmt.group_size) or not fmt.alpha < math.inf:
-        raise ValueError(f"group_size must be whole and alpha finite, not {fmt.group_size} and {fmt.alpha}")
-    if fmt.selection == "joint" and fmt.group_size > LARGEST_JOINT_GROUP:
         raise ValueError(
-            f"joint selection is for groups of up to {LARGEST_JOINT_GROUP}, not {fmt.group_size}"
+            f"group_size must be a whole number and alpha finite, not {fmt.group_size} and {fmt.alpha}"
         )
+    if fmt.selection == "joint" and fmt.group_size > LARGEST_JOINT_GROUP:
+        raise ValueError(f"joint selection needs group_size <= {LARGEST_JOINT_GROUP}, not {fmt.group_size}")
     if codes.ndim != 2 or codes.is_floating_point() or codes.is_complex():
         raise ValueError(f"codes must be integers [filters, weights], not {codes.dtype} {list(codes.shape)}")
     largest = max(abs(int(value)) for value in codes.aminmax()) if codes.numel() else 0
     if largest >= 2**fmt.magnitude_bits:
-        raise ValueError(f"codes reach {largest}, more than {fmt.magnitude_bits} magnitude bits hold")
+        raise ValueError(f"codes reach {largest}, which does not fit into {fmt.magnitude_bits} bits")
 
-    group_size = min(int(fmt.group_size), max(1, codes.shape[1]))  # what is beyond a filter is padding
-    alpha = min(fmt.alpha, 2.0**100)  # as good as any larger one, and no metric becomes infinite
+    group_size = min(int(fmt.group_size), max(1, codes.shape[1]))  # a larger group only adds padding
+    alpha = min(fmt.alpha, 2.0**100)  # larger values choose the same sets, but overflow to infinity
     settings = (group_size, alpha, torch.get_num_threads())
     table, ids = fmt.level_table(), np.array(fmt.set_ids(), np.uint8)
     rows = codes.to(torch.int8 if fmt.magnitude_bits <= 7 else torch.int16).contiguous()
@@ -107,36 +108,36 @@ def decompose(codes: Tensor, fmt: WeightFormat) -> Decomposition:
 
 
 def _levels(fmt: WeightFormat) -> np.ndarray:
-    """Return the levels of all sets, int16 [sets, levels]; sets with fewer repeat their largest."""
+    """Return the levels of all sets, int16 [sets, levels]; a short set repeats its largest level."""
     sets = fmt.level_sets()
     most = max(map(len, sets))
     return np.array([[*chosen, *[chosen[-1]] * (most - len(chosen))] for chosen in sets], np.int16)
 
 
 def _nearest_in_torch(
-    rows: Tensor, tables: Tensor, fields: Tensor, group_size: int, alpha: float
+    rows: Tensor, tables: Tensor, set_ids: Tensor, group_size: int, alpha: float
 ) -> tuple[Tensor, Tensor]:
-    """Do what ``swis.encoding.search.nearest.nearest`` does on any device of torch."""
+    """Return the result of ``swis.encoding.search.nearest.nearest``, on any device of torch."""
     filters, weights = rows.shape
-    tables, fields = tables.to(rows.device), fields.to(rows.device)
+    tables, set_ids = tables.to(rows.device), set_ids.to(rows.device)
     groups = torch.nn.functional.pad(rows, (0, -weights % group_size)).reshape(-1, group_size)
     parts = [_best_sets(part, tables, alpha) for part in groups.split(_CHUNK_GROUPS)]
     approximated = torch.cat([codes for _, codes in parts]).to(rows.dtype)
-    chosen = fields[torch.cat([best for best, _ in parts])]
+    chosen = set_ids[torch.cat([best for best, _ in parts])]
     return approximated.reshape(filters, -1)[:, :weights].contiguous(), chosen.reshape(filters, -1)
 
 
 def _best_sets(groups: Tensor, tables: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """Choose a set for each group [n, M]: its index in ``tables`` [n] and the codes [n, M]."""
+    """Return the best set of each group [n, M]: its index in ``tables`` [n], and the levels [n, M]."""
     groups = groups.int()
     magnitude, sign = groups.abs(), groups.sign()
     best = torch.zeros(len(groups), dtype=torch.long, device=groups.device)
     best_cost = torch.full((len(groups),), torch.inf, dtype=torch.float64, device=groups.device)
     for index, table in enumerate(tables):
         error = table[magnitude] * sign - groups
-        # integers below 2^53 are exact in float64, so a tie is a tie on every device
+        # float64 is exact for integers below 2^53, so ties are the same on every device
         cost = error.square().sum(1).double() + alpha * error.sum(1).double().square()
-        better = cost < best_cost  # strict: of equals the first, lexicographically smallest, stays
+        better = cost < best_cost  # strictly less, so that a tie keeps the first set
         best = torch.where(better, index, best)
         best_cost = torch.where(better, cost, best_cost)
     return best, tables[best[:, None], magnitude] * sign

@@ -1,4 +1,4 @@
-"""Filters in a format: integers and scales, and what they cost."""
+"""Encoding of filters in a format: integer codes, shift sets and scales."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ from swis.formats.weight_format import WeightFormat
 
 @dataclass(frozen=True)
 class Encoded:
-    """Filters in a format: integers and scales.
+    """Filters of a layer in a format.
 
-    ``codes`` [filters, weights] are laid out as groups are cut; ``shift_sets`` uint8 [filters, groups]
-    where the format has them; ``scale`` broadcasts against filters of ``shape``;
-    ``metrics`` float64 [filters] is what the approximation of the 8-bit quantizer's codes costs: M x MSE++,
-    summed over a filter's groups, in squared steps of that quantizer; None for others.
-    ``schedule`` says how many shifts each filter has, if not all have those of ``fmt``.
+    ``codes`` [filters, weights]: in the order of ``to_filters``. ``shift_sets`` uint8 [filters, groups]: None
+    for formats that do not approximate codes. ``scale`` broadcasts against filters of ``shape``. ``metrics``
+    float64 [filters]: M x MSE++ summed over a filter's groups, in squared steps of the 8-bit quantizer; None
+    if it was not measured. ``schedule``: each filter's shifts; None if all filters have ``fmt.shifts``.
     """
 
     fmt: WeightFormat
@@ -37,21 +36,21 @@ class Encoded:
 
     @property
     def metric(self) -> float | None:
-        """M x MSE++ summed over all groups; None for methods without groups, or if it was not measured."""
+        """M x MSE++ summed over all groups; None if the format has no groups or it was not measured."""
         measured = self.fmt.grouped and self.metrics is not None
         return float(self.metrics.sum()) if measured else None
 
     def weight(self) -> Tensor:
-        """Return codes x scale as a float tensor of ``shape``, for ``swis.networks.layers.put_filters``."""
+        """Return codes x scale, float of ``shape``; ``swis.networks.layers.put_filters`` takes it."""
         weight = from_filters(self.codes, self.shape) * self.scale
-        # with other strides other kernels run, and logits differ in their last bits
+        # other strides select other kernels, which changes the last bits of the logits
         return weight.clone(memory_format=torch.contiguous_format)
 
 
 def encode(weight: Tensor, fmt: WeightFormat, schedule: LayerSchedule | None = None) -> Encoded:
-    """Bring filters [out, in, kernel] or [out, in] into a format that is ``quantized``.
+    """Encode filters [out, in, kernel] or [out, in] in a quantized format.
 
-    A ``schedule`` gives every filter a number of shifts of its own.
+    ``schedule``: a number of shifts for each filter. Raises ``InputError`` as ``fmt.check`` does.
 
     >>> from swis.formats.truncate import Truncate
     >>> encode(torch.tensor([[1.27, 0.70]]), Truncate(shifts=1)).codes.tolist()
@@ -72,13 +71,13 @@ def encode(weight: Tensor, fmt: WeightFormat, schedule: LayerSchedule | None = N
 
 
 def _by_filter(parts: dict[int, Encoded], schedule: LayerSchedule, fmt: WeightFormat) -> Encoded:
-    """Take every filter from the part with its number of shifts."""
+    """Return each filter from the encoding with its number of shifts."""
     any_part = next(iter(parts.values()))
     widest = max((part.codes for part in parts.values()), key=torch.Tensor.element_size)
     codes, metrics = torch.empty_like(widest), None
     shift_sets = None if any_part.shift_sets is None else torch.empty_like(any_part.shift_sets)
     scale = any_part.scale
-    if fmt.own_quantizer:  # every number of bits has its own clip
+    if fmt.own_quantizer:  # its clip depends on the number of bits
         scale = scale.new_empty(len(codes), *scale.shape[1:])
     if any_part.metrics is not None:
         metrics = np.empty(len(codes))
@@ -95,7 +94,7 @@ def _by_filter(parts: dict[int, Encoded], schedule: LayerSchedule, fmt: WeightFo
 
 
 def approximate(weight: Tensor, fmt: WeightFormat) -> Tensor:
-    """Return filters [out, in, kernel] or [out, in] as the format can express them, in float.
+    """Return filters [out, in, kernel] or [out, in] rounded to the format, in float.
 
     >>> from swis.formats.truncate import Truncate
     >>> approximate(torch.tensor([[1.27, 0.70]]), Truncate(shifts=1)).tolist()
@@ -107,7 +106,12 @@ def approximate(weight: Tensor, fmt: WeightFormat) -> Tensor:
 def cost_of(
     fmt: WeightFormat, schedule: LayerSchedule | None, filters: int, filter_weights: int, macs: int
 ) -> LayerCost:
-    """Return what a layer costs in a format, all filters with the same shifts or with those of a schedule."""
+    """Return the cost of a layer in a format; without a schedule all filters have ``fmt.shifts``.
+
+    >>> from swis.formats.swis import Swis
+    >>> cost_of(Swis(shifts=2), None, filters=1, filter_weights=4, macs=4).lane_cycles
+    8
+    """
     if schedule is None:
         return layer_cost(fmt, filters, filter_weights, macs)
     cost = scheduled_cost(fmt, schedule, filter_weights, macs)

@@ -1,4 +1,4 @@
-"""The shifts of a layer's filters, where each filter has a number of its own."""
+"""The schedule of a layer: a number of shifts for each filter."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class LayerSchedule:
-    """The shifts of a layer's filters, and how the filters share the array.
+    """The shifts of a layer's filters, and their order on the array.
 
-    ``shifts`` [filters]; ``order`` [filters] lists the filters tile by tile: position -> filter.
+    ``shifts`` [filters]. ``order`` [filters]: the filter at each position; a tile is ``filters_per_tile``
+    consecutive positions. A tile runs in lockstep: it takes the most shifts of its filters, rounded up to a
+    multiple of ``multiple``.
     """
 
     shifts: np.ndarray
@@ -21,7 +23,7 @@ class LayerSchedule:
 
     @property
     def cycles(self) -> np.ndarray:
-        """The cycles [filters] that each filter's weights take in a single-shift lane, waiting included.
+        """The cycles of each filter's weights in a single-shift lane [filters], including waiting.
 
         >>> LayerSchedule(np.array([1, 3, 1]), np.array([0, 2, 1]), filters_per_tile=2).cycles.tolist()
         [1, 3, 1]
@@ -32,7 +34,7 @@ class LayerSchedule:
 
     @property
     def cycles_unordered(self) -> np.ndarray:
-        """The ``cycles`` if the same filters filled the tiles in their own order."""
+        """The ``cycles`` if the filters stay in their original order."""
         return self._lockstep(self.shifts)
 
     def _lockstep(self, shifts: np.ndarray) -> np.ndarray:
@@ -42,10 +44,11 @@ class LayerSchedule:
 
     @property
     def reordered(self) -> bool:
+        """Whether the filters are in another than their original order."""
         return bool((np.diff(self.order) != 1).any())
 
     def stored_bits(self, magnitude_bits: int) -> int:
-        """Return the bits that say each filter's shifts and, if it is not its own, its place."""
+        """Return the bits that store each filter's shifts and, if the filters are reordered, its position."""
         filters = len(self.shifts)
-        place = (filters - 1).bit_length() if self.reordered else 0
-        return filters * ((magnitude_bits - 1).bit_length() + place)
+        position_bits = (filters - 1).bit_length() if self.reordered else 0
+        return filters * ((magnitude_bits - 1).bit_length() + position_bits)

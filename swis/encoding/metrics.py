@@ -1,4 +1,4 @@
-"""How far an approximation is from what it approximates."""
+"""Metrics of quantization error."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from swis.runtime.compiled import njit
 
 
 def mse_plus_plus(error: Tensor, alpha: float = 1.0) -> Tensor:
-    """Return (1/M) (sum e^2 + alpha (sum e)^2) over the last dimension: [..., M] -> [...].
+    """Return MSE++ = (1/M) (sum e^2 + alpha (sum e)^2) over the last dimension: [..., M] -> [...].
 
-    The second term (alpha = 1 by default) counts the bias that a group's errors add to a dot
-    product; alpha = 0 gives the mean squared error.
+    The second term penalises the bias that a group's errors add to a dot product. alpha = 0 gives the mean
+    squared error.
 
     >>> mse_plus_plus(torch.tensor([[1, 1], [1, -1]])).tolist()
     [3.0, 1.0]
@@ -25,7 +25,7 @@ def mse_plus_plus(error: Tensor, alpha: float = 1.0) -> Tensor:
 def sqnr_db(reference: Tensor, approximation: Tensor) -> float:
     """Return the signal-to-quantization-noise ratio in dB: 10 log10(sum x^2 / sum (x - y)^2).
 
-    Infinite where the two are equal, -inf for a reference of zeros that is not met.
+    It is inf if the two are equal, and -inf if only the reference is zero.
 
     >>> sqnr_db(torch.tensor([10.0]), torch.tensor([9.0]))
     20.0
@@ -39,9 +39,9 @@ def sqnr_db(reference: Tensor, approximation: Tensor) -> float:
 
 @njit(nogil=True)
 def filter_metrics(codes, approximated, group_size, alpha):
-    """Return M x MSE++ summed over the groups of each row of two arrays of codes [filters, weights].
+    """Return M x MSE++ of each filter, summed over its groups: float64 [filters], in squared steps.
 
-    float64 [filters], in squared steps.
+    ``codes`` and ``approximated`` are integers [filters, weights].
     """
     totals = np.zeros(codes.shape[0])
     for row in range(codes.shape[0]):

@@ -1,4 +1,4 @@
-"""The 8-bit quantizer: symmetric sign-magnitude codes and a scale per tensor or per channel."""
+"""The 8-bit quantizer: symmetric sign-magnitude codes, with one scale per tensor or per channel."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor
 from swis.formats.weight_format import CLIPS, GRANULARITIES
 from swis.options.names import require_known
 
-# Fractions of absmax tried by the "mse" clip: 1 %, 2 %, ... 100 %.
+# The "mse" clip tries 1 %, 2 %, ... 100 % of the largest magnitude.
 _CLIP_STEPS = 100
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """Sign-magnitude codes of one weight tensor.
+    """A weight tensor as sign-magnitude codes.
 
-    ``codes`` has the weight's shape (int8, or int16 for 8 bits; |code| <= 2^magnitude_bits - 1);
-    ``scale`` broadcasts against it and has the weight's unit.
+    ``codes``: int8 (int16 for 8 magnitude bits) in the weight's shape, with |code| <= 2^magnitude_bits - 1.
+    ``scale`` broadcasts against the codes.
     """
 
     codes: Tensor
@@ -27,18 +27,19 @@ class Quantized:
     magnitude_bits: int
 
     def dequantize(self, codes: Tensor | None = None) -> Tensor:
-        """Return codes * scale, for these codes or others on the same grid (same shape)."""
+        """Return codes x scale; ``codes`` may be other codes of the same shape."""
         return (self.codes if codes is None else codes) * self.scale
 
 
 def quantize(
     weight: Tensor, magnitude_bits: int = 7, granularity: str = "channel", clip: str = "absmax"
 ) -> Quantized:
-    """Quantize a weight [out, ...] to q = clamp(round(w / scale), -(2^B - 1), 2^B - 1).
+    """Quantize a weight [out, ...] to codes q = clamp(round(w / scale), -(2^B - 1), 2^B - 1).
 
-    ``granularity`` is "tensor" (one scale) or "channel" (one for each index of dimension 0);
-    ``clip`` is "absmax" or "mse", the clipping range that minimises the squared error. A channel
-    of zeros has scale 1 and codes 0. Halves round to even (``torch.round``).
+    ``granularity``: "tensor" (one scale) or "channel" (one scale per index of dimension 0). ``clip``: the
+    largest code stands for the largest magnitude ("absmax") or for the clip of least squared error ("mse").
+    A channel of zeros has scale 1 and codes 0. Halves round to even (``torch.round``). Raises ``InputError``
+    for an unknown granularity or clip.
 
     >>> q = quantize(torch.tensor([[1.27, -0.5], [0.0, 0.0]]))
     >>> q.codes.tolist(), [round(s, 6) for s in q.scale.flatten().tolist()]
@@ -58,7 +59,7 @@ def quantize(
 
 def _scale(ceiling: Tensor, magnitude_bits: int) -> Tensor:
     scale = ceiling / (2**magnitude_bits - 1)
-    # a ceiling so small that the division underflows is as good as zero
+    # the division can underflow to zero, which is no valid scale
     return torch.where(scale > 0, scale, torch.ones_like(scale))
 
 
@@ -69,7 +70,7 @@ def _codes(rows: Tensor, scale: Tensor, magnitude_bits: int) -> Tensor:
 
 def _least_squares_ceiling(rows: Tensor, absmax: Tensor, magnitude_bits: int) -> Tensor:
     best, best_error = absmax, torch.full_like(absmax, torch.inf)
-    for step in range(_CLIP_STEPS, 0, -1):  # downwards, so that a tie keeps the wider range
+    for step in range(_CLIP_STEPS, 0, -1):  # from the top, so that a tie keeps the wider range
         ceiling = absmax * (step / _CLIP_STEPS)
         scale = _scale(ceiling, magnitude_bits)
         error = (_codes(rows, scale, magnitude_bits) * scale - rows).square().sum(1, keepdim=True)

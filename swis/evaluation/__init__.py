@@ -1,1 +1,1 @@
-"""What a network's outputs are worth: accuracy, intervals, paired tests, seeds."""
+"""Evaluation of a network's outputs: accuracy, confidence intervals, paired tests, means over seeds."""

@@ -1,4 +1,4 @@
-"""How sure accuracies are: of one network on images, and of two on the same ones."""
+"""Paired tests: the difference between two networks' accuracies on the same images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from swis.results.intervals import Z
 
 @dataclass(frozen=True)
 class Comparison:
-    """By how much the first is better [points of top-1], its 95 % interval, and McNemar's p."""
+    """How much better the first network is [points of top-1], the 95 % interval, and McNemar's p-value."""
 
     difference: float
     low: float
@@ -26,13 +26,13 @@ class Comparison:
 
 
 def pack_correct(correct: np.ndarray) -> str:
-    """Return which images were told right, bool [images], as the text that a row keeps."""
+    """Return a row's column ``correct`` as text: which images were classified correctly, bool [images]."""
     bits = np.packbits(np.asarray(correct, bool)).tobytes()
     return base64.b64encode(len(correct).to_bytes(4, "little") + bits).decode()
 
 
 def unpack_correct(text: str) -> np.ndarray:
-    """Return bool [images] from a row's column ``correct``.
+    """Return which images were classified correctly, bool [images], from a row's column ``correct``.
 
     >>> unpack_correct(pack_correct(np.array([True, False, True]))).tolist()
     [True, False, True]
@@ -43,11 +43,12 @@ def unpack_correct(text: str) -> np.ndarray:
 
 
 def compare(first: str, second: str) -> Comparison:
-    """Compare two rows' columns ``correct``: the same images in the same order, so image by image.
+    """Compare the columns ``correct`` of two rows with the same images in the same order.
 
-    The p-value is McNemar's exact test of the images that only one of the two tells right; the interval is
-    Tango's: the differences that a score test does not reject. Raises ``InputError`` if the numbers of images
-    differ or a row has no such column.
+    The p-value is that of McNemar's exact test; it looks at the images that only one of the two classifies
+    correctly. The interval is Tango's: it holds the differences that a score test does not reject. Raises
+    ``InputError`` if the numbers of images differ, or if a row has no such column. Sources: Q. McNemar, 1947;
+    T. Tango, 1998.
 
     >>> right = np.arange(100) < 90
     >>> str(compare(pack_correct(right), pack_correct(right & (np.arange(100) >= 8))))
@@ -57,8 +58,8 @@ def compare(first: str, second: str) -> Comparison:
         raise InputError("a row of older code has no column correct; force=true computes it again")
     one, other = unpack_correct(first), unpack_correct(second)
     if len(one) != len(other):
-        raise InputError(f"{len(one)} and {len(other)} images cannot be compared one by one")
-    from scipy.stats import binomtest  # here, for it takes a second to load
+        raise InputError(f"rows with {len(one)} and {len(other)} images cannot be compared image by image")
+    from scipy.stats import binomtest  # imported here, because it takes a second to load
 
     gained, lost, images = int((one & ~other).sum()), int((other & ~one).sum()), len(one)
     p_value = binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
@@ -67,12 +68,12 @@ def compare(first: str, second: str) -> Comparison:
 
 
 def _tango_low(gained: int, lost: int, images: int) -> float:
-    """Return the low end of Tango's 95 % score interval of (gained - lost) / images (T. Tango, 1998)."""
+    """Return the lower end of Tango's 95 % score interval of (gained - lost) / images (T. Tango, 1998)."""
     from scipy.optimize import brentq
 
     def excess(difference: float) -> float:
-        """Return by how many images the data are more than 1.96 deviations above a difference."""
-        # the most likely share of lost images, if this is the true difference
+        """Return how many images the observed gain lies above the 95 % limit of a true difference."""
+        # the maximum-likelihood share of lost images for this true difference
         linear = (2 * images - gained + lost) * difference - gained - lost
         root = math.sqrt(linear**2 + 8 * images * lost * difference * (1 - difference))
         share = (root - linear) / (4 * images)
@@ -84,7 +85,7 @@ def _tango_low(gained: int, lost: int, images: int) -> float:
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
-    """Return p-values [tests] adjusted for their number by Holm's step-down method.
+    """Return p-values [tests] adjusted for multiple tests by Holm's step-down method (S. Holm, 1979).
 
     >>> holm(np.array([0.01, 0.04, 0.03])).round(4).tolist()
     [0.03, 0.06, 0.06]

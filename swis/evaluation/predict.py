@@ -1,4 +1,4 @@
-"""Running a network over images, and what its logits are worth."""
+"""Running a network over images, and computing the accuracy of its logits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from swis.runtime.progress import tqdm
 
 @dataclass(frozen=True)
 class Prediction:
-    """Logits [images, classes] float32 and labels [images], if there are any, on the CPU; seconds it took."""
+    """Logits [images, classes] float32 and labels [images] (or None), on the CPU, and the duration [s]."""
 
     logits: Tensor
     labels: Tensor | None
@@ -38,9 +38,8 @@ def predict(
 ) -> Prediction:
     """Run ``model`` over batches of (images [N, C, H, W], labels [N]) with a progress bar.
 
-    Batches may hold other inputs, as ``swis.networks.inputs.labelled`` reads them.
-
-    Raises ``FloatingPointError`` if a logit is not finite: its accuracy would mean nothing.
+    Batches may have other inputs too; ``swis.networks.inputs.labelled`` lists them. Raises
+    ``FloatingPointError`` if a logit is not finite, because an accuracy would then have no meaning.
     """
     model.to(device=device, memory_format=torch.channels_last).eval()
     logits, labels = [], []
@@ -61,8 +60,8 @@ def _in_turn(
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield (logits on the CPU, labels) of the batches in their order.
 
-    On the CPU a batch belongs to one thread: the threads then never wait for each other, and the work between
-    convolutions, such as rounding activations, is shared out as well.
+    On the CPU one thread runs each batch. The threads then never wait for each other, and they also share the
+    work between convolutions, such as rounding activations.
     """
 
     threads = torch.get_num_threads()
@@ -70,7 +69,7 @@ def _in_turn(
     share = (threads // workers,)
     models: SimpleQueue[nn.Module] = SimpleQueue()
     for _ in range(workers):
-        models.put(twin(model))  # for a network may keep what it works on in itself
+        models.put(twin(model))  # one per thread, because a network may store intermediate values in itself
 
     @torch.inference_mode()
     def outputs(inputs: Inputs) -> Tensor:
@@ -100,11 +99,11 @@ def _channels_last(values: Tensor) -> Tensor:
 
 
 def score(prediction: Prediction, reference: Tensor) -> dict[str, float | str]:
-    """Return the accuracy columns of a row; ``reference`` holds the float network's logits.
+    """Return the accuracy columns of a row; ``reference`` has the float network's logits [images, classes].
 
-    top1, top5, agreement (same top-1 class as the float network), top1_low and top1_high (Wilson's 95 %
-    interval) in percent; logit_sqnr_db; images; correct, for ``swis.evaluation.paired_tests``;
-    images_per_second.
+    In percent: top1, top5, agreement (same top-1 class as the float network), top1_low and top1_high (the
+    ends of Wilson's 95 % interval). Also logit_sqnr_db [dB], images, images_per_second, and correct (for
+    ``swis.evaluation.paired_tests``).
 
     >>> p = Prediction(torch.eye(4), torch.tensor([0, 1, 2, 0]), seconds=2.0)
     >>> s = score(p, torch.eye(4))

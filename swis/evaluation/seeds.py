@@ -1,4 +1,4 @@
-"""Rows that differ by their seed alone: the mean, and how far another draw of seeds may be from it."""
+"""Rows that differ only in their seed: the mean over seeds and its confidence interval."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from swis.errors import InputError
 
 
 def over_seeds(rows: pd.DataFrame, keys: Sequence[str], column: str = "top1") -> pd.DataFrame:
-    """Return, for every value of ``keys``, the number of seeds and the mean of a column.
+    """Return the number of seeds and the mean of a column, for every combination of values of ``keys``.
 
-    ``low`` and ``high`` are Student's 95 % interval of that mean; null for a single seed, and where all are
-    equal, for neither shows how far seeds spread. Raises ``InputError`` if a seed is there twice.
+    ``low`` and ``high`` are the ends of Student's 95 % interval of the mean. They are null for a single seed,
+    and if all seeds have equal values, because neither shows how much seeds differ. Raises ``InputError`` if
+    two rows have the same keys and seed.
 
     >>> rows = pd.DataFrame({"method": "swis", "seed": [0, 1, 2], "top1": [90.0, 91.0, 92.0]})
     >>> over_seeds(rows, ["method"]).round(2).values.tolist()
@@ -26,7 +27,7 @@ def over_seeds(rows: pd.DataFrame, keys: Sequence[str], column: str = "top1") ->
         raise InputError(f"several rows have the same {', '.join(keys)} and seed; select some")
     groups = rows.groupby(keys, dropna=False)[column]
     seeds, mean = groups.count(), groups.mean()
-    # Student's t has no value for no degree of freedom: null, as the deviation of one seed is
+    # Student's t is nan without a degree of freedom, and so is the deviation of one seed
     reach = groups.std().where(groups.nunique() > 1) / np.sqrt(seeds) * t.ppf(0.975, seeds - 1)
     return pd.DataFrame({"seeds": seeds, "mean": mean, "low": mean - reach, "high": mean + reach})
 
@@ -34,9 +35,9 @@ def over_seeds(rows: pd.DataFrame, keys: Sequence[str], column: str = "top1") ->
 def gap(
     rows: pd.DataFrame, method: str, other: str, keys: Sequence[str], column: str = "top1"
 ) -> pd.DataFrame:
-    """Return as ``over_seeds`` by how much a method's column is above another's with the same seed.
+    """Return ``over_seeds`` of a column's difference: ``method`` minus ``other``, at the same seed.
 
-    Raises ``InputError`` if no row of the one has the keys and the seed of one of the other.
+    Raises ``InputError`` if no two rows of the methods have the same keys and seed.
 
     >>> rows = pd.DataFrame({"model": "m", "method": ["swis", "truncate"] * 2, "seed": [0, 0, 1, 1]})
     >>> gap(rows.assign(top1=[90.0, 80.0, 91.0, 79.0]), "swis", "truncate", ["model"])["mean"].tolist()
@@ -51,7 +52,7 @@ def gap(
 
 
 def table(summary: pd.DataFrame) -> pd.Series:
-    """Return the lines of ``over_seeds`` as text: the mean and half the interval's width.
+    """Return the rows of ``over_seeds`` as text: the mean, plus or minus half the interval's width.
 
     >>> table(pd.DataFrame({"mean": [91.0], "low": [88.5], "high": [93.5]})).tolist()
     ['91.00 ± 2.50']

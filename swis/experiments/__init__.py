@@ -1,1 +1,1 @@
-"""What run.py runs: configuration, what a row depends on, one study per network and images."""
+"""The runs of run.py: their configuration, the identity of rows, and studies of a network on images."""

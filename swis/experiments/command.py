@@ -1,4 +1,4 @@
-"""A command line: form and options, checked before Hydra sees them, and Hydra's errors in plain words."""
+"""The command line: its options are checked before Hydra reads them, and Hydra's errors are explained."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ from swis.experiments.known_options import (
 from swis.options.conf_files import CONF, choices
 from swis.options.names import did_you_mean
 
-# Groups of which a run takes several choices, or none.
+# Groups of which a run may take several choices, and groups of which it may take none.
 _SEVERAL = ("experiment",)
 _OR_NONE = ("experiment", "recipe")
 
 _OVERRIDE = re.compile(r"(\+\+|\+)?[^=\s]+=|~")
-# Functions in which Hydra prints what a flag asks for.
+# Functions of Hydra that print the output of a flag.
 _PRINTERS = {"app_help", "hydra_help", "show_cfg", "show_info"}
-# What Hydra adds to its messages, and what is not for its users.
+# Starts of lines in Hydra's messages that do not help users.
 _NOISE = ("full_key:", "object_type=", "reference_type=", "See https:", "To append to your")
 
 
 def command_line(arguments: Sequence[str], settings: type, program: str = "python run.py") -> list[str]:
-    """Return the arguments of a command line, flags first; raise ``InputError`` if one is wrong.
+    """Return the arguments of a command line with the flags first; raise ``InputError`` if one is wrong.
 
-    Hydra's parser takes NAME=VALUE on one side of a flag alone. ``settings`` is the dataclass of all options,
-    ``program`` what users call this.
+    The flags go first because Hydra's parser takes NAME=VALUE only on one side of a flag. ``settings`` is the
+    dataclass of all options, ``program`` the command that users type.
 
     >>> from swis.experiments.config import Config
     >>> command_line(["bits=3", "--multirun", "seed=0,1"], Config)
@@ -82,13 +82,13 @@ def command_line(arguments: Sequence[str], settings: type, program: str = "pytho
             left.remove(argument)
         else:
             flags.append(argument)
-    if known.config_path and not known.config_path.startswith("pkg://"):  # Hydra knows no place of run.py
+    if known.config_path and not known.config_path.startswith("pkg://"):  # relative to run.py's folder
         flags += ["--config-path", os.path.normpath(CONF.parent / known.config_path)]
     return [*flags, *texts]
 
 
 def check_options(texts: Sequence[str], settings: type) -> None:
-    """Raise ``InputError`` if a NAME=VALUE cannot be read, names no option, or has a value of another type.
+    """Raise ``InputError`` if a NAME=VALUE cannot be read, names no option, or has a value of a wrong type.
 
     >>> from swis.experiments.config import Config
     >>> check_options(["bit=3"], Config)
@@ -102,7 +102,7 @@ def check_options(texts: Sequence[str], settings: type) -> None:
             _refuse_form(texts[index:], settings)
         name = override.key_or_group
         if name == "hydra":
-            raise InputError(f"{text}: hydra has options of its own; write hydra.NAME=VALUE")
+            raise InputError(f"{text}: an option of Hydra is written hydra.NAME=VALUE")
         if name.partition(".")[0].partition("/")[0] == "hydra":
             continue
         if override.package is not None:
@@ -117,26 +117,26 @@ def check_options(texts: Sequence[str], settings: type) -> None:
         else:
             kind, free = option_type(name, settings, text.partition("=")[2])
             if override.is_delete():
-                raise InputError(f"{text}: an option cannot be taken away; without it, it has its default")
+                raise InputError(f"{text}: an option cannot be removed; leave it out to use its default")
         added = override.is_add() or (override.is_force_add() and name in groups())
         if added and not free:
-            raise InputError(f"{name} is there already; write {text.lstrip('+')}")
+            raise InputError(f"{name} exists already; write {text.lstrip('+')}")
         check_values(name, kind, values)
 
 
 def explain(error: Exception) -> str:
-    """Say in one line what an exception while Hydra composes means for whoever wrote the option."""
+    """Return a message of one line that explains an exception of Hydra's composition to the user."""
     if (file := getattr(error, "missing_cfg_file", None)) is not None:
         group, _, name = str(file).rpartition("/")
         known = getattr(error, "options", None) or choices(group)
         if not group:
             return f"--config-name must be {' or '.join(known)}, not {name}"
         question = did_you_mean(name, known) or ";"
-        return f"there is no {group}={name}{question} there are {', '.join(known)}"
+        return f"there is no {group}={name}{question} choose one of {', '.join(known)}"
     if match := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.*)'", str(error)):
-        return f"{match[1]} are several values: --multirun tries each"
+        return f"{match[1]} has several values; add --multirun to run each"
     if match := re.match(r"Could not append to config.*\n.*prefix: '(([^=]+)=.*)'\n", str(error)):
-        return f"{match[2]} is there already; write {match[1]}"
+        return f"{match[2]} exists already; write {match[1]}"
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     name = re.sub(r"\[(\d+)\]", r".\1", getattr(cause, "full_key", None) or "")
     if isinstance(cause, InterpolationToMissingValueError | MissingMandatoryValue):
@@ -154,7 +154,7 @@ def explain(error: Exception) -> str:
         first = str(cause).splitlines()[0]
         if match := re.match(r"Interpolation key '(.*)' not found", first):
             return f"{name}: there is no option {match[1]}"
-        return f"{name}: ${{...}} must stand for a value: {first}"
+        return f"{name}: ${{...}} has no value: {first}"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         return f"there is no option {name}{did_you_mean(str(cause.key), _beside(cause))}"
     if isinstance(cause, ValidationError) and (kind := _type_of(cause)) is not Any:
@@ -166,12 +166,12 @@ def explain(error: Exception) -> str:
 
 
 def is_of_options(error: Exception) -> bool:
-    """Say whether an exception came up while Hydra put the options together."""
+    """Return whether an exception was raised while Hydra composed the options."""
     return isinstance(error, HydraException | OmegaConfBaseException) or "compose_config" in _called(error)
 
 
 def show(*texts: str) -> None:
-    """Print texts at once; end quietly if nobody reads on, raise ``CannotWrite`` if there is no room."""
+    """Print texts and flush; end quietly if the reader closed the pipe, else raise ``CannotWrite``."""
     try:
         print(*texts, sep="\n", end="\n" if texts else "", flush=True)
     except OSError as error:
@@ -180,11 +180,11 @@ def show(*texts: str) -> None:
 
 @contextmanager
 def hydra_prints() -> Iterator[None]:
-    """Treat what Hydra prints, such as --help, as ``show`` does."""
+    """Handle errors while Hydra prints, such as for --help, like ``show`` does."""
     try:
         yield
         show()
-    except SystemExit:  # as Hydra ends after --help
+    except SystemExit:  # Hydra exits after --help
         show()
         raise
     except OSError as error:
@@ -195,29 +195,29 @@ def hydra_prints() -> Iterator[None]:
 
 def _stop_printing(error: OSError) -> NoReturn:
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)  # for what Python flushes at exit
+    os.dup2(nowhere, 1)  # Python flushes stdout at exit, which would fail again
     if isinstance(error, BrokenPipeError):
         sys.exit(128 + SIGPIPE)
-    raise CannotWrite(f"the table cannot be printed: {error.strerror}; the rows are kept") from error
+    raise CannotWrite(f"the table cannot be printed: {error.strerror}; the rows are stored") from error
 
 
 def _called(error: Exception) -> set[str]:
-    """Return the names of the functions that an exception came through."""
+    """Return the names of the functions in an exception's traceback."""
     return {frame.f_code.co_name for frame, _ in walk_tb(error.__traceback__)}
 
 
 def _one_line(error: Exception) -> str:
-    """Squeeze an exception, and what caused it, into one line."""
+    """Return the messages of an exception and its cause in one line."""
     text = f"{error}\n{error.__cause__ or ''}"
     lines = [line.strip() for line in text.splitlines()]
-    said = "; ".join(line for line in lines if line and not line.startswith(_NOISE))
+    message = "; ".join(line for line in lines if line and not line.startswith(_NOISE))
     if isinstance(error, HydraException | OmegaConfBaseException):
-        return said
-    return f"the options cannot be put together: {type(error).__name__}: {said}"
+        return message
+    return f"the options cannot be read: {type(error).__name__}: {message}"
 
 
 def _type_of(error: ValidationError) -> Any:
-    """Return the type of the option that a value does not fit, as far as OmegaConf says."""
+    """Return the type of the option that a value does not fit; ``Any`` if OmegaConf does not name it."""
     if is_dataclass(error.object_type):
         return hints(error.object_type).get(error.key, Any)
     inner = [each for each in (error.ref_type, *get_args(error.ref_type)) if get_args(each)]
@@ -225,7 +225,7 @@ def _type_of(error: ValidationError) -> Any:
 
 
 def _beside(error: OmegaConfBaseException) -> list[str]:
-    """Return the names that are known where one is not."""
+    """Return the known names beside the unknown name of an error."""
     if is_dataclass(error.object_type):
         return [*hints(error.object_type)]
     return [str(key) for key in error.parent_node or ()]
@@ -239,12 +239,12 @@ def _parser() -> OverridesParser:
 def _parsed(text: str) -> Override | None:
     try:
         return _parser().parse_overrides([text])[0] if _OVERRIDE.match(text) else None
-    except (HydraException, ValueError, RecursionError):  # such as a number of thousands of digits
+    except (HydraException, ValueError, RecursionError):  # such as a number with thousands of digits
         return None
 
 
 def _values(override: Override) -> list[Any]:
-    """Return the values of an override, all of a sweep's that are written out."""
+    """Return the values of an override; of a sweep, those that are listed with commas."""
     value = override.value()
     if isinstance(value, ChoiceSweep):
         return [Override._convert_value(each) for each in value.list]
@@ -254,25 +254,25 @@ def _values(override: Override) -> list[Any]:
 def _check_choice(group: str, values: Sequence[Any]) -> None:
     for value in values:
         if value in (None, ""):
-            without = f"; without one: ~{group}" if group in _OR_NONE else ""
+            without = f"; ~{group} selects none" if group in _OR_NONE else ""
             raise InputError(f"{group} must be one of {', '.join(choices(group))}{without}")
         if isinstance(value, list) and group not in _SEVERAL:
-            raise InputError(f"{group} must be one choice, not a list; a sweep: --multirun {group}=A,B")
+            raise InputError(f"{group} must be one choice, not a list; a sweep is --multirun {group}=A,B")
         for name in value if isinstance(value, list) else [value]:
             if not isinstance(name, str):
-                said = "null" if name is None else name
-                raise InputError(f"{group} must be one of {', '.join(choices(group))}, not {said}")
+                given = "null" if name is None else name
+                raise InputError(f"{group} must be one of {', '.join(choices(group))}, not {given}")
 
 
 def _check_without(group: str, text: str) -> None:
     if group not in _OR_NONE:
         raise InputError(f"{text}: {group} must be one of {', '.join(choices(group))}")
     if text != f"~{group}":
-        raise InputError(f"{text}: what is left out has no value; write ~{group}")
+        raise InputError(f"{text}: write ~{group} without a value to select none")
 
 
 def _refuse_flag(text: str, arguments: Sequence[str], flags: Sequence[str], settings: type) -> NoReturn:
-    """Raise ``InputError`` for a flag that is none, such as an option with dashes."""
+    """Raise ``InputError`` for an unknown flag, such as an option with dashes."""
     name, equals, value = text.lstrip("-").partition("=")
     after = arguments[arguments.index(text) + 1 :][:1]
     if not equals and after and not after[0].startswith("-") and "=" not in after[0]:
@@ -285,70 +285,71 @@ def _refuse_flag(text: str, arguments: Sequence[str], flags: Sequence[str], sett
 
 
 def _refuse_form(texts: Sequence[str], settings: type) -> NoReturn:
-    """Raise ``InputError`` for words that are no NAME=VALUE, with how they are written if that shows."""
+    """Raise ``InputError`` for words that are no NAME=VALUE, with the right spelling if it can be guessed."""
     words = [texts[0]]
     for text in texts[1:]:
         if _OVERRIDE.match(text) and words[-1][-1:] not in ("=", ","):
             break
         words.append(text)
-    said = " ".join(words)
-    chosen = [f"{group}={said}" for group in sorted(groups()) if said in choices(group)]
-    for spelling in (*chosen, _apart(said), _squeezed(said), _dotted(said), _closed(said), _quoted(said)):
-        if spelling and _is_right(spelling, settings):
-            raise InputError(f"{said!r} is not NAME=VALUE; write {spelling}")
-    if _parsed(_dotted(said)) is not None:
-        check_options([_dotted(said)], settings)
-    name, equals, value = said.partition("=")
+    given = " ".join(words)
+    chosen = [f"{group}={given}" for group in sorted(groups()) if given in choices(group)]
+    guesses = (_split(given), _joined(given), _dotted(given), _unquoted(given), _quoted(given))
+    for spelling in (*chosen, *guesses):
+        if spelling and _is_valid(spelling, settings):
+            raise InputError(f"{given!r} is not NAME=VALUE; write {spelling}")
+    if _parsed(_dotted(given)) is not None:
+        check_options([_dotted(given)], settings)
+    name, equals, value = given.partition("=")
     quotes = [quote for quote in "'\"" if equals and value.count(quote) % 2]
-    why = f", for a {quotes[0]} is without its second; write {name}=VALUE" if quotes else ""
-    raise InputError(f"{said!r} is not NAME=VALUE{why}")
+    why = f", because a {quotes[0]} is not closed; write {name}=VALUE" if quotes else ""
+    raise InputError(f"{given!r} is not NAME=VALUE{why}")
 
 
-def _apart(said: str) -> str:
-    """Return several NAME=VALUE that came as one word, or with commas; nothing if it is something else."""
-    words = [word.rstrip(",") for word in said.split()]
+def _split(given: str) -> str:
+    """Return several NAME=VALUE that were given as one word, or with commas; else an empty text."""
+    words = [word.rstrip(",") for word in given.split()]
     return " ".join(words) if all(map(_OVERRIDE.match, words)) else ""
 
 
-def _squeezed(said: str) -> str:
-    """Put words together as one NAME=VALUE.
+def _joined(given: str) -> str:
+    """Join words to one NAME=VALUE.
 
-    >>> _squeezed("methods = [swis, truncate]"), _squeezed("bits 3")
+    >>> _joined("methods = [swis, truncate]"), _joined("bits 3")
     ('methods=[swis,truncate]', 'bits=3')
     """
-    text = re.sub(r"\s*[=:]+\s*", "=", said, count=1)
+    text = re.sub(r"\s*[=:]+\s*", "=", given, count=1)
     text = text if "=" in text else re.sub(r"\s+", "=", text, count=1)
     text = re.sub(r"\s*([\[\],])\s*", r"\1", text)
     return re.sub(r"[,\s]+", ",", text) if "[" in text else text
 
 
-def _dotted(said: str) -> str:
-    """Put dots instead of brackets around the numbers of elements.
+def _dotted(given: str) -> str:
+    """Replace the brackets around the numbers of list elements by dots.
 
     >>> _dotted("recipe.stages[0].epochs=3")
     'recipe.stages.0.epochs=3'
     """
-    name, equals, value = said.partition("=")
+    name, equals, value = given.partition("=")
     return re.sub(r"\[(\d+)\]", r".\1", name) + equals + value
 
 
-def _closed(said: str) -> str:
-    """Take away a quote at one end of a value that has none at the other."""
-    name, equals, value = said.partition("=")
+def _unquoted(given: str) -> str:
+    """Remove quotes at the ends of a value."""
+    name, equals, value = given.partition("=")
     return name + equals + value.strip("'\"") if equals else ""
 
 
-def _quoted(said: str) -> str:
-    """Put quotes around a value that Hydra's grammar cannot take without, and around all for the shell."""
-    name, equals, value = said.partition("=")
+def _quoted(given: str) -> str:
+    """Put quotes around a value, for Hydra's grammar, and around the whole text, for the shell."""
+    name, equals, value = given.partition("=")
     return f"'{name}=\"{value}\"'" if equals and not set(value) & set("\"'$\\") else ""
 
 
-def _is_right(spelling: str, settings: type) -> bool:
-    """Say whether what someone is told to write, as a shell has it, is right."""
+def _is_valid(spelling: str, settings: type) -> bool:
+    """Return whether a proposed spelling, as typed in a shell, is valid."""
     try:
         texts = shlex.split(spelling)
         readable = texts and all(_parsed(text) is not None for text in texts)
         return bool(readable) and check_options(texts, settings) is None
-    except ValueError:  # of an option, or of a quote that is not closed
+    except ValueError:  # an option is wrong, or a quote is not closed
         return False

@@ -38,17 +38,20 @@ from swis.options.scheduling import ScheduleConfig
 from swis.options.tasks import TASKS, Task, task_names
 from swis.options.training import RecipeConfig, RetrainConfig
 
-# Of a whole number, as of the seeds of numpy: nothing has more, and what is computed from more may overflow.
+# The largest whole number of any option, as for seeds of numpy; computing with larger numbers may overflow.
 _MOST = 2**32 - 1
 
 
-# What says how a packed network was made; evaluating it has no use for that.
+# Options about making a packed network, which are ignored when it is evaluated.
 _NOT_OF_THE_FILE = {"task", "retrained", "calibration", "reconstruction", "retrain"}
 
 
 @dataclass
 class Config:
-    """Everything one run needs; conf/config.yaml holds the defaults with a line on each."""
+    """All options of a run; conf/config.yaml has the defaults, each with an explanation.
+
+    Raises ``InputError`` for values that are not allowed or do not fit together.
+    """
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -81,7 +84,7 @@ class Config:
     device: str = option("auto", part=Part.run)
     results_dir: str = option("results/runs", part=Part.run)
     force: bool = option(False, part=Part.run)
-    # when a sweep began [s since 1970], set by the sweep: what force makes anew is older
+    # when a sweep began [s since 1970], set by the sweep; with force, older rows are computed again
     sweep_started: int | None = option(None, part=Part.run)
     dry_run: bool = option(False, part=Part.run)
     sweep: dict[str, Any] = option(factory=dict, part=Part.run)
@@ -99,12 +102,12 @@ class Config:
     def __post_init__(self) -> None:
         require_known("task", self.task, TASKS)
         require_known("calibrate", self.calibrate, CALIBRATIONS)
-        for name in ("methods", "versus", "rewrites", "skip"):  # what is named twice counts once
+        for name in ("methods", "versus", "rewrites", "skip"):  # repeated names count once
             setattr(self, name, list(dict.fromkeys(getattr(self, name))))
         for name in ("results_dir", "out", "weights", "workload"):
-            require(getattr(self, name) != "", f"{name} is empty; it names a file or folder")
+            require(getattr(self, name) != "", f"{name} is empty; it must name a file or folder")
         for name in self.versus:
-            require(name != "all" or len(self.versus) == 1, "versus=[all] has all designs already")
+            require(name != "all" or len(self.versus) == 1, "versus=[all] includes all designs already")
             require_known("versus", name, [*accelerator_names(), "all"])
         if self.energy.units:
             require_known("accelerator.unit", self.accelerator.unit, self.energy.units)
@@ -122,17 +125,17 @@ class Config:
         above_zero(minutes=self.minutes)
         require(
             self.selection is Selection.nearest or self.group_size <= 64,
-            f"selection=joint is for group_size up to 64, not {self.group_size}",
+            f"selection=joint needs a group_size of at most 64, not {self.group_size}",
         )
         require(
             self.selection is Selection.nearest or not self.calibration_kind.chooses_levels,
-            f"selection=joint does nothing beside calibrate={self.calibrate}, which selects for outputs",
+            f"selection=joint has no effect with calibrate={self.calibrate}, which selects levels itself",
         )
         require(
             self.selection is Selection.nearest or not self.retrains,
-            "selection=joint is for weights that are decomposed once; retraining takes nearest levels",
+            "selection=joint does not apply to retraining, which uses nearest levels",
         )
-        require(len(self.methods) > 0, f"methods is empty; name at least one of {', '.join(method_names())}")
+        require(len(self.methods) > 0, f"methods is empty; give at least one of {', '.join(method_names())}")
         for name in self.methods:
             require_known("method", name, method_names())
         require(
@@ -141,7 +144,7 @@ class Config:
         )
         require(
             self.activation_bits is None or 2 <= self.activation_bits <= 16,
-            f"activation_bits must be in 2..16, or null for weights only, not {self.activation_bits}",
+            f"activation_bits must be in 2..16, or null for float activations, not {self.activation_bits}",
         )
         require(
             not self.does.needs_out or self.out is not None,
@@ -149,62 +152,62 @@ class Config:
         )
         require(
             not self.retrained or "retrained" in self.does.options,
-            "retrained=true goes with task=pack; task=retrain trains and measures",
+            "retrained=true needs task=pack; to train and measure, use task=retrain",
         )
         require(
             self.workload is None or "workload" in self.does.options,
-            "workload=FILE, the shapes of layers, goes with task=simulate",
+            "workload=FILE, the shapes of layers, needs task=simulate",
         )
         require(
             self.workload is None or not (self.scheduled or self.skip),
-            "workload=FILE has shapes alone: leave out schedule and skip, and let bits be a whole number",
+            "workload=FILE has only shapes: leave out schedule and skip, and give a whole number of bits",
         )
         if self.does.simulates:
             require(
                 not self.calibration_kind.chooses_levels,
-                f"calibrate={self.calibrate} does not change what task=simulate computes",
+                f"calibrate={self.calibrate} has no effect on task=simulate; leave it out",
             )
-            require(self.activation_bits is not None, "activation_bits must be a number for task=simulate")
+            require(self.activation_bits is not None, "task=simulate needs a number of activation_bits")
         require(
             self.weights is None or "weights" in self.does.options,
-            "weights=FILE, a packed network, goes with task=evaluate",
+            "weights=FILE, a packed network, needs task=evaluate",
         )
         if self.weights is not None:
             of_the_file = of_part(self, Part.file, Part.weights, Part.shifts, Part.groups) - _NOT_OF_THE_FILE
             for known in fields(self):
                 require(
                     known.name not in of_the_file or getattr(self, known.name) == default_of(known),
-                    f"a packed file has its own {known.name}; leave it out beside weights=FILE",
+                    f"a packed file has its own {known.name}; leave {known.name} out with weights=FILE",
                 )
-        taught = self.retrain.split or self.data.calibration_split
+        trained_on = self.retrain.split or self.data.calibration_split
         require(
-            not self.retrains or taught != self.data.split,
-            f"data.split={self.data.split} is to measure on; choose another retrain.split",
+            not self.retrains or trained_on != self.data.split,
+            f"data.split={self.data.split} has the images to measure on; choose another retrain.split",
         )
         if not self.does.calibrates:
             self.calibrate = "none"  # whatever the default is: such a task changes no weights by it
         measured = self.does.calibrates and self.weights is None
-        allowed = self.allow_calibration_on_test and self.has_rows  # a packed file would not say so
+        allowed = self.allow_calibration_on_test and self.has_rows  # a packed file cannot record it
         require(
             allowed
             or not (measured and self.needs_calibration)
             or self.data.calibration_split != self.data.split,
-            f"data.split={self.data.split} is to measure on; choose another data.calibration_split, "
-            "or allow_calibration_on_test=true",
+            f"data.split={self.data.split} has the images to measure on; choose another "
+            "data.calibration_split, or allow_calibration_on_test=true",
         )
         require(
             not self.dry_run or self.has_rows or self.does.makes_table,
-            f"dry_run=true lists rows of results; task={self.task} makes none",
+            f"dry_run=true lists rows of results, but task={self.task} makes no rows",
         )
 
     @property
     def does(self) -> Task:
-        """What is known of the task."""
+        """The properties of the task."""
         return TASKS[self.task]
 
     @property
     def calibration_kind(self) -> Calibration:
-        """What is known of the way to calibrate."""
+        """The properties of the calibration method."""
         return CALIBRATIONS[self.calibrate]
 
     @property
@@ -214,7 +217,7 @@ class Config:
 
     @property
     def needs_calibration(self) -> bool:
-        """Whether unlabelled images are needed beside those to measure on."""
+        """Whether a calibration set is needed besides the images to measure on."""
         if self.does.simulates:
             designs = [self.accelerator, *map(accelerator_named, self.baselines)]
             looked_at = self.workload is None and any(design.needs_inputs for design in designs)
@@ -236,7 +239,7 @@ class Config:
 
     @property
     def formats(self) -> list[WeightFormat]:
-        """The formats of the rows: the two references, then the configured methods."""
+        """The formats of the rows: float and int8, then the configured methods."""
         return [
             weight_format(
                 name,
@@ -253,24 +256,24 @@ class Config:
 
     @property
     def baselines(self) -> list[str]:
-        """The designs to compare with, "all" spelled out."""
+        """The designs to compare with; "all" is replaced by their names."""
         if "all" not in self.versus:
             return self.versus
         return [name for name in accelerator_names() if name != self.accelerator.name]
 
     @property
     def shifts(self) -> int | float:
-        """The shifts N of every group (the command line's ``bits``), a fraction if they are an average."""
+        """The shifts N of every group (the option ``bits``); a fraction is an average."""
         return int(self.bits) if self.bits == int(self.bits) else self.bits
 
     @property
     def scheduled(self) -> bool:
-        """Whether a schedule says how many shifts each filter has, and not ``bits`` alone."""
+        """Whether a schedule assigns shifts to filters, instead of ``bits`` to all of them."""
         return self.bits != int(self.bits) or self.schedule != ScheduleConfig()
 
 
 def _whole_numbers(name: str, value: Any) -> Iterator[tuple[str, int]]:
-    """Yield the dotted name of every whole number in a value."""
+    """Yield the dotted name and value of every whole number within a value."""
     if type(value) is int:
         yield name, value
     if is_dataclass(value):
@@ -281,12 +284,12 @@ def _whole_numbers(name: str, value: Any) -> Iterator[tuple[str, int]]:
 
 
 def register() -> None:
-    """Make the schema known to Hydra, which then checks names and types as it composes."""
+    """Register the schema with Hydra, which then checks names and types when it composes a configuration."""
     schema = OmegaConf.structured(Config)
     for names in (schema.model.kwargs, schema.sweep):
         OmegaConf.set_struct(names, False)  # model.kwargs.KEY=VALUE needs no leading +
-    OmegaConf.set_readonly(schema.accelerator, None)  # its values do not change once they are composed
-    # ${short:${bits}} in names of files: 2 and not 2.0
+    OmegaConf.set_readonly(schema.accelerator, None)  # Hydra must be able to set its values
+    # ${short:${bits}} in file names gives 2 instead of 2.0
     OmegaConf.register_new_resolver("short", "{:g}".format, replace=True)
     store = ConfigStore.instance()
     store.store(name="schema", node=schema)
@@ -294,7 +297,7 @@ def register() -> None:
 
 
 def resolve(composed: Any) -> Config:
-    """Turn what Hydra composed into a checked ``Config``; raise ``InputError`` with one line."""
+    """Turn a configuration composed by Hydra into a checked ``Config``; raise ``InputError``."""
     try:
         return OmegaConf.to_object(composed)
     except OmegaConfBaseException as error:
@@ -302,7 +305,7 @@ def resolve(composed: Any) -> Config:
 
 
 def load(overrides: Sequence[str] = ()) -> Config:
-    """Compose conf/ with command-line style overrides, for use from Python and notebooks.
+    """Compose the configuration in conf/ with overrides as on the command line, for use from Python.
 
     >>> load(["bits=3", "model=resnet18"]).shifts
     3

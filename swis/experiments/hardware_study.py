@@ -1,4 +1,4 @@
-"""Hardware results of rows, and tables of a network, or the shapes of one, on accelerators."""
+"""Hardware results of rows, and tables of a network or of layer shapes on accelerators."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ log = logging.getLogger("swis")
 
 
 def simulated_rows(config: Config, study: Study) -> dict[str, pd.DataFrame]:
-    """Return the hardware result of every method's row, computed or read; none if activations are float.
+    """Compute or read the hardware result of every quantized method's row; return them by method.
 
-    Of a network that does not fit the accelerator it says so in the column ``REASON``, and so does a warning.
-    Raises ``InputError`` for hardware that no network fits.
+    There are none if activations are float. If the network does not fit the accelerator, the column
+    ``REASON`` has the reason, and a warning is logged. Raises ``InputError`` for an accelerator that cannot
+    run any network.
     """
     if config.activation_bits is None:
         return {}
@@ -43,20 +44,22 @@ def simulated_rows(config: Config, study: Study) -> dict[str, pd.DataFrame]:
     results = {fmt.name: hardware.result(fmt, study.key(fmt), study.folder) for fmt in fmts}
     reasons = [result[REASON].item() for result in results.values() if REASON in result]
     for reason in dict.fromkeys(reason for reason in reasons if pd.notna(reason)):
-        log.warning("no numbers of hardware: %s: %s", hardware.mine[0].name, reason)
+        log.warning("no hardware results on %s: %s", hardware.mine[0].name, reason)
     return results
 
 
 def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
     """Simulate the 8-bit format and every configured method on the configured accelerator.
 
-    Return a row per method, their rows per layer, and, if there is an ``out`` file for it, its table: of
-    these and of all methods on all designs in ``versus``, a row per layer, or per network. Layers and
-    weights are those of the configured model, before any calibration; ``workload`` names a file of shapes
-    instead. Layers in ``skip`` have the 8-bit format. ``unsimulated_macs`` are the network's
-    multiply-accumulates that are of no layer. Of a method that the accelerator cannot run there is one row
-    without numbers, which says why in ``REASON``, and a warning. Raises ``InputError`` for hardware and files
-    that do not fit, and, if there is no ``out`` file to say so, if no method can be run.
+    Return three tables: a row per method, a row per method and layer, and the table in the file ``out`` (None
+    without ``out``). That table also has all methods on the designs in ``versus``, with a row per layer, or
+    per network if ``per_layer`` is false. Layers and weights are those of the configured model before any
+    calibration, or the shapes in the file ``workload``. Layers in ``skip`` have the 8-bit format.
+    ``unsimulated_macs`` counts the network's multiply-accumulates that belong to no layer.
+
+    A method that the accelerator cannot run has one row without numbers, with the reason in ``REASON``, and a
+    warning is logged. Raises ``InputError`` for hardware and files that do not fit, and, without ``out``, if
+    the accelerator can run no method.
     """
     if config.out is not None:
         check_output(Path(config.out), config.force)
@@ -92,7 +95,7 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     if not networks and config.out is None:
         raise next(iter(refused.values()))
     for fmt, error in refused.items():
-        log.warning("%s left out: %s: %s", fmt.name, mine[0].name, error)
+        log.warning("%s on %s is left out: %s", fmt.name, mine[0].name, error)
         reason = labelled(pd.DataFrame([{REASON: str(error)}]), fmt, mine[0])
         networks.append(reason)
         layers.append(reason)
@@ -102,7 +105,7 @@ def simulate_methods(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     whole = [layers if config.per_layer else networks]
     for fmt, name in tqdm([*product(fmts, hardware.baselines)], desc="other designs", leave=False):
         table, other = hardware.on_baseline(fmt, name), hardware.baselines[name]
-        if table is not None and other != mine:  # whose rows are there already
+        if table is not None and other != mine:  # the rows of this accelerator are in the table already
             table = table if config.per_layer else pd.DataFrame([totals(table, *other) | unsimulated])
             whole.append(labelled(table, fmt, other[0]))
     whole = pd.concat(whole, ignore_index=True)

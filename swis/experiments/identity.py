@@ -1,4 +1,4 @@
-"""What a row depends on, and what is known of it before it is computed."""
+"""The identity of a row: all that its numbers depend on, and the columns known before it is computed."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from swis.options.ranges import require
 from swis.options.training import RetrainConfig
 from swis.results import records
 
-# Columns of a row that are null where the row's numbers do not depend on them.
+# Columns that are null in rows whose numbers do not depend on them.
 FORMAT_COLUMNS = ("group_size", "alpha", "magnitude_bits", "granularity", "clip")
 
 
 @dataclass(frozen=True)
 class StudyIdentity:
-    """What a study is of: its configuration, network and images.
+    """The configuration, network and images of a study.
 
-    ``split`` is measured on; images of ``calibration`` and ``training`` change what is measured. Those that
-    are measured on as well are left out of these, unless they are most of them or may be calibrated on.
+    ``split`` has the images to measure on. Images of ``calibration`` and ``training`` that are also in
+    ``split`` are left out, unless they are more than half of them, or calibration on them is allowed.
     """
 
     config: Config
@@ -46,50 +46,51 @@ class StudyIdentity:
 
     @cached_property
     def sensitivity_images(self) -> Split | None:
-        """The images that a schedule by sensitivity looks at."""
+        """The images that a schedule by sensitivity looks at; None for other schedules."""
         settings = self.config.schedule
         return self.calibration.sample(settings.images, self.config.seed) if settings.sensitivity else None
 
     @cached_property
     def calibrates_on_test(self) -> bool:
-        """Whether images to calibrate on are of the split that is measured, or among its images."""
+        """Whether the calibration set is from the measured split, or has some of the measured images."""
         if self.split is None or self.calibration is None:
             return False
-        named_alike = self.config.data.calibration_split == self.config.data.split
-        return named_alike or in_both(self.split, self.calibration) > 0
+        same_name = self.config.data.calibration_split == self.config.data.split
+        return same_name or in_both(self.split, self.calibration) > 0
 
     def check_apart(self) -> None:
-        """Raise ``InputError`` if images to measure on are trained or, unless allowed, calibrated on."""
+        """Raise ``InputError`` if measured images are used for training or, unless allowed, calibration."""
         config = self.config
         require(
             config.allow_calibration_on_test or not self.calibrates_on_test,
-            "images to measure on are among those of data.calibration_split="
-            f"{config.data.calibration_split}; choose another, or allow_calibration_on_test=true",
+            f"data.calibration_split={config.data.calibration_split} has images that are measured on; "
+            "choose another split, or allow_calibration_on_test=true",
         )
         require(
             self.split is None or self.training is None or not in_both(self.split, self.training),
-            "images to measure on are among those to train on; choose another retrain.split",
+            "the training images include images that are measured on; choose another retrain.split",
         )
         if self.training is not None and self.training.shared:
             batch, left = config.retrain.batch_size, len(self.training)
             require(
                 left >= batch,
-                f"{left} images that are not measured on do not fill a batch of retrain.batch_size={batch}",
+                f"{left} training images, without those that are measured on, do not fill a batch of "
+                f"retrain.batch_size={batch}",
             )
 
     @property
     def splits(self) -> list[Split]:
-        """The images that have a part in the rows."""
+        """The splits that the rows depend on."""
         return [split for split in (self.split, self.calibration, self.training) if split is not None]
 
     @property
     def image_identity(self) -> dict[str, Any]:
-        """What a schedule depends on if it looks at images."""
+        """The part of a schedule's identity that depends on images; empty if it looks at none."""
         images = self.sensitivity_images
         return {} if images is None else {"inputs": self.network.inputs, "images": images.digest}
 
     def identity(self, fmt: WeightFormat) -> dict[str, Any]:
-        """Return all that a row's numbers depend on, and nothing else (no path, no device)."""
+        """Return everything that a row's numbers depend on, and nothing else (no path, no device)."""
         config = self.config
         found: dict[str, Any] = {
             "network": self.network.digest,
@@ -99,7 +100,7 @@ class StudyIdentity:
         }
         if not fmt.quantized:
             return found
-        # skipped layers are in 8 bits, and losses of a schedule are measured against them
+        # skipped layers have 8 bits, and the losses of a schedule are relative to 8-bit weights
         found |= fmt.identity(beside_int8=bool(self.skip) or config.scheduled)
         found |= {
             "skip": sorted(self.skip),
@@ -114,7 +115,7 @@ class StudyIdentity:
         if fmt.has_shifts:
             if config.scheduled:
                 found["schedule"] = identity(config.schedule) | self.image_identity
-                if fmt.on_codes and not fmt.grouped:  # scheduled by their metric
+                if fmt.on_codes and not fmt.grouped:  # the schedule's loss depends on the metric's settings
                     found["schedule"] |= {"group_size": fmt.group_size, "alpha": fmt.alpha}
             if config.is_calibrated:
                 found |= {"calibrate": config.calibrate, "calibration": self.calibration.digest}
@@ -128,20 +129,20 @@ class StudyIdentity:
 
     def _retraining(self, fmt: WeightFormat) -> dict[str, Any]:
         found = identity(self.config.retrain)
-        if not fmt.grouped:  # no sets are chosen anew
+        if not fmt.grouped:  # such formats have no shift sets to update
             del found["refresh"]
         return found | {"images": self.training.digest, "seed": self.config.seed}
 
     def retraining(self, fmt: WeightFormat) -> dict[str, Any]:
-        """Return what a retraining depends on, by the names of its options."""
+        """Return the settings that a retraining depends on, under the present names of its options."""
         return _retraining(self.identity(fmt))
 
     def key(self, fmt: WeightFormat) -> str:
-        """Return the name of a row."""
+        """Return the key of a row."""
         return records.row_key(self.identity(fmt))
 
     def training_key(self, fmt: WeightFormat) -> str:
-        """Return the name of a retraining: that of its rows, whatever images these are measured on."""
+        """Return the key of a retraining; it does not depend on the images that its rows are measured on."""
         return records.row_key({**self.identity(fmt), "data": None})
 
     def describe(self, fmt: WeightFormat) -> dict[str, Any]:
@@ -173,11 +174,11 @@ class StudyIdentity:
         }
 
     def _calibrates(self, found: dict[str, Any]) -> bool:
-        """Say whether images to calibrate on have a part in a row."""
+        """Return whether a row depends on the calibration set."""
         return "calibration" in found or "images" in found.get("schedule", {})
 
     def _damaged(self, found: dict[str, Any]) -> int:
-        """Count the images left out of those that a row is measured, calibrated and trained on."""
+        """Count the damaged images that were left out of all images that a row depends on."""
         return sum(split.damaged for split in (self.split, *self._learned_from(found).values()))
 
     def _learned_from(self, found: dict[str, Any]) -> dict[str, Split]:
@@ -186,11 +187,11 @@ class StudyIdentity:
         return used | ({"training": self.training} if "retrain" in found else {})
 
     def _uses_seed(self, found: dict[str, Any]) -> bool:
-        """Say whether the seed has a part in a row."""
+        """Return whether a row depends on the seed."""
         return self._calibrates(found) or "retrain" in found or self.config.data.limit is not None
 
     def _config(self, found: dict[str, Any]) -> dict[str, Any]:
-        """Return what of the configuration a row can depend on, the same whichever point computes it."""
+        """Return the part of the configuration that a row can depend on; it is the same for all points."""
         kept = _of_the_row(self.config, found)
         if not self._uses_seed(found):
             del kept["seed"]
@@ -214,18 +215,18 @@ def _retraining(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def rewrite_identity(config: Config) -> dict[str, Any]:
-    """Return the rewrites of the folded network, if there are any."""
+    """Return the part of the identity for rewrites of the network; empty without rewrites."""
     return {"rewrites": config.rewrites} if config.rewrites else {}
 
 
-# Parts of a configuration without effect on any row: what is simulated has results of its own.
+# Parts of a configuration that no row depends on; the hardware is part of hardware results instead.
 _OF_NO_ROW = (Part.run, Part.table, Part.file, Part.hardware)
-# Options with an effect on some of the rows of their part: on those whose identity names them.
+# Options that only some rows of their part depend on: those whose identity has the option's name.
 _IF_NAMED = ("magnitude_bits", "clip", "reconstruction", "retrain")
 
 
 def _of_the_row(config: Config, found: dict[str, Any]) -> dict[str, Any]:
-    """Return what of a configuration has an effect on a row of that identity."""
+    """Return the part of a configuration that a row with this identity depends on."""
     parts = [*_OF_NO_ROW]
     if "group_size" not in found and "schedule" not in found:
         parts.append(Part.groups)

@@ -1,4 +1,4 @@
-"""The options of a run by name: their types, which values fit, and what an unknown name was meant to be."""
+"""The options of a run by name: their types, checks of values, and suggestions for unknown names."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from swis.options.option import former_names
 
 _NODES = {float: FloatNode, int: IntegerNode, bool: BooleanNode, str: StringNode}
 _WORDS = {float: "a number", int: "a whole number", bool: "true or false", str: "text", NoneType: "null"}
-# Options of the same name that a question names, at most.
+# Number of options that a suggestion names, at most.
 _NAMED = 4
 
 
 def hints(settings: type) -> dict[str, Any]:
     """Return the types of a dataclass's fields by name.
 
-    Names of a registry are typed as a choice of those that are registered now.
+    The type of an option that names a registered object is a choice among the names registered now.
     """
     found = dict(_written_types(settings))
     for each in fields(settings):
@@ -38,7 +38,7 @@ def hints(settings: type) -> dict[str, Any]:
 
 @cache
 def _written_types(settings: type) -> dict[str, Any]:
-    return get_type_hints(settings)  # which Python works out anew at each call
+    return get_type_hints(settings)  # cached here, because Python evaluates them at every call
 
 
 @cache
@@ -48,19 +48,19 @@ def _choice_of(option: str, names: tuple[str, ...]) -> type[StrEnum]:
 
 @cache
 def groups() -> set[str]:
-    """Return the options that are a choice of files."""
+    """Return the options that choose a file of conf/, such as model or data."""
     return {path.parent.name for path in CONF.glob("*/*.yaml")}
 
 
 def option_names(settings: type, before: str = "") -> Iterator[str]:
-    """Yield the dotted name of every option of a dataclass of settings; lists and mappings are one option."""
+    """Yield the dotted name of every option in a dataclass of settings; a list or mapping is one option."""
     for name, kind in hints(settings).items():
         inner = option_names(kind, f"{before}{name}.") if is_dataclass(kind) else [f"{before}{name}"]
         yield from inner
 
 
 def with_present_names(texts: Sequence[str], settings: type) -> list[str]:
-    """Return NAME=VALUE texts in which options have their present names, not older ones.
+    """Return NAME=VALUE texts with the present names of options in place of older ones.
 
     >>> from swis.experiments.config import Config
     >>> with_present_names(["++retrain.mirror=false", "recipe.stages.0.erase=0.5", "bits=2"], Config)
@@ -72,7 +72,7 @@ def with_present_names(texts: Sequence[str], settings: type) -> list[str]:
         added = "+" * (len(name) - len(name.lstrip("+")))
         parts, kind = name.lstrip("+").split("."), settings
         for place, part in enumerate(parts):
-            if is_dataclass(kind) and not part.isdecimal():  # the number of an element of a list
+            if is_dataclass(kind) and not part.isdecimal():  # a decimal is the number of a list element
                 parts[place] = part = former_names(kind).get(part, part)
                 kind = hints(kind).get(part, Any)
             kind = next((inner for inner in get_args(kind) if is_dataclass(inner)), kind)
@@ -82,9 +82,9 @@ def with_present_names(texts: Sequence[str], settings: type) -> list[str]:
 
 
 def option_type(name: str, settings: type, value: str = "VALUE") -> tuple[Any, bool]:
-    """Return the type of a dotted name, and whether it is in a mapping that takes any name.
+    """Return the type of an option by its dotted name, and whether it is in a mapping that takes any name.
 
-    Raises ``InputError`` if there is no such option, with how its ``value`` is given if that shows.
+    Raises ``InputError`` if there is no such option; the message suggests how to give its ``value``.
 
     >>> from swis.experiments.config import Config
     >>> option_type("retrain.epochs", Config)
@@ -101,32 +101,32 @@ def option_type(name: str, settings: type, value: str = "VALUE") -> tuple[Any, b
             kind = known[part]
         elif get_origin(inner) is list and not part.isdecimal():
             _refuse_inside(before, rest, get_args(inner)[0], value)
-        elif get_origin(inner) is list and is_null:  # then there is no element that could be replaced
-            raise InputError(f"{before} is set as a whole; write {before}=[...]")
+        elif get_origin(inner) is list and is_null:  # it has no element that could be replaced
+            raise InputError(f"{before} can only be set as a whole; write {before}=[...]")
         elif get_origin(inner) in (list, dict):
             kind, free = get_args(inner)[-1], free or get_origin(inner) is dict
         elif inner is Any:
             return Any, True
         else:
-            raise InputError(f"{before} is a value, it has no {rest}")
+            raise InputError(f"{before} is a single value; it has no {rest}")
     return kind, free
 
 
 def check_value(name: str, kind: Any, value: Any) -> None:
-    """Raise ``InputError`` if a value is not of the type of its option; ranges are for the settings to check.
+    """Raise ``InputError`` if a value does not have its option's type; ``Config`` checks the ranges.
 
     >>> check_value("bits", float, 2.5)
     """
     if _is_unknown(value):
         return
     kinds = _kinds(kind, null=True)
-    several = len(_kinds(kind)) > 1  # of which a text would take any value
+    several = len(_kinds(kind)) > 1  # a union with text would otherwise accept any value
     if not (type(value) in kinds if several else any(_fits(name, each, value) for each in kinds)):
         refuse_value(name, kind, value)
 
 
 def check_values(name: str, kind: Any, values: Sequence[Any]) -> None:
-    """Check each of a sweep's values as ``check_value`` does; several for a list may be its elements.
+    """Check each value of a sweep like ``check_value``; several values for a list may be its elements.
 
     >>> check_values("bits", float, [2, 2.5])
     """
@@ -139,28 +139,28 @@ def check_values(name: str, kind: Any, values: Sequence[Any]) -> None:
 
 
 def refuse_value(name: str, kind: Any, *values: Any) -> NoReturn:
-    """Raise ``InputError`` for a value, or several with commas, that is not of the type of its option."""
+    """Raise ``InputError`` for a value, or several with commas, that does not have its option's type."""
     inner = _kinds(kind)[0]
-    said = ",".join("null" if value is None else str(value) for value in values) or "empty"
+    given = ",".join("null" if value is None else str(value) for value in values) or "empty"
     element = get_args(inner)[0] if get_origin(inner) is list else None
     if element is not None and "" not in values and all(_is_plain(element, value) for value in values):
-        raise InputError(f"{name} must be {wanted(kind)}; write {name}=[{said}]")
-    question = did_you_mean(said, inner.__members__) if _is_enum(inner) else ""
-    raise InputError(f"{name} must be {wanted(kind)}, not {said}{question}")
+        raise InputError(f"{name} must be {wanted(kind)}; write {name}=[{given}]")
+    question = did_you_mean(given, inner.__members__) if _is_enum(inner) else ""
+    raise InputError(f"{name} must be {wanted(kind)}, not {given}{question}")
 
 
 def _is_unknown(value: Any) -> bool:
-    """Say whether the real value is not known yet."""
+    """Return whether a value refers to another option, or is missing, so that it is not known yet."""
     return isinstance(value, str) and ("${" in value or value == "???")
 
 
 def _is_plain(kind: Any, value: Any) -> bool:
-    """Say whether a value is of a type, and no list or mapping."""
+    """Return whether a value has a type and is neither a list nor a mapping."""
     return isinstance(value, str | int | float) and not is_dataclass(kind) and _fits("", kind, value)
 
 
 def wanted(kind: Any) -> str:
-    """Say what values an option of a type has.
+    """Return the allowed values of a type in words.
 
     >>> wanted(float), wanted(int | None), wanted(list[float]), wanted(list[str])
     ('a number', 'a whole number or null', 'a list of numbers', 'a list of names')
@@ -180,7 +180,7 @@ def _words(kind: Any) -> str:
 
 
 def _kinds(kind: Any, null: bool = False) -> list[Any]:
-    """Return the types of a union, that of null only if asked for, and last."""
+    """Return the types of a union; with ``null`` the type of None is included, as the last one."""
     parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     some = [each for each in parts if each is not NoneType]
     return [*some, NoneType] if null and len(some) < len(parts) else some
@@ -206,7 +206,7 @@ def _fits(name: str, kind: Any, value: Any) -> bool:
             inner = get_args(kind)[-1] if get_origin(kind) is dict else hints(kind).get(key)
             if inner is None:
                 now = former_names(kind).get(key)
-                question = f"; it is called {now} now" if now else did_you_mean(str(key), hints(kind))
+                question = f"; its new name is {now}" if now else did_you_mean(str(key), hints(kind))
                 raise InputError(f"there is no option {name}.{key}{question}")
             check_value(f"{name}.{key}", inner, element)
         return True
@@ -222,7 +222,7 @@ def _fits(name: str, kind: Any, value: Any) -> bool:
 
 
 def _refuse_inside(name: str, rest: str, element: Any, value: str) -> NoReturn:
-    """Raise ``InputError`` for the name of an element of a list, which has a number instead."""
+    """Raise ``InputError`` for a name within a list, whose elements have numbers instead of names."""
     if is_dataclass(element):
         first, dot, others = rest.partition(".")
         near = nearest(first, hints(element))
@@ -236,11 +236,11 @@ def _refuse_inside(name: str, rest: str, element: Any, value: str) -> NoReturn:
 
 
 def _refuse_name(name: str, index: int, known: Iterable[str], settings: type) -> NoReturn:
-    """Raise ``InputError`` for the part of a dotted name that is not known, with what was probably meant."""
+    """Raise ``InputError`` for an unknown part of a dotted name, with a suggestion."""
     parts = name.split(".")
     near = nearest(parts[index], [*known, *(groups() if index == 0 else ())])
     meant = [".".join([*parts[:index], near, *parts[index + 1 :]])] if near else []
-    if not meant:  # it may be known elsewhere
+    if not meant:  # the name may exist in another group
         meant = [each for each in option_names(settings) if each.split(".")[-1] == parts[-1].lower()]
     question = f"; did you mean {' or '.join(meant)}?" if 0 < len(meant) <= _NAMED else ""
     raise InputError(f"there is no option {name}{question}")

@@ -1,4 +1,4 @@
-"""The names of a configuration's rows, found by loading its network and its images."""
+"""The keys of a configuration's rows, computed from its network and its images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from swis.experiments.study import Study, prepare
 
 
 def named(config: Config) -> RowNames:
-    """Name a configuration's rows, and keep the names; raises ``InputError`` as the run itself would."""
+    """Return the keys of a configuration's rows, and cache them; raise ``InputError`` as the run would."""
     memory = Memory.of(config)
     if config.weights is not None:
         packed = prepare_packed(config)
@@ -20,14 +20,14 @@ def named(config: Config) -> RowNames:
         return names
     study = prepare(config)
     names = names_of(study)
-    _ = study.macs  # which warns of layers that do not run
-    if not study.float_weights:  # of which a run that is not dry warns
+    _ = study.macs  # warns of layers that are not called
+    if not study.float_weights:  # a run warns of float weights, which it could not if the keys were cached
         memory.keep(config, names, study.splits)
     return names
 
 
 def names_of(study: Study) -> RowNames:
-    """Return the names of a study's rows; raise ``InputError`` for hardware that no network fits."""
+    """Return the keys of a study's rows; raise ``InputError`` for an accelerator that can run no network."""
     config = study.config
     keys = {fmt.name: study.key(fmt) for fmt in config.formats}
     about = study.network.metadata

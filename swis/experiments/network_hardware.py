@@ -1,4 +1,4 @@
-"""The layers of a network on a run's accelerator, and on those to compare with."""
+"""The layers of a network on the accelerator of a run, and on the designs to compare with."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from swis.runtime.notices import warn_once
 
 @dataclass(frozen=True)
 class Hardware:
-    """The configured accelerator under a network's layers; what has been simulated is kept."""
+    """Simulations of a network's layers on the configured accelerator and others; the tables are cached."""
 
     config: Config
     operands: NetworkOperands | ShapeOperands
@@ -44,7 +44,7 @@ class Hardware:
 
     @cached_property
     def baselines(self) -> dict[str, tuple[Accelerator, Chip] | None]:
-        """The designs in ``versus``; None, and a warning says why, for those that do not exist like that."""
+        """The designs in ``versus``; None, with a warning, for a design that these options do not allow."""
         config, found = self.config, {}
         for name in config.baselines:
             try:
@@ -57,7 +57,7 @@ class Hardware:
         return found
 
     def layers(self, fmt: WeightFormat, on: tuple[Accelerator, Chip] | None = None) -> pd.DataFrame:
-        """Return a row per layer of a format on the configured accelerator, or on another."""
+        """Return a row per layer of a format on the configured accelerator, or on another one."""
         accelerator, chip = on or self.mine
         if (accelerator, fmt) not in self._tables:
             operands, bits = self.operands.of(fmt, accelerator), self.config.activation_bits
@@ -66,14 +66,14 @@ class Hardware:
         return self._tables[accelerator, fmt]
 
     def totals(self, fmt: WeightFormat) -> dict[str, Any]:
-        """Return what a format takes for one image on the configured accelerator."""
+        """Return the totals of a format for one image on the configured accelerator."""
         return totals(self.layers(fmt), *self.mine)
 
     def columns(self, fmt: WeightFormat) -> dict[str, Any]:
-        """Return a row's columns of hardware; none for float weights.
+        """Return the hardware columns of a row; none for float weights.
 
-        ``speedup_vs_NAME`` and ``energy_gain_vs_NAME`` compare with 8 bits on another design; None
-        where that cannot run it.
+        ``speedup_vs_NAME`` and ``energy_gain_vs_NAME`` compare with 8-bit weights on another design; they are
+        None if that design cannot run the network.
         """
         if not fmt.quantized:
             return {}
@@ -90,24 +90,24 @@ class Hardware:
     def on_baseline(self, fmt: WeightFormat, name: str) -> pd.DataFrame | None:
         """Return a row per layer of a format on a design in ``versus``.
 
-        None, and a warning says why, if that cannot run it.
+        Return None, with a warning, if the design cannot run it.
         """
         try:
             return self.layers(fmt, self.baselines[name]) if self.baselines[name] else None
-        except InputError as error:  # such as weights of more bits than its units take
+        except InputError as error:  # such as weights with more bits than its PEs take
             warn_once(f"no comparison with {fmt.name} on {name}: {error}")
             return None
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What simulated numbers depend on besides the row of results."""
+        """Everything that a hardware result depends on besides its row."""
         return {"version": records.HARDWARE_VERSION, **_facts(*self.mine)}
 
     def result(self, fmt: WeightFormat, key: str, folder: Path) -> pd.DataFrame:
-        """Return, computed or read, the hardware result of the row of results ``key``.
+        """Compute or read the hardware result of the row ``key``, and return it.
 
-        Of a network that does not fit the accelerator it has no numbers, and says why in ``REASON``. Designs
-        that it was compared with before stay in it on disk.
+        If the network does not fit the accelerator, the result has no numbers, and the reason in ``REASON``.
+        On disk, the result keeps the comparisons with other designs that it had before.
         """
         found = None if self.config.force else self.kept(key, folder)
         if found is None:
@@ -115,7 +115,7 @@ class Hardware:
                 before = records.compared(key, self.identity, folder)
                 versus = list(self.baselines)
                 versus += [name for name in accelerator_names() if name in before and name not in versus]
-                # all are simulated anew, so that a result is of one code and one table of energies
+                # all designs are simulated again, so that a result has one commit and one energy table
                 whole = Hardware(replace(self.config, versus=versus), self.operands, self._tables)
                 columns = describe(self.mine[0], self.config) | whole._columns_or_reason(fmt)
                 records.write_hardware(columns, self.identity, whole.versus, key, folder)
@@ -123,13 +123,13 @@ class Hardware:
         return found
 
     def kept(self, key: str, folder: Path) -> pd.DataFrame | None:
-        """Return the hardware result of a row if it is there and compares with these designs, or None."""
+        """Return the stored hardware result of a row if it compares with these designs, else None."""
         return records.read_hardware(key, self.identity, self.versus, folder)
 
     def _columns_or_reason(self, fmt: WeightFormat) -> dict[str, Any]:
         try:
             return self.columns(fmt)
-        except InputError as error:  # accuracies do not depend on it
+        except InputError as error:  # the run goes on, because accuracies do not depend on the hardware
             return {REASON: str(error)}
 
     @cached_property
@@ -138,7 +138,7 @@ class Hardware:
 
 
 def describe(accelerator: Accelerator, config: Config) -> dict[str, Any]:
-    """Return what rows of tables say of a design, and of the energy table that prices it."""
+    """Return the columns of tables that describe a design and its energy table."""
     return (
         {"accelerator": accelerator.name, "energy_table": config.energy.name}
         | {"dram_pj_per_bit": config.energy.dram_pj_per_bit}
@@ -147,7 +147,7 @@ def describe(accelerator: Accelerator, config: Config) -> dict[str, Any]:
 
 
 def _facts(accelerator: Accelerator, chip: Chip) -> dict[str, Any]:
-    """Return a design and its prices, not those of other designs: a unit can be added to a table."""
+    """Return a design and its energies, without those of other designs, so that a table may be extended."""
     prices = asdict(chip)
     table = prices.pop("table")
     del table["units"], table["banks"]

@@ -1,4 +1,4 @@
-"""What the layers of a study's network give hardware."""
+"""The operands of a study's network for the simulation of accelerators."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from swis.networks.inputs import Inputs
 
 @dataclass(frozen=True)
 class StudyOperands(NetworkOperands):
-    """Operands of the layers of a study's network, before any calibration; inputs are of its first image."""
+    """The weights of a study's network before any calibration, and its inputs for one calibration image."""
 
     study: Study
-    _kept: dict[WeightFormat, dict[str, Encoded]] = field(default_factory=dict)
+    _cache: dict[WeightFormat, dict[str, Encoded]] = field(default_factory=dict)
 
     @cached_property
     def layers(self) -> list[Layer]:
@@ -44,7 +44,7 @@ class StudyOperands(NetworkOperands):
             return {}
         schedules = schedule.layers if schedule else None
         return last_encoded(
-            self._kept, fmt, lambda: encode_layers(plain_copy(study.base_module), fmt, study.skip, schedules)
+            self._cache, fmt, lambda: encode_layers(plain_copy(study.base_module), fmt, study.skip, schedules)
         )
 
     def inputs(self) -> dict[str, list[np.ndarray]]:

@@ -1,4 +1,4 @@
-"""A packed network on one set of images: its row, measured without the network it was made from."""
+"""A packed network on one split of images: its row is measured without the original network."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class PackedStudy:
         """Return the columns of the row that are known before it is computed."""
         packed, fmt = self.packed, self.packed.fmt
         found = fmt.identity(beside_int8=bool(packed.skip))
-        # of the run's configuration, what is not the file's own affair
+        # the part of the run's configuration that the file does not determine
         config = {key: value for key, value in asdict(self.config).items() if key in _OF_THE_RUN}
         return {
             "key": self.key,
@@ -77,7 +77,7 @@ class PackedStudy:
         }
 
     def measure(self) -> dict[str, Any]:
-        """Compute the measured columns: the network runs as it does where methods are compared."""
+        """Compute the measured columns; the network runs as in a comparison of methods."""
         packed, size = self.packed, self.packed.network.inputs["input_size"]
         costs = self._costs()
         module = fused(packed.network.module, size)

@@ -1,4 +1,4 @@
-"""Which rows a run, or a point of a sweep, is to have, and which of them are there already."""
+"""The rows that a run or a point of a sweep makes, and which of them exist already."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from swis.experiments.row_names import Memory, RowNames
 
 @dataclass(frozen=True)
 class PlannedRow:
-    """A row of results: its name and method, whether it is there, and whether it needs no work any more."""
+    """A row of results: its key and method, whether it exists, and whether it needs no more work."""
 
     key: str
     method: str
@@ -24,38 +24,37 @@ class PlannedRow:
 
 @dataclass
 class Point:
-    """One configuration of a sweep: its overrides, what is swept in it, and its rows or its error."""
+    """One configuration of a sweep: its overrides, its swept values as a label, and its rows or its error."""
 
     overrides: list[str]
     label: str
     config: Config | None = None
     rows: list[PlannedRow] = field(default_factory=list)
-    has_table: bool = False  # of a task that makes no rows
+    has_table: bool = False  # whether a task that makes a table instead of rows has made it
     error: str | None = None
 
     @property
     def to_do(self) -> bool:
-        """Whether it must run: it is right, and a row or its table is missing."""
+        """Whether the point must run: it is valid, and a row or its table is missing."""
         done = all(row.done for row in self.rows) if self.rows else self.has_table
         return self.error is None and not done
 
 
 def planned(config: Config, finished: Collection[str]) -> list[PlannedRow]:
-    """Return the rows of a configuration in their order; ``finished``: the keys of rows without failure.
+    """Return the rows of a configuration in order; ``finished`` has the keys of rows that did not fail.
 
-    A row is done when its hardware result is there as well. Raises ``InputError`` as the run itself
-    would.
+    A row is done if its hardware result exists as well. Raises ``InputError`` as the run itself would.
     """
     if (rows := all_done(config, finished)) is not None:
         return rows
-    # here and not above, which keeps what is done quick to find
+    # imported here, because finding finished rows does not need it and must be quick
     from swis.experiments.naming import named
 
     return _planned(named(config), config, finished)
 
 
 def all_done(config: Config, finished: Collection[str]) -> list[PlannedRow] | None:
-    """Return the rows of a configuration if all are done and can be found without loading a network."""
+    """Return the rows of a configuration if all are done and their keys are cached, else None."""
     names = Memory.of(config).recall(config)
     rows = [] if names is None else _planned(names, config, finished)
     return rows if rows and all(row.done for row in rows) else None
@@ -70,7 +69,7 @@ def _planned(names: RowNames, config: Config, finished: Collection[str]) -> list
 
 
 def is_old(created: str, config: Config) -> bool:
-    """Say whether ``force`` computes a row anew that was created then: all but those of its own sweep.
+    """Return whether ``force`` computes a row again that was created then: if it is older than the sweep.
 
     >>> from swis.experiments.config import load
     >>> is_old("2026-01-01T00:00:00+00:00", load()), is_old("2026-01-01T00:00:00+00:00", load(["force=true"]))
@@ -82,7 +81,7 @@ def is_old(created: str, config: Config) -> bool:
 
 
 def listed(rows: list[PlannedRow]) -> str:
-    """Say of every row whether it is done, or lacks its hardware result alone.
+    """Return the state of every row as text: done, to do, or only its hardware result to do.
 
     >>> listed([PlannedRow("a", "float", True, True), PlannedRow("b", "swis", True, False)])
     'float done, swis hardware to do'

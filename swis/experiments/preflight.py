@@ -1,4 +1,4 @@
-"""What every task checks before any work starts: its folder, its device, weights that fit the images."""
+"""Checks before any work starts: the results folder, and weights that fit the data set."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from swis.networks.models import Network
 
 
 def results_folder(config: Config) -> Path:
-    """Return the folder of the rows, made if need be; a dry run only looks into it."""
+    """Create and return the folder of the rows; a dry run does not create it. Raises ``InputError``."""
     folder = Path(config.results_dir)
     if shown(folder) != str(folder):
-        raise InputError(f"results_dir={shown(folder)} must be a name in UTF-8; those of images need not be")
+        raise InputError(f"results_dir={shown(folder)} must be a folder with a name in UTF-8")
     if config.dry_run:
         return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"results_dir={folder} cannot be made: {error.strerror}") from error
-    try:  # asking for permission would not tell of file systems that take no files
+        raise InputError(f"results_dir={folder} cannot be created: {error.strerror}") from error
+    try:  # permissions alone do not show a read-only file system
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
@@ -31,11 +31,11 @@ def results_folder(config: Config) -> Path:
 
 
 def check_fit(label: str, network: Network, data: str, num_classes: int) -> None:
-    """Raise ``InputError`` if the weights are not for this data set."""
+    """Raise ``InputError`` if the weights were not trained for this data set."""
     if num_classes != network.num_classes:
         raise InputError(
-            f"{label} with weights {network.weights} tells {network.num_classes} classes apart, "
-            f"data={data} has {num_classes}; choose model.weights made for this data"
+            f"{label} with weights {network.weights} has {network.num_classes} classes, but data={data} has "
+            f"{num_classes}; choose model.weights that were trained on this data"
         )
     trained_on = network.metadata.get("data", data)
     if trained_on != data:

@@ -1,4 +1,4 @@
-"""Rows as the table a run prints."""
+"""The text that a run prints: tables of its rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def of_rows(rows: pd.DataFrame, config: Config) -> str:
-    """Format all that a run says of its rows, but for those that failed."""
+    """Format the report of a run: tables of all rows that did not fail."""
     done, folder = rows[rows["status"] == "ok"], config.results_dir
     lines = []
     if len(done):
@@ -35,10 +35,11 @@ def of_rows(rows: pd.DataFrame, config: Config) -> str:
 
 
 def summary(rows: pd.DataFrame) -> str:
-    """Format rows for the terminal: accuracy with its interval, cycles and storage.
+    """Format rows for the terminal: accuracy with its 95 % interval, cycles and storage.
 
-    vs int8, vs float32: how many times smaller weights are. ideal cycles are lane-cycles per image: MACs x
-    cycles per weight, at full utilisation.
+    "vs int8" and "vs float32" are the size of weights in these formats divided by the size of the row's
+    weights. "ideal Mcycles" are those of a single lane that is always busy, per image: MACs x cycles per
+    weight.
     """
     table = pd.DataFrame(
         {
@@ -59,7 +60,7 @@ def summary(rows: pd.DataFrame) -> str:
     title = f"{first.model} ({first.weights} weights) on {first.data}/{first.split}, {first.images} images"
     damaged = rows["damaged_images"].max()
     if pd.notna(damaged) and damaged > 0:
-        title += f" ({damaged} damaged ones are left out)"
+        title += f" ({damaged} damaged images are left out)"
     return f"{title}\n{table.to_string(index=False)}"
 
 
@@ -77,7 +78,7 @@ def calibration(config: Config) -> str:
 
 
 def schedules(rows: pd.DataFrame, bits: float, folder: str) -> str:
-    """Format, a line per scheduled method, what the asked average of ``bits`` shifts became."""
+    """Format a line per scheduled method: the shifts, cycles and bits that a budget of ``bits`` gave."""
     lines = [
         f"{row.method}, {row.schedule} schedule of {bits:g}: {row.shifts_per_weight:.3f} shifts and "
         f"{row.cycles_per_weight:.3f} cycles per weight ({row.cycles_per_weight_unordered:.3f} without "
@@ -89,29 +90,29 @@ def schedules(rows: pd.DataFrame, bits: float, folder: str) -> str:
 
 
 def trainings(rows: pd.DataFrame, folder: str) -> str:
-    """Format, a line per retrained method, what its training did to the loss and to its weights."""
+    """Format a line per retrained method: the loss of its training, and how many codes it changed."""
     lines = []
     for row in rows.dropna(subset="training").itertuples():
         path = artifact_path(row.training, Path(folder), CURVE)
         try:
             curve = read_table(path)
-        except FileNotFoundError:  # rows may have been copied without what belongs to them
+        except FileNotFoundError:  # rows may have been copied without their artifacts
             continue
         except InputError as error:
-            lines.append(f"{row.method}, retrained; of its curve: {error}")
+            lines.append(f"{row.method}, retrained; its curve cannot be read: {error}")
             continue
         losses = f"mean loss {curve['loss'].iloc[0]:.4f} in epoch 1"
         if len(curve) > 1:
             losses += f", {curve['loss'].iloc[-1]:.4f} in epoch {len(curve)}"
-        changed = f"{100 * curve['changed'].iloc[-1]:.1f} % of codes changed in the last"
+        changed = f"{100 * curve['changed'].iloc[-1]:.1f} % of codes changed in the last epoch"
         lines.append(f"{row.method}, retrained: {losses}; {changed}\n  curve in {path}")
     return "\n".join(lines)
 
 
 def hardware(rows: pd.DataFrame, versus: list[str]) -> str:
-    """Format what an accelerator takes for one image of rows of results, a line per method.
+    """Format the hardware results of rows for one image, with a line per method.
 
-    Of rows without numbers it says why.
+    For rows without numbers the reason is given.
     """
     first = rows.iloc[0]
     known, reasons = _with_numbers(rows, [_label(row) for row in rows.itertuples()])
@@ -122,31 +123,31 @@ def hardware(rows: pd.DataFrame, versus: list[str]) -> str:
 
 
 def simulation(rows: pd.DataFrame, source: str, versus: list[str]) -> str:
-    """Format what an accelerator takes for one image of shapes or a network, a line per method."""
+    """Format a simulation of a network or of layer shapes for one image, with a line per method."""
     rows, reasons = _with_numbers(rows, [row.method for row in rows.itertuples()])
     if rows.empty:
         return "\n".join(reasons)
     first = rows.iloc[0]
     title = (
         f"{first.network} on {first.accelerator} ({source}), one image of {first.macs / 1e6:.1f} MMACs, "
-        f"{first['rows']} x {first['columns']} units, with SRAMs {first.area_mm2:.2f} mm2"
+        f"{first['rows']} x {first['columns']} PEs, {first.area_mm2:.2f} mm2 with SRAMs"
     )
     if left := first.unsimulated_macs:
         title += f"; {left / 1e6:.1f} MMACs of float weights and between activations are not simulated"
     if first.weights == "shapes":
-        title += "; values of weights and inputs, where hardware looks at them, are drawn"
+        title += "; weights and inputs have random values where the hardware depends on them"
     labels = [f"{row.method} N={row.bits:g}" for row in rows.itertuples()]
     return "\n".join([title, *reasons, _hardware_table(labels, rows, versus)])
 
 
 def _with_numbers(rows: pd.DataFrame, labels: list[str]) -> tuple[pd.DataFrame, list[str]]:
-    """Return the rows that have numbers of hardware, and lines that say why others have none."""
+    """Return the rows with hardware numbers, and lines with the reasons why others have none."""
     if REASON not in rows:
         return rows, []
     refused = rows[REASON].notna()
     names = pd.Series(labels, rows.index)[refused]
     reasons = names.groupby(rows.loc[refused, REASON], sort=False)
-    return rows[~refused], [f"none of {', '.join(some)}: {reason}" for reason, some in reasons]
+    return rows[~refused], [f"no results of {', '.join(some)}: {reason}" for reason, some in reasons]
 
 
 def _hardware_table(labels: list[str], rows: pd.DataFrame, versus: list[str]) -> str:
@@ -170,7 +171,7 @@ def _hardware_table(labels: list[str], rows: pd.DataFrame, versus: list[str]) ->
 
 
 def kinds(layers: pd.DataFrame) -> str:
-    """Format where one method's cycles, traffic and energy go, a line per kind of layer."""
+    """Format the cycles, traffic and energy of one method, with a line per kind of layer."""
     sums = layers.groupby("kind", sort=False).sum(numeric_only=True)
     table = pd.DataFrame(
         {
@@ -188,20 +189,20 @@ def kinds(layers: pd.DataFrame) -> str:
 
 
 def storage(packed: PackedNetwork) -> str:
-    """Format where a packed network's bits go."""
+    """Format the bits per weight of a packed network, by part of the file."""
     parts = packed.bits_per_weight()
     total = sum(parts.values())
     shares = ", ".join(f"{part} {bits:.3f}" for part, bits in parts.items())
     fmt = packed.fmt
     return (
         f"{packed.label}, {fmt.name} N={fmt.shifts} M={fmt.group_size}, {packed.coding}: "
-        f"{total:.3f} bits per weight ({shares}), {BASELINE_BITS / total:.2f}x of 8 bits, "
-        f"{FLOAT_BITS / total:.2f}x of float32"
+        f"{total:.3f} bits per weight ({shares}), {BASELINE_BITS / total:.2f}x smaller than 8 bits, "
+        f"{FLOAT_BITS / total:.2f}x smaller than float32"
     )
 
 
 def storage_summary(table: pd.DataFrame) -> str:
-    """Format measured bits per weight, a line per method, coding and shifts, a column per group size."""
+    """Format bits per weight with a line per method, coding and shifts, and a column per group size."""
     packed = table.dropna(subset="weight_bits")
     bits = packed.pivot(index=["method", "coding", "bits"], columns="group_size", values="weight_bits")
     return f"bits per weight of {table['model'][0]}, by group size\n{bits.round(3).to_string()}"

@@ -1,8 +1,8 @@
-"""The names of a configuration's rows, kept in the user's cache: rows are found without loading a network.
+"""The keys of a configuration's rows, in the user's cache, so that rows are found without loading a network.
 
-A row is named by all that its numbers depend on, among it the network's weights and the images: to name it,
-both have to be loaded. What was named once has the same name again as long as nothing has changed: no file
-that was read, no file of this package or of conf/accelerator, no version of another package.
+The key of a row is a hash of everything that its numbers depend on, such as the network's weights and the
+images, so these have to be loaded to compute it. A cached key is valid as long as nothing has changed: no
+file that was read, no file of this package or of conf/accelerator, and no version of another package.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from swis.runtime.notices import were_given
 if TYPE_CHECKING:
     from swis.data.split import Split
 
-# A float accuracy further than this from the checkpoint's own record [points] means that
-# something is wrong with the images or the weights; kernels of other machines move it less.
+# If the float accuracy differs from the one recorded in the checkpoint by more than this [points], then the
+# images or the weights are wrong; other machines' kernels change it by less.
 FLOAT_TOLERANCE = 0.2
 
 
 @dataclass(frozen=True)
 class RowNames:
-    """The keys of a configuration's rows, by method, and what their hardware results depend on.
+    """The keys of a configuration's rows, by method, and the identity of their hardware results.
 
-    ``simulated`` are the methods that have such a result, ``identity`` and ``versus`` what it depends on and
-    is compared with (``records.read_hardware``). ``recorded_top1`` [%] is what the checkpoint says of its
-    float network on these images, if it says that.
+    ``simulated`` has the methods with a hardware result; ``identity`` and ``versus`` are its arguments of
+    ``records.read_hardware``. ``recorded_top1`` [%] is the float network's accuracy on these images according
+    to the checkpoint, if it has one.
     """
 
     keys: dict[str, str]
@@ -51,18 +51,18 @@ class RowNames:
     recorded_top1: float | None = None
 
     def has_hardware(self, method: str, folder: Path) -> bool:
-        """Say whether the hardware result of a method's row is there, or there is none to have."""
+        """Return whether the hardware result of a method's row exists, or the method has none."""
         return method not in self.simulated or self._hardware(method, folder) is not None
 
     def rows(self, folder: Path) -> pd.DataFrame | None:
-        """Return all rows with their hardware, in order; None if one is missing or is to be warned of."""
+        """Return all rows with their hardware results; None if one is missing or needs a warning."""
         rows = []
         for method, key in self.keys.items():
             row = records.read_row(key, folder)
             if row is not None and method in self.simulated:
                 hardware = self._hardware(method, folder)
                 row = None if hardware is None else row.merge(hardware, on="key")
-            if row is None or self._to_be_warned_of(method, row):
+            if row is None or self._needs_warning(method, row):
                 return None
             rows.append(row)
         return pd.concat(rows, ignore_index=True)
@@ -70,7 +70,7 @@ class RowNames:
     def _hardware(self, method: str, folder: Path) -> pd.DataFrame | None:
         return records.read_hardware(self.keys[method], self.identity, self.versus, folder)
 
-    def _to_be_warned_of(self, method: str, row: pd.DataFrame) -> bool:
+    def _needs_warning(self, method: str, row: pd.DataFrame) -> bool:
         if REASON in row and row[REASON].notna().any():
             return True
         first = method == next(iter(self.keys)) and self.recorded_top1 is not None
@@ -79,10 +79,10 @@ class RowNames:
 
 @dataclass(frozen=True)
 class Memory:
-    """Where the names of a configuration's rows are kept, and what was so when the run began.
+    """The cache of the keys of a configuration's rows, with the state of files when the run began.
 
-    ``path`` is None where nothing can be kept. ``weights`` are the files of weights with their stamps,
-    ``since`` is the time [ns].
+    ``path`` is the cache file, or None if the keys cannot be cached. ``weights`` has the files of weights
+    with their stamps; ``since`` is the time [ns].
     """
 
     path: Path | None
@@ -91,21 +91,21 @@ class Memory:
 
     @staticmethod
     def of(config: Config) -> Memory:
-        """Return it as of now: to be called before anything is loaded."""
+        """Return the present state; call this before anything is loaded."""
         return Memory(_path(config), {name: stamp(name) for name in _weights(config)}, time.time_ns())
 
     def recall(self, config: Config) -> RowNames | None:
-        """Return the names that were kept, if nothing has changed since, or None."""
+        """Return the cached keys if nothing has changed since, else None."""
         kept = None if config.force else user_cache.load(self.path)
         if kept is None or any(stamp(path) != before for path, before in kept["files"].items()):
             return None
         return RowNames(**kept["names"])
 
     def keep(self, config: Config, names: RowNames, splits: Sequence[Split]) -> None:
-        """Keep the names that were made of the images of ``splits`` since this memory was looked up.
+        """Cache the keys that were computed from the images of ``splits`` since ``of`` was called.
 
-        Not kept are those of a process that has warned of something, for the next one is to warn again; of
-        images in files of their own, which all would have to be looked at; and all where something changed
+        They are not cached if this process has logged a warning, because the next one must warn again; if
+        images are in separate files, because all of these would have to be checked; and if something changed
         meanwhile.
         """
         now = Memory.of(config)
@@ -120,15 +120,15 @@ class Memory:
 
 
 def _weights(config: Config) -> list[str]:
-    """Return the files of weights; those that are embedded are files of packages."""
+    """Return the files of weights; embedded weights are part of a package and not listed."""
     return [name for name in (config.weights, config.model.weights) if name not in (None, "embedded")]
 
 
 def _path(config: Config) -> Path | None:
-    """Return the file for the names of a configuration's rows; None where none can be kept.
+    """Return the cache file for the keys of a configuration's rows; None if they cannot be cached.
 
-    That is so for weights that may be downloaded anew, for code of the user's own, and for devices, which may
-    be there or not.
+    They cannot for weights that may be downloaded again, for networks or formats in the user's code, and for
+    a named CUDA device, which may be missing.
     """
     own = config.model.factory is not None or any(
         not type(fmt).__module__.startswith(f"{swis.formats.__name__}.") for fmt in config.formats

@@ -1,4 +1,4 @@
-"""From a configuration to what it asks for: what run.py runs."""
+"""Running the task of a configuration, as run.py does."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from swis.runtime.progress import note
 
 
 def run(config: Config, command: str = "swis.experiments.run.run") -> str:
-    """Do the configured task and return the text that reports it.
+    """Run the configured task and return its report.
 
-    ``command`` is written into a checkpoint that the task makes, so that it can be made again.
-    Raises ``RunFailed`` with the report of the other rows if some could not be computed, ``CannotWrite`` if
-    the file system does not take a result.
+    ``command`` is stored in a checkpoint that the task makes, so that it can be reproduced. Raises
+    ``RunFailed``, with the report of the other rows, if some rows could not be computed; ``CannotWrite`` if
+    the file system refuses a result; and ``InputError``.
     """
     there: set[str] = set()
     if config.has_rows:
         there = records.finished(Path(config.results_dir)) if config.dry_run else there
-        if (report := _of_what_is_there(config, there)) is not None:
+        if (report := _of_existing_rows(config, there)) is not None:
             return report
     note("loading PyTorch and timm")
-    # here and not above, which keeps what is there quick to find
+    # imported here, because finding existing rows does not need them and must be quick
     import numba
     import torch
 
@@ -47,8 +47,8 @@ def run(config: Config, command: str = "swis.experiments.run.run") -> str:
     return task.run(config, command)
 
 
-def _of_what_is_there(config: Config, there: Collection[str]) -> str | None:
-    """Return the report of rows that are all there and can be found without loading a network, or None."""
+def _of_existing_rows(config: Config, there: Collection[str]) -> str | None:
+    """Return the report if all rows exist and their keys are cached, else None."""
     if config.dry_run:
         rows = all_done(config, there)
         return None if rows is None else listed(rows)
@@ -56,5 +56,5 @@ def _of_what_is_there(config: Config, there: Collection[str]) -> str | None:
     rows = None if names is None else names.rows(Path(config.results_dir))
     if rows is None:
         return None
-    note("all rows are there")
+    note("all rows exist")
     return of_rows(rows, config)

@@ -1,4 +1,4 @@
-"""What several runs have in common: computed once for its content, kept in memory and beside the rows."""
+"""Results that several runs share: computed once, and cached in memory and in the results folder."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from swis.results.tensors import kept_tensors
 
 T = TypeVar("T")
 
-# In memory, of every kind: a sweep comes back to what it used last.
+# Number of results of each kind that stay in memory: a sweep usually needs the latest ones again.
 _COUNT = 3
-_kept: dict[str, dict[str, Any]] = {}
+_cache: dict[str, dict[str, Any]] = {}
 
-# What decodes and scales images; another version may do it otherwise.
+# The packages that decode and scale images; another version may give other values.
 _DECODERS = ("pillow", "timm", "torch", "torchvision")
 
 
 def in_memory(
     kind: str, identity: Any, make: Callable[[], T], is_current: Callable[[T], bool] = lambda _: True
 ) -> T:
-    """Return what ``make`` makes, or made before in this process for the same ``kind`` and ``identity``.
+    """Return the result of ``make``, or an earlier one in this process of the same ``kind`` and ``identity``.
 
-    ``identity``: all that the result depends on, as JSON can express it. A few results of a kind are kept,
-    and nobody must change them. One that is not ``is_current`` is made anew.
+    ``identity`` is everything that the result depends on, as a JSON value. A few results of each kind are
+    kept, and must not be changed. A result that is not ``is_current`` is made again.
 
     >>> in_memory("sum", [1, 2], lambda: 3), in_memory("sum", [1, 2], lambda: 4)
     (3, 3)
     """
-    results, name = _kept.setdefault(kind, {}), records.digest(identity)
+    results, name = _cache.setdefault(kind, {}), records.digest(identity)
     kept = results.pop(name, None)
-    result = results[name] = make() if kept is None or not is_current(kept) else kept  # the last one now
+    result = results[name] = make() if kept is None or not is_current(kept) else kept  # moves it to the end
     while len(results) > _COUNT:
         results.pop(next(iter(results)))
     return result
@@ -44,9 +44,9 @@ def in_memory(
 def on_disk(
     kind: str, identity: Any, folder: Path | None, make: Callable[[], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
-    """Return tensors as ``in_memory`` does, and keep them in ``folder``, if there is one.
+    """Return tensors like ``in_memory``, and store them in ``folder`` if it is not None.
 
-    From there other processes map them into memory, which those of one machine share.
+    Other processes map the stored file into memory; processes of one machine share that memory.
     """
 
     def read_or_make() -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The images that several runs have in common: listed once, decoded once."""
+"""Images that several runs share: they are listed and decoded once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from swis.runtime.notices import warn_once
 
 
 def shared_split(data: DataConfig, name: str) -> Split:
-    """Return all images of a split as they are; raises as ``swis.data.image_sets.open_split``.
+    """Return all images of a split, not yet decoded; errors are those of ``swis.data.image_sets.open_split``.
 
     >>> from swis.experiments.config import load
     >>> len(shared_split(load().data, "test"))
@@ -30,17 +30,17 @@ def shared_split(data: DataConfig, name: str) -> Split:
 
 
 def drawn(data: DataConfig, name: str, count: int | None, seed: int, decode: bool = True) -> Split:
-    """Return ``count`` images of a split, drawn by a seed, none of which is damaged.
+    """Return ``count`` random images of a split, chosen by a seed; none is damaged.
 
-    Files are decoded once, unless not to ``decode``; one that cannot raises ``DamagedImage``, or is left out
-    with ``data.damaged=skip``.
+    Every file is decoded once to check it, unless ``decode`` is false. A damaged file raises
+    ``DamagedImage``, or is left out with ``data.damaged=skip``.
     """
     skip = data.damaged is Damaged.skip
     return shared_split(data, name).sample(count, seed).looked_at(decode or skip, skip)
 
 
 def in_both(first: Split, second: Split) -> int:
-    """Count the images of the second split that the first holds as well, byte for byte."""
+    """Count the images of the second split that are also in the first, byte for byte."""
     return len(_places_of_shared(first, second))
 
 
@@ -50,15 +50,15 @@ def _places_of_shared(first: Split, second: Split) -> list[int]:
 
 
 def apart(images: Split, measured: Split) -> Split:
-    """Leave out images that are measured on as well, with a line in the log; none if they are most of all."""
+    """Return ``images`` without those in ``measured``, with a warning; all, if that leaves less than half."""
     places = _places_of_shared(measured, images)
     if not places or 2 * len(places) > len(images):
         return images
     first = images.sources[places[0]]
     name = shown(first) if isinstance(first, Path) else f"number {places[0]} of them"
     warn_once(
-        f"{len(places)} of {len(images)} images of {shown(images.origin.folder)} to calibrate or to train on "
-        f"are measured on as well, and left out; the first: {name}"
+        f"{len(places)} of {len(images)} calibration or training images of {shown(images.origin.folder)} are "
+        f"left out, because they are measured on; the first: {name}"
     )
     return replace(images.without(places), shared=images.shared + len(places))
 
@@ -66,12 +66,12 @@ def apart(images: Split, measured: Split) -> Split:
 def shared_images(
     split: Split, inputs: dict[str, Any], folder: Path | None, workers: int
 ) -> dict[str, Tensor]:
-    """Return the decoded images [N, C, H, W] and labels [N] of a split that is prepared for ``inputs``."""
+    """Return the decoded images [N, C, H, W] and labels [N] of a split prepared for ``inputs``."""
 
     def decode() -> dict[str, Tensor]:
         made = decoded(split, workers)
         if split.contents is not None and split.looked_at(decode=False).contents != split.contents:
-            raise DamagedImage(f"images of {shown(split.origin.folder)} changed meanwhile; run again")
+            raise DamagedImage(f"images in {shown(split.origin.folder)} changed meanwhile; run again")
         return made
 
     return on_disk("images", [split.digest, inputs], folder, decode)
@@ -80,9 +80,9 @@ def shared_images(
 def shared_batches(
     split: Split, inputs: dict[str, Any], folder: Path | None, data: DataConfig, batch_size: int | None
 ) -> Collection[tuple[Tensor, Tensor]]:
-    """Return the batches of images and labels of a split that is prepared for ``inputs``.
+    """Return batches (images, labels) of a split prepared for a network's ``inputs``.
 
-    Too many images to keep are decoded as they are needed.
+    If the images do not fit into memory, they are decoded when they are needed.
     """
     if not can_be_kept(split):
         return loader(split, batch_size, data.workers)

@@ -1,4 +1,4 @@
-"""One network on one set of images: how its rows are measured."""
+"""A study: the rows of one network on one split of images."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ from swis.training.retrained import retrained
 
 log = logging.getLogger("swis")
 
-# Percentiles are averaged over batches, so their size must not be the user's to change.
+# Constant, because percentiles are averaged over batches and must not depend on the user's batch size.
 _CALIBRATION_BATCH = 32
 
-# No bit-serial cycles, and no noise against itself.
+# Columns that a float row does not have: it has no bit-serial cycles, and no noise against itself.
 _NOT_OF_FLOAT = (
     *("shifts_per_weight", "cycles_per_weight", "cycles_per_mac", "ideal_cycles"),
     *("logit_sqnr_db", "float_weights", "float_macs"),
@@ -64,7 +64,7 @@ _NOT_OF_FLOAT = (
 class Study(StudyIdentity):
     """One network on one split of images, measured in several weight formats.
 
-    Everything that several rows share is computed once, and only if a row needs it.
+    Results that several rows share are computed once, and only if a row needs them.
     """
 
     device: torch.device
@@ -72,7 +72,7 @@ class Study(StudyIdentity):
 
     @property
     def live(self) -> bool:
-        """Whether retraining keeps normalisation in place: unless that does nothing or is to be folded."""
+        """Whether retraining keeps batch normalisation: the network has some, and it is not to be folded."""
         return normalises(self.network.module) and not self.config.fold_bn
 
     @cached_property
@@ -92,22 +92,22 @@ class Study(StudyIdentity):
 
     @property
     def unsimulated_macs(self) -> int:
-        """The multiply-accumulates per image that are of no layer."""
+        """The multiply-accumulates per image that belong to no layer."""
         return self._all_macs.float_weights + self._all_macs.between_activations
 
     @cached_property
     def float_weights(self) -> int:
-        """How many weights no format applies to."""
+        """The number of weights that no format applies to."""
         return count_float_weights(self.network.module)
 
     def warn_of_float_weights(self) -> None:
-        """Log which modules hold weights that stay float, and their share of weights and MACs."""
-        if said := share_of_float(self.network.module, self._all_macs):
-            warn_once(f"{self.config.model.label}: {said}")
+        """Warn of modules whose weights stay float, with their share of weights and MACs."""
+        if share := share_of_float(self.network.module, self._all_macs):
+            warn_once(f"{self.config.model.label}: {share}")
 
     @cached_property
     def base_module(self) -> nn.Module:
-        """The network whose weights are approximated: normalisation folded, channels rewritten if asked."""
+        """The network to quantize: with folded normalisation and rewritten channels if configured."""
         return in_memory("base_module", self._base_identity, self._make_base_module)
 
     @property
@@ -123,13 +123,13 @@ class Study(StudyIdentity):
 
     @cached_property
     def calibration_images(self) -> Tensor:
-        """The images to calibrate on, [N, C, H, W]."""
+        """The calibration set, [N, C, H, W]."""
         inputs, workers = self.network.inputs, self.config.data.workers
         return shared_images(self.calibration, inputs, self.folder, workers)["images"]
 
     @cached_property
     def ranges(self) -> dict[str, ActivationRange]:
-        """Input ranges of the weight layers of the float network on the calibration images."""
+        """The input ranges of the float network's layers on the calibration set."""
         percentile = (
             self.config.activation.percentile if self.config.activation.range == "percentile" else None
         )
@@ -145,13 +145,13 @@ class Study(StudyIdentity):
 
     @cached_property
     def batches(self) -> Collection[tuple[Tensor, Tensor]]:
-        """The images to measure on with their labels."""
+        """The images to measure on, with their labels."""
         config = self.config
         return shared_batches(self.split, self.network.inputs, self.folder, config.data, config.batch_size)
 
     @cached_property
     def planner(self) -> Planner:
-        """What gives every filter its shifts, where the configuration has a schedule."""
+        """The planner, which assigns shifts to filters if the configuration has a schedule."""
         config, settings = self.config, self.config.schedule
         images = self.sensitivity_images
         return Planner(
@@ -167,13 +167,13 @@ class Study(StudyIdentity):
         )
 
     def schedule(self, fmt: WeightFormat) -> NetworkSchedule | None:
-        """Return the schedule of a method's shifts; None if all filters have the configured number."""
+        """Return the schedule of a method; None if all filters have the configured number of shifts."""
         if not self.config.scheduled or not fmt.has_shifts:
             return None
         return self.planner.schedule(fmt, self.config.bits)
 
     def emulate(self, fmt: WeightFormat, activation_bits: int | None) -> tuple[nn.Module, dict[str, float]]:
-        """Return a network that computes as the format does, and the format's cost columns."""
+        """Return a network that emulates the format, and the format's cost columns."""
         schedule, encoded = self.schedule(fmt), {}
         if not fmt.quantized:
             module = plain_copy(self.network.module.cpu())
@@ -196,7 +196,7 @@ class Study(StudyIdentity):
         return module, columns
 
     def check_memory(self, fmts: Sequence[WeightFormat]) -> None:
-        """Raise ``InputError`` if calibrating some of these formats takes more memory than there is."""
+        """Raise ``InputError`` if calibrating one of these formats needs more memory than the device has."""
         if self.config.is_calibrated and any(fmt.has_shifts for fmt in fmts):
             calibration = KINDS[self.config.calibrate](self.config).layer
             check_memory(self.network.module, calibration, self.skip, self.device)
@@ -216,7 +216,7 @@ class Study(StudyIdentity):
     def calibrated(
         self, fmt: WeightFormat, schedule: NetworkSchedule | None, activation_bits: int | None
     ) -> tuple[nn.Module, dict[str, Encoded]]:
-        """Return a network in a format, calibrated if that is asked for, and its layers' weights."""
+        """Return a network in a format, calibrated if configured, and its encoded layers."""
         how, config = self._post_training(fmt, schedule, activation_bits), self.config
         base = self.base_module.cpu()
         if not (fmt.has_shifts and config.is_calibrated):
@@ -226,9 +226,9 @@ class Study(StudyIdentity):
     def retrained(
         self, fmt: WeightFormat, schedule: NetworkSchedule | None, activation_bits: int | None
     ) -> tuple[nn.Module, dict[str, Encoded]]:
-        """Return a network retrained in a format from its post-training result, and its layers' weights.
+        """Return a network retrained from its post-training result, and its encoded layers.
 
-        Its activations are not rounded any more.
+        Its activations are float.
         """
         schedules, size = schedule.layers if schedule else None, self.network.inputs["input_size"]
         if not self.config.is_calibrated:
@@ -257,13 +257,16 @@ class Study(StudyIdentity):
 
     @property
     def _since(self) -> float | None:
-        """When what is used must have been made: with ``force`` in this sweep, or never."""
+        """The time after which a training state must have been made to be reused; None for any time.
+
+        With ``force`` only states of this sweep are reused, and without a sweep none.
+        """
         started = self.config.sweep_started
         return None if not self.config.force else math.inf if started is None else started
 
     def measure(self, fmt: WeightFormat, reference: Tensor | None) -> tuple[dict[str, Any], Tensor]:
-        """Compute a row's measured columns and the logits; the float format is its own reference."""
-        batches = self.batches  # decoded before the clocks start
+        """Compute a row's measured columns, and its logits; the float format is its own reference."""
+        batches = self.batches  # decoded before the time is measured
         start = time.perf_counter()
         module, costs = self.emulate(fmt, self.config.activation_bits)
         prediction = predict(module, batches, self.device, fmt.name)
@@ -274,17 +277,17 @@ class Study(StudyIdentity):
 
 
 def prepare(config: Config) -> Study:
-    """Load and check everything a study needs; raise ``InputError`` before any work starts.
+    """Load and check everything that a study needs; raise ``InputError`` before any work starts.
 
-    Only task=evaluate and task=retrain have a split to measure on; only these, and what packs a retrained
-    network, have a folder of results. Images to calibrate on are needed for calibration, for activations of
-    few bits and for a schedule by sensitivity, and not for task=storage.
+    Only task=evaluate and task=retrain have a split to measure on. Only these, and task=pack of a retrained
+    network, have a results folder. A calibration set is needed for calibration, for quantized activations and
+    for a schedule by sensitivity, but not for task=storage.
     """
     device = pick_device(config.device)
     identity = [asdict(config.model), stamp(config.model.weights)]
     if config.model.factory is None:
         network = in_memory("network", identity, lambda: _plain(load_network(config.model)))
-    else:  # the user's code may have been loaded again
+    else:  # not cached, because the user's code may have been loaded again
         network = _plain(load_network(config.model))
 
     def images_of(name: str, count: int | None) -> Split:
@@ -312,7 +315,7 @@ def prepare(config: Config) -> Study:
     study.check_apart()
     if not config.dry_run:
         study.warn_of_float_weights()
-    _ = study.base_module  # folding can be refused: now rather than later
+    _ = study.base_module  # folding may raise an error, which should come before any work
     if config.scheduled and (config.does.calibrates or config.does.simulates):
         for fmt in config.formats:
             if fmt.has_shifts:
@@ -321,10 +324,10 @@ def prepare(config: Config) -> Study:
 
 
 def _plain(network: Network) -> Network:
-    """Return a network whose layers hold the weights they use.
+    """Return a network whose layers hold the weights that they use.
 
-    Rows of older code, which saw only layers of two kinds and took these as they were, are right for networks
-    of nothing else: others have another digest since then, and so other rows.
+    Older code quantized only ``nn.Conv2d`` and ``nn.Linear``, without computed weights. Its rows are right
+    for networks of only such layers. Other networks have another digest since then, and so other rows.
     """
     module = plain_copy(network.module, network.inputs["input_size"])
     seen = {

@@ -1,4 +1,4 @@
-"""Tables of tasks that make no rows: how they were made, and whether they are there already."""
+"""Tables of tasks that make no rows: their settings, and whether they exist already."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from swis.runtime.files import check_output
 
 
 def table_settings(config: Config) -> dict[str, Any]:
-    """Return what a table says of how it was made: every option, and the SHA-256 of the files they name."""
+    """Return the settings that a table records: all options, and the SHA-256 of the files that they name."""
     named = {"workload": config.workload, "model.weights": config.model.weights}
     files = {name: Path(path).expanduser() for name, path in named.items() if path is not None}
     digests = {
@@ -26,9 +26,9 @@ def table_settings(config: Config) -> dict[str, Any]:
 
 
 def has_table(config: Config) -> bool:
-    """Say whether a task that makes a table in place of rows has made it, with the same settings and files.
+    """Return whether the file ``out`` has the table of this task, with the same settings and files.
 
-    Raises ``InputError`` if another file is in its place, or for a workload that cannot be read.
+    Raises ``InputError`` if ``out`` is another file, or if the workload cannot be read.
     """
     if config.workload is not None:
         read_workload(config.workload)
@@ -37,21 +37,27 @@ def has_table(config: Config) -> bool:
     path, now = Path(config.out), table_settings(config)
     if not config.force and config.does.makes_table:
         written = _completed(records.config_of_table(path) or {}, config)
-        written.setdefault("files", now["files"])  # older tables do not say it
+        written.setdefault("files", now["files"])  # older tables do not have it
         for settings in (now, written):
             settings.get("data", {}).pop("workers", None)
         without_part = of_part(config, Part.run, *([] if config.does.simulates else [Part.hardware]))
+        now, written = _without_sources(now), _without_sources(written)
         if all(written.get(name) == now[name] for name in now.keys() - without_part):
             return True
     check_output(path, config.force)
     return False
 
 
-def _completed(written: dict[str, Any], like: Any) -> dict[str, Any]:
-    """Give a written configuration the options' present names, and those that are younger than it.
+def _without_sources(settings: Any) -> Any:
+    """Return settings without the texts that only say where a number is from."""
+    if isinstance(settings, dict):
+        kept = {name: value for name, value in settings.items() if not name.endswith("source")}
+        return {name: _without_sources(value) for name, value in kept.items()}
+    return settings
 
-    Those were as by default.
-    """
+
+def _completed(written: dict[str, Any], like: Any) -> dict[str, Any]:
+    """Return a table's settings with the options' present names, and defaults for options it lacks."""
     whole = renamed(written, like)
     for known in fields(like):
         if known.name in whole and is_dataclass(getattr(like, known.name)):

@@ -2,255 +2,220 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from functools import cache
-from html import escape
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from swis.explore.drawing import COLOURS, MARKERS, Drawing, Picture, Plot, Scale, bars, readable
-from swis.explore.subject import MODELS, Subject
-from swis.explore.tab import Tab, chosen, several, slider, steps
-from swis.explore.words import described, design_words, format_words
-from swis.formats.registry import formats, int8_of, weight_format
-from swis.formats.swis_c import SwisC
-from swis.formats.weight_format import WeightFormat
-from swis.hardware.accelerator import Accelerator
-from swis.hardware.designs import design, energy_table
-from swis.hardware.energy import Chip
-from swis.hardware.simulate import totals
-from swis.options.conf_files import accelerator_named, accelerator_names, energies_named
+from swis.errors import InputError
+from swis.explore.designs import Simulated, designs, simulated
+from swis.explore.drawing import INK, Drawing, Entry, Plot
+from swis.explore.looks import Look, design_looks, tint
+from swis.explore.picture import Part, Picture, bars, notes, table
+from swis.explore.scale import Scale, readable
+from swis.explore.subject import MADE, Subject
+from swis.explore.tab import GROUP_SIZES, Several, SubjectTab, button, chosen, slider, steps
+from swis.explore.weights import bit_formats
+from swis.explore.words import design_words, layer_words
 
 _SENTENCE = (
-    "What accelerators take for one image: designs of the same array and memories side by side, SWIS designs "
-    "with weights in the format chosen here, all others with weights of 8 bits."
+    "What accelerators take for one input: designs with the same array, memories and DRAM side by side. SWIS "
+    "arrays are given weights in the format chosen here, all others weights of 8 bits."
 )
-_ENERGIES = "nm45"
+_COMPUTE = "compute slow designs"
+_SLOW = (
+    "* Slow designs look at the values of weights or inputs, or search for the order of their loops, which "
+    f"takes seconds: “{_COMPUTE}” does so for the sizes that are set."
+)
 _WIDTH = 560
 
-
-@cache
-def designs() -> list[str]:
-    """Return the accelerators that can follow a slider: those that look at shapes and shifts, not at values.
-
-    >>> designs()[-3:]
-    ['systolic_os', 'systolic_ws', 'truncation']
-    """
-    known = {name: design_of(name, 4)[0] for name in accelerator_names()}
-    return [
-        name
-        for name, array in known.items()
-        if not (array.needs_codes or array.needs_inputs or array.known.searches_tiles)
-    ]
+# Parts of the energy: the array, what is around it on the chip, what is off it or always there.
+_ENERGY = {
+    "datapath": "#029e73",
+    "register": "#7fceb9",
+    "weight_sram": "#7a4fa3",
+    "input_sram": "#a98bc7",
+    "output_sram": "#d6c7e6",
+    "unpack": "#d55e00",
+    "dram": "#c4c4c4",
+    "leakage": "#7d7d7d",
+}
+_ACRONYMS = {"sram": "SRAM", "dram": "DRAM"}
 
 
-def design_of(
-    name: str, group_size: int, changes: Mapping[str, Any] | None = None
-) -> tuple[Accelerator, Chip]:
-    """Return a design, with ``changes`` of its options, and its chip; what its datapath fixes stays.
-
-    ``lanes`` are those of a design of 4 lanes; others have as many times their own.
-
-    >>> design_of("swis_ss", 4, {"rows": 16})[0].rows
-    16
-    """
-    settings = accelerator_named(name)
-    wanted = dict(changes or {})
-    if "lanes" in wanted and type(settings.lanes) is int:
-        wanted["lanes"] = max(1, settings.lanes * wanted["lanes"] // 4)
-    wanted = {key: value for key, value in wanted.items() if key not in settings.known.fixed}
-    return design(replace(settings, **wanted), energy_table(energies_named(_ENERGIES)), group_size)
-
-
-def format_on(array: Accelerator, fmt: WeightFormat) -> WeightFormat:
-    """Return the format whose weights a design is given: one that it can decode, or 8 bits.
-
-    >>> format_on(design_of("stripes", 4)[0], weight_format("swis")).name
-    'int8'
-    """
-    if array.known is not accelerator_named("swis_ss").known or not array.shared_sets:
-        return int8_of(fmt)
-    if array.consecutive_sets and fmt.grouped and not fmt.consecutive:
-        return SwisC(**{key: value for key, value in asdict(fmt).items() if key in asdict(SwisC())})
-    return fmt
-
-
-def simulated(
-    subject: Subject, names: Sequence[str], fmt: WeightFormat, changes: Mapping[str, Any] | None = None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return what every layer takes on designs by ``names``, and the designs' totals for one image.
-
-    Columns are those of ``swis.hardware.simulate``, with ``accelerator`` and ``format``.
-
-    >>> import torch
-    >>> subject = Subject.of(torch.nn.Linear(8, 4), torch.ones(1, 8))
-    >>> int(simulated(subject, ["swis_ss"], weight_format("swis"))[1]["macs"].iloc[0])
-    32
-    """
-    layers, sums = [], []
-    for name in names:
-        array, chip = design_of(name, fmt.group_size, changes)
-        mine = format_on(array, fmt)
-        table = pd.DataFrame(subject.runs(dict.fromkeys(subject.names, mine), array, chip))
-        who = {"accelerator": name, "format": described(mine)}
-        layers.append(table.assign(**who))
-        sums.append(who | totals(table, array, chip))
-    return pd.concat(layers, ignore_index=True), pd.DataFrame(sums)
-
-
-def accelerator_picture(layers: pd.DataFrame, sums: pd.DataFrame) -> Picture:
+def accelerator_picture(found: Simulated) -> Picture:
     """Draw what ``simulated`` returns: cycles, energy, roofline, cycles of layers, and a table of totals."""
-    names = [f"{design_words(line.accelerator)}, weights: {line.format}" for line in sums.itertuples()]
-    cycles = {"computing": sums["compute_cycles"], "waiting for DRAM": sums["stall_cycles"]}
-    energy = {
-        column.removesuffix("_energy_pj").replace("_", " ").replace("dram", "DRAM").replace("sram", "SRAM"): (
-            sums[column] / 1e6
-        )
-        for column in sums
-        if column.endswith("_energy_pj")
+    layers, sums = found.layers, found.totals
+    looks = design_looks(sums["accelerator"])
+    names = {
+        line.accelerator: f"{design_words(line.accelerator)} ({line.format})" for line in sums.itertuples()
     }
+    lines = sums.set_index("accelerator")
+    cycles = {
+        words: [
+            Part(looks[name].colour, "computing", lines.at[name, "compute_cycles"]),
+            Part(tint(looks[name].colour), "waiting for DRAM", lines.at[name, "stall_cycles"]),
+        ]
+        for name, words in names.items()
+    }
+    energy = {
+        words: [
+            Part(colour, _part_words(part), lines.at[name, f"{part}_energy_pj"] / 1e6)
+            for part, colour in _ENERGY.items()
+        ]
+        for name, words in names.items()
+    }
+    entries = [Entry(colour, _part_words(part)) for part, colour in _ENERGY.items()]
+    stalls = "full colour: computing; light: waiting for DRAM"
     drawings = [
-        bars("Cycles of one image", names, _lists(cycles), "cycles", width=_WIDTH),
-        bars("Energy of one image", names, _lists(energy), "µJ", width=_WIDTH),
-        _roofline(layers, sums),
-        _by_layer(layers),
+        bars("Cycles of one input", cycles, "cycles", width=_WIDTH, subtitle=stalls),
+        bars("Energy of one input", energy, "µJ", width=_WIDTH, entries=entries),
+        _roofline(layers, sums, looks),
+        _by_layer(layers, looks),
     ]
-    return Picture(drawings, below=_totals(sums))
+    return Picture(drawings, _totals(sums), notes(_remarks(found), "swis-notice"))
 
 
-def _lists(parts: Mapping[str, pd.Series]) -> dict[str, list[float]]:
-    return {name: values.tolist() for name, values in parts.items()}
+def _part_words(part: str) -> str:
+    return " ".join(_ACRONYMS.get(word, word) for word in part.split("_"))
 
 
-def _roofline(layers: pd.DataFrame, sums: pd.DataFrame) -> Drawing:
-    names = list(sums["accelerator"])
+def _roofline(layers: pd.DataFrame, sums: pd.DataFrame, looks: Mapping[str, Look]) -> Drawing:
     plot = Plot(
         _WIDTH,
-        430 + 20 * len(names),
+        450,
         title="Roofline: a mark is a layer",
+        subtitle="dashed: all lanes at work; dotted: what the DRAM can deliver",
         x=Scale.over(layers["macs_per_dram_byte"], log=True),
         y=Scale.over([*layers["macs_per_cycle"], *layers["peak_macs_per_cycle"]], log=True),
         x_label="multiply-accumulates per byte of DRAM",
         y_label="multiply-accumulates per cycle",
-        bottom=60 + 20 * len(names),
+        entries=[Entry(look.colour, design_words(name), look.marker) for name, look in looks.items()],
     )
-    for colour, marker, name in zip(COLOURS, MARKERS * 2, names, strict=False):
+    for name, look in looks.items():
         mine = layers[layers["accelerator"] == name]
         peak = mine["peak_macs_per_cycle"].max()
-        plot.line([plot.at(plot.x.low, peak), plot.at(plot.x.high, peak)], colour, 1.2, "6 4")
+        plot.line([plot.at(plot.x.low, peak), plot.at(plot.x.high, peak)], look.colour, 1.2, "7 4")
         for line in mine.itertuples():
             x, y = plot.at(line.macs_per_dram_byte, line.macs_per_cycle)
             reached, roof = readable(line.macs_per_cycle), readable(line.roof_macs_per_cycle)
-            plot.mark(x, y, colour, marker, size=4.5, tip=f"{line.layer}: {reached} of {roof} a cycle")
-    slope = (layers["roof_macs_per_cycle"] / layers["macs_per_dram_byte"])[
-        layers["roof_macs_per_cycle"] < layers["peak_macs_per_cycle"] * (1 - 1e-9)
-    ]
-    if len(slope):  # the DRAM limits some layers
-        rate = slope.iloc[0]
-        ends = [max(plot.x.low, plot.y.low / rate), min(plot.x.high, plot.y.high / rate)]
-        if ends[0] < ends[1]:
-            plot.line([plot.at(x, rate * x) for x in ends], "#222222", 1.5, "2 3")
-    looks = zip(COLOURS, names, MARKERS * 2, strict=False)
-    entries = [(colour, design_words(name), marker) for colour, name, marker in looks]
-    plot.legend(72, plot.height - 20 * len(names), entries, 300)
-    plot.text(
-        _WIDTH - 20, 22, "dashed: all lanes at work; dotted: DRAM", size=12, anchor="end", colour="#666666"
-    )
+            told = f"{design_words(name)}, {layer_words(line.layer)}: {reached} of {roof} a cycle"
+            plot.mark(x, y, look.colour, look.marker, size=4.5, tip=told)
+    rate = sums["dram_bytes_per_cycle"].max()
+    ends = [max(plot.x.low, plot.y.low / rate), min(plot.x.high, plot.y.high / rate)]
+    if ends[0] < ends[1]:
+        plot.line([plot.at(x, rate * x) for x in ends], INK, 1.5, "2 3")
     return plot
 
 
-def _by_layer(layers: pd.DataFrame) -> Drawing:
-    names = list(dict.fromkeys(layers["accelerator"]))
-    count = int((layers["accelerator"] == names[0]).sum())
+def _by_layer(layers: pd.DataFrame, looks: Mapping[str, Look]) -> Drawing:
+    count = int((layers["accelerator"] == layers["accelerator"].iloc[0]).sum())
     plot = Plot(
         _WIDTH,
-        430 + 20 * len(names),
+        450,
         title="Cycles of every layer",
         x=Scale(0, count),
         y=Scale.over([*layers["latency_cycles"], 0], zero=True),
         x_label="layer, in the order of calls",
         y_label="cycles",
-        bottom=60 + 20 * len(names),
+        entries=[Entry(look.colour, design_words(name), dash=look.dash) for name, look in looks.items()],
     )
-    for colour, name in zip(COLOURS, names, strict=False):
+    for name, look in reversed(looks.items()):  # the first on top
         cycles = layers.loc[layers["accelerator"] == name, "latency_cycles"]
-        steps_of = zip(np.repeat(np.arange(count + 1), 2)[1:-1], np.repeat(cycles, 2), strict=True)
-        plot.line([plot.at(x, y) for x, y in steps_of], colour, 1.8)
-    entries = [(colour, design_words(name)) for colour, name in zip(COLOURS, names, strict=False)]
-    plot.legend(72, plot.height - 20 * len(names), entries, 300)
+        corners = zip(np.repeat(np.arange(count + 1), 2)[1:-1], np.repeat(cycles, 2), strict=True)
+        plot.line([plot.at(x, y) for x, y in corners], look.colour, 1.8, look.dash)
     return plot
 
 
 def _totals(sums: pd.DataFrame) -> str:
     columns = {
         "latency [ms]": sums["latency_ms"],
-        "images per second": sums["frames_per_s"],
-        "images per joule": sums["frames_per_j"],
+        "inputs per second": sums["frames_per_s"],
+        "energy [µJ]": sums["energy_pj"] / 1e6,
+        "inputs per joule": sums["frames_per_j"],
         "lanes at work [%]": 100 * sums["utilization"],
         "DRAM traffic [MB]": sums["dram_bytes"] / 1e6,
         "area [mm²]": sums["area_mm2"],
     }
-    head = "".join(f"<th>{name}</th>" for name in ("design", "weights", *columns))
-    rows = [
-        f"<tr><td>{escape(design_words(name))}</td><td>{escape(fmt)}</td>"
-        + "".join(f"<td>{readable(values.iloc[place])}</td>" for values in columns.values())
-        for place, (name, fmt) in enumerate(zip(sums["accelerator"], sums["format"], strict=True))
-    ]
-    return (
-        f'<div style="overflow-x:auto"><table class="swis-table"><tr>{head}</tr>{"".join(rows)}</table></div>'
+    lines = zip(
+        map(design_words, sums["accelerator"]),
+        sums["format"],
+        *(values.astype(float).tolist() for values in columns.values()),
+        strict=True,
     )
+    return table(("design", "weights", *columns), lines)
 
 
-def accelerator(network: Any = None, calibration: Any = None) -> Tab:
+def _remarks(found: Simulated) -> list[str]:
+    said = [f"{design_words(name)}: {why}." for name, why in (found.refused or {}).items()]
+    if found.waiting:
+        names = "; ".join(map(design_words, found.waiting))
+        said.insert(0, f"Not computed for these sizes: {names}. Press “{_COMPUTE}”.")
+    return said
+
+
+def accelerator(network: Any = None, calibration: Any = None) -> AcceleratorTab:
     """Return the tab in which accelerators run a network side by side.
 
-    ``network`` and ``calibration`` are as ``Subject.of`` takes them; by default networks of the package can
-    be chosen.
+    ``network`` is any module, with inputs for ``calibration`` as ``swis.quantize`` takes them, or what that
+    returns; by default networks of the package can be chosen.
 
     >>> import torch
     >>> accelerator(torch.nn.Linear(8, 4), torch.ones(1, 8)).sums["latency_ms"].min() > 0
     np.True_
     """
-    return AcceleratorTab(Subject.of(network, calibration), embedded=network is None)
+    return AcceleratorTab(Subject.of(network, calibration))
 
 
-class AcceleratorTab(Tab):
+class AcceleratorTab(SubjectTab):
     """The tab ``accelerator`` makes; ``layers`` and ``sums`` are the tables of its picture."""
 
-    def __init__(self, subject: Subject, embedded: bool) -> None:
-        self.subject = subject
-        grouped = [(format_words(name), name) for name, kind in formats().items() if kind.grouped]
-        self.designs = several(
-            "designs", [(design_words(name), name) for name in designs()], ("swis_ss", "swis_ds", "stripes")
-        )
-        self.format, self.shifts = chosen("format", grouped, grouped[0][1]), slider("shifts", 2, 1, 7)
+    def __init__(self, subject: Subject) -> None:
+        known, first = subject.format_options(bit_formats()), subject.first_format
+        offered = [
+            (design_words(name) + ("" if follows else "*"), name) for name, follows in designs().items()
+        ]
+        self.designs = Several("designs", offered, ("swis_ss", "swis_ds", "stripes"))
+        self.format, self.shifts = chosen("format", known, first), slider("shifts", 2, 1, 7)
+        self.group_size = steps("group size", GROUP_SIZES, 4)
         self.sizes = {
             "rows": steps("rows (filters)", (4, 8, 16, 32), 8),
             "columns": steps("columns (pixels)", (4, 8, 16, 32), 8),
             "lanes": steps("lanes of a unit", (2, 4, 8, 16), 4),
-            "weight_sram_bytes": steps("weight SRAM", (16, 32, 64, 128, 256), 64, " kB"),
-            "input_sram_bytes": steps("input SRAM", (16, 32, 64, 128, 256), 32, " kB"),
-            "output_sram_bytes": steps("output SRAM", (8, 16, 32, 64, 128), 16, " kB"),
+            "weight_sram_bytes": steps("weight SRAM", (16, 32, 64, 128, 256), 64, " KiB"),
+            "input_sram_bytes": steps("input SRAM", (16, 32, 64, 128, 256), 32, " KiB"),
+            "output_sram_bytes": steps("output SRAM", (8, 16, 32, 64, 128), 16, " KiB"),
             "dram_bits_per_cycle": steps("DRAM per cycle", (8, 16, 32, 64, 128, 256), 64, " bits"),
         }
-        controls = [self.designs, self.format, self.shifts, *self.sizes.values()]
-        if embedded:
-            self.network = chosen("network", MODELS, next(iter(MODELS.values())))
-            self.network.observe(lambda change: self.take(Subject.of(change["new"])), "value")
-            controls.insert(0, self.network)
-        super().__init__(_SENTENCE, controls, self._picture)
+        self.sizes["lanes"].tooltip = "of a SWIS design; one that has more keeps as many times more"
+        self.compute = button(_COMPUTE, "those with a *: seconds to a minute", self._compute)
+        self._slow = False
+        controls = [
+            self.format,
+            self.shifts,
+            self.group_size,
+            *self.sizes.values(),
+            self.compute,
+            self.designs,
+        ]
+        super().__init__(subject, _SENTENCE, controls, self._picture)
 
-    def take(self, subject: Subject) -> None:
-        """Run another network."""
-        with self.held():
-            self.subject = subject
+    def _compute(self) -> None:
+        self._slow = True
+        self._redraw()
+        self._slow = False
 
     def _picture(self) -> Picture:
+        if not self.designs.value:
+            raise InputError("choose one design or more")
+        self.shifts.disabled = self.group_size.disabled = self.format.value == MADE
         changes = {name: control.value for name, control in self.sizes.items()}
         changes |= {name: 1024 * value for name, value in changes.items() if name.endswith("_bytes")}
-        fmt = weight_format(self.format.value, self.shifts.value)
-        self.layers, self.sums = simulated(self.subject, self.designs.value or ("swis_ss",), fmt, changes)
-        return accelerator_picture(self.layers, self.sums)
+        settings = (self.format.value, self.shifts.value, self.group_size.value)
+        given = {name: self.subject.given(name, *settings) for name in self.subject.names}
+        found = simulated(self.subject, self.designs.value, given, changes, self._slow)
+        self.layers, self.sums = found.layers, found.totals
+        picture = accelerator_picture(found)
+        return replace(picture, below=picture.below + notes([_SLOW, *self.subject.remarks]))

@@ -9,12 +9,14 @@ import ipywidgets as widgets
 import pandas as pd
 
 from swis.explore.accelerator import AcceleratorTab
-from swis.explore.drawing import Drawing, page
+from swis.explore.drawing import Drawing
 from swis.explore.network import NetworkTab
+from swis.explore.picture import page
 from swis.explore.png import png
+from swis.explore.sources import folders
 from swis.explore.subject import Subject
 from swis.explore.tab import Tab
-from swis.explore.trade_off import TradeOffTab, folders
+from swis.explore.trade_off import TradeOffTab
 from swis.explore.weights import WeightsTab
 
 
@@ -32,7 +34,7 @@ class Application(widgets.Tab):
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         drawings: list[Drawing] = []
         for title, tab in self.pages.items():
-            heading = Drawing(1120, 50)
+            heading = Drawing(820, 50, row=True)
             heading.text(14, 34, title, size=22, bold=True)
             drawings += [heading, *tab.picture.drawings]
         return super()._repr_mimebundle_(**kwargs) | {"image/png": png(page(drawings))}
@@ -52,17 +54,17 @@ def application(
     >>> list(application(torch.nn.Linear(8, 4), torch.ones(1, 8), table=rows).pages)
     ['Weights', 'Network', 'Trade-off', 'Accelerator']
     """
-    subject, embedded = Subject.of(network, calibration), network is None
-    weights = WeightsTab(subject, embedded)
+    subject = Subject.of(network, calibration)
+    weights = WeightsTab(subject)
     pages: dict[str, Tab] = {"Weights": weights}
 
     def opened(layer: str) -> None:
-        weights.look_at(found.pages["Network"].subject, layer)
+        weights.look_at(pages["Network"].subject, layer)
         found.selected_index = 0
 
-    pages["Network"] = NetworkTab(subject, embedded, opened)
+    pages["Network"] = NetworkTab(subject, opened)
     if table is not None or folders():
         pages["Trade-off"] = TradeOffTab(table)
-    pages["Accelerator"] = AcceleratorTab(subject, embedded)
+    pages["Accelerator"] = AcceleratorTab(subject)
     found = Application(pages)
     return found

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Iterator
 from functools import cache
+from itertools import cycle, pairwise
 from xml.etree import ElementTree
 
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
+
+Place = tuple[float, float]
 
 _SCALE = 1.6  # pixels of the picture for one of the drawing
 _COLOURS = 96
@@ -49,7 +54,9 @@ def _shape(
         x, y = (origin[n] + _number(child, key) for n, key in enumerate("xy"))
         ends = (x + _number(child, "width"), y + _number(child, "height"))
         if ends[0] > x and ends[1] > y:
-            draw.rectangle([_SCALE * each for each in (x, y, *ends)], fill, edge)
+            left, top, right, bottom = (round(_SCALE * each) for each in (x, y, *ends))
+            last = (max(left, right - 1), max(top, bottom - 1))  # the last pixel is drawn too
+            draw.rectangle([left, top, *last], fill, edge)
     elif tag == "circle":
         centre = [_SCALE * (origin[n] + _number(child, key)) for n, key in enumerate(("cx", "cy"))]
         draw.circle(centre, _SCALE * _number(child, "r"), fill, edge)
@@ -58,8 +65,27 @@ def _shape(
         places = [(_SCALE * (origin[0] + float(x)), _SCALE * (origin[1] + float(y))) for x, y in pairs]
         if tag == "polygon":
             draw.polygon(places, fill, edge)
-        else:
-            draw.line(places, edge, max(1, round(_SCALE * _number(child, "stroke-width"))))
+            return
+        width = max(1, round(_SCALE * _number(child, "stroke-width")))
+        dashes = [_SCALE * float(length) for length in child.get("stroke-dasharray", "").split()]
+        for part in _dashed(places, dashes) if dashes else [places]:
+            draw.line(part, edge, width)
+
+
+def _dashed(places: list[Place], lengths: list[float]) -> Iterator[list[Place]]:
+    """Cut a line into the dashes of some lengths, gaps between them in turn."""
+    wanted = cycle(zip(lengths, cycle((True, False))))
+    left, drawn = next(wanted)
+    for (x, y), (to_x, to_y) in pairwise(places):
+        whole = at = math.dist((x, y), (to_x, to_y))
+        while at > 0:
+            step = min(left, at)
+            ends = ((whole - at) / whole, (whole - at + step) / whole)
+            if drawn:
+                yield [(x + part * (to_x - x), y + part * (to_y - y)) for part in ends]
+            at, left = at - step, left - step
+            if left <= 0:
+                left, drawn = next(wanted)
 
 
 def _write(child: ElementTree.Element, image: Image.Image, origin: tuple[float, float]) -> None:

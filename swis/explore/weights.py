@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from swis.encoding.decompose import decompose, to_filters
-from swis.encoding.metrics import sqnr_db
 from swis.encoding.quantizer import quantize
-from swis.explore.drawing import COLOURS, Drawing, Picture, Plot, Scale, bars
-from swis.explore.subject import MODELS, Subject
-from swis.explore.tab import Tab, chosen, several, slider, steps
-from swis.explore.words import described, format_words
+from swis.errors import InputError
+from swis.explore.drawing import FAINT, INK, Drawing, Entry, Plot
+from swis.explore.looks import BLUE, format_looks
+from swis.explore.picture import Part, Picture, bars
+from swis.explore.scale import Scale, raised
+from swis.explore.subject import MADE, Given, Subject, format_of
+from swis.explore.tab import GROUP_SIZES, Several, SubjectTab, chosen, slider, steps
+from swis.explore.words import described, format_words, layer_words
 from swis.formats.powers_of_two import PowersOfTwo
-from swis.formats.registry import formats, int8_of, weight_format
+from swis.formats.registry import formats
+from swis.formats.truncate import Truncate
 from swis.formats.weight_format import WeightFormat
-
-GROUP_SIZES = (1, 2, 4, 8, 16)
-MADE = "made"  # the weights of a network of few bits, as they are
 
 _SENTENCE = (
     "A group of weights that share a shift set, bit by bit: which powers of two of its 8-bit codes each "
-    "format keeps, and what all weights of the layer lose by that."
+    "format keeps, and what all weights of the layer lose by that. Filters and groups are counted from 0."
 )
-_KEPT, _UNUSED, _DROPPED = COLOURS[0], "#b9d8ec", "#ececec"
-_RAISED = "⁰¹²³⁴⁵⁶⁷"
-_CELL, _LINE, _WIDTH = 36, 27, 470
+_UNUSED, _DROPPED = "#b9d8ec", "#ececec"
+_CELL, _LINE, _WIDTH = 33, 27, 410
+_BINS = 60  # columns of the histogram of errors
 
 
 def bit_formats() -> list[str]:
@@ -45,228 +45,202 @@ def bit_formats() -> list[str]:
 class Group:
     """Some weights of a filter: their 8-bit ``codes``, what is ``kept`` of them, and their shift set."""
 
-    words: str
     codes: list[int]
     kept: list[int]
     shift_set: list[int]
     fmt: WeightFormat
 
 
-def group_of(subject: Subject, layer: str, name: str, fmt: WeightFormat, row: int, place: int) -> Group:
-    """Return the group at a ``place`` of the filter ``row`` in a format, or as it was ``MADE``.
+def group_of(subject: Subject, layer: str, given: Given, row: int, place: int) -> Group:
+    """Return the group at a ``place`` of the filter ``row``, in a format or as it is in the network.
 
     >>> import torch
+    >>> from swis.formats.swis import Swis
     >>> subject = Subject.of(torch.nn.Sequential(torch.nn.Linear(4, 1)), torch.ones(1, 4))
-    >>> len(group_of(subject, "0", "swis", weight_format("swis"), 0, 0).codes)
+    >>> len(group_of(subject, "0", Swis(shifts=2), 0, 0).codes)
     4
     """
-    filters = subject.weights[layer]
-    mine = filters if fmt.granularity == "tensor" else filters[row : row + 1]
-    codes = to_filters(quantize(mine, fmt.magnitude_bits, fmt.granularity, fmt.clip).codes)
+    fmt, filters = format_of(given), subject.weights[layer]
+    alone = fmt.granularity == "channel"  # a filter's codes do not depend on others
+    mine = filters[row : row + 1] if alone else filters
     some = slice(place * fmt.group_size, (place + 1) * fmt.group_size)
-    codes = codes[row if fmt.granularity == "tensor" else 0, some][None]
-    words = described(fmt)
-    if name == MADE:
-        encoded = subject.quantized.encoded[layer]
-        if encoded.schedule is not None:
-            fmt = fmt.with_shifts(int(encoded.schedule.shifts[row]))
-        kept, sets, words = (
-            encoded.codes[row, some],
-            encoded.shift_sets,
-            f"as in this network: {described(fmt)}",
-        )
-        used = int(sets[row, place]) if fmt.grouped and sets is not None else fmt.set_ids()[0]
-    else:
-        found = decompose(codes, fmt)
+    codes = quantize(mine, fmt.magnitude_bits, fmt.granularity, fmt.clip).codes
+    codes = to_filters(codes)[0 if alone else row, some]
+    if isinstance(given, WeightFormat):
+        found = decompose(codes[None], fmt)
         kept, used = found.codes[0], int(found.shift_sets.flatten()[0])
+    else:
+        if given.schedule is not None:
+            fmt = fmt.with_shifts(int(given.schedule.shifts[row]))
+        sets = given.shift_sets if fmt.grouped else None
+        kept, used = given.codes[row, some], fmt.set_ids()[0] if sets is None else int(sets[row, place])
     shift_set = [bit for bit in range(fmt.magnitude_bits) if used >> bit & 1]
-    return Group(words, codes[0].tolist(), kept.tolist(), shift_set, fmt)
+    return Group(codes.tolist(), kept.tolist(), shift_set, fmt)
 
 
 def weights_picture(
-    subject: Subject,
-    layer: str,
-    names: Sequence[str] = ("swis",),
-    shifts: int = 2,
-    group_size: int = 4,
-    row: int = 0,
-    place: int = 0,
+    subject: Subject, layer: str, given: Mapping[str, Given], row: int = 0, first: int = 0
 ) -> Picture:
-    """Draw a group of a layer bit by bit in formats by ``names``, the errors of all weights, and the cost.
+    """Draw a group of a layer bit by bit, the errors of all weights, and the cost, for ``given`` weights.
 
-    ``row`` counts the layer's filters, ``place`` the groups of one; both start again behind the last.
+    These go by the names of their formats, or ``MADE``. ``row`` counts the layer's filters; the group is the
+    one with the weight that is the ``first`` of its filter's.
 
     >>> import torch
+    >>> from swis.formats.swis import Swis
     >>> subject = Subject.of(torch.nn.Sequential(torch.nn.Linear(8, 4)), torch.ones(1, 8))
-    >>> "shift set" in weights_picture(subject, "0").svg()
+    >>> "shift set" in weights_picture(subject, "0", {"swis": Swis(shifts=2)}).svg()
     True
     """
-    fmts = {name: _format(subject, layer, name, shifts, group_size) for name in names}
-    row %= len(subject.weights[layer])
-    drawings, errors, costs = [], {}, {}
-    for name, fmt in fmts.items():
-        groups = -(-subject.weights[layer][0].numel() // fmt.group_size)
-        found = group_of(subject, layer, name, fmt, row, place % groups)
-        drawings.append(_bits(found, f"filter {row}, group {place % groups} of {groups}"))
-        codes, kept = _codes(subject, layer, name, fmt)
-        errors[found.words] = (kept.int() - codes.int()).flatten().numpy()
-        filters = subject.weights[layer]
-        bits = fmt.stored_bits(len(filters), filters[0].numel()) / filters.numel()
-        costs[found.words] = (sqnr_db(codes, kept), bits)
-    drawings.insert(0, _legend())
-    drawings.append(_errors(layer, errors))
-    sqnr, bits = zip(*costs.values(), strict=True)
-    height = {"signal to error": [value if np.isfinite(value) else 0.0 for value in sqnr]}
-    drawings.append(
-        bars(f"Signal to quantization noise of {layer}", [*costs], height, "dB", width=_WIDTH, by_group=True)
-    )
-    drawings.append(
-        bars(
-            "Stored bits per weight (8-bit codes: 8)",
-            [*costs],
-            {"bits": bits},
-            "bits",
-            width=_WIDTH,
-            by_group=True,
-        )
-    )
+    if not given:
+        raise InputError("choose one format or more")
+    filters, looks = subject.weights[layer], format_looks(given)
+    drawings, errors, sqnr, bits = [_legend()], [], {}, {}
+    for key, each in given.items():
+        fmt, colour = format_of(each), looks[key].colour
+        words = f"{format_words(fmt.name)}, {MADE}" if key == MADE else described(each)
+        place, groups = first // fmt.group_size, -(-filters[0].numel() // fmt.group_size)
+        where = f"filter {row} of {len(filters)}, group {place} of {groups}"
+        drawings.append(_bits(words, where, group_of(subject, layer, each, row, place)))
+        errors.append((Entry(colour, words, dash=""), *subject.errors(layer, each)))
+        ratio, stored = subject.sqnr_db(layer, each), subject.stored_bits(layer, each)
+        if np.isfinite(ratio):
+            sqnr[words] = [Part(colour, "SQNR", ratio)]
+        bits[words] = [Part(colour, "stored", stored / filters.numel())]
+    every = max(subject.every(layer, format_of(each)) for each in given.values())
+    name = layer_words(layer)
+    name = f"one filter in {every} of {name}" if every > 1 else f"all weights of {name}"
+    exact = [words for words in bits if words not in sqnr]
+    without = f"; without error: {', '.join(exact)}" if exact else ""
+    drawings += [
+        _errors(name, errors),
+        bars("Signal to quantization noise", sqnr, "dB", width=_WIDTH, subtitle=name + without),
+        bars("Stored bits per weight", bits, "bits", width=_WIDTH, subtitle="with shift sets and padding"),
+    ]
     return Picture(drawings)
 
 
-def _format(subject: Subject, layer: str, name: str, shifts: int, group_size: int) -> WeightFormat:
-    return subject.quantized.encoded[layer].fmt if name == MADE else weight_format(name, shifts, group_size)
-
-
-def _codes(subject: Subject, layer: str, name: str, fmt: WeightFormat) -> tuple[Tensor, Tensor]:
-    """Return 8-bit codes of some filters of a layer, and what is kept of them."""
-    codes = subject.encoded(layer, int8_of(fmt)).codes
-    kept = subject.quantized.encoded[layer].codes if name == MADE else subject.encoded(layer, fmt).codes
-    return codes, kept[:: -(-len(kept) // len(codes))] if name == MADE else kept
-
-
-def _bits(group: Group, where: str) -> Drawing:
-    columns = group.fmt.magnitude_bits
-    drawing = Drawing(_WIDTH, 92 + _LINE * len(group.codes) + 62)
-    drawing.text(14, 22, group.words, size=15, bold=True)
-    powers = ", ".join(f"2{_RAISED[bit]}" for bit in reversed(group.shift_set))
-    drawing.text(14, 44, f"{where}; shift set: {powers}", size=12.5, colour="#666666")
-    left = 78
-    drawing.text(left - 12, 82, "code", size=12, anchor="end", colour="#666666")
+def _bits(words: str, where: str, group: Group) -> Drawing:
+    columns, count = group.fmt.magnitude_bits, len(group.codes)
+    drawing = Drawing(_WIDTH, 102 + _LINE * count + 54)
+    powers = ", ".join(f"2{raised(bit)}" for bit in reversed(group.shift_set))
+    drawing.heading(words, f"{where}; shift set: {powers}")
+    left = 62
+    right = left + _CELL * columns
+    for x, word in ((left - 8, "code"), (right + 48, "kept as"), (right + 96, "error")):
+        drawing.text(x, 72, word, size=12, anchor="end", colour=FAINT)
     for column in range(columns):
         bit = columns - 1 - column
-        inside = bit in group.shift_set
-        x = left + _CELL * (column + 0.5)
-        drawing.text(
-            x, 82, f"2{_RAISED[bit]}", anchor="middle", bold=inside, colour="#222222" if inside else "#888888"
-        )
-    right = left + _CELL * columns
-    drawing.text(right + 14, 82, "kept as", size=12, colour="#666666")
-    drawing.text(right + 74, 82, "error", size=12, colour="#666666")
+        inside, x = bit in group.shift_set, left + _CELL * (column + 0.5)
+        colour = INK if inside else "#888888"
+        drawing.text(x, 72, f"2{raised(bit)}", anchor="middle", bold=inside, colour=colour)
     for line, (code, kept) in enumerate(zip(group.codes, group.kept, strict=True)):
-        y = 92 + _LINE * line
-        drawing.text(left - 12, y + 18, _signed(code), anchor="end")
+        y = 82 + _LINE * line
+        for x, value in ((left - 8, code), (right + 48, kept), (right + 96, kept - code)):
+            drawing.text(x, y + 18, f"{value:+d}" if value else "0", anchor="end")
         for column in range(columns):
             bit = columns - 1 - column
-            inside, used = bit in group.shift_set, abs(kept) >> bit & 1
-            colour = (_KEPT if used else _UNUSED) if inside else _DROPPED
-            x = left + _CELL * column
-            drawing.rectangle(x, y, _CELL - 2, _LINE - 2, colour)
-            ink = "white" if inside and used else "#222222"
-            drawing.text(x + _CELL / 2 - 1, y + 18, str(abs(code) >> bit & 1), anchor="middle", colour=ink)
-        drawing.text(right + 14, y + 18, _signed(kept))
-        drawing.text(right + 74, y + 18, _signed(kept - code))
-    y = 92 + _LINE * len(group.codes) + 24
-    fmt, count = group.fmt, len(group.codes)
-    sets = fmt.set_codes()[1] if fmt.grouped else 0
-    bits = count * (1 + fmt.mask_bits) + sets
-    said = f"Stored in {bits} bits: {count} signs, {count} x {fmt.mask_bits} mask bits"
-    drawing.text(14, y, said + (f", {sets} bits of shift set." if sets else "."), size=12.5)
-    drawing.text(14, y + 20, f"As 8-bit codes: {8 * count} bits.", size=12.5)
+            look = _look(bit in group.shift_set, abs(kept) >> bit & 1)
+            _cell(drawing, left + _CELL * column, y, look, abs(code) >> bit & 1)
+    y = 82 + _LINE * count + 24
+    drawing.text(14, y, _stored(group.fmt, count), size=12)
+    drawing.text(14, y + 20, f"As 8-bit codes: {(columns + 1) * count} bits.", size=12)
     return drawing
 
 
-def _signed(code: int) -> str:
-    return f"{code:+d}" if code else "0"
+def _look(inside: bool, used: int) -> tuple[str, str]:
+    """Return the colours of a bit's cell and of its digit."""
+    if inside and used:
+        return BLUE, "white"
+    return (_UNUSED if inside else _DROPPED), INK
+
+
+def _cell(drawing: Drawing, x: float, y: float, look: tuple[str, str], digit: int) -> None:
+    drawing.rectangle(x, y, _CELL - 2, _LINE - 2, look[0])
+    drawing.text(x + _CELL / 2 - 1, y + 18, str(digit), anchor="middle", colour=look[1])
+
+
+def _stored(fmt: WeightFormat, count: int) -> str:
+    """Say in how many bits a group of so many weights is stored."""
+    places = -(-count // fmt.weights_per_group) * fmt.weights_per_group
+    parts = [f"{places} signs", f"{places} x {fmt.mask_bits} mask bits"]
+    if fmt.grouped:
+        parts.append(f"{fmt.set_codes()[1]} for the shift set")
+    padding = f"; {places - count} places are padding" if places > count else ""
+    return f"Stored in {fmt.stored_bits(1, count)} bits: {', '.join(parts)}{padding}."
 
 
 def _legend() -> Drawing:
-    drawing = Drawing(_WIDTH, 182)
-    drawing.text(14, 22, "How to read it", size=15, bold=True)
+    drawing = Drawing(_WIDTH, 212)
+    drawing.heading("How to read it", "a line is a weight, a column one of its bits")
     lines = (
-        (_KEPT, "white", "1", "in the shift set, and this weight uses it: its mask bit is 1"),
-        (_UNUSED, "#222222", "0", "in the shift set, but this weight leaves it out: its mask bit is 0"),
-        (_DROPPED, "#222222", "1", "not in the shift set: no weight of the group can use it"),
+        ((True, 1), 1, "in the shift set, and used: its mask bit is 1"),
+        ((True, 0), 0, "in the shift set, but not used: its mask bit is 0"),
+        ((False, 0), 1, "not in the shift set: no weight of the group has it"),
     )
-    for number, (colour, ink, digit, words) in enumerate(lines):
-        y = 38 + 30 * number
-        drawing.rectangle(14, y, _CELL - 2, _LINE - 4, colour)
-        drawing.text(14 + _CELL / 2, y + 16, digit, anchor="middle", colour=ink)
-        drawing.text(60, y + 16, words, size=12.5)
-    drawing.text(14, 146, "Digits are the magnitude of the 8-bit code; a row is a weight.", size=12.5)
-    drawing.text(14, 166, "Kept: the sum of the blue powers of two, with the weight's sign.", size=12.5)
+    for number, (state, digit, words) in enumerate(lines):
+        y = 58 + 31 * number
+        _cell(drawing, 14, y, _look(*state), digit)
+        drawing.text(58, y + 18, words, size=12.5)
+    drawing.text(14, 172, "A digit is the bit of the weight's 8-bit code. The weight is", size=12.5)
+    drawing.text(14, 192, "kept as the sum of its dark blue powers of two.", size=12.5)
     return drawing
 
 
-def _errors(layer: str, errors: dict[str, np.ndarray]) -> Drawing:
-    low, high = (int(pick(pick(each) for each in errors.values())) for pick in (min, max))
-    edges = np.arange(low - 0.5, high + 1.5)
-    counts = {words: np.histogram(values, edges)[0] for words, values in errors.items()}
-    most = max(int(count.max()) for count in counts.values())
+def _errors(name: str, errors: Sequence[tuple[Entry, np.ndarray, np.ndarray]]) -> Drawing:
+    """Draw histograms of errors: what they are called, values and how many weights have them."""
+    low = min(int(values[0]) for _, values, _ in errors)
+    high = max(int(values[-1]) for _, values, _ in errors)
+    wide = -(-(high - low + 1) // _BINS)
+    edges = np.arange(low, high + wide + 1, wide) - 0.5
+    binned = [np.histogram(values, edges, weights=counts)[0] for _, values, counts in errors]
     plot = Plot(
         _WIDTH,
-        330 + 20 * len(errors),
-        title=f"Errors of the weights of {layer}",
-        x=Scale.over([low - 1, high + 1]),
-        y=Scale(0.5, 2 * most, log=True),
+        330,
+        title="Errors",
+        subtitle=name,
+        x=Scale.over([edges[0], edges[-1]]),
+        y=Scale(0.5, 2 * max(float(count.max()) for count in binned), log=True),
         x_label="error [steps of the 8-bit quantizer]",
-        y_label="weights",
-        bottom=60 + 20 * len(errors),
+        y_label="weights" if wide == 1 else f"weights in {wide} steps",
+        entries=[entry for entry, _, _ in errors],
     )
-    for colour, count in zip(COLOURS, counts.values(), strict=False):
+    for (entry, _, _), count in zip(errors, binned, strict=True):
         tops = np.repeat(np.maximum(count, 0.5), 2)
         places = [plot.at(x, y) for x, y in zip(np.repeat(edges, 2)[1:-1], tops, strict=True)]
-        plot.line([plot.at(edges[0], 0.5), *places, plot.at(edges[-1], 0.5)], colour, 1.8)
-    plot.legend(72, plot.height - 20 * len(errors) + 4, list(zip(COLOURS, errors, strict=False)), 300)
+        plot.line([plot.at(edges[0], 0.5), *places, plot.at(edges[-1], 0.5)], entry.colour, 1.8)
     return plot
 
 
-def weights(network: Any = None, calibration: Any = None) -> Tab:
+def weights(network: Any = None, calibration: Any = None) -> WeightsTab:
     """Return the tab in which the weights of a network are looked into, bit by bit.
 
-    ``network`` and ``calibration`` are as ``Subject.of`` takes them; by default networks of the package can
-    be chosen.
+    ``network`` is any module, with inputs for ``calibration`` as ``swis.quantize`` takes them, or what that
+    returns; by default networks of the package can be chosen.
 
     >>> import torch
     >>> tab = weights(torch.nn.Sequential(torch.nn.Linear(8, 4)), torch.ones(1, 8))
     >>> tab.look_at(tab.subject, "0")
     """
-    return WeightsTab(Subject.of(network, calibration), embedded=network is None)
+    return WeightsTab(Subject.of(network, calibration))
 
 
-class WeightsTab(Tab):
+class WeightsTab(SubjectTab):
     """The tab ``weights`` makes; ``look_at`` shows a layer."""
 
-    def __init__(self, subject: Subject, embedded: bool) -> None:
-        self.subject = subject
-        self.layer = chosen("layer", subject.names, subject.names[0])
-        self.formats = several("formats", self._choices(), ("swis", "truncate"))
-        self.shifts, self.group_size = slider("shifts", 2, 1, 7), steps("weights per group", GROUP_SIZES, 4)
+    def __init__(self, subject: Subject) -> None:
+        self.layer = chosen("layer", subject.layer_options, subject.names[0])
+        self.formats = Several("formats", _choices(subject), (subject.first_format, Truncate.name))
+        self.shifts, self.group_size = slider("shifts", 2, 1, 7), steps("group size", GROUP_SIZES, 4)
         self.row, self.place = slider("filter", 0, 0, 0), slider("group", 0, 0, 0)
-        controls = [self.layer, self.shifts, self.row, self.place, self.group_size, self.formats]
-        if embedded:
-            self.network = chosen("network", MODELS, next(iter(MODELS.values())))
-            self.network.observe(lambda change: self.take(Subject.of(change["new"])), "value")
-            controls.insert(0, self.network)
         for control in (self.layer, self.group_size):
-            control.observe(self._bounds, "value")
+            control.observe(self._bounds, "value")  # before the picture follows
+        controls = [self.layer, self.row, self.place, self.shifts, self.group_size, self.formats]
+        super().__init__(subject, _SENTENCE, controls, self._picture)
         self._bounds()
-        super().__init__(_SENTENCE, controls, self._picture)
 
-    def take(self, subject: Subject) -> None:
-        """Look into another network."""
-        with self.held():
-            self.subject = subject
-            self.layer.options = subject.names
+    def taken(self) -> None:
+        self.layer.options = self.subject.layer_options
 
     def look_at(self, subject: Subject, layer: str) -> None:
         """Show a layer of a network."""
@@ -275,23 +249,23 @@ class WeightsTab(Tab):
                 self.network.value = subject.model
             self.layer.value = layer
 
-    def _choices(self) -> list[tuple[str, str]]:
-        known = [(format_words(name), name) for name in bit_formats()]
-        quantized = self.subject.quantized
-        shown = quantized is not None and all(
-            isinstance(each.fmt, PowersOfTwo) and not each.fmt.own_quantizer
-            for each in quantized.encoded.values()
-        )
-        return [("as in this network", MADE), *known] if shown else known
-
     def _bounds(self, _: Any = None) -> None:
         if self.layer.value is None:  # between two networks
             return
         filters = self.subject.weights[self.layer.value]
-        self.row.max = len(filters) - 1
-        self.place.max = -(-filters[0].numel() // self.group_size.value) - 1
+        with self.quiet():
+            self.row.max = len(filters) - 1
+            self.place.max = -(-filters[0].numel() // self.group_size.value) - 1
 
     def _picture(self) -> Picture:
-        names = self.formats.value or ("swis",)
-        settings = (self.shifts.value, self.group_size.value, self.row.value, self.place.value)
-        return weights_picture(self.subject, self.layer.value, names, *settings)
+        settings = (self.shifts.value, self.group_size.value)
+        given = {name: self.subject.given(self.layer.value, name, *settings) for name in self.formats.value}
+        first = self.place.value * self.group_size.value
+        return weights_picture(self.subject, self.layer.value, given, self.row.value, first)
+
+
+def _choices(subject: Subject) -> list[tuple[str, str]]:
+    """Return the formats that can be drawn; the network of few bits as it is, if all of it can."""
+    given = [] if subject.quantized is None else subject.quantized.encoded.values()
+    in_bits = all(isinstance(each.fmt, PowersOfTwo) and not each.fmt.own_quantizer for each in given)
+    return [option for option in subject.format_options(bit_formats()) if in_bits or option[1] != MADE]

@@ -1,7 +1,12 @@
-"""What the explorer calls formats, designs and columns: in words, the name in code in brackets."""
+"""What the explorer calls formats, designs, networks and columns of results."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
+
+from swis.encoding.encode import Encoded
+from swis.formats.float32 import Float
 from swis.formats.int8 import Int8
 from swis.formats.registry import formats
 from swis.formats.round import Round
@@ -10,30 +15,56 @@ from swis.formats.swis_c import SwisC
 from swis.formats.truncate import Truncate
 from swis.formats.uniform import Uniform
 from swis.formats.weight_format import WeightFormat
+from swis.results.dictionary import columns
 
 _FORMATS = {
-    Swis.name: "SWIS, any shifts",
-    SwisC.name: "SWIS-C, consecutive shifts",
-    Truncate.name: "Truncation to the top bits",
-    Round.name: "Rounding to the top bits",
+    Float.name: "float",
+    Swis.name: "SWIS",
+    SwisC.name: "SWIS-C",
+    Truncate.name: "Truncation",
+    Round.name: "Rounding",
     Uniform.name: "Uniform steps",
     Int8.name: "8 bits",
 }
 
 _DESIGNS = {
-    "swis_ss": "SWIS, a shift a cycle",
-    "swis_ds": "SWIS, two shifts a cycle",
-    "swis_c": "SWIS-C, consecutive shifts",
-    "truncation": "SWIS array without shift sets",
-    "stripes": "Stripes, weights bit by bit",
-    "stripes_activations": "Stripes, activations bit by bit",
-    "loom": "Loom, both bit by bit",
+    "swis_ss": "SWIS, single-shift",
+    "swis_ds": "SWIS, double-shift",
+    "swis_c": "SWIS-C",
+    "truncation": "SWIS array, no shift sets",
+    "stripes": "Stripes, weights serial",
+    "stripes_activations": "Stripes, activations serial",
+    "loom": "Loom",
     "systolic_os": "Systolic, output stationary",
     "systolic_ws": "Systolic, weight stationary",
+    "pragmatic": "Pragmatic",
+    "bitwave": "BitWave",
+    "bitlet": "Bitlet",
+    "laconic": "Laconic",
+    "bitfusion": "BitFusion",
+}
+
+NETWORKS = {
+    "mobilenet_v2": "MobileNet-v2",
+    "resnet18": "ResNet-18",
+    "efficientnet_lite0": "EfficientNet-Lite0",
+    "resnet20": "ResNet-20",
+    "vgg16": "VGG-16",
+}
+
+_DATA = {
+    "fashion_mnist": "Fashion-MNIST",
+    "imagenet": "ImageNet",
+    "imagenette": "Imagenette",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "image_folder": "a folder of images",
 }
 
 COLUMNS = {
     "top1": "top-1 accuracy [%]",
+    "top1_low": "top-1 accuracy, lower end [%]",
+    "top1_high": "top-1 accuracy, upper end [%]",
     "top5": "top-5 accuracy [%]",
     "agreement": "same class as the float network [%]",
     "logit_sqnr_db": "SQNR of the logits [dB]",
@@ -41,77 +72,103 @@ COLUMNS = {
     "shifts_per_weight": "shifts per weight",
     "cycles_per_weight": "cycles per weight",
     "cycles_per_mac": "cycles per multiply-accumulate",
-    "ideal_cycles": "cycles of one lane per image",
-    "mse_plus_plus": "error MSE++ [squared steps]",
-    "compression_vs_int8": "times smaller than 8 bits",
-    "compression_vs_float32": "times smaller than float",
-    "schedule_loss": "loss that the schedule expects",
-    "bits": "shifts (bits)",
-    "shifts": "shifts",
-    "latency_ms": "latency [ms]",
-    "energy_pj": "energy [pJ]",
-    "latency_cycles": "latency [cycles]",
-    "dram_bytes": "DRAM traffic [bytes]",
-    "images_per_second": "images per second while measured",
+    "ideal_cycles": "cycles of one lane for an image",
+    "mse_plus_plus": "MSE++ [steps²]",
+    "compression_vs_int8": "compression, to 8 bits [times]",
+    "compression_vs_float32": "compression, to float [times]",
+    "schedule_loss": "loss of the schedule",
+    "bits": "shifts asked for (bits)",
+    "images_per_second": "images per second, measured",
+    "frames_per_s": "images per second",
+    "frames_per_j": "images per joule",
     "model": "network",
     "data": "data set",
     "method": "format",
     "calibrate": "calibration",
     "group_size": "weights per group",
-    "granularity": "scale per",
+    "granularity": "one scale per",
     "clip": "clip of the quantizer",
-    "schedule": "schedule of shifts",
     "selection": "choice of levels",
     "retrain": "retraining",
-    "accelerator": "accelerator",
-    "seed": "seed",
+    "array_mm2": "area of the array [mm²]",
+    "area_mm2": "area [mm²]",
+}
+_VALUES = {
+    "model": NETWORKS,
+    "network": NETWORKS,
+    "data": _DATA,
+    "method": _FORMATS,
+    "format": _FORMATS,
+    "accelerator": _DESIGNS,
 }
 
 
 def format_words(name: str) -> str:
     """Return what a format is called.
 
-    >>> format_words("swis")
-    'SWIS, any shifts (swis)'
+    >>> format_words("swis_c"), format_words("my_format")
+    ('SWIS-C', 'my format')
     """
     return _named(_FORMATS, name)
 
 
-def described(fmt: WeightFormat) -> str:
-    """Return what a format with its settings is called, briefly.
+def described(given: WeightFormat | Encoded) -> str:
+    """Return what a format with its settings, or some weights in one, are called, briefly.
 
     >>> described(Swis(shifts=2)), described(Int8())
-    ('SWIS, any shifts: 2 of 7', '8 bits')
+    ('SWIS, 2 of 7 shifts', '8 bits')
     """
-    name = _FORMATS.get(fmt.name, fmt.label)
-    return f"{name}: {fmt.shifts:g} of {fmt.magnitude_bits}" if fmt.has_shifts else name
+    fmt = given.fmt if isinstance(given, Encoded) else given
+    if not fmt.has_shifts:
+        return format_words(fmt.name)
+    scheduled = isinstance(given, Encoded) and given.schedule is not None
+    shifts = given.schedule.shifts.mean() if scheduled else fmt.shifts
+    return f"{format_words(fmt.name)}, {shifts:.3g} of {fmt.magnitude_bits} shifts"
+
+
+def layer_words(name: str) -> str:
+    """Return what a layer is called, which has no name where it is the whole network.
+
+    >>> layer_words("fc"), layer_words("")
+    ('fc', '(the network)')
+    """
+    return name or "(the network)"
 
 
 def design_words(name: str) -> str:
     """Return what a design of an accelerator is called.
 
     >>> design_words("stripes")
-    'Stripes, weights bit by bit (stripes)'
+    'Stripes, weights serial'
     """
     return _named(_DESIGNS, name)
 
 
 def column_words(name: str) -> str:
-    """Return what a column of results is called.
+    """Return what a column of results is called, with its unit.
 
-    >>> column_words("top1"), column_words("my_column")
-    ('top-1 accuracy [%] (top1)', 'my column (my_column)')
+    >>> column_words("top1"), column_words("dram_energy_pj"), column_words("my_column")
+    ('top-1 accuracy [%]', 'dram energy [pJ]', 'my column')
     """
-    return _named(COLUMNS, name)
+    if name in COLUMNS:
+        return COLUMNS[name]
+    unit = _units().get(name, "")
+    words = name.removesuffix(f"_{unit.lower()}").replace("_", " ")
+    return f"{words} [{unit}]" if unit and unit not in words else words
+
+
+@cache
+def _units() -> dict[str, str]:
+    return columns()["unit"].to_dict()
 
 
 def value_words(column: str, value: str) -> str:
     """Return what a value of a column of results is called.
 
-    >>> value_words("method", "swis"), value_words("model", "resnet18")
-    ('SWIS, any shifts', 'resnet18')
+    >>> value_words("method", "swis"), value_words("model", "resnet18"), value_words("clip", "mse")
+    ('SWIS', 'ResNet-18', 'mse')
     """
-    return _FORMATS.get(value, value) if COLUMNS.get(column) == "format" else value
+    return _VALUES.get(column, {}).get(value, value)
 
 
 def quantized_formats() -> list[str]:
@@ -123,5 +180,5 @@ def quantized_formats() -> list[str]:
     return [name for name, kind in formats().items() if kind.quantized]
 
 
-def _named(known: dict[str, str], name: str) -> str:
-    return f"{known.get(name, name.replace('_', ' '))} ({name})"
+def _named(known: Mapping[str, str], name: str) -> str:
+    return known.get(name, name.replace("_", " "))

@@ -1,4 +1,4 @@
-"""Weight formats, a file for each: the levels that weights may take, their bits and cycles; no torch."""
+"""Weight formats, one file each: the levels of weights, their bits and cycles; imports no torch."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class _Formats(ModuleType):
-    """This package, which can be called: ``swis.formats()`` is the table of what is in it."""
+    """This package as a callable: ``swis.formats()`` returns the table of formats."""
 
     def __call__(self) -> pd.DataFrame:
-        """Return the known weight formats: a row each, with its class, its settings and what it is.
+        """Return the table of known weight formats, one row each; see ``swis.formats.table``.
 
         >>> import swis
         >>> swis.formats().loc["swis", "class"]

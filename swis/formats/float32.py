@@ -1,4 +1,4 @@
-"""Weights as they are: the reference of every accuracy."""
+"""Float weights: the reference of every accuracy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from swis.formats.weight_format import FLOAT_BITS, WeightFormat
 
 @dataclass(frozen=True)
 class Float(WeightFormat):
-    """Weights of 32 bits, which are not quantized and have no cycles of a bit-serial unit.
+    """Float weights of 32 bits: they are not quantized and take no bit-serial cycles.
 
     >>> Float().stored_bits(filters=1, filter_weights=16), Float().level_bits
     (512, 0)

@@ -1,4 +1,4 @@
-"""The 8-bit quantizer alone: the reference that the other formats start from."""
+"""The 8-bit quantizer alone: the other formats approximate its codes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from swis.formats.powers_of_two import PowersOfTwo, ShiftSet
 
 @dataclass(frozen=True)
 class Int8(PowersOfTwo):
-    """Codes of ``magnitude_bits`` bits and a sign, all of them levels: 8 bits by default.
+    """Every code of ``magnitude_bits`` bits and a sign is a level: 8 bits by default.
 
     >>> Int8().stored_bits(filters=1, filter_weights=16), Int8().level_bits
     (128, 7)

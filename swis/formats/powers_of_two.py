@@ -1,4 +1,4 @@
-"""Formats whose levels are the sums of the powers of two in a shift set."""
+"""Formats whose levels are sums of powers of two from a shift set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ShiftSet = tuple[int, ...]
 
 
 def sums(shift_set: ShiftSet) -> tuple[int, ...]:
-    """Return the sums of powers of two from a shift set, ascending.
+    """Return all sums of powers of two with exponents from a shift set, in ascending order.
 
     >>> sums((0, 2))
     (0, 1, 4, 5)
@@ -25,7 +25,7 @@ def sums(shift_set: ShiftSet) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class PowersOfTwo(WeightFormat):
-    """A format whose candidate sets are sets of exponents; they are called by their bit fields."""
+    """A format whose candidate sets are shift sets; the id of a set S has bit s set for every s in S."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -34,7 +34,7 @@ class PowersOfTwo(WeightFormat):
 
     @abstractmethod
     def shift_sets(self) -> list[ShiftSet]:
-        """Return the sets of exponents that a group may take, each ascending, in lexicographic order."""
+        """Return the candidate shift sets, each in ascending order, sorted lexicographically."""
 
     def level_sets(self) -> tuple[tuple[int, ...], ...]:
         return _level_sets(self)
@@ -44,7 +44,7 @@ class PowersOfTwo(WeightFormat):
 
     @property
     def position_bits(self) -> int:
-        """The bits of an exponent, ceil(log2 B)."""
+        """The bits that store one exponent: ceil(log2 B)."""
         return (self.magnitude_bits - 1).bit_length()
 
     @property
@@ -54,7 +54,7 @@ class PowersOfTwo(WeightFormat):
 
 @dataclass(frozen=True)
 class TopBits(PowersOfTwo):
-    """A format of one set: the top N of a magnitude's B bits."""
+    """A format with one shift set for all weights: the top N of B magnitude bits."""
 
     def shift_sets(self) -> list[ShiftSet]:
         return [tuple(range(self.magnitude_bits - self.shifts, self.magnitude_bits))]

@@ -1,7 +1,7 @@
 """The weight formats by their names on the command line.
 
-Every module of ``swis.formats`` is one or helps them. An installed package adds its own by entry points of
-the group ``swis.formats``, a notebook by ``register``.
+An installed package adds formats with entry points of the group ``swis.formats``; a notebook calls
+``register``.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ _FORMATS: dict[str, type[WeightFormat]] = {}
 
 
 def register(kind: Kind) -> Kind:
-    """Add a format under its ``name``: a decorator. Raises ``ValueError`` for a name that is taken.
+    """Add a format under its ``name``; use it as a class decorator.
 
-    A class that is defined again, as in a notebook's cell, takes the place of itself.
+    A class that is defined again, as in a notebook's cell, replaces its older definition. Raises
+    ``ValueError`` if another format has the name, or if the name is not a Python identifier.
 
     >>> register(Swis) is Swis
     True
@@ -40,13 +41,13 @@ def register(kind: Kind) -> Kind:
     known = _FORMATS.get(kind.name, kind)
     same = (known.__module__, known.__qualname__) == (kind.__module__, kind.__qualname__)
     if not same or not kind.name.isidentifier():
-        raise ValueError(f"a format's name is a word that no other format has, not {kind.name!r}")
+        raise ValueError(f"a format's name must be an unused identifier, not {kind.name!r}")
     _FORMATS[kind.name] = kind
     return kind
 
 
 def formats() -> dict[str, type[WeightFormat]]:
-    """Return all formats by name: those of this package in their order, then those that were added.
+    """Return all formats by name: first those of this package, then those that were added.
 
     >>> list(formats())[:4]
     ['float', 'int8', 'swis', 'swis_c']
@@ -56,7 +57,7 @@ def formats() -> dict[str, type[WeightFormat]]:
 
 
 def method_names() -> list[str]:
-    """Return the names of the formats that have a number of shifts, which a run compares.
+    """Return the names of the formats with a number of shifts: the methods that a run can compare.
 
     >>> method_names()[:5]
     ['swis', 'swis_c', 'truncate', 'round', 'uniform']
@@ -65,9 +66,9 @@ def method_names() -> list[str]:
 
 
 def weight_format(name: str, *settings: Any, **named: Any) -> WeightFormat:
-    """Return a format by its name, or its older one.
+    """Return a format by its name or its older name.
 
-    Raises ``InputError`` for an unknown name or settings out of range.
+    Raises ``InputError`` for an unknown name and for settings out of range.
 
     >>> weight_format("swis", shifts=3, group_size=8).weights_per_group
     8
@@ -79,7 +80,13 @@ def weight_format(name: str, *settings: Any, **named: Any) -> WeightFormat:
 
 
 def from_settings(settings: dict[str, Any]) -> WeightFormat:
-    """Return the format that ``WeightFormat.settings`` describes; raises as ``weight_format``."""
+    """Return the format that ``WeightFormat.settings`` describes; the inverse of that method.
+
+    Raises ``InputError`` as ``weight_format`` does.
+
+    >>> from_settings(Swis(shifts=3).settings()) == Swis(shifts=3)
+    True
+    """
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
     }
@@ -87,7 +94,7 @@ def from_settings(settings: dict[str, Any]) -> WeightFormat:
 
 
 def int8_of(fmt: WeightFormat) -> WeightFormat:
-    """Return the 8-bit format with the settings that all formats have.
+    """Return the 8-bit format with the settings of ``fmt`` that all formats share.
 
     >>> int8_of(Uniform(shifts=3)).code_bits
     7
@@ -109,5 +116,5 @@ def _load() -> None:
 for _kind in (Float, Int8, Swis, SwisC, Truncate, Round, Uniform):
     register(_kind)
 
-# What a run compares unless it says otherwise.
+# The methods that a run compares by default.
 METHODS = [name for name, kind in _FORMATS.items() if kind.has_shifts]

@@ -1,4 +1,4 @@
-"""Rounding: every code takes the nearest number that its top N bits can express."""
+"""Rounding: every code becomes the nearest number that uses only its top N bits."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from swis.formats.powers_of_two import TopBits
 
 @dataclass(frozen=True)
 class Round(TopBits):
-    """The top N of B bits, rounded; halves to even, as the quantizer before it rounds.
+    """The top N of B bits, rounded to nearest; halves to even, as in the 8-bit quantizer.
 
-    Halves downwards would shrink the weights and weaken the baseline.
+    Rounding halves down would shrink the weights and weaken this baseline.
 
     >>> Round(shifts=1, magnitude_bits=3).level_table().tolist()
     [[0, 0, 0, 4, 4, 4, 4, 4]]

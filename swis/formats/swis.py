@@ -1,4 +1,4 @@
-"""SWIS: every group of weights has N exponents of its own, and its levels are their sums."""
+"""SWIS: every group of weights has its own shift set of N exponents."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from swis.formats.powers_of_two import PowersOfTwo, ShiftSet
 
 @dataclass(frozen=True)
 class Swis(PowersOfTwo):
-    """Any N exponents for a group of M weights; each weight has a sign and N mask bits.
+    """A shift set of any N exponents for each group of M weights; each weight has a sign and N mask bits.
 
-    A group is stored in M (1 + N) + N p bits, p = ceil(log2 B) (reconstructed).
+    A group takes M (1 + N) + N p bits, with p = ceil(log2 B) (reconstructed).
 
     >>> Swis(shifts=2, magnitude_bits=3).shift_sets()
     [(0, 1), (0, 2), (1, 2)]

@@ -1,4 +1,4 @@
-"""SWIS-C: as SWIS, with consecutive exponents, of which the lowest one is stored."""
+"""SWIS-C: SWIS with consecutive exponents, so that only the lowest one is stored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from swis.formats.powers_of_two import PowersOfTwo, ShiftSet
 
 @dataclass(frozen=True)
 class SwisC(PowersOfTwo):
-    """N consecutive exponents for a group of M weights, stored in M (1 + N) + p bits (reconstructed).
+    """A shift set of N consecutive exponents for each group of M weights.
+
+    A group takes M (1 + N) + p bits, with p = ceil(log2 B) (reconstructed).
 
     >>> SwisC(shifts=2, magnitude_bits=3).shift_sets()
     [(0, 1), (1, 2)]

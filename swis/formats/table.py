@@ -8,10 +8,10 @@ from swis.formats.registry import formats
 
 
 def table() -> pd.DataFrame:
-    """Return the known weight formats by name.
+    """Return the known weight formats, one row each, indexed by name.
 
-    ``class`` is what ``swis.quantize`` takes an object of; ``bits`` [per weight] and ``cycles`` [per weight]
-    are those with its default settings, in filters of 64 weights; ``meaning`` is one sentence.
+    ``class``: the class in ``swis``; ``swis.quantize`` takes an object of it. ``bits`` and ``cycles`` [per
+    weight]: with default settings, for a filter of 64 weights. ``meaning``: one sentence.
 
     >>> table()["cycles"].to_dict()["swis"]
     2.0

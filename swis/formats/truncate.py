@@ -1,4 +1,4 @@
-"""Truncation: the top N bits of every code are kept, all below are dropped."""
+"""Truncation: the top N bits of every code are kept, and the lower bits are dropped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from swis.formats.powers_of_two import TopBits
 
 @dataclass(frozen=True)
 class Truncate(TopBits):
-    """The top N of B bits; what the paper compares with.
+    """The top N of B bits, rounded down: the paper's baseline.
 
     >>> Truncate(shifts=1, magnitude_bits=3).level_table().tolist()
     [[0, 0, 0, 0, 4, 4, 4, 4]]

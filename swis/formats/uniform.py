@@ -1,4 +1,4 @@
-"""The uniform quantizer of N + 1 bits, with a scale of its own for every N: SWIS's strongest plain rival."""
+"""A uniform quantizer of N + 1 bits whose scale is fitted for every N: the strongest simple baseline."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from swis.formats.powers_of_two import PowersOfTwo, ShiftSet
 
 @dataclass(frozen=True)
 class Uniform(PowersOfTwo):
-    """A symmetric quantizer of N bits and a sign, with the clip of least squared error.
+    """A symmetric uniform quantizer of N bits and a sign, with the clip of least squared error.
 
     >>> Uniform(shifts=3).code_bits, Uniform(shifts=3).stored_bits(filters=1, filter_weights=16)
     (3, 64)

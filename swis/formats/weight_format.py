@@ -1,4 +1,4 @@
-"""A weight format: the levels that weights may take, their bits in storage and their cycles."""
+"""The base class of weight formats: levels of weights, bits in storage, cycles."""
 
 from __future__ import annotations
 
@@ -23,18 +23,22 @@ FLOAT_BITS = 32
 
 @dataclass(frozen=True)
 class WeightFormat(ABC):
-    """How weights are approximated; a subclass for every format, in a file of its own.
+    """A weight format; every format is a subclass in a file of its own.
 
-    Weights are quantized to codes of ``magnitude_bits`` B bits and a sign first (``granularity``: a scale per
-    "tensor" or "channel"; ``clip``: "absmax", or "mse", the clip of least squared error). Then every code
-    takes one of the levels of its format. Where groups of ``group_size`` weights choose among candidate sets
-    of levels, the set of least MSE++ wins, with the paper's ``alpha``; ``selection`` says how a group's
-    levels are chosen ("nearest", or "joint": all together). ``shifts`` is the number N of powers of two in a
-    level.
+    A format works in two steps. First, the weights are quantized to codes: a magnitude of ``magnitude_bits``
+    (B) bits and a sign. ``granularity``: one scale per "tensor" or per "channel" (filter). ``clip``:
+    "absmax", or "mse" for the clip of least squared error. Second, every code becomes one of the levels of
+    the format. ``shifts`` (N) is the number of shifts of a level. If groups of ``group_size`` (M) weights
+    choose among candidate sets of levels, the set of least MSE++ with weight ``alpha`` wins. ``selection``:
+    "nearest" gives each weight its nearest level; "joint" chooses all levels of a group together.
 
-    A subclass says its ``name`` on the command line, its candidate sets (``level_sets``) and, where the
-    defaults below do not hold, what it is. Fields that it adds are part of its rows' identity. Raises
-    ``InputError`` for settings out of range; ``check`` looks at the levels.
+    A subclass defines its ``name`` on the command line, its candidate sets (``level_sets``), and the class
+    attributes whose defaults do not hold. The fields that it adds are part of its rows' identity. Raises
+    ``InputError`` for settings out of range; ``check`` tests the levels.
+
+    >>> from swis.formats.swis import Swis
+    >>> Swis(shifts=2, group_size=4).stored_bits(filters=1, filter_weights=4)
+    18
     """
 
     shifts: int = 2
@@ -46,13 +50,13 @@ class WeightFormat(ABC):
     selection: str = "nearest"
 
     name: ClassVar[str] = ""
-    formerly: ClassVar[str | None] = None  # an older name, which keys of rows and packed files may have
-    quantized: ClassVar[bool] = True  # False: weights stay what they are
-    has_shifts: ClassVar[bool] = True  # whether there is a number of shifts to choose
-    on_codes: ClassVar[bool] = True  # whether levels approximate the quantizer's codes, measured by MSE++
-    grouped: ClassVar[bool] = False  # whether groups choose among candidate sets
-    rounds_down: ClassVar[bool] = False  # whether codes take the level below, not the nearest
-    own_quantizer: ClassVar[bool] = False  # whether bits and clip of its codes are its own affair
+    formerly: ClassVar[str | None] = None  # an older name that row keys and packed files may contain
+    quantized: ClassVar[bool] = True  # False: weights stay float
+    has_shifts: ClassVar[bool] = True  # False: the number of shifts is fixed
+    on_codes: ClassVar[bool] = True  # levels approximate the quantizer's codes; MSE++ measures the error
+    grouped: ClassVar[bool] = False  # groups choose among candidate sets
+    rounds_down: ClassVar[bool] = False  # a code takes the level below, not the nearest one
+    own_quantizer: ClassVar[bool] = False  # the format fixes the bits and the clip of its codes
 
     def __post_init__(self) -> None:
         require_known("granularity", self.granularity, GRANULARITIES)
@@ -65,75 +69,75 @@ class WeightFormat(ABC):
 
     @abstractmethod
     def level_sets(self) -> tuple[tuple[int, ...], ...]:
-        """Return the candidate sets: each one's levels, ascending from 0, below 2 ** ``code_bits``."""
+        """Return the levels of every candidate set, ascending from 0, all below 2 ** ``code_bits``."""
 
     def set_ids(self) -> tuple[int, ...]:
-        """Return what the candidate sets are called in a tensor of shift sets: numbers below 256."""
+        """Return an id below 256 for every candidate set, as tensors of shift sets hold it."""
         return tuple(range(len(self.level_sets())))
 
     def set_codes(self) -> tuple[list[int], int]:
-        """Return how each candidate set is written where groups are of one length, and in how many bits."""
+        """Return the stored code of every candidate set, and the bits of such a code (plain coding)."""
         return self.set_ranks()
 
     def set_ranks(self) -> tuple[list[int], int]:
-        """Return the candidate sets' places among each other, and the bits that tell them apart."""
+        """Return the index of every candidate set, and the bits of such an index (compact coding)."""
         count = len(self.level_sets())
         return list(range(count)), (count - 1).bit_length()
 
     @property
     def label(self) -> str:
-        """What figures call it."""
+        """The name in figures."""
         return self.name
 
     @property
     def title(self) -> str:
-        """What a line of a table calls it, with its bits where its number of shifts does not say them."""
+        """The name in printed tables; it includes the bits if they are not the number of shifts."""
         return self.label
 
     @property
     def code_bits(self) -> int:
-        """The magnitude bits of the quantizer before the levels."""
+        """The magnitude bits of the codes."""
         return self.magnitude_bits
 
     @property
     def code_clip(self) -> str:
-        """The clip of the quantizer before the levels."""
+        """The clip of the quantizer that makes the codes."""
         return self.clip
 
     @property
     def level_bits(self) -> int:
-        """The shifts, or bits, of a level: what a bit-serial unit takes one by one, a cycle for each."""
+        """The shifts (or bits) of a level; a bit-serial PE spends one cycle on each."""
         return self.shifts
 
     @property
     def plain_bits(self) -> int:
-        """The bits of a magnitude where a design knows nothing of sets of levels."""
+        """The magnitude bits on a design that does not support shift sets."""
         return self.code_bits
 
     @property
     def mask_bits(self) -> int:
-        """The bits that say which level of its group's set a weight has."""
+        """The bits of a mask, which selects one level of the group's set."""
         return (max(map(len, self.level_sets())) - 1).bit_length()
 
     @property
     def weights_per_group(self) -> int:
-        """The weights that share a set of levels, as far as groups choose one."""
+        """The weights that share a candidate set; 1 if groups do not choose one."""
         return self.group_size if self.grouped else 1
 
     @property
     def consecutive(self) -> bool:
-        """Whether the powers of two of every candidate set are consecutive, as some arrays need them."""
+        """Whether every candidate set has consecutive exponents, as some arrays need."""
         return False
 
     def stored_bits(self, filters: int, filter_weights: int) -> int:
-        """Return the bits of weights in storage: signs, masks and sets, padding included."""
+        """Return the bits that store these weights: signs, masks, sets and padding; no scales."""
         per_group = self.weights_per_group
         set_bits = self.set_codes()[1] if self.grouped else 0
         groups = filters * -(-filter_weights // per_group)
         return groups * (per_group * (1 + self.mask_bits) + set_bits)
 
     def check(self) -> None:
-        """Raise ``InputError`` if the format contradicts itself, or its levels are none that can be used."""
+        """Raise ``InputError`` if the format contradicts itself or has invalid levels."""
         _check(self)
 
     def with_shifts(self, shifts: int) -> Self:
@@ -141,7 +145,7 @@ class WeightFormat(ABC):
         return replace(self, shifts=shifts)
 
     def settings(self) -> dict[str, Any]:
-        """Return the format as text and numbers, for ``registry.from_settings``."""
+        """Return the format as text and numbers; ``registry.from_settings`` reads them."""
         return {"method": self.name, **asdict(self)}
 
     def own_settings(self) -> dict[str, Any]:
@@ -150,9 +154,9 @@ class WeightFormat(ABC):
         return {name: value for name, value in asdict(self).items() if name not in known}
 
     def identity(self, beside_int8: bool = False) -> dict[str, Any]:
-        """Return the settings that weights depend on, as keys and columns of rows have them.
+        """Return the settings that the weights depend on, under their names in row keys and columns.
 
-        ``beside_int8``: some layers, or what errors are measured against, are in the 8-bit format.
+        ``beside_int8``: the 8-bit format is used too, for some layers or as the reference of errors.
         """
         if not self.quantized:
             return {}
@@ -165,12 +169,12 @@ class WeightFormat(ABC):
             found["shifts"] = self.shifts
         if self.grouped:
             found |= {"group_size": self.group_size, "alpha": self.alpha}
-            if self.selection != SELECTIONS[0]:  # rows are older than the other one
+            if self.selection != SELECTIONS[0]:  # rows exist from before there was another selection
                 found["selection"] = self.selection
         return found
 
     def _repr_html_(self) -> str:
-        """Return the format as notebooks show it: what it is, its settings, and what a weight costs."""
+        """Return the HTML that notebooks show: the meaning, the settings, bits and cycles per weight."""
         about = {name: value for name, value in self.settings().items() if name != "method"}
         if self.quantized:
             about |= {"bits per weight": self.stored_bits(1, 64) / 64, "cycles per weight": self.level_bits}
@@ -181,17 +185,18 @@ class WeightFormat(ABC):
         )
 
     def level_table(self) -> np.ndarray:
-        """Return the level of every magnitude in each set, int16 [sets, 2 ** code_bits]: not to be changed.
+        """Return the level of every magnitude in each set, int16 [sets, 2 ** code_bits].
 
-        It is the nearest one, of two equally near levels the smaller one; or, if it ``rounds_down``, the
-        largest one that is not above the magnitude.
+        It is the nearest level; a tie takes the smaller one. If the format ``rounds_down``, it is the largest
+        level that is not above the magnitude. The array is cached, so callers must not change it.
         """
         return _nearest_levels(self)
 
     def half_step_levels(self) -> np.ndarray:
-        """Return the level of magnitudes between half steps, float32 [sets, 2 ** (code_bits + 1)].
+        """Return the levels of magnitudes that are not whole, float32 [sets, 2 ** (code_bits + 1)].
 
-        Column i holds that of magnitudes from i / 2 to (i + 1) / 2: there it is one.
+        Column i is the level of every magnitude between i / 2 and (i + 1) / 2; the nearest level cannot
+        change inside that interval. The array is cached, so callers must not change it.
         """
         return _half_step_levels(self)
 
@@ -203,27 +208,33 @@ def _check(fmt: WeightFormat) -> None:
             raise InputError(f"format {fmt.name}: {message}")
 
     sets, names, top = fmt.level_sets(), fmt.set_ids(), 2**fmt.code_bits
-    require(0 < len(sets) <= 256, f"it has {len(sets)} candidate sets, not 1 to 256")
-    require(fmt.grouped or len(sets) == 1, "groups choose among its sets; say so by grouped = True")
+    require(0 < len(sets) <= 256, f"it must have 1 to 256 candidate sets, not {len(sets)}")
+    require(fmt.grouped or len(sets) == 1, "it has several candidate sets, which needs grouped = True")
     for levels in sets:
         ascending = all(a < b for a, b in pairwise(levels))
         require(
             ascending and levels[:1] == (0,) and levels[-1] < top,
-            f"levels ascend from 0 and stay below {top}, not {list(levels)}",
+            f"levels must ascend from 0 and stay below {top}, not {list(levels)}",
         )
     unique = len(set(names)) == len(sets) and 0 <= min(names) <= max(names) < 256
-    require(unique, "set_ids are numbers below 256, one for every set")
-    require(fmt.on_codes or sets[0] == tuple(range(top)), "levels that are not all codes need on_codes")
+    require(unique, "set_ids must be different numbers below 256, one for every set")
     require(
-        not fmt.has_shifts or fmt.level_bits == fmt.shifts, "a level takes a cycle for each of its shifts"
+        fmt.on_codes or sets[0] == tuple(range(top)), "not every code is a level, which needs on_codes = True"
     )
-    require(not (fmt.own_quantizer and fmt.on_codes), "levels on codes are on those of the 8-bit quantizer")
+    require(not fmt.has_shifts or fmt.level_bits == fmt.shifts, "level_bits must be the number of shifts")
+    require(not (fmt.own_quantizer and fmt.on_codes), "own_quantizer = True needs on_codes = False")
     codes = (fmt.code_bits, fmt.code_clip)
     if fmt.own_quantizer:
         other = replace(fmt, magnitude_bits=fmt.magnitude_bits % 8 + 1, clip=CLIPS[fmt.clip == CLIPS[0]])
-        require((other.code_bits, other.code_clip) == codes, "its own quantizer does not depend on others")
+        require(
+            (other.code_bits, other.code_clip) == codes,
+            "with own_quantizer, code_bits and code_clip must not depend on magnitude_bits and clip",
+        )
     else:
-        require(codes == (fmt.magnitude_bits, fmt.clip), "code_bits or code_clip need own_quantizer = True")
+        require(
+            codes == (fmt.magnitude_bits, fmt.clip),
+            "own code_bits or code_clip need own_quantizer = True",
+        )
 
 
 @cache
@@ -234,7 +245,7 @@ def _nearest_levels(fmt: WeightFormat) -> np.ndarray:
         levels = np.array(chosen)
         if fmt.rounds_down:
             tables.append(levels[np.searchsorted(levels, magnitudes, side="right") - 1])
-        else:  # of equals the first
+        else:  # argmin returns the first of equal values: the smaller level
             tables.append(levels[np.abs(levels[None, :] - magnitudes[:, None]).argmin(1)])
     return np.array(tables, np.int16)
 

@@ -6,9 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from swis.analysis.example_group import ExampleGroup, example_group
-from swis.encoding.decompose import decompose, to_filters
-from swis.encoding.quantizer import quantize
+from swis.encoding.clearest_group import clearest_group
 from swis.experiments.config import load
 from swis.formats.int8 import Int8
 from swis.formats.swis import Swis
@@ -31,14 +29,15 @@ _FORMAT = Swis(shifts=3)
 
 @figure(_CAPTION)
 def draw(results: Path) -> Figure:
-    shown = _group()
+    network = load_network(load(["model=mobilenet_v2"]).model)
+    shown = clearest_group(filters_of(weight_layers(network.module)[_LAYER]).detach(), _FORMAT)
     drawn = new_figure(2.3)
     shifts, weights = _FORMAT.shifts, len(shown.codes)
     cycles = f"{_FORMAT.level_bits} cycles in place of {Int8().level_bits}"
     message(drawn, f"SWIS: {weights} weights share {shifts} powers of two, and each takes {cycles}")
     left, right = drawn.subfigures(1, 2, width_ratios=[3.0, 1])
     bits = _FORMAT.magnitude_bits
-    group_of_weights(shown.codes, shown.kept, shown.shift_set, bits, left.subplots())
+    group_of_weights(shown.codes, shown.kept, shown.exponents[::-1], bits, left.subplots())
     above, below = (plain(axes, "") for axes in right.subplots(2, 1))
     names, colours = [label_of(fmt.name) for fmt in (Int8(), _FORMAT)], (MIDDLE, SWIS)
     two_bars([Int8().level_bits, _FORMAT.level_bits], colours, names, above)
@@ -46,12 +45,3 @@ def draw(results: Path) -> Figure:
     above.set_title("cycles per weight")
     below.set_title(f"bits of {weights} weights")
     return drawn
-
-
-def _group() -> ExampleGroup:
-    """Return a group of the embedded network that shows the method."""
-    network = load_network(load(["model=mobilenet_v2"]).model)
-    codes = to_filters(quantize(filters_of(weight_layers(network.module)[_LAYER]).detach()).codes)
-    found, size = decompose(codes, _FORMAT), _FORMAT.group_size
-    groups = (values.reshape(-1, size).numpy() for values in (codes, found.codes))
-    return example_group(*groups, found.shift_sets.flatten().numpy())

@@ -1,4 +1,4 @@
-"""Designs of accelerators, and what a layer in a weight format is for each of them."""
+"""Accelerators, and the cycles and bits that a layer takes on them."""
 
 from __future__ import annotations
 
@@ -16,28 +16,31 @@ from swis.options.ranges import require
 
 @dataclass(frozen=True)
 class Accelerator(Design):
-    """A design that layers run on; raises ``InputError`` as ``Design`` does, and without a ``name``."""
+    """A design on which layers can be simulated.
+
+    Raises ``InputError`` like ``Design``, and also without a ``name`` or a number of ``lanes``.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.name != UNNAMED, "an accelerator has a name")
+        require(self.name != UNNAMED, "accelerator.name is missing; give the accelerator a name")
         require(type(self.lanes) is int, f"accelerator.lanes must be a whole number, not {self.lanes}")
 
     @cached_property
     def memory(self) -> Memory:
-        """Its SRAMs and what connects them, which tiles depend on and on nothing else of a design."""
+        """The SRAMs and buses: the only part of a design that tiles depend on."""
         return Memory(**{name: getattr(self, name) for name in MEMORY})
 
     def weight_bits(self, layer: Layer, weights: Operands) -> int:
-        """Return the bits in which the layer's weights are stored and fetched."""
+        """Return the bits of all weights of a layer, as they are stored and fetched."""
         return weights.stored_bits if self.shares(weights) else _plain_bits(layer, weights)
 
     def decodes(self, weights: Operands) -> bool:
-        """Say whether weights pass a decoder on their way to the array: those of sets that it shares."""
+        """Return whether a decoder unpacks the weights: those with shift sets that the array uses."""
         return self.shares(weights) and weights.group_size is not None
 
     def shares(self, weights: Operands) -> bool:
-        """Say whether weights reach the array in the shift sets of their groups."""
+        """Return whether the array uses the shift sets of the weights' groups."""
         return self._datapath.shares_sets(self) and (weights.consecutive or not self.consecutive_sets)
 
     @property
@@ -55,11 +58,11 @@ class Accelerator(Design):
 
     @property
     def banks(self) -> dict[str, int]:
-        """How many banks each SRAM has."""
+        """The number of banks of each SRAM."""
         return self._datapath.banks(self)
 
     def work(self, layer: Layer, weights: Operands, activation_bits: int = 8) -> ArrayWork:
-        """Return what the array does for a layer; not for "fusion", which fits tiles to its own buffers.
+        """Return the work of the array for a layer; not for "fusion", which has a separate model.
 
         >>> import numpy as np
         >>> array = Accelerator(name="swis_ds", shifts_per_cycle=2)
@@ -78,11 +81,11 @@ class Accelerator(Design):
     def run(self, layer: Layer, weights: Operands, activation_bits: int = 8) -> LayerRun:
         """Return the run of a layer with the best tiles and loop order.
 
-        Raises ``InputError`` for SRAMs that hold no tile.
+        Raises ``InputError`` for SRAMs that are too small for any tile.
         """
         return self._datapath.run(self, layer, weights, activation_bits)
 
 
 def _plain_bits(layer: Layer, weights: Operands) -> int:
-    """Return the bits of the layer's weights as signs and magnitudes."""
+    """Return the bits of a layer's weights as signs and magnitudes."""
     return int((weights.widths + 1).sum()) * layer.filter_weights

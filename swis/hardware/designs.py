@@ -1,4 +1,4 @@
-"""Accelerators and chips from the configuration."""
+"""Accelerators, chips and energy tables made from the configuration."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from swis.options.hardware import GROUP_SIZE, MEMORY, AcceleratorConfig, EnergyC
 
 
 def design(settings: AcceleratorConfig, table: EnergyTable, group_size: int) -> tuple[Accelerator, Chip]:
-    """Return the configured accelerator, and the chip that it is in terms of an energy table.
+    """Return the configured accelerator, and its chip according to an energy table.
 
-    With ``array_um2`` it has as many columns as fit that area. Raises ``InputError`` for a unit that the
-    table does not have and for an area that no column fits.
+    With ``array_um2`` it has as many columns as fit into that area [um2]. Raises ``InputError`` for a kind of
+    PE that the table does not have, and for an area smaller than one column.
 
     >>> from swis.experiments.config import load
     >>> config = load(["accelerator=systolic_os", "accelerator.array_um2=81712"])
@@ -30,20 +30,20 @@ def design(settings: AcceleratorConfig, table: EnergyTable, group_size: int) -> 
     if area is not None:
         row = accelerator.rows * table.unit(accelerator.unit, accelerator.lanes).area_um2
         if area < row:
-            raise InputError(f"accelerator.array_um2={area:g} is less than a column of units, {row:.0f} um2")
-        accelerator = replace(accelerator, columns=int(area / row + 1e-6))  # of its own area, its own columns
+            raise InputError(f"accelerator.array_um2={area:g} is less than a column of PEs, {row:.0f} um2")
+        # a design's own area must give its own columns, despite rounding
+        accelerator = replace(accelerator, columns=int(area / row + 1e-6))
     return accelerator, Chip.of(accelerator, table)
 
 
 def baseline(
     theirs: AcceleratorConfig, mine: AcceleratorConfig, table: EnergyTable, group_size: int
 ) -> tuple[Accelerator, Chip]:
-    """Return a design to compare with, with the clock, the SRAMs, the DRAM and any ``array_um2`` of ``mine``.
+    """Return a design to compare with; it gets the clock, SRAMs, DRAM and ``array_um2`` of ``mine``.
 
-    Where ``mine`` has other rows or columns than its file says, the baseline's change alike; its lanes stay
-    its own. Channels lie side by side, and filters on columns, where those of ``mine`` do and the baseline
-    can. Another "swis" array fills and drains if ``mine`` does. Raises ``InputError`` if the changed design
-    is not valid.
+    If ``mine`` has other rows or columns than its file, those of the baseline are scaled in the same way; its
+    lanes are not changed. The baseline takes over ``side_by_side``, ``spread_fc`` and, as a "swis" array,
+    ``systolic``, as far as it supports them. Raises ``InputError`` if such a design is not possible.
     """
     known = AcceleratorConfig()
     if mine.name in accelerator_names():
@@ -59,14 +59,14 @@ def baseline(
 
 
 def energy_table(settings: EnergyConfig) -> EnergyTable:
-    """Return the configured energies, all at one node; raise ``InputError`` for a table without SRAMs.
+    """Return the configured energies, scaled to one node; raise ``InputError`` for a table without SRAMs.
 
     >>> from swis.experiments.config import load
     >>> round(energy_table(load().energy).units["stripes"].pj_per_cycle, 3)
     0.786
     """
     if not settings.banks:
-        raise InputError("energy.banks is empty; name at least one SRAM")
+        raise InputError("energy.banks is empty; give at least one SRAM")
     units = {}
     for name, unit in settings.units.items():
         node = settings.nodes[unit.node]

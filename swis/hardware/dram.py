@@ -1,8 +1,9 @@
-"""A layer on an array behind three SRAMs and a DRAM: tiles, loop order, traffic and stalls (reconstructed).
+"""A layer on an array with three SRAMs and a DRAM: tiles, loop order, traffic and stalls (reconstructed).
 
-A tile is a number of output pixels, input channels and filters. The weight, input and output SRAMs are
-double buffered: a tile has half of each. Sums over all input channels of a tile stay in the array; where
-channels are tiled, partial sums go to the output SRAM, and to the DRAM and back if that does not hold them.
+A tile is a number of output pixels, input channels and filters. The weight, input and output SRAMs are double
+buffered, so that a tile gets half of each. Sums over the input channels of a tile stay in the array. If there
+are several tiles of channels, partial sums go to the output SRAM, and from there to the DRAM and back if they
+do not fit.
 """
 
 from __future__ import annotations
@@ -20,24 +21,24 @@ from swis.options.hardware import Memory
 
 LOOPS = ("pixel", "channel", "filter")
 _ORDERS = tuple(permutations(LOOPS))
-# Which loops change the tile of an operand.
+# The loops that change the tile of each operand.
 _MOVES = {
     "weight": ("channel", "filter"),
     "input": ("pixel", "channel"),
     "output": ("pixel", "filter"),
 }
 SUM_BITS = 32
-# By how much cycles may be more than the fewest for the sake of DRAM traffic.
+# The fraction by which cycles may exceed the fewest, to save DRAM traffic.
 SLACK = 0.05
 
 
 @dataclass(frozen=True)
 class Run:
-    """Cycles and DRAM traffic of a layer; tile [out_h, out_w, channels, filters], loops outermost first.
+    """Cycles and DRAM traffic of a layer, with its tiling.
 
-    A tile of more lines than a map has holds several whole maps.
-    Output pixels are in ``pixel_tiles`` and these in ``pixel_folds`` altogether, channels in
-    ``channel_tiles``.
+    ``tile`` is [out_h, out_w, channels, filters]; ``order`` has the loops, outermost first. A tile with more
+    rows than a map has several whole maps. ``pixel_tiles`` and ``channel_tiles`` are the numbers of tiles,
+    ``pixel_folds`` is the number of folds of pixels in all tiles.
     """
 
     tile: tuple[int, int, int, int]
@@ -77,15 +78,16 @@ def best_run(
     activation_bits: int = 8,
     slack: float = SLACK,
 ) -> Run:
-    """Return the run of least DRAM traffic among those of fewest cycles, over loop orders and tiles that fit.
+    """Return the run with the least DRAM traffic among those with nearly the fewest cycles.
 
-    Of these it has the fewest tiles of channels, that is partial sums on the chip. Without ``slack``, by
-    which cycles may be more than the fewest, traffic would grow many times for the sake of a first load a
-    little smaller.
+    The search is over loop orders and tiles that fit the SRAMs. Cycles may exceed the fewest by the fraction
+    ``slack``; without it, traffic would often be many times larger, only to make the first load a little
+    shorter. Of runs with equal traffic, the one with the fewest tiles of channels is taken, which has the
+    fewest partial sums, and then the first one.
 
-    ``weight_bits`` are stored for the whole layer, ``activation_bits`` for an activation; a partial sum has
-    32. Tiles are powers of two, times ``rows`` for filters and ``lanes`` for channels. Of equal runs the
-    first is taken. Raises ``InputError`` if not even the smallest tile fits.
+    ``weight_bits`` are the bits of all weights of the layer, ``activation_bits`` those of one activation; a
+    partial sum has 32 bits. Tile sizes are powers of two, times ``rows`` for filters and ``lanes`` for
+    channels. Raises ``InputError`` if even the smallest tile does not fit.
 
     >>> layer = Layer("fc", 512, 1000, 1, 1, 1, 1, 1, 1)
     >>> work = ArrayWork(8, 8, 4, 32000, folds=125, useful_lane_cycles=0)
@@ -111,7 +113,7 @@ def _best(
         if not fits.any():
             raise InputError(
                 f"{name}_sram_bytes={room[name] // 4} holds no tile of "
-                f"{-(-int(bits[name].min()) // 8)} bytes twice"
+                f"{-(-int(bits[name].min()) // 8)} bytes twice, as double buffering needs"
             )
         tiles, bits = tiles.where(fits), {name: each[fits] for name, each in bits.items()}
     counts = tiles.counts
@@ -140,9 +142,9 @@ def _best(
 
 @dataclass(frozen=True)
 class _Tiles:
-    """Tile sizes to choose from, [tilings] each.
+    """The tile sizes to choose from, [tilings] each.
 
-    ``high`` lines are of one map, or of several whole ones, which lie one below the other.
+    The ``high`` rows are those of one map, or of several whole maps, which are one below the other.
     """
 
     layer: Layer
@@ -155,11 +157,11 @@ class _Tiles:
     @classmethod
     def of(cls, layer: Layer, work: ArrayWork) -> _Tiles:
         channels, filters = layer.group_channels, layer.group_filters
-        # groups of weights reach over taps where they do not divide the channels
+        # without this, a group of weights would span two tiles of channels
         grain = work.grain or work.lanes
         depths = [channels] if channels % grain else powers(channels, grain)
         sides = {(min(o, layer.out_h), min(o, layer.out_w)) for o in powers(max(layer.out_h, layer.out_w))}
-        # whole rows as well: their number of pixels can be close to a multiple of any number of columns
+        # also tiles of whole rows, whose number of pixels can be close to a multiple of the array's columns
         sides |= {(-(-layer.out_h // count), layer.out_w) for count in (2, 3, 4, 5, 7, 10, 14)}
         sides |= {(count * layer.out_h, layer.out_w) for count in powers(layer.maps)}
         parts = powers(filters, work.rows)
@@ -175,12 +177,12 @@ class _Tiles:
 
     @property
     def width(self) -> int:
-        """Groups of a convolution that are worked on side by side."""
+        """The number of convolution groups that the array computes at once."""
         return min(self.work.bundle, self.layer.groups)
 
     @property
     def maps(self) -> np.ndarray:
-        """Maps of a tile."""
+        """The number of maps in a tile."""
         return np.maximum(self.high // self.layer.out_h, 1)
 
     @cached_property
@@ -194,7 +196,7 @@ class _Tiles:
         }
 
     def values(self) -> np.ndarray:
-        """Return the outputs of a tile."""
+        """Return the number of outputs of a tile."""
         return self.width * self.high * self.wide * self.filters
 
     def bits(self, weight_bits: int, activation_bits: int) -> dict[str, np.ndarray]:
@@ -211,7 +213,7 @@ class _Tiles:
 
     @cached_property
     def lines(self) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-        """Return, for rows and columns of inputs, how many all tiles read and how many the largest."""
+        """Rows, then columns of inputs: the number that all tiles read, and that of the largest tile."""
         layer, high = self.layer, np.minimum(self.high, self.layer.out_h)
         rows = (layer.in_h, layer.out_h, layer.kernel_h, layer.stride_h, layer.dilation_h, layer.pad_top)
         columns = (layer.in_w, layer.out_w, layer.kernel_w, layer.stride_w, layer.dilation_w, layer.pad_left)
@@ -219,7 +221,7 @@ class _Tiles:
         return (layer.maps * total, self.maps * most), wide
 
     def pixel_folds(self) -> np.ndarray:
-        """Return how often the array takes new output pixels, ragged tiles as they are."""
+        """Return the number of folds of pixels over all tiles; tiles at the border are smaller."""
         layer = self.layer
         line = np.minimum(self.high, layer.out_h)
         full, rest = np.divmod(layer.maps, self.maps)
@@ -241,9 +243,9 @@ class _Tiles:
         weight_bits: int,
         activation_bits: int,
     ) -> tuple[np.ndarray, ...]:
-        """Return bits read of weights, inputs and partial sums, and those written."""
+        """Return the bits read of weights, inputs and partial sums, and the bits written."""
         layer, counts = self.layer, self.counts
-        times = {}  # how often every tile is moved
+        times = {}  # the number of times that every tile is moved
         for name, moving in _MOVES.items():
             total, _ = traffic(counts, bits[name], room[name], order, moving)
             times[name] = total // (bits[name] * np.prod([counts[loop] for loop in moving], axis=0))
@@ -258,20 +260,27 @@ class _Tiles:
 
 
 def _lines(*sizes: int | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lines of inputs that tiles of outputs read along one axis, padding apart: all, at most.
+    """Return the lines of inputs, without padding, that all tiles and the largest tile read along one axis.
 
-    ``sizes``: those of ``lines_of``, with tiles in an array. Lines that a stride or a dilation passes over
-    are not read.
+    ``sizes`` are the arguments of ``lines_of``, with an array of tile sizes.
     """
     *sizes, tiles = sizes
     total, most = np.array([lines_of(*sizes, tile) for tile in tiles.tolist()]).T
     return total, most
 
 
-@lru_cache(maxsize=10_000)  # a search asks for few sizes again and again
+@lru_cache(maxsize=10_000)  # a search repeats few sizes many times
 def lines_of(
     inputs: int, outputs: int, kernel: int, stride: int, dilation: int, before: int, tile: int
 ) -> tuple[int, int]:
+    """Return the lines of inputs that tiles of ``tile`` outputs read along one axis: in all, and at most.
+
+    ``before`` is the padding before the first line; padding is not read, and neither are lines that a stride
+    or a dilation skips.
+
+    >>> lines_of(inputs=8, outputs=4, kernel=3, stride=2, dilation=1, before=1, tile=2)
+    (9, 5)
+    """
     starts = np.arange(0, outputs, tile)
     if dilation == 1 and (kernel >= stride or tile == 1):  # without gaps
         ends = np.minimum(starts + tile, outputs) - 1

@@ -1,4 +1,4 @@
-"""Energy of a layer by component, from tables of energies per event (reconstructed)."""
+"""The energy of a layer by component, from tables of energies per event (reconstructed)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from swis.hardware.layer_run import LayerRun
 
 @dataclass(frozen=True)
 class Unit:
-    """A processing unit at the table's node: pJ and um2 of one with ``lanes`` terms of a dot product.
+    """A PE with ``lanes`` lanes at the table's node: its energy per cycle [pJ] and its area [um2].
 
-    Of both the part ``shared`` by its lanes, such as the accumulator, is the same with any number of them.
-    ``with_registers`` says that registers which pass operands to the next unit are in its energy.
+    The fraction ``shared`` of both, such as the accumulator, does not depend on the number of lanes. With
+    ``with_registers`` the energy includes the registers that pass operands to the next PE.
     """
 
     pj_per_cycle: float
@@ -25,7 +25,7 @@ class Unit:
     with_registers: bool = False
 
     def of(self, lanes: int) -> Unit:
-        """Return the unit with another number of lanes.
+        """Return the PE with another number of lanes.
 
         >>> Unit(1.0, 100.0, lanes=8, shared=0.5).of(4)
         Unit(pj_per_cycle=0.75, area_um2=75.0, lanes=4, shared=0.5, with_registers=False)
@@ -38,7 +38,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Bank:
-    """An SRAM of ``size_bytes``: pJ per bit read and written, leakage, area."""
+    """An SRAM of ``size_bytes``: energy per bit read and written [pJ], leakage [mW], area [mm2]."""
 
     size_bytes: int
     read_pj_per_bit: float
@@ -49,7 +49,7 @@ class Bank:
 
 @dataclass(frozen=True)
 class EnergyTable:
-    """Energies per event, all at one node; every number has its source in conf/energy."""
+    """Energies per event, all at one technology node; the source of every number is in conf/energy."""
 
     name: str
     units: Mapping[str, Unit]
@@ -60,16 +60,16 @@ class EnergyTable:
     logic_leak_uw_per_um2: float
 
     def unit(self, name: str, lanes: int) -> Unit:
-        """Return a unit by name; raise ``InputError`` for one that the table does not have."""
+        """Return a PE by its name, with ``lanes`` lanes; raise ``InputError`` if it is not in the table."""
         if name not in self.units:
             known = ", ".join(sorted(self.units))
             raise InputError(
-                f"accelerator.unit={name} is not in the energy table {self.name}; known are {known}"
+                f"accelerator.unit={name} is not in the energy table {self.name}; choose one of {known}"
             )
         return self.units[name].of(lanes)
 
     def sram(self, size_bytes: int, banks: int = 1) -> Bank:
-        """Return an SRAM of at least ``size_bytes`` and so many banks, of the smallest known size that does.
+        """Return an SRAM of at least ``size_bytes`` in at least ``banks`` banks, the smallest that fit.
 
         >>> small, large = Bank(1024, 0.1, 0.2, 1.0, 0.01), Bank(4096, 0.3, 0.4, 3.0, 0.03)
         >>> table = EnergyTable("a", {}, [small, large], 15.0, 0.01, 0.0, 0.0)
@@ -90,7 +90,7 @@ class EnergyTable:
 
 @dataclass(frozen=True)
 class Energy:
-    """Energy of a layer for one image by component [pJ]; whole numbers, so that sums are exact."""
+    """The energy of a layer for one image by component [pJ], as integers, so that sums are exact."""
 
     datapath_energy_pj: int
     register_energy_pj: int
@@ -108,7 +108,7 @@ class Energy:
 
 @dataclass(frozen=True)
 class Chip:
-    """What an accelerator is made of in the terms of an energy table: units, SRAMs, a clock."""
+    """The PEs, SRAMs and clock of an accelerator, with their energies and areas."""
 
     table: EnergyTable
     unit: Unit
@@ -118,7 +118,7 @@ class Chip:
 
     @classmethod
     def of(cls, accelerator: Accelerator, table: EnergyTable) -> Chip:
-        """Return the chip of a design; raise ``InputError`` if the table does not have its unit."""
+        """Return the chip of a design; raise ``InputError`` if the table does not have its kind of PE."""
         memory, banks = accelerator.memory, accelerator.banks
         srams = {
             name: table.sram(getattr(memory, f"{name}_sram_bytes"), count) for name, count in banks.items()
@@ -136,16 +136,16 @@ class Chip:
 
     @property
     def leak_mw(self) -> float:
-        """Leakage of units and SRAMs."""
+        """The leakage of PEs and SRAMs [mW]."""
         logic = self.units * self.unit.area_um2 * self.table.logic_leak_uw_per_um2 / 1e3
         return logic + sum(bank.leak_mw for bank in self.srams.values())
 
     def energy(self, run: LayerRun) -> Energy:
         """Return the energy of a layer.
 
-        All units are clocked in every cycle of computation, whether they have work or not, and in none of a
-        stall; units and SRAMs leak all the time. Registers between units are apart, unless a unit's energy
-        has them.
+        All PEs take energy in every compute cycle, even without work, and none in stall cycles. PEs and SRAMs
+        leak in all cycles. Registers between PEs are counted separately, unless the energy of a PE includes
+        them.
 
         >>> from swis.hardware.sram import OnChip
         >>> bank = Bank(1024, 0.1, 0.2, 1.0, 0.01)
@@ -170,6 +170,6 @@ class Chip:
             output_sram_energy_pj=moved["output"],
             unpack_energy_pj=round(run.unpacked_bits * table.unpack_pj_per_bit),
             dram_energy_pj=round(run.dram_bits * table.dram_pj_per_bit),
-            # 1 mW for 1 us is 1000 pJ
+            # 1 mW during 1 us is 1000 pJ
             leakage_energy_pj=round(self.leak_mw * 1e3 * run.cycles / self.frequency_mhz),
         )

@@ -1,4 +1,4 @@
-"""What an accelerator is given of a layer, and what the layer takes on it."""
+"""The operands of a layer for an accelerator, and the result of running it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from swis.hardware.sram import OnChip
 
 @dataclass(frozen=True)
 class Operands:
-    """A layer's weights, and inputs, as hardware sees them; filters in the order that they occupy its rows.
+    """The weights and inputs of a layer for an accelerator; filters are in the order of the array's rows.
 
-    ``shifts`` [filters], of a group; ``stored_bits`` of the whole layer in its format; ``widths`` [filters],
-    the bits of a magnitude without a shift set, which are all of them where sets differ; ``codes`` int
-    [out_channels, in_channels / groups, kernel_h, kernel_w], sign-magnitude, for hardware that looks at
-    their bits; ``inputs`` int [in_channels, maps in_h, in_w], distances from the zero point on one
-    image, for hardware that looks at theirs as well. ``group_size`` weights share a shift set; None: there
-    are no sets, and nothing to decode. ``consecutive`` says that the shifts of every set are.
+    * ``shifts`` [filters]: the number of shifts of a group.
+    * ``stored_bits``: the bits of all weights of the layer in its format.
+    * ``widths`` [filters]: the bits of a magnitude on an array without shift sets.
+    * ``codes`` int [out_channels, in_channels / groups, kernel_h, kernel_w]: signed magnitudes, if cycles
+      depend on the values of the weights.
+    * ``inputs`` int [in_channels, maps in_h, in_w]: inputs of one image minus their zero point, if cycles
+      depend on the values of the inputs.
+    * ``group_size``: weights that share a shift set; None means that there are no shift sets to decode.
+    * ``consecutive``: whether the shifts of every set are consecutive.
     """
 
     shifts: np.ndarray
@@ -32,9 +35,9 @@ class Operands:
 
 @dataclass(frozen=True)
 class LayerRun:
-    """What a layer takes for one image: cycles, bits moved, and lane-cycles that were not in vain.
+    """The result of a layer for one image: cycles, bits moved, and useful lane cycles.
 
-    ``unpacked_bits`` pass the decoders of compressed weights.
+    ``unpacked_bits`` is the number of bits that the decoders of compressed weights process.
     """
 
     compute_cycles: int

@@ -1,4 +1,4 @@
-"""The layers of a network as an accelerator sees them: shapes alone, from a model or a CSV file."""
+"""The shapes of a network's layers, from a model or from a CSV file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from swis.networks.layers import axes_of, is_transposed, spread, weight_layers
 from swis.networks.macs import counted, run
 from swis.options.conf_files import CONF
 
-# Shapes of published networks, for images of 224 x 224.
+# The folder with shapes of published networks, for images of 224 x 224.
 _SHAPES = CONF / "shapes"
 
 _PADDING = ("pad_top", "pad_left", "pad_bottom", "pad_right")
@@ -34,11 +34,12 @@ log = logging.getLogger("swis")
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution, or a linear layer as one with a kernel of 1 x 1; for one image.
+    """The shape of a convolution, or of a linear layer as a convolution with a 1 x 1 kernel, for one image.
 
-    Sizes are counts of values. ``in_h`` and ``in_w`` do not count padding, which is of zeros. A linear layer
-    that is applied to T tokens has outputs of 1 x T. A convolution may see several ``maps`` of an image, such
-    as those of an attention's heads: all sizes but the weights' are ``maps`` times those of one.
+    Sizes are numbers of values. ``in_h`` and ``in_w`` do not include padding, which is with zeros. A linear
+    layer for T tokens has outputs of 1 x T. A convolution may run on several ``maps`` per image, such as
+    those of attention heads; then it has ``maps`` times as many inputs and outputs, but the same weights.
+    Raises ``InputError`` for sizes below 1 and for channels that do not divide into the groups.
     """
 
     name: str
@@ -75,12 +76,12 @@ class Layer:
 
     @property
     def depthwise(self) -> bool:
-        """Whether every output channel sees one input channel."""
+        """Whether every filter has a single input channel."""
         return self.groups == self.in_channels > 1
 
     @property
     def kind(self) -> str:
-        """What the layer is: "fc" (one output pixel), "depthwise", "pointwise" (kernel 1 x 1) or "conv"."""
+        """The kind: "fc" (one output pixel), "depthwise", "pointwise" (1 x 1 kernel) or "conv"."""
         if self.pixels == 1:
             return "fc"
         if self.depthwise:
@@ -89,27 +90,27 @@ class Layer:
 
     @property
     def group_channels(self) -> int:
-        """Input channels of one group of the convolution."""
+        """The input channels of one convolution group."""
         return self.in_channels // self.groups
 
     @property
     def group_filters(self) -> int:
-        """Filters of one group of the convolution."""
+        """The filters of one convolution group."""
         return self.out_channels // self.groups
 
     @property
     def span_h(self) -> int:
-        """Lines of inputs from a kernel's first to its last."""
+        """The rows of inputs from the first to the last kernel position."""
         return self.dilation_h * (self.kernel_h - 1) + 1
 
     @property
     def span_w(self) -> int:
-        """Columns of inputs from a kernel's first to its last."""
+        """The columns of inputs from the first to the last kernel position."""
         return self.dilation_w * (self.kernel_w - 1) + 1
 
     @property
     def most_outputs(self) -> dict[str, int]:
-        """How many outputs the inputs and their padding give."""
+        """The largest output sizes that the inputs and their padding allow."""
         sides = {
             "out_h": (self.pad_top + self.in_h + self.pad_bottom - self.span_h, self.stride_h),
             "out_w": (self.pad_left + self.in_w + self.pad_right - self.span_w, self.stride_w),
@@ -131,7 +132,7 @@ class Layer:
 
     @property
     def pixels(self) -> int:
-        """Output pixels of all maps."""
+        """The output pixels of all maps."""
         return self.maps * self.out_h * self.out_w
 
     @property
@@ -156,14 +157,14 @@ class Layer:
 
 
 def workload(model: nn.Module, example: Example) -> list[Layer]:
-    """Return the weight layers of a network in the order it calls them.
+    """Return the shapes of a network's layers, in the order in which it calls them.
 
-    ``example`` is the size [C, H, W] of an image, or inputs of which the first is run.
-
-    A layer that is called twice is there twice. A transposed convolution is there as the one that does the
-    same to an input with zeros between its pixels, products with these zeros included. Padding is what the
-    network pads as it runs. Raises ``InputError`` for a convolution whose weight is used without a call of
-    the layer, where linear layers are seen, and for a layer that has more outputs than its padding explains.
+    ``example`` is the size [C, H, W] of an image, or inputs, of which the first is run. A layer that is
+    called twice appears twice. A transposed convolution appears as the equivalent convolution of an input
+    with zeros between its pixels; products with these zeros are counted. Padding is observed while the
+    network runs, so padding outside the layers is found, too. Raises ``InputError`` for a convolution whose
+    weight is used without a call of the layer (linear layers may be used like that), and for a layer with
+    more outputs than its inputs and padding allow.
 
     >>> [layer] = workload(nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1)), (3, 32, 32))
     >>> layer.pixels, layer.filter_weights, layer.macs, layer.pad_top
@@ -174,12 +175,12 @@ def workload(model: nn.Module, example: Example) -> list[Layer]:
 
     def remember(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if isinstance(layer, nn.Linear):
-            tokens = output.numel() // layer.out_features  # of one image, whatever the layer's first axis is
+            tokens = output.numel() // layer.out_features  # of one image, for any order of axes
             sizes = (layer.in_features, layer.out_features, 1, 1, 1, tokens, 1, tokens)
             found.append(Layer(name, *sizes))
         else:
             axes = axes_of(layer)
-            flat = (1,) * (2 - axes)  # a sequence is an image of one row
+            flat = (1,) * (2 - axes)  # a sequence is an image with one row
             in_h, in_w = *flat, *spread(layer, inputs[0]).shape[-axes:]
             out_h, out_w = *flat, *output.shape[-axes:]
             sizes = (
@@ -199,7 +200,7 @@ def workload(model: nn.Module, example: Example) -> list[Layer]:
                 if min(sides) < 0:
                     raise InputError(
                         f"transposed convolution {name} cannot be simulated: its padding={layer.padding} is "
-                        f"more than its kernel reaches"
+                        f"larger than its kernel"
                     )
             found.append(Layer(name, *sizes, layer.groups, *steps, maps, *sides))
             found[-1].check()
@@ -208,12 +209,12 @@ def workload(model: nn.Module, example: Example) -> list[Layer]:
         layer = layers[name]
         if not isinstance(layer, nn.Linear):
             raise InputError(
-                f"convolution {name} cannot be simulated: its weight is used, but it is not called"
+                f"convolution {name} cannot be simulated: its weight is used without calling the layer"
             )
         tokens = macs // layer.weight.numel()
         found.append(Layer(name, layer.in_features, layer.out_features, 1, 1, 1, tokens, 1, tokens))
 
-    model = plain_copy(model)  # of layers that compute their weights, ordinary ones are seen
+    model = plain_copy(model)  # layers that compute their weights become ordinary layers
     layers = weight_layers(model)
     handles = [layer.register_forward_pre_hook(padding.start) for layer in layers.values()]
     handles += [
@@ -230,7 +231,7 @@ def workload(model: nn.Module, example: Example) -> list[Layer]:
 
 
 def _around(layer: nn.ConvTranspose2d, inputs: Sequence[int], outputs: Sequence[int]) -> list[int]:
-    """Return what pads the convolution that a transposed one is: lines at the top, left, bottom, right."""
+    """Return the padding at the top, left, bottom and right of a transposed convolution as a convolution."""
     spans = [step * (side - 1) for step, side in zip(layer.dilation, layer.kernel_size, strict=True)]
     first = [span - padding for span, padding in zip(spans, layer.padding, strict=True)]
     sizes = zip(outputs, spans, inputs, first, strict=True)
@@ -238,9 +239,9 @@ def _around(layer: nn.ConvTranspose2d, inputs: Sequence[int], outputs: Sequence[
 
 
 class _Padding(TorchFunctionMode):
-    """What a layer pads while it runs, be it an argument of its convolution or done before that.
+    """Observes the padding of a layer while it runs: the argument of its convolution, and calls of ``pad``.
 
-    ``sides``: lines at the top, left, bottom and right.
+    ``sides`` is the padding at the top, left, bottom and right.
     """
 
     def __init__(self) -> None:
@@ -282,7 +283,7 @@ class _Padding(TorchFunctionMode):
             last = [span - span // 2 for span in spans]
         else:
             first = last = _each(0 if padding == "valid" else padding, axes)
-        flat = [0] * (2 - axes)  # a sequence is an image of one row
+        flat = [0] * (2 - axes)  # a sequence is an image with one row
         self._add(*flat, *first, *flat, *last)
 
     def _add(self, *sides: int) -> None:
@@ -294,16 +295,16 @@ def _each(value: Any, axes: int) -> list[int]:
 
 
 def write_workload(layers: Sequence[Layer], path: Path) -> None:
-    """Write layers as a CSV file that ``read_workload`` reads."""
+    """Write layers to a CSV file that ``read_workload`` can read."""
     pd.DataFrame([asdict(layer) for layer in layers]).to_csv(path, index=False)
 
 
 def read_workload(path: str | Path) -> list[Layer]:
     """Read layers from a CSV file with a column for each field of ``Layer``, or by a name in conf/shapes.
 
-    The columns from groups on may be missing: they are 1 then, and padding is 0. Raises ``InputError`` for a
-    file that is not there or no such table, for unknown columns, and, by its line, for what is no layer: such
-    as one with more outputs than its inputs and their padding give.
+    The columns from ``groups`` on may be missing; they are 1 by default, and padding is 0. Raises
+    ``InputError`` for a file that cannot be read, for missing or unknown columns, and, with its line, for an
+    impossible layer, such as one with more outputs than its inputs and padding allow.
     """
     known = sorted(file.stem for file in _SHAPES.glob("*.csv"))
     if str(path) in known:
@@ -318,7 +319,7 @@ def read_workload(path: str | Path) -> list[Layer]:
     if missing := [name for name in names if name not in table and name not in _OPTIONAL]:
         raise InputError(f"workload {path} has no column {', '.join(missing)}")
     if unknown := [name for name in table if name not in names]:
-        raise InputError(f"workload {path} has a column {unknown[0]}; known are {', '.join(names)}")
+        raise InputError(f"workload {path} has an unknown column {unknown[0]}; known are {', '.join(names)}")
     if not isinstance(table.index, pd.RangeIndex):
         raise InputError(f"workload {path} has lines with more fields than its header has columns")
     if table.empty:
@@ -340,7 +341,7 @@ def read_workload(path: str | Path) -> list[Layer]:
         for side, most in layer.most_outputs.items():
             if getattr(layer, side) < most:
                 log.warning(
-                    "workload %s, line %d: layer %s has %s=%d of %d outputs that its inputs give",
+                    "workload %s, line %d: layer %s has %s=%d, but its inputs give %d outputs",
                     *(path, place, name, side, getattr(layer, side), most),
                 )
         layers.append(layer)

@@ -1,4 +1,4 @@
-"""What the layers of a network give hardware: its own weights and inputs."""
+"""The operands of a network for the simulation of accelerators: its own weights and inputs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from swis.networks.layers import weight_layers
 
 
 class NetworkOperands(ABC):
-    """The operands of a network's layers; a subclass says where its weights and its inputs are from.
+    """The operands of a network's layers; a subclass provides its weights and inputs.
 
-    ``layers`` are in the order of their calls; those in ``skip`` have 8 bits. ``unsimulated_macs`` are the
-    multiply-accumulates per input that no accelerator is given: those of weights that stay float, and of
-    activations with each other.
+    ``layers`` are in the order of their calls; those in ``skip`` have 8 bits. ``unsimulated_macs`` counts the
+    multiply-accumulates per input that no accelerator runs: those with float weights, and those between
+    activations.
     """
 
     layers: list[Layer]
@@ -35,14 +35,14 @@ class NetworkOperands(ABC):
 
     @abstractmethod
     def weights(self, fmt: WeightFormat, codes: bool) -> Mapping[str, Encoded]:
-        """Return the layers' weights in a format; none need be there unless ``codes`` are asked for."""
+        """Return the layers' weights in a format; the result may be empty if ``codes`` is false."""
 
     @abstractmethod
     def inputs(self) -> Mapping[str, list[np.ndarray]]:
-        """Return every layer's inputs, call by call, as ``observe_codes`` does."""
+        """Return the inputs of every layer, one per call, like ``observe_codes``."""
 
     def of(self, fmt: WeightFormat, accelerator: Accelerator) -> list[Operands]:
-        """Return the operands of every layer in a format; raise ``InputError`` for one without its inputs."""
+        """Return the operands of every layer in a format; raise ``InputError`` for missing inputs."""
         encoded = self.weights(fmt, accelerator.needs_codes)
         known = self.inputs() if accelerator.needs_inputs else {}
         calls = {name: iter(values) for name, values in known.items()}
@@ -63,10 +63,10 @@ def inputs_of(
 ) -> dict[str, list[np.ndarray]]:
     """Return the inputs of a float network's layers for one input, rounded to ``bits`` over their ranges.
 
-    Raises ``InputError`` for a layer that pads with anything but zeros.
+    Raises ``InputError`` for a layer with another padding than zeros.
     """
     for name, layer in weight_layers(module).items():
         mode = getattr(layer, "padding_mode", "zeros")
         if mode != "zeros":
-            raise InputError(f"layer {name} pads with padding_mode={mode}; values are modelled for zeros")
+            raise InputError(f"layer {name} has padding_mode={mode}; only padding with zeros is modelled")
     return observe_codes(module, weight_layers(module), example, ranges, bits)

@@ -1,4 +1,4 @@
-"""What layers give hardware: shifts, stored bits and, where it looks at them, the values of operands."""
+"""The operands of layers for accelerators: shifts, stored bits and, where cycles depend on them, values."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ShapeOperands:
-    """Operands of layers that are shapes alone; values that hardware looks at are drawn from Gaussians.
+    """The operands of layer shapes without a network; values are Gaussian random numbers, if they matter.
 
-    Inputs are rectified, half of them zero, with ``activation_bits`` up to the largest.
+    Inputs are rectified, so that half of them are zero, and scaled to the range of ``activation_bits``.
     """
 
     layers: Sequence[Layer]
@@ -33,14 +33,14 @@ class ShapeOperands:
     activation_bits: int = 8
     _kept: dict[WeightFormat, list[Encoded]] = field(default_factory=dict)
 
-    unsimulated_macs = None  # shapes do not tell
+    unsimulated_macs = None  # unknown from shapes
 
     @cached_property
     def _inputs(self) -> list[np.ndarray]:
         generator, top = torch.Generator().manual_seed(self.seed), 2**self.activation_bits - 1
         sizes = [(layer.in_channels, layer.maps * layer.in_h, layer.in_w) for layer in self.layers]
         values = [torch.randn(size, generator=generator).relu() for size in sizes]
-        least = torch.finfo(torch.float32).tiny  # values may be drawn that are all 0
+        least = torch.finfo(torch.float32).tiny  # all values may be 0
         return [(value / value.max().clamp_min(least) * top).round().int().numpy() for value in values]
 
     def _encode(self, fmt: WeightFormat) -> list[Encoded]:
@@ -60,7 +60,7 @@ class ShapeOperands:
 
 
 def last_encoded(kept: dict[WeightFormat, T], fmt: WeightFormat, encoded: Callable[[], T]) -> T:
-    """Return a format's codes, kept until another is asked for: they are as large as the network."""
+    """Return the codes of a format; only the last format is cached, because codes take much memory."""
     if fmt not in kept:
         kept.clear()
         kept[fmt] = encoded()
@@ -74,9 +74,9 @@ def operands_of(
     codes: bool,
     inputs: np.ndarray | None = None,
 ) -> Operands:
-    """Return a layer's operands, filters in the order that they occupy an array's rows, with codes or not.
+    """Return a layer's operands, with filters in the order of an array's rows; with ``codes`` also values.
 
-    Where the filters of a convolution's groups change places, the groups' ``inputs`` do.
+    If the convolution groups change their order, their ``inputs`` are reordered as well.
 
     >>> from swis.formats.swis import Swis
     >>> layer = Layer("fc", 8, 2, 1, 1, 1, 1, 1, 1)
@@ -107,9 +107,9 @@ def operands_of(
 
 
 def rows_of(layer: Layer, schedule: LayerSchedule) -> np.ndarray:
-    """Return the filters [out_channels] in the order that they occupy an array's rows.
+    """Return the filters [out_channels] in the order in which they occupy an array's rows.
 
-    It is the schedule's, but filters stay in their group of the convolution, whose rows share activations.
+    This is the order of the schedule within each convolution group, whose rows share activations.
 
     >>> layer = Layer("conv", 4, 4, 1, 1, 1, 1, 1, 1, groups=2)
     >>> rows_of(layer, LayerSchedule(np.array([1, 2, 1, 1]), np.array([2, 3, 0, 1]))).tolist()

@@ -1,4 +1,4 @@
-"""A network on an accelerator: a table with a line per layer, and its sums."""
+"""A network on an accelerator: a table with a row per layer, and its totals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from swis.hardware.energy import Chip
 from swis.hardware.layer_run import Operands
 from swis.hardware.layer_shapes import Layer
 
-# Columns that are no counts: a network's are not the sums of its layers'.
+# Columns of ratios: those of a network are not sums over its layers.
 _RATIOS = (
     *("utilization", "weight_to_activation", "macs_per_cycle", "roof_macs_per_cycle", "peak_macs_per_cycle"),
     "macs_per_dram_byte",
@@ -27,13 +27,17 @@ def simulate(
     chip: Chip,
     activation_bits: int = 8,
 ) -> pd.DataFrame:
-    """Return a line per layer, for one image: cycles [cycles], traffic [bytes], energy [pJ].
+    """Return a table with a row per layer, for one image: cycles, DRAM traffic [bytes] and energy [pJ].
 
-    ``latency_cycles`` are ``compute_cycles`` and ``stall_cycles``; ``busy_lane_cycles`` those of all
-    ``lane_cycles`` in which lanes work on what is needed, which is the ``utilization``; ``dram_bytes`` those
-    read and written, of weights and of activations and sums; ``energy_pj`` the sum of the components before
-    it. ``roof_macs_per_cycle`` is what fully used lanes, at the layer's own cycles per MAC, and the DRAM's
-    bandwidth allow. Raises ``InputError`` for SRAMs that hold no tile.
+    * ``latency_cycles`` = ``compute_cycles`` + ``stall_cycles``.
+    * ``busy_lane_cycles``: the part of ``lane_cycles`` with necessary work; their ratio is ``utilization``.
+    * ``dram_bytes`` = ``dram_read_bytes`` + ``dram_write_bytes`` = ``weight_dram_bytes`` +
+      ``activation_dram_bytes``, where the latter includes partial sums.
+    * ``energy_pj``: the sum of the components before it.
+    * ``peak_macs_per_cycle``: MACs per cycle if all lanes were always busy; ``roof_macs_per_cycle``: the
+      smaller of this and the limit of the DRAM's bandwidth (roofline).
+
+    Raises ``InputError`` for SRAMs that are too small for any tile.
 
     >>> import numpy as np
     >>> from swis.hardware.energy import Bank, EnergyTable, Unit
@@ -41,11 +45,11 @@ def simulate(
     >>> operands = Operands(np.full(64, 2), 5 * layer.weights, np.full(64, 7))
     >>> table = EnergyTable("a", {"swis_ss": Unit(1.0, 1e3)}, [Bank(16384, 0.3, 0.3, 0, 0.1)], 15, 0, 0, 0)
     >>> array = Accelerator(name="swis_ss")
-    >>> line = simulate(array, [layer], [operands], Chip.of(array, table)).iloc[0]
-    >>> int(line.macs), float(line.dram_bytes), int(line.dram_energy_pj)
+    >>> row = simulate(array, [layer], [operands], Chip.of(array, table)).iloc[0]
+    >>> int(row.macs), float(row.dram_bytes), int(row.dram_energy_pj)
     (32768, 21056.0, 2526720)
     """
-    lines = []
+    rows = []
     for number, (layer, mine) in enumerate(zip(layers, operands, strict=True)):
         run = accelerator.run(layer, mine, activation_bits)
         energy = chip.energy(run)
@@ -65,16 +69,15 @@ def simulate(
             "weight_dram_bytes": run.weight_dram_bits / 8,
             "activation_dram_bytes": (run.dram_bits - run.weight_dram_bits) / 8,
         }
-        lines.append(facts | _ratios(facts, accelerator) | asdict(energy) | {"energy_pj": energy.energy_pj})
-    return pd.DataFrame(lines)
+        rows.append(facts | _ratios(facts, accelerator) | asdict(energy) | {"energy_pj": energy.energy_pj})
+    return pd.DataFrame(rows)
 
 
 def totals(table: pd.DataFrame, accelerator: Accelerator, chip: Chip) -> dict[str, Any]:
-    """Return the sums over all layers, one after another, for one image, and what follows from them.
+    """Return the totals over all layers for one image; layers run one after another.
 
-    ``latency_ms`` [ms] and ``frames_per_s`` at the accelerator's frequency, ``frames_per_j`` [1/J],
-    ``array_mm2`` and ``area_mm2`` [mm2], the latter with SRAMs. A MAC counts whole, however many cycles its
-    bits take.
+    Also ``latency_ms`` [ms] and ``frames_per_s`` [1/s] at the accelerator's clock, ``frames_per_j`` [1/J],
+    ``array_mm2`` [mm2], and ``area_mm2`` [mm2], which includes the SRAMs.
     """
     sums = table.drop(columns=["layer", "kind", *_RATIOS]).sum().to_dict()
     latency_ms = sums["latency_cycles"] / (accelerator.frequency_mhz * 1e3)

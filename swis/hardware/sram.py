@@ -1,4 +1,4 @@
-"""What SRAMs and operand registers move for a layer, beside what the DRAM does (reconstructed)."""
+"""The traffic of SRAMs and operand registers for a layer (reconstructed)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from swis.options.hardware import Memory
 
 @dataclass(frozen=True)
 class OnChip:
-    """Bits read from and written to the SRAMs, and bits times the registers that they pass in the array."""
+    """Bits read from and written to SRAMs; ``register_bits`` counts each bit once per register."""
 
     weight_read_bits: int
     weight_write_bits: int
@@ -24,7 +24,7 @@ class OnChip:
 
 
 def paced(work: ArrayWork, layer: Layer, memory: Memory, weight_bits: int, activation_bits: int) -> ArrayWork:
-    """Return the work at the pace at which the buses of the SRAMs deliver weights and inputs.
+    """Return the work slowed down to the rate at which the SRAMs' buses deliver weights and inputs.
 
     >>> layer = Layer("fc", 64, 8, 1, 1, 1, 1, 1, 1)
     >>> work = ArrayWork(8, 8, 4, 32, folds=1, useful_lane_cycles=0)
@@ -37,7 +37,7 @@ def paced(work: ArrayWork, layer: Layer, memory: Memory, weight_bits: int, activ
         steps = max(steps, -(-inputs // memory.input_bus_bits))
     if memory.weight_bus_bits is not None:
         weights = -(-weight_bits // memory.weight_bus_bits)
-        if load:  # weights stay where they are for all pixels of a tile
+        if load:  # weights stay in the array for all pixels of a tile
             load = max(load, weights)
         else:
             steps = max(steps, weights)
@@ -47,13 +47,15 @@ def paced(work: ArrayWork, layer: Layer, memory: Memory, weight_bits: int, activ
 def on_chip(
     layer: Layer, work: ArrayWork, run: Run, weight_bits: int, activation_bits: int, systolic: bool
 ) -> OnChip:
-    """Return the traffic of a run on its chip.
+    """Return the on-chip traffic of a run.
 
-    What the DRAM moves is written or read once. The array reads the weights of all filters for every fold
-    of pixels, or once per tile of pixels if they are stationary; and for every fold of filters, the inputs of
-    every pixel, those that kernels share anew. It writes sums of 32 bits as often as they leave it
-    unfinished, reads them to go on, and writes results. In a ``systolic`` array inputs pass the registers of
-    all rows and weights those of all columns, or sums those of all lanes if weights are stationary.
+    * Everything that the DRAM moves is written to, or read from, an SRAM once.
+    * The array reads the weights of all filters once per fold of pixels; stationary weights, once per tile of
+      pixels.
+    * For every fold of filters it reads the inputs of every pixel; inputs that kernels share are read again.
+    * It writes partial sums of 32 bits, reads them again, and writes the finished outputs.
+    * In a ``systolic`` array, inputs pass the registers of all rows, and weights those of all columns; if
+      weights are stationary, sums pass those of all lanes instead.
 
     >>> from swis.hardware.dram import best_run
     >>> layer = Layer("fc", 64, 8, 1, 1, 1, 1, 1, 1)

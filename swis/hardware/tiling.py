@@ -1,4 +1,4 @@
-"""What an array does for a layer, cut into tiles, its memory, and what loops over tiles move there."""
+"""The work of an array for a layer, and the traffic of loops over tiles."""
 
 from __future__ import annotations
 
@@ -12,15 +12,22 @@ from swis.hardware.layer_shapes import Layer
 
 @dataclass(frozen=True)
 class ArrayWork:
-    """Cycles of a layer on an array of ``rows`` (filters) x ``columns`` (output pixels) x ``lanes``.
+    """The cycles of a layer on an array of ``rows`` (filters) x ``columns`` (output pixels) x ``lanes``.
 
-    For every fold of output pixels, ``columns`` of them, or of those in one row if ``by_row``: ``steps``
-    over all ``folds`` of filters of all groups of the convolution, and ``restart`` to fill and drain each of
-    these, for every tile of channels anew; ``load`` for every tile of pixels. ``bundle`` groups of a
-    convolution lie side by side. ``useful_lane_cycles`` are those that a real weight and a real pixel need,
-    of one image: what is left of all is waiting. A weight-stationary array has one column, for it takes one
-    pixel at a time, and as many lanes as it has rows of MACs; sums leave it ``passes`` times, whole at the
-    last. Tiles do not part ``grain`` channels, None: as many as lanes.
+    A fold of pixels has ``columns`` output pixels, all of one output row if ``by_row``.
+
+    * ``folds``: the folds of filters, over all convolution groups.
+    * ``steps``: the cycles of all these folds, per fold of pixels.
+    * ``restart``: the cycles to fill and drain the array, per fold of filters and of pixels, and per tile of
+      channels.
+    * ``load``: the cycles to load stationary weights, per tile of pixels.
+    * ``useful_lane_cycles``: the lane cycles of one image with necessary work; all others are waiting.
+    * ``bundle``: the convolution groups that run side by side.
+    * ``passes``: how often sums leave the array; they are finished at the last pass.
+    * ``grain``: the number of channels that tiles must not split; None means ``lanes``.
+
+    A weight-stationary array has one column, because it takes one pixel at a time, and as many lanes as rows
+    of MACs.
     """
 
     rows: int
@@ -37,11 +44,11 @@ class ArrayWork:
     grain: int | None = None
 
     def pixel_folds(self, high: int | np.ndarray, wide: int | np.ndarray) -> int | np.ndarray:
-        """Return the folds of ``high`` x ``wide`` output pixels."""
+        """Return the number of folds of ``high`` x ``wide`` output pixels."""
         return high * -(-wide // self.columns) if self.by_row else -(-high * wide // self.columns)
 
     def cycles(self, layer: Layer) -> int:
-        """Return the compute cycles of a layer that is one tile.
+        """Return the compute cycles of a layer in a single tile.
 
         >>> layer = Layer("conv", 64, 8, 3, 3, 6, 6, 4, 4)
         >>> ArrayWork(8, 8, 4, 288, folds=1, useful_lane_cycles=0, restart=14).cycles(layer)
@@ -51,15 +58,15 @@ class ArrayWork:
         return self.pixel_folds(layer.maps * layer.out_h, layer.out_w) * each + self.load
 
     def input_folds(self, layer: Layer) -> int:
-        """Return how often the array takes the inputs of one channel group's filters, over all groups."""
+        """Return how many times the array reads the inputs of a convolution group, over all groups."""
         return max(self.folds // self.passes, layer.groups)
 
 
 def filter_folds(layer: Layer, rows: int, side_by_side: bool = False) -> tuple[list[int], int]:
-    """Return the first filter of every fold of ``rows`` filters, and the groups of a convolution in one.
+    """Return the first filter of every fold of ``rows`` filters, and the convolution groups per fold.
 
-    Filters of different groups see different channels and share no fold; with ``side_by_side`` as many whole
-    groups as fit do, each with inputs of its own.
+    Filters of different convolution groups have different inputs, and so are not in the same fold. With
+    ``side_by_side`` a fold has as many whole groups as fit, each with its own inputs.
 
     >>> filter_folds(Layer("dw", 10, 10, 3, 3, 8, 8, 8, 8, groups=10), 4, side_by_side=True)
     ([0, 4, 8], 4)
@@ -82,12 +89,12 @@ def traffic(
     order: Sequence[str],
     moving: Sequence[str],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bits of one operand that loops over tiles move in all, and those that it holds at a time.
+    """Return the bits of an operand that loops over tiles move in all, and the bits that stay in the SRAM.
 
-    Every loop of ``order``, outermost first, runs ``counts`` [tilings] times; ``moving`` ones change
-    the operand's tile of ``tile_bits`` [tilings]. As long as all that the inner loops touch fits in ``room``
-    bits it stays there, and a loop outside these that does not move the operand finds it again; beyond that
-    everything is fetched anew.
+    Every loop of ``order``, outermost first, runs ``counts`` [tilings] times; the ``moving`` loops change the
+    operand's tile of ``tile_bits`` [tilings]. If all tiles of the inner loops fit into ``room`` bits, they
+    stay there, and an outer loop that does not change the operand reuses them. Otherwise every iteration
+    fetches all tiles again.
 
     >>> counts = {"IC": np.array([2]), "OC": np.array([3])}
     >>> [int(traffic(counts, np.array([8]), room, ("IC", "OC"), ("OC",))[0][0]) for room in (8, 24)]

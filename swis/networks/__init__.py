@@ -1,1 +1,1 @@
-"""Networks of PyTorch: their layers, normalisation, activations, MACs, and copies with other weights."""
+"""PyTorch networks: layers, normalisation, activations, MACs, and copies with other weights."""

@@ -1,4 +1,4 @@
-"""Activations of few bits: an affine quantizer at the input of every weight layer."""
+"""Quantized activations: an affine quantizer at the input of every weight layer."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from swis.networks.inputs import Inputs
 from swis.networks.layers import axes_of, spread
 from swis.runtime.compiled import njit
 
-# Values of a layer's input that a percentile is taken of, at most.
+# The largest number of values for a percentile.
 _SAMPLE = 1 << 20
 
 
 @dataclass(frozen=True)
 class ActivationRange:
-    """The interval [low, high] of a layer's input that is quantized; low <= 0 <= high."""
+    """The range [low, high] of a layer's input; low <= 0 <= high."""
 
     low: float
     high: float
 
     def affine(self, bits: int) -> tuple[float, int]:
-        """Return (scale, zero_point) that map the interval to 0..2^bits - 1, zero exactly.
+        """Return (scale, zero_point), which map the range to 0..2^bits - 1; zero is exact.
 
         >>> ActivationRange(-0.5, 63.25).affine(8)
         (0.25, 2)
@@ -40,7 +40,7 @@ class ActivationRange:
 
 @contextmanager
 def watched(layers: dict[str, nn.Module], record: Callable[[str, Tensor], None]) -> Iterator[None]:
-    """Give ``record`` the name of every layer that runs meanwhile, and its input."""
+    """Within this context, call ``record`` with the name and the input of every layer that runs."""
     handles = [
         layer.register_forward_pre_hook(lambda _, inputs, name=name: record(name, inputs[0]))
         for name, layer in layers.items()
@@ -58,13 +58,12 @@ def observe_ranges(
     batches: Iterable[Tensor | Inputs],
     percentile: float | None = None,
 ) -> dict[str, ActivationRange]:
-    """Run batches of calibration images [N, C, H, W] through the float network and record input ranges.
+    """Return the input range of every layer, measured on the calibration set in the float network.
 
-    They may be other inputs. Layers that the network does not run have none.
-
-    ``percentile`` null takes the minimum and maximum over all images; otherwise the
-    (100 - percentile) and percentile points of each batch, averaged over the images. Of a large
-    input a million values are looked at, drawn with a fixed seed.
+    ``batches`` are images [N, C, H, W] or other inputs. Without ``percentile`` the range is the minimum and
+    the maximum over all images. With it, the range is the (100 - percentile) and the percentile point of each
+    batch, averaged over the images; inputs of more than a million values are sampled with a fixed seed.
+    Layers that the network does not call have no range.
     """
     exact = percentile is None or percentile == 100
     seen: dict[str, list[tuple[float, float, int]]] = {}
@@ -101,11 +100,12 @@ def observe_codes(
     ranges: dict[str, ActivationRange],
     bits: int,
 ) -> dict[str, list[np.ndarray]]:
-    """Run an image [1, C, H, W], or another input, through the float network; return every layer's input.
+    """Return the quantized inputs of every layer for one image [1, C, H, W] or another input.
 
-    They are integers, distances from the zero point, int32 [channels, height, width], as
-    ``swis.hardware.layer_shapes`` has them; tokens of a linear layer, and the one dimension of a convolution
-    without a second, lie along the width, the maps of a convolution that sees several one below the other.
+    The float network runs once. Each call of a layer gives int32 [channels, height, width], relative to the
+    zero point, in the layout of ``swis.hardware.layer_shapes``: the tokens of a linear layer and the axis of
+    a one-dimensional convolution lie along the width. If a convolution gets several feature maps, they are
+    stacked along the height.
     """
     found: dict[str, list[np.ndarray]] = {}
 
@@ -128,7 +128,7 @@ def observe_codes(
 
 
 def quantize_activations(layers: dict[str, nn.Module], ranges: dict[str, ActivationRange], bits: int) -> None:
-    """Make every layer see its input rounded to ``bits`` bits over its range (in place, by hook)."""
+    """Quantize the inputs of layers to ``bits`` bits over their ranges, in place, with hooks."""
     workspace = _Workspace()
     for name, interval in ranges.items():
         scale, zero_point = interval.affine(bits)
@@ -136,7 +136,7 @@ def quantize_activations(layers: dict[str, nn.Module], ranges: dict[str, Activat
 
 
 def keep_activations(layers: dict[str, nn.Module]) -> None:
-    """Undo ``quantize_activations`` (in place), in a copy of the network too.
+    """Undo ``quantize_activations`` in place; this also works in a copy of the network.
 
     >>> layers = {"a": nn.Linear(1, 1)}
     >>> quantize_activations(layers, {"a": ActivationRange(0, 1)}, bits=8)
@@ -145,14 +145,14 @@ def keep_activations(layers: dict[str, nn.Module]) -> None:
     0
     """
     for layer in layers.values():
-        hooks = layer._forward_pre_hooks  # a copied module has its hooks, and no handles of them
+        hooks = layer._forward_pre_hooks  # a copied module has the hooks, but not their handles
         for key in [key for key, hook in hooks.items() if isinstance(hook, _ToGrid)]:
             del hooks[key]
 
 
 @dataclass(frozen=True)
 class _ToGrid:
-    """A hook that rounds a layer's input."""
+    """A hook that quantizes a layer's input."""
 
     scale: float
     zero_point: int
@@ -171,7 +171,7 @@ class _ToGrid:
 
 
 class _StraightThrough(torch.autograd.Function):
-    """Values rounded to the grid; backwards as they were, but for those beyond its ends."""
+    """Rounding to the grid with a straight-through gradient, which is zero outside of the range."""
 
     @staticmethod
     def forward(ctx, values: Tensor, scale: float, zero_point: int, top: int) -> Tensor:
@@ -186,16 +186,16 @@ class _StraightThrough(torch.autograd.Function):
 
 
 class _Workspace(threading.local):
-    """What is rounded without gradients.
+    """Rounding without gradients, into a buffer that all layers share.
 
-    One buffer a thread serves all layers, since a layer has consumed its input when the next one runs. The
-    thread does the work alone: waking others takes longer, as torch's own still wait for theirs.
+    Each thread has one buffer. It can be reused, because a layer has consumed its input before the next one
+    runs. The work is not split over threads: starting them takes longer while torch's own threads are busy.
     """
 
     buffer = np.empty(0, np.float32)
 
     def __deepcopy__(self, memo: dict) -> _Workspace:
-        return self  # a copied network needs no buffer of its own
+        return self  # a copied network can use the same buffer
 
     def __reduce__(self) -> tuple[type, tuple]:
         return _Workspace, ()
@@ -208,10 +208,10 @@ class _Workspace(threading.local):
 
 
 def _rounded(values: Tensor, out: np.ndarray, scale: float, zero_point: int, top: int) -> Tensor:
-    """Return what ``torch.fake_quantize_per_tensor_affine`` does, in ``out``: its own CPU kernel is slow."""
+    """Return ``torch.fake_quantize_per_tensor_affine(values)`` in ``out``; torch's CPU kernel is slow."""
     if not values.is_contiguous() and not values.is_contiguous(memory_format=torch.channels_last):
         values = values.contiguous()
-    inverse = torch.tensor(scale).reciprocal()  # in float32, as torch's own kernel
+    inverse = torch.tensor(scale).reciprocal()  # in float32, as in torch's kernel
     grid = [np.float32(number) for number in (inverse, scale, -zero_point, top - zero_point)]
     _to_grid(values.detach().as_strided((values.numel(),), (1,)).numpy(), out, *grid)
     return torch.from_numpy(out).as_strided(values.shape, values.stride())
@@ -221,6 +221,6 @@ def _rounded(values: Tensor, out: np.ndarray, scale: float, zero_point: int, top
 def _to_grid(values, out, inverse, scale, low, high):
     for i in range(len(values)):
         level = np.rint(values[i] * inverse)
-        level = low if level < low else level  # comparisons that let a NaN through
+        level = low if level < low else level  # these comparisons keep a NaN
         level = high if level > high else level
         out[i] = level * scale

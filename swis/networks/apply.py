@@ -1,4 +1,4 @@
-"""Approximate the weights of any torch network: which layers, with what, at what cost."""
+"""Networks with weights in a format: copies of any torch network, and the cost of each layer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from swis.networks.layers import filter_shape, filters_of, is_transposed, put_fi
 
 
 def skipped_layers(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
-    """Return the names that match a pattern with wildcards; a pattern must match something.
+    """Return the names that match a pattern with wildcards.
+
+    Raises ``InputError`` if a pattern matches no name.
 
     >>> sorted(skipped_layers(["stem", "blocks.0.pw", "head"], ["stem", "blocks.*"]))
     ['blocks.0.pw', 'stem']
@@ -38,10 +40,10 @@ def encode_layers(
     skip: Collection[str] = frozenset(),
     schedules: Mapping[str, LayerSchedule] | None = None,
 ) -> dict[str, Encoded]:
-    """Bring every weight layer into a format, layers in ``skip`` into the 8-bit format.
+    """Return the weights of every layer in the quantized format ``fmt``; layers in ``skip`` get 8 bits.
 
-    Layers that share a parameter share the result, and the schedule of the first. ``fmt`` is ``quantized``.
-    Raises ``InputError`` if a convolution and a transposed one share it, whose filters are others.
+    Layers that share a weight share the result, with the schedule of the first one. Raises ``InputError`` if
+    a convolution and a transposed convolution share a weight, because their filters differ.
     """
     encoded: dict[str, Encoded] = {}
     first: dict[int, str] = {}
@@ -49,10 +51,13 @@ def encode_layers(
     for name, layer in layers.items():
         other = first.setdefault(id(layer.weight), name)
         if other == name:
-            form_here = int8_of(fmt) if name in skip else fmt
-            encoded[name] = encode(filters_of(layer), form_here, (schedules or {}).get(name))
+            layer_format = int8_of(fmt) if name in skip else fmt
+            encoded[name] = encode(filters_of(layer), layer_format, (schedules or {}).get(name))
         elif is_transposed(layer) != is_transposed(layers[other]):
-            raise InputError(f"layers {other} and {name} share a weight, but not its filters")
+            raise InputError(
+                f"layers {other} and {name} share a weight, but one is a transposed convolution, whose "
+                "filters differ"
+            )
         else:
             encoded[name] = encoded[other]
     return encoded
@@ -65,10 +70,10 @@ def with_weights(
     skip: set[str] = frozenset(),
     schedules: dict[str, LayerSchedule] | None = None,
 ) -> tuple[nn.Module, list[LayerCost]]:
-    """Copy a network with every weight layer in ``fmt``; layers in ``skip`` stay in the 8-bit format.
+    """Return a copy of a network with its weights in ``fmt``, and the cost of each layer.
 
-    ``schedules`` gives filters shifts of their own. Returns the copy and each layer's cost. Only weights
-    change: biases, normalisation and the layers' classes stay, so the copy runs as fast as the original.
+    ``macs``: the MACs of each layer. Layers in ``skip`` get the 8-bit format. ``schedules``: the shifts of
+    each filter, by layer. Only the weights change, so the copy runs as fast as the original.
     """
     changed, encoded = in_format(model, fmt, skip, schedules) if fmt.quantized else (plain_copy(model), {})
     return changed, layer_costs(weight_layers(changed), encoded, fmt, macs)
@@ -80,7 +85,7 @@ def in_format(
     skip: Collection[str] = frozenset(),
     schedules: Mapping[str, LayerSchedule] | None = None,
 ) -> tuple[nn.Module, dict[str, Encoded]]:
-    """Copy a network with every weight layer in ``fmt``, as ``with_weights`` does; return its weights too."""
+    """Return a copy of a network with its weights in ``fmt``, and these encoded weights."""
     changed = plain_copy(model)
     encoded = encode_layers(changed, fmt, skip, schedules)
     for name, layer in weight_layers(changed).items():
@@ -91,7 +96,7 @@ def in_format(
 def layer_costs(
     layers: dict[str, nn.Module], encoded: dict[str, Encoded], fmt: WeightFormat, macs: dict[str, int]
 ) -> list[LayerCost]:
-    """Return what each layer costs; those that are not encoded are float, as ``fmt`` says.
+    """Return the cost of each layer; layers that are not in ``encoded`` have the cost of ``fmt``.
 
     A weight that several layers share is stored once.
     """

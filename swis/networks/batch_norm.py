@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolution before it, in any network."""
+"""Folding of batch normalisation into the convolution before it, for any network."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def fold_batch_norm(model: nn.Module, example: Example) -> nn.Module:
-    """Copy a network in evaluation mode with batch normalisations folded into convolutions.
+    """Return a copy of a network in evaluation mode with batch normalisation folded into convolutions.
 
-    W <- W gamma / sqrt(var + eps), b <- (b - mean) gamma / sqrt(var + eps) + beta. The network is
-    run once on ``example``, noise of an image's size or inputs, to see which normalisation's input is a
-    convolution's output. Raises ``InputError`` if the folded network computes something else,
-    because a convolution's output is used a second time.
+    W <- W gamma / sqrt(var + eps), b <- (b - mean) gamma / sqrt(var + eps) + beta. The network runs once, to
+    find the normalisations whose input is the output of a convolution. ``example``: the size of an image, for
+    which noise is used, or inputs. Raises ``InputError`` if the folded network computes something else; this
+    is so if the output of a convolution is used elsewhere too.
 
     >>> folded = fold_batch_norm(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)), (1, 4, 4))
     >>> [type(module).__name__ for module in folded]
     ['Conv2d', 'Identity']
     """
     first = next(model.parameters())
-    folded = plain_copy(model).eval().double()  # so that a difference is one, and not rounding
+    folded = plain_copy(model).eval().double()  # in float64 a difference is not a rounding error
     inputs = probe(example, first.device, torch.float64)
     try:
         pairs, expected = _convolutions_before_norms(folded, inputs)
-    except RuntimeError as error:  # such as of tensors that the network makes in float32
+    except RuntimeError as error:  # for example, the network makes tensors in float32
         reason = " ".join(str(error).split())
         raise InputError(f"batch normalisation cannot be folded in float64: {reason}") from error
     for convolution, name in pairs:
@@ -52,17 +52,17 @@ def fold_batch_norm(model: nn.Module, example: Example) -> nn.Module:
 
 
 def gain_of(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> Tensor:
-    """Return what a normalisation in evaluation mode multiplies every channel by, gamma / sqrt(var + eps)."""
+    """Return the factor of every channel of a normalisation in evaluation mode: gamma / sqrt(var + eps)."""
     return norm.weight / (norm.running_var + norm.eps).sqrt()
 
 
 def folds(module: nn.Module) -> bool:
-    """Tell whether a module is a normalisation that can be folded into the layer before it."""
+    """Return whether a module is a normalisation that can be folded into the layer before it."""
     return isinstance(module, _NORMS) and module.affine and module.track_running_stats
 
 
 def norms_of(model: nn.Module, example: Example) -> dict[str, str]:
-    """Return which normalisation can be folded into which convolution, by their names.
+    """Return the normalisation that can be folded into each convolution, both by name.
 
     >>> norms_of(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)), (1, 4, 4))
     {'0': '1'}
@@ -74,9 +74,9 @@ def norms_of(model: nn.Module, example: Example) -> dict[str, str]:
 
 
 def normalises(model: nn.Module) -> bool:
-    """Tell whether a network has a batch normalisation with statistics of data: not those of a new one.
+    """Return whether a network has a batch normalisation with measured statistics.
 
-    Files of folded networks come with normalisations that do nothing, and have no such statistics.
+    Files of folded networks contain normalisations without effect, whose statistics are those of new ones.
 
     >>> normalises(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)))
     False
@@ -86,9 +86,9 @@ def normalises(model: nn.Module) -> bool:
 
 
 def fused(model: nn.Module, example: Example) -> nn.Module:
-    """Return ``fold_batch_norm(model)``, or a plain copy of the network where that is impossible.
+    """Return ``fold_batch_norm(model)``, or a plain copy of the network if it cannot be folded.
 
-    The function is the same up to the rounding of float32, and runs faster.
+    The result computes the same function up to rounding in float32, and a folded network is faster.
     """
     try:
         return fold_batch_norm(model, example)
@@ -97,9 +97,9 @@ def fused(model: nn.Module, example: Example) -> nn.Module:
 
 
 def _convolutions_before_norms(model: nn.Module, inputs: Inputs) -> tuple[list[tuple[nn.Module, str]], Any]:
-    """Return (convolution, name of its normalisation) pairs and the output for ``inputs``."""
+    """Return the pairs (convolution, name of its normalisation), and the network's output for ``inputs``."""
     made_by: dict[int, nn.Module] = {}
-    alive: list[Tensor] = []  # keeps the outputs, so that no id is given out twice
+    alive: list[Tensor] = []  # keeps the outputs alive, so that ids stay unique
     pairs: dict[str, nn.Module] = {}
 
     def remember(module: nn.Module, _: tuple, output: Tensor) -> None:
@@ -124,7 +124,7 @@ def _convolutions_before_norms(model: nn.Module, inputs: Inputs) -> tuple[list[t
 
 
 def _after_normalising(norm: nn.Module) -> nn.Module:
-    # timm's BatchNormAct2d goes on with dropout and an activation
+    # timm's BatchNormAct2d also applies dropout and an activation
     rest = [getattr(norm, name) for name in ("drop", "act") if hasattr(norm, name)]
     rest = [module for module in rest if not isinstance(module, nn.Identity)]
     return rest[0] if len(rest) == 1 else nn.Sequential(*rest) if rest else nn.Identity()

@@ -1,8 +1,8 @@
-"""Rewriting a folded network, function unchanged: channels equalized, channels permuted.
+"""Rewrites of a folded network that keep its function: equalization and permutation of channels.
 
-Where one layer's output reaches one other layer alone, through channel-wise functions, its channels can be
-scaled there and back (cross-layer equalization, Nagel et al. 2019) and put in any order, at no cost. SWIS
-gains from an order in which weights of like size are neighbours, since neighbours share a shift set.
+Two layers are linked if the output of the first reaches only the second, through channel-wise functions. The
+channels between them can be scaled (cross-layer equalization, Nagel et al. 2019) and reordered at no cost.
+An order by size helps SWIS, because neighbouring weights share a shift set.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ROUNDS = 20
 
 
 class LimitedReLU(nn.Module):
-    """min(max(x, 0), limit), with a limit for every channel, [channels, 1, 1] of images: ReLU6 scaled."""
+    """min(max(x, 0), limit): a scaled ReLU6 with one limit per channel, [channels, 1, 1] for images."""
 
     def __init__(self, limit: Tensor) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ _CHANNELWISE = (
 
 @dataclass(frozen=True)
 class Link:
-    """Two layers by name, and the names of all that lies between them: no other takes the first's output."""
+    """Two linked layers and the modules between them, by name; only the second uses the first's output."""
 
     first: str
     second: str
@@ -75,10 +75,10 @@ class Link:
 
 
 def rewritten(model: nn.Module, example: Example, rewrites: Sequence[str]) -> nn.Module:
-    """Return a network rewritten in the ways named, of ``REWRITES``, one after another.
+    """Return a network with the named ``rewrites`` (of ``REWRITES``) applied, one after another.
 
-    Raises ``InputError`` if its graph cannot be traced or the network computes something
-    else then, on ``example``: noise of an image's size, or inputs.
+    ``example``: the size of an image, for which noise is used, or inputs. Raises ``InputError`` if the graph
+    of the network cannot be traced, or if the rewritten network computes something else on ``example``.
     """
     for name in rewrites:
         require_known("rewrite", name, REWRITES)
@@ -87,26 +87,24 @@ def rewritten(model: nn.Module, example: Example, rewrites: Sequence[str]) -> nn
 
 
 def links(model: nn.Module) -> list[Link]:
-    """Return the pairs of layers between which channels can be permuted, in the order they run.
+    """Return the pairs of linked layers, in the order of their calls.
 
-    Raises ``InputError`` for a network whose graph torch.fx cannot trace.
+    Raises ``InputError`` if torch.fx cannot trace the network.
 
     >>> links(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 2, 3)))
     [Link(first='0', second='2', between=('1',))]
     """
     try:
         graph = _Tracer().trace(model)
-    except Exception as error:  # whatever a network's own code raises on proxies
+    except Exception as error:  # the network's own code can raise any error on proxies
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"rewrites need a network that torch.fx can trace, not this one: {reason}"
-        ) from error
+        raise InputError(f"rewrites need torch.fx, which cannot trace this network: {reason}") from error
     modules = dict(model.named_modules())
     calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
     found = []
 
     def once(node: fx.Node | None, fits: Callable[[nn.Module], bool]) -> bool:
-        """Whether a node is the only call of a module that fits."""
+        """Return whether a node is the only call of a module that fits."""
         return (
             node is not None
             and node.op == "call_module"
@@ -125,18 +123,18 @@ def links(model: nn.Module) -> list[Link]:
             continue
         flat = any(isinstance(modules[name], nn.Flatten) for name in between)
         if isinstance(modules[after.target], nn.Linear) and axes_of(modules[node.target]) and not flat:
-            continue  # it works on the last axis, which is not the channels'
+            continue  # a linear layer uses the last axis, which is not the axis of channels
         if inputs_of(modules[after.target]) == outputs_of(modules[node.target]):
             found.append(Link(node.target, after.target, tuple(between)))
     return found
 
 
 def equalize(model: nn.Module, example: Example) -> nn.Module:
-    """Copy a network with the channels between linked layers scaled to equal ranges of weights.
+    """Return a copy of a network in which the channels between linked layers have equal ranges of weights.
 
-    s = sqrt(r1 / r2) of the ranges r1 of a channel's weights in the first layer and r2 in the second divides
-    the first's and multiplies the second's, until nothing changes. A ReLU6 between them gets limits 6 / s.
-    Raises ``InputError`` as ``rewritten``.
+    With the ranges r1 and r2 of a channel's weights in the first and the second layer, the weights of the
+    first are divided by s = sqrt(r1 / r2) and those of the second multiplied by s. This is repeated over all
+    links. A ReLU6 in between becomes a ReLU with limit 6 / s. Raises ``InputError`` as ``rewritten``.
 
     >>> model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU(), nn.Conv2d(1, 1, 1))
     >>> _ = model[0].weight.data.fill_(8.0), model[2].weight.data.fill_(2.0)
@@ -151,15 +149,18 @@ def equalize(model: nn.Module, example: Example) -> nn.Module:
     for _ in range(_ROUNDS):
         for link in scaled:
             first, second = modules[link.first], modules[link.second]
-            making, meeting = filters_of(first).data, filters_of(second).data
-            met = _by_input(meeting, second)
-            made, taken = making.flatten(1).abs().amax(1), met.abs().amax((1, 3)).flatten()
-            ratio = torch.where((made > 0) & (taken > 0), (made / taken).sqrt(), torch.ones_like(made))
+            weight1, weight2 = filters_of(first).data, filters_of(second).data
+            incoming = _by_input(weight2, second)
+            range1, range2 = weight1.flatten(1).abs().amax(1), incoming.abs().amax((1, 3)).flatten()
+            ratio = torch.where(
+                (range1 > 0) & (range2 > 0), (range1 / range2).sqrt(), torch.ones_like(range1)
+            )
             total[link] *= ratio
-            put_filters(first, making / ratio.reshape(-1, *[1] * (making.ndim - 1)))
+            put_filters(first, weight1 / ratio.reshape(-1, *[1] * (weight1.ndim - 1)))
             if first.bias is not None:
                 first.bias.data /= ratio
-            put_filters(second, (met * ratio.reshape(len(met), 1, -1, 1)).reshape(meeting.shape))
+            scaled_weight = incoming * ratio.reshape(len(incoming), 1, -1, 1)
+            put_filters(second, scaled_weight.reshape(weight2.shape))
     for link in scaled:
         for name in link.between:
             if isinstance(modules[name], nn.ReLU6):
@@ -169,10 +170,10 @@ def equalize(model: nn.Module, example: Example) -> nn.Module:
 
 
 def permute(model: nn.Module, example: Example) -> nn.Module:
-    """Copy a network with the channels between linked layers in descending order of the weights they meet.
+    """Return a copy of a network in which the channels between linked layers are sorted by size, descending.
 
-    The size of a channel is the mean size of the weights that the layer behind it multiplies it with, each
-    relative to its filter's largest. Depthwise layers hand the order on to what feeds them. Raises
+    The size of a channel is the mean magnitude of its weights in the second layer, each relative to the
+    largest weight of its filter. A depthwise layer passes the order on to the layer before it. Raises
     ``InputError`` as ``rewritten``.
 
     >>> model = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))
@@ -187,7 +188,7 @@ def permute(model: nn.Module, example: Example) -> nn.Module:
     for link in found:
         last = modules[link.second]
         chain = [link]
-        while _hands_on(modules[chain[-1].first]) and chain[-1].first in before:
+        while _keeps_channels(modules[chain[-1].first]) and chain[-1].first in before:
             chain.append(before[chain[-1].first])
         if groups_of(last) > 1 or groups_of(modules[chain[-1].first]) > 1:
             continue
@@ -200,7 +201,7 @@ def permute(model: nn.Module, example: Example) -> nn.Module:
 
 
 class _Tracer(fx.Tracer):
-    """Looks into modules as far as they can be traced; into layers and channel-wise functions not at all."""
+    """Traces into modules, except into layers, channel-wise functions and modules that cannot be traced."""
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         return is_layer(module) or _channelwise(module) or super().is_leaf_module(module, name)
@@ -208,7 +209,7 @@ class _Tracer(fx.Tracer):
     def call_module(self, module: nn.Module, forward: Callable, args: tuple, kwargs: dict) -> fx.Proxy:
         try:
             return super().call_module(module, forward, args, kwargs)
-        except fx.proxy.TraceError:  # it decides by what it sees, as timm's VGG head does
+        except fx.proxy.TraceError:  # its control flow depends on its input, as in timm's VGG head
             return self.create_proxy("call_module", self.path_of_module(module), args, kwargs)
 
 
@@ -217,7 +218,7 @@ def _only_user(node: fx.Node) -> fx.Node | None:
 
 
 def _scales(link: Link, modules: dict[str, nn.Module]) -> bool:
-    """Whether channels can be scaled across what lies between: it is homogeneous, or one ReLU6."""
+    """Return whether channels can be scaled across the modules of a link: all are homogeneous or ReLU6."""
     return all(isinstance(modules[name], (*_HOMOGENEOUS, nn.ReLU6)) for name in link.between)
 
 
@@ -225,12 +226,12 @@ def _channelwise(module: nn.Module) -> bool:
     return isinstance(module, _CHANNELWISE)
 
 
-def _hands_on(layer: nn.Module) -> bool:
+def _keeps_channels(layer: nn.Module) -> bool:
     return is_depthwise(layer) and inputs_of(layer) == outputs_of(layer)
 
 
 def _reorder(module: nn.Module, order: Tensor) -> None:
-    """Bring the channels that a module puts out into another order, in place."""
+    """Reorder the output channels of a module, in place."""
     if is_layer(module):
         put_filters(module, filters_of(module).data[order])
     for name, values in (*module.named_parameters(), *module.named_buffers()):
@@ -250,12 +251,12 @@ def _sizes(layer: nn.Module) -> Tensor:
 
 
 def _same_function(changed: nn.Module, model: nn.Module, example: Example) -> nn.Module:
-    """Return what was changed, in the type of the original; raise ``InputError`` if it computes otherwise."""
-    kind = next(model.parameters()).dtype
+    """Return the changed network in the original's type; raise ``InputError`` if its output differs."""
+    dtype = next(model.parameters()).dtype
     inputs = probe(example, next(changed.parameters()).device, torch.float64)
     with torch.inference_mode():
         expected = inputs.run(plain_copy(model).double().eval())
         got = inputs.run(changed.eval())
     if not close(got, expected, 1e-9):
-        raise InputError("channels of this network cannot be rewritten; leave out rewrites")
-    return changed.to(kind)
+        raise InputError("rewrites change the output of this network; leave them out")
+    return changed.to(dtype)

@@ -1,4 +1,8 @@
-"""A network whose layers hold the weights they use: what computes weights is baked in."""
+"""Plain copies of networks: computed weights become parameters of plain layers.
+
+A plain layer is of torch's own class and stores the weight that it uses. Weight normalisation, pruning and
+weight standardisation compute the weight from other tensors at every call instead.
+"""
 
 from __future__ import annotations
 
@@ -27,21 +31,21 @@ from swis.networks.layers import LAYER_KINDS, axes_of, inputs_of, is_layer, outp
 
 _REWEIGHTING = (WeightNorm, SpectralNorm, BasePruningMethod)
 _OPERATIONS = {F.linear, F.conv1d, F.conv2d, F.conv_transpose2d}
-# An ordinary layer computes what it replaces up to this part of the largest output.
+# The largest allowed error of a plain layer, relative to the largest output of the layer it replaces.
 _TOLERANCE = 1e-5
-# The same of whole networks, in float32: rounding grows from layer to layer, to 6e-6 in timm's.
+# The same for whole networks in float32. Rounding errors grow with the depth, to 6e-6 in timm's networks.
 _NETWORK_TOLERANCE = 1e-3
 
 
 def plain_copy(model: nn.Module, example: Example | None = None) -> nn.Module:
-    """Copy a network; weights that are computed from others become ordinary parameters.
+    """Return a copy of a network in which computed weights are parameters.
 
-    These are those of parametrizations, of ``weight_norm``, ``spectral_norm`` and pruning, as they are in
-    evaluation, and those that a layer of a class of its own derives at every call, such as a
-    weight-standardised convolution: it becomes an ordinary layer, if one computes the same. With an
-    ``example``, an image's size or inputs, networks in which layers became ordinary are compared. Raises
-    ``InputError`` if they differ, for a layer whose weight another hook computes, and for a lazy layer that
-    has not run.
+    Computed weights are those of parametrizations, ``weight_norm``, ``spectral_norm`` and pruning, as in
+    evaluation mode. A layer of another class that computes its weight at every call, such as a
+    weight-standardised convolution, becomes a plain layer if that computes the same. With ``example`` (the
+    size of an image, or inputs) the outputs of both networks are compared if a layer was replaced. Raises
+    ``InputError`` if they differ, if another kind of hook computes a weight, and for a lazy layer without
+    weights.
 
     >>> from timm.layers import StdConv2d
     >>> [type(layer).__name__ for layer in plain_copy(nn.Sequential(StdConv2d(3, 8, 3)))]
@@ -49,23 +53,23 @@ def plain_copy(model: nn.Module, example: Example | None = None) -> nn.Module:
     """
     for name, module in model.named_modules():
         if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
-            raise InputError(f"layer {name}: it has no weights before its first call; run the network once")
+            raise InputError(f"layer {name} has no weights before its first call; run the network once")
     plain = copied(model)
     shared = _Shared()
     for name, module in plain.named_modules():
-        _bake_hooks(module, shared)
-        _bake_parametrizations(module, shared)
+        _replace_hooks(module, shared)
+        _replace_parametrizations(module, shared)
         if isinstance(module, LAYER_KINDS) and "weight" not in module._parameters:
             raise InputError(
-                f"layer {name}: something computes its weight at every call; make the weight a parameter"
+                f"layer {name}: an unknown hook computes its weight at every call; make it a parameter"
             )
     replaced = []
     for name, layer in list(plain.named_modules()):
         if isinstance(layer, LAYER_KINDS) and not is_layer(layer):
-            made = _ordinary(layer, shared)
-            if made is not None:
-                # in place, for modules may hold their layers in lists too
-                layer.__class__, layer.__dict__ = type(made), vars(made)
+            plain_layer = _plain_layer(layer, shared)
+            if plain_layer is not None:
+                # in place, because modules can also hold their layers in lists
+                layer.__class__, layer.__dict__ = type(plain_layer), vars(plain_layer)
                 replaced.append(name)
     if replaced and example is not None:
         _check(plain, model, example, replaced)
@@ -73,37 +77,37 @@ def plain_copy(model: nn.Module, example: Example | None = None) -> nn.Module:
 
 
 def _check(plain: nn.Module, model: nn.Module, example: Example, replaced: list[str]) -> None:
-    """Raise ``InputError`` if a network with ``replaced`` layers does not compute what the original does."""
+    """Raise ``InputError`` if the output of a network with ``replaced`` layers differs."""
     first = next(model.parameters())
     inputs = probe(example, first.device, first.dtype)
     with torch.no_grad():
-        # copies, for a network may keep what it saw
+        # copies, because a network can store its inputs
         expected, got = (inputs.run(copied(network).eval()) for network in (model, plain))
     if not close(got, expected, _NETWORK_TOLERANCE, equal_nan=True):
         raise InputError(
-            f"ordinary layers in place of {', '.join(replaced)} change what the network computes: "
-            "one of them does more than compute its weight"
+            f"plain layers in place of {', '.join(replaced)} change the output of the network: "
+            "one of the layers does more than compute its weight"
         )
 
 
 def copied(model: nn.Module) -> nn.Module:
-    """Return a deep copy of a network, also of one that holds results of autograd."""
-    # hooks leave results of autograd behind, which copy.deepcopy refuses
+    """Return a deep copy of a network, even if it stores results of autograd."""
+    # hooks can store results of autograd, which copy.deepcopy does not accept
     results = [value for value in _held_tensors(model) if not value.is_leaf]
     return copy.deepcopy(model, {id(value): value.detach().clone() for value in results})
 
 
 def twin(model: nn.Module) -> nn.Module:
-    """Return a copy of a network that shares its parameters and buffers, and nothing else."""
+    """Return a copy of a network that shares only its parameters and buffers."""
     shared = {id(value): value for value in (*model.parameters(), *model.buffers())}
     results = {id(value): value.detach() for value in _held_tensors(model) if not value.is_leaf}
     return copy.deepcopy(model, shared | results)
 
 
 def check_stateless(model: nn.Module, one: Inputs, other: Inputs) -> None:
-    """Raise ``InputError`` if a network keeps in itself what it computes of its inputs.
+    """Raise ``InputError`` if a network stores results of its inputs in itself.
 
-    Inputs that are worked on side by side would be mixed up then.
+    Calibration runs many inputs at the same time, so such results would be mixed up.
     """
     copy_of_it, held = twin(model), []
     with torch.no_grad():
@@ -120,13 +124,13 @@ def check_stateless(model: nn.Module, one: Inputs, other: Inputs) -> None:
     for name in held[0].keys() & held[1].keys():
         if not _equal(held[0][name], held[1][name]):
             raise InputError(
-                f"the network keeps what it computes of its inputs in {name}; hand it on as a result, for "
-                "calibration works on many inputs side by side"
+                f"the network stores results of its inputs in {name}; return them instead, because "
+                "calibration runs many inputs at the same time"
             )
 
 
 def _held_tensors(model: nn.Module) -> Iterator[Tensor]:
-    """Yield the tensors that a network's modules hold, in lists, tuples and dicts too."""
+    """Yield the tensors that a network's modules hold, including those in lists, tuples and dicts."""
     left, seen = [vars(module) for module in model.modules()], set()
     while left:
         value = left.pop()
@@ -138,18 +142,18 @@ def _held_tensors(model: nn.Module) -> Iterator[Tensor]:
 
 
 class _Shared:
-    """Keeps the parameters that were computed from others, so that layers that shared one still do."""
+    """The new parameters by the tensors they were computed from, so that layers still share them."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[int, ...], tuple[list[Tensor], nn.Parameter]] = {}
 
     def parameter(self, sources: Sequence[Tensor], value: Tensor) -> nn.Parameter:
-        """Return a parameter of this value, computed from ``sources``: the one before, if both are equal."""
+        """Return a parameter with this value; the earlier one if ``sources`` and values are equal."""
         key = tuple(map(id, sources))
         if key in self._made and _equal(self._made[key][1], value):
             return self._made[key][1]
         made = nn.Parameter(value.detach().clone(), any(source.requires_grad for source in sources))
-        self._made[key] = list(sources), made  # sources stay alive, so that no id is given out twice
+        self._made[key] = list(sources), made  # keeps the sources alive, so that ids stay unique
         return made
 
 
@@ -157,8 +161,8 @@ def _equal(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and (one.is_meta or torch.equal(one, other))
 
 
-def _bake_hooks(module: nn.Module, shared: _Shared) -> None:
-    """Apply the hooks that compute tensors of a module from others for the last time, in place."""
+def _replace_hooks(module: nn.Module, shared: _Shared) -> None:
+    """Replace the tensors that hooks compute by parameters, and remove the hooks, in place."""
     found = {key: hook for key, hook in module._forward_pre_hooks.items() if isinstance(hook, _REWEIGHTING)}
     for key, hook in found.items():
         name = getattr(hook, "_tensor_name", None) or hook.name
@@ -171,15 +175,15 @@ def _bake_hooks(module: nn.Module, shared: _Shared) -> None:
         setattr(module, name, made)  # not register_parameter: an LSTM keeps a list of its weights
     for hooks in (module._state_dict_hooks, module._load_state_dict_pre_hooks):
         for key, hook in list(hooks.items()):
-            inner = getattr(hook, "hook", hook)  # torch wraps some
+            inner = getattr(hook, "hook", hook)  # torch wraps some of them
             if isinstance(inner, SpectralNormStateDictHook | SpectralNormLoadStateDictPreHook):
                 del hooks[key]
 
 
-def _bake_parametrizations(module: nn.Module, shared: _Shared) -> None:
-    """Make the tensors that parametrizations compute ordinary ones, in place.
+def _replace_parametrizations(module: nn.Module, shared: _Shared) -> None:
+    """Replace the tensors that parametrizations compute by parameters, in place.
 
-    torch's own way would take the tensors from the class, which the original has too.
+    ``remove_parametrizations`` is not used, because it changes the class, which the original shares.
     """
     if not is_parametrized(module):
         return
@@ -196,17 +200,17 @@ def _bake_parametrizations(module: nn.Module, shared: _Shared) -> None:
             module.register_buffer(name, value.detach().clone())
 
 
-def _ordinary(layer: nn.Module, shared: _Shared) -> nn.Module | None:
-    """Return the layer of a known class that computes what ``layer`` does; None if there is none."""
+def _plain_layer(layer: nn.Module, shared: _Shared) -> nn.Module | None:
+    """Return the plain layer that computes the same as ``layer``; None if there is none."""
     runs = []
     try:
         for probe in _probes(layer):
-            twin = _twin(layer)  # anew: some keep what they saw
+            twin = _twin(layer)  # a new copy, because some layers store their input
             with _Watch() as watch, torch.no_grad():
                 output = twin.forward(probe)
             (call,) = watch.calls
             runs.append((probe, output, call["weight"], call.get("bias")))
-    except Exception:  # whatever a forward of its own raises on one input alone, or calls instead
+    except Exception:  # its forward can raise any error on a single tensor, or call other functions
         return None
     weight, bias = runs[0][2:]
     if weight.shape != layer.weight.shape or any(not torch.equal(weight, run[2]) for run in runs):
@@ -230,7 +234,7 @@ def _ordinary(layer: nn.Module, shared: _Shared) -> nn.Module | None:
 
 
 def _twin(layer: nn.Module) -> nn.Module:
-    """Return a copy of a layer in float64, in evaluation; of one without values, with some."""
+    """Return a copy of a layer in float64 and evaluation mode; a layer on "meta" gets random values."""
     twin = copy.deepcopy(layer).double().eval()
     if layer.weight.is_meta:
         twin, generator = twin.to_empty(device="cpu"), torch.Generator().manual_seed(0)
@@ -240,7 +244,7 @@ def _twin(layer: nn.Module) -> nn.Module:
 
 
 def _probes(layer: nn.Module) -> Iterator[Tensor]:
-    """Yield inputs of several sides, for paddings that depend on them, and of several sizes of numbers."""
+    """Yield inputs of several sizes, because padding can depend on the size, and of several magnitudes."""
     generator = torch.Generator().manual_seed(0)
     axes = axes_of(layer)
     device = "cpu" if layer.weight.is_meta else layer.weight.device
@@ -256,7 +260,7 @@ def _probes(layer: nn.Module) -> Iterator[Tensor]:
 
 
 def _candidates(layer: nn.Module) -> Iterator[nn.Module]:
-    """Yield layers of known classes without weights that may compute what ``layer`` does."""
+    """Yield plain layers, without weights, that may compute the same as ``layer``."""
     if isinstance(layer, nn.Linear):
         yield nn.Linear(inputs_of(layer), outputs_of(layer), device="meta")
         return
@@ -265,7 +269,7 @@ def _candidates(layer: nn.Module) -> Iterator[nn.Module]:
         settings["output_padding"] = layer.output_padding
     kind = next(kind for kind in LAYER_KINDS if isinstance(layer, kind))
     sizes = (inputs_of(layer), outputs_of(layer), layer.kernel_size)
-    # meta: no random numbers are drawn
+    # on "meta", so that the random generator is not used
     yield kind(*sizes, **settings, padding_mode=layer.padding_mode, device="meta")
     if kind is nn.Conv2d:
         yield Conv2dSame(*sizes, **settings, device="meta")
@@ -279,7 +283,7 @@ def _same(made: nn.Module, probe: Tensor, expected: Tensor) -> bool:
 
 
 class _Watch(TorchFunctionMode):
-    """Keeps what is handed to convolutions and linear functions."""
+    """Records the arguments of convolutions and linear functions."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a network is called with: one tensor or several, by place and by name, of some inputs at once."""
+"""The arguments of a network's call: one or more tensors, by position and by name, for a batch of inputs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from swis.errors import InputError
 
 @dataclass(frozen=True)
 class Inputs:
-    """The arguments of a network's call, by place and by name.
+    """The arguments of a network's call, by position and by name.
 
-    Tensors as long as the first one have the inputs (images, sentences) along their first axis; everything
-    else is the same for all inputs.
+    A tensor with the same length as the first one has the inputs (images, sentences) along its first axis.
+    All other arguments are the same for every input. Raises ``InputError`` if there is no such tensor.
 
     >>> inputs = Inputs.of({"x": torch.ones(4, 2), "scale": 2.0})
     >>> len(inputs), [len(part) for part in inputs.split(3)]
@@ -30,11 +30,11 @@ class Inputs:
 
     def __post_init__(self) -> None:
         if not self.tensors or self.tensors[0].ndim == 0:
-            raise InputError("a network is called with one tensor at least, with inputs along its first axis")
+            raise InputError("a network needs at least one tensor, with the inputs along its first axis")
 
     @classmethod
     def of(cls, value: Any) -> Inputs:
-        """Return the inputs that a tensor is, or a tuple of arguments, or a dictionary of named ones.
+        """Return inputs from a tensor, a tuple of arguments, or a dictionary of named arguments.
 
         Raises ``InputError`` for anything else.
         """
@@ -46,11 +46,13 @@ class Inputs:
             return cls((), dict(value))
         if isinstance(value, tuple | list):
             return cls(tuple(value))
-        raise InputError(f"inputs are a tensor, a tuple or a dictionary of them, not {type(value).__name__}")
+        raise InputError(
+            f"inputs must be a tensor, or a tuple or dictionary of tensors, not {type(value).__name__}"
+        )
 
     @classmethod
     def cat(cls, parts: Sequence[Inputs]) -> Inputs:
-        """Join inputs of the same arguments, which may be of any number each.
+        """Return the concatenation of several batches with the same arguments.
 
         >>> len(Inputs.cat([Inputs.of(torch.ones(2, 3)), Inputs.of(torch.ones(1, 3))]))
         3
@@ -64,14 +66,14 @@ class Inputs:
 
     @property
     def tensors(self) -> list[Tensor]:
-        """The tensors among the arguments, by place and then by name."""
+        """The tensors among the arguments: first those by position, then those by name."""
         return [value for value in (*self.args, *self.kwargs.values()) if isinstance(value, Tensor)]
 
     def __len__(self) -> int:
         return len(self.tensors[0])
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Inputs:
-        """Return the inputs with every tensor changed."""
+        """Return the inputs with ``change`` applied to every tensor."""
 
         def of(value: Any) -> Any:
             return change(value) if isinstance(value, Tensor) else value
@@ -85,17 +87,17 @@ class Inputs:
         return value.ndim > 0 and len(value) == len(self)
 
     def split(self, size: int) -> list[Inputs]:
-        """Return the inputs in parts of at most ``size``."""
+        """Return the inputs in batches of at most ``size``."""
         return [self[start : start + size] for start in range(0, len(self), size)]
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Inputs:
-        """Return the inputs on a device, numbers that are no integers in a type."""
+        """Return the inputs on a device; floating-point tensors are converted to ``dtype``."""
         return self.map(lambda value: value.to(device, dtype if value.is_floating_point() else None))
 
     def described(self) -> dict[str, Any]:
-        """Return the arguments as JSON has them, of tensors their types and the shapes of one input.
+        """Return a JSON description of one input; tensors are described by type and shape.
 
-        Raises ``InputError`` for an argument that JSON does not have.
+        Raises ``InputError`` for an argument that JSON cannot store.
 
         >>> Inputs.of({"ids": torch.zeros(4, 7, dtype=torch.int64)}).described()["kwargs"]
         {'ids': {'dtype': 'int64', 'shape': [1, 7]}}
@@ -106,15 +108,15 @@ class Inputs:
                 return {"dtype": str(value.dtype).removeprefix("torch."), "shape": list(value.shape)}
             if value is None or isinstance(value, bool | int | float | str):
                 return value
-            raise InputError(f"an argument of {type(value).__name__} cannot be described in a file")
+            raise InputError(f"an argument of type {type(value).__name__} cannot be stored in a file")
 
         one = self[:1]
         named = {name: of(value) for name, value in one.kwargs.items()}
         return {"args": [of(value) for value in one.args], "kwargs": named}
 
     @classmethod
-    def of_description(cls, said: Mapping[str, Any]) -> Inputs:
-        """Return inputs as ``described``: noise, or ones of types without fractions."""
+    def of_description(cls, description: Mapping[str, Any]) -> Inputs:
+        """Return inputs that fit a description of ``described``: noise, or ones for integer types."""
         generator = torch.Generator().manual_seed(0)
 
         def of(value: Any) -> Any:
@@ -122,29 +124,30 @@ class Inputs:
                 return value
             dtype = getattr(torch, value["dtype"])
             if not dtype.is_floating_point:
-                return torch.ones(value["shape"], dtype=dtype)  # a mask of zeros would hide everything
+                return torch.ones(value["shape"], dtype=dtype)  # zeros in a mask would hide all inputs
             return torch.randn(value["shape"], generator=generator).to(dtype)
 
-        return cls(tuple(of(v) for v in said["args"]), {n: of(v) for n, v in said["kwargs"].items()})
+        named = {name: of(value) for name, value in description["kwargs"].items()}
+        return cls(tuple(of(value) for value in description["args"]), named)
 
     def run(self, model: nn.Module) -> Any:
-        """Call a network with these inputs."""
+        """Call a network with these inputs, and return its output."""
         return model(*self.args, **self.kwargs)
 
 
-# The size [C, H, W] of an image, or inputs themselves where a network takes something else.
+# The size [C, H, W] of an image; or inputs, for a network that takes something else.
 Example = Inputs | Sequence[int]
 
 
 def zeros(example: Example, like: Tensor) -> Inputs:
-    """Return one input on the device and in the type of a tensor: zeros of an image's size, or the first."""
+    """Return one input: an image of zeros, or the first of the inputs; with ``like``'s device and type."""
     if isinstance(example, Inputs):
         return example[:1].to(like.device, like.dtype)
     return Inputs((torch.zeros(1, *example, device=like.device, dtype=like.dtype),))
 
 
 def probe(example: Example, device: torch.device, dtype: torch.dtype) -> Inputs:
-    """Return at most two inputs: noise of an image's size, or the first two."""
+    """Return at most two inputs: images of noise, or the first two of the inputs."""
     if isinstance(example, Inputs):
         return example[:2].to(device, dtype)
     noise = torch.randn(2, *example, generator=torch.Generator().manual_seed(0))
@@ -152,19 +155,19 @@ def probe(example: Example, device: torch.device, dtype: torch.dtype) -> Inputs:
 
 
 def outputs_of(value: Any) -> list[Tensor]:
-    """Return the tensors in what a network gives back, whatever holds them.
+    """Return the tensors in a network's output, in any nesting; raise ``InputError`` if there are none.
 
     >>> outputs_of({"logits": torch.ones(2), "states": (torch.zeros(3),)})
     [tensor([1., 1.]), tensor([0., 0., 0.])]
     """
     found = [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
     if not found:
-        raise InputError(f"the network gives back no tensor but {type(value).__name__}")
+        raise InputError(f"the network returns {type(value).__name__} without a tensor")
     return found
 
 
 def logits_of(value: Any) -> Tensor:
-    """Return the logits in what a network gives back: those of that name, or its first tensor.
+    """Return the logits in a network's output: the entry named "logits", or the first tensor.
 
     >>> logits_of({"loss": torch.tensor(1.0), "logits": torch.ones(1, 2)})
     tensor([[1., 1.]])
@@ -176,18 +179,18 @@ def logits_of(value: Any) -> Tensor:
 
 
 def class_logits(output: Any) -> Tensor:
-    """Return logits [..., classes] in what a network gives back; raise ``InputError`` if there are none."""
+    """Return the logits [..., classes] in a network's output; raise ``InputError`` for another shape."""
     logits = logits_of(output)
     if logits.ndim not in (2, 3) or logits.shape[-1] < 2:
         raise InputError(
-            f"logits are [inputs, classes] or [inputs, tokens, classes] of two classes at least, not "
+            f"logits must be [inputs, classes] or [inputs, tokens, classes] with at least two classes, not "
             f"{list(logits.shape)}"
         )
     return logits
 
 
 def close(got: Any, expected: Any, tolerance: float, equal_nan: bool = False) -> bool:
-    """Say whether outputs are alike to ``tolerance`` times the largest finite value of each tensor."""
+    """Return whether two outputs agree within ``tolerance`` x the largest finite value of each tensor."""
 
     def alike(one: Tensor, other: Tensor) -> bool:
         finite = other[other.isfinite()].abs()
@@ -200,7 +203,7 @@ def close(got: Any, expected: Any, tolerance: float, equal_nan: bool = False) ->
 
 
 def inputs_in(batch: Any) -> Inputs:
-    """Return the inputs in a batch of a data set, without its labels.
+    """Return the inputs of a batch of a data set, without its labels.
 
     >>> len(inputs_in((torch.ones(2, 3), torch.tensor([0, 1]))).tensors)
     1
@@ -212,17 +215,20 @@ _LABELS = ("labels", "label", "target", "targets")
 
 
 def labelled(batch: Any) -> tuple[Inputs, Tensor | None]:
-    """Return the inputs and the labels of a batch of a data set; None for a batch without labels.
+    """Return the inputs and the labels of a batch of a data set; the labels are None if it has none.
 
-    A pair is inputs and labels [inputs], a dictionary may have labels by that name. Raises ``InputError`` for
-    a pair whose second part is something else: of two arguments and labels a batch is ((one, other), labels).
+    A pair is (inputs, labels), with labels [inputs]. A dictionary can have an entry of labels. A batch of two
+    arguments and labels is ((one, other), labels). Raises ``InputError`` for a pair without valid labels.
+
+    >>> labelled((torch.ones(2, 3), torch.tensor([0, 1])))[1].tolist()
+    [0, 1]
     """
     if isinstance(batch, tuple | list) and len(batch) == 2:
         inputs, labels = Inputs.of(batch[0]), torch.as_tensor(batch[1])
         if labels.shape != (len(inputs),):
             raise InputError(
-                f"a pair is inputs and one label each, [{len(inputs)}], not {list(labels.shape)}; two "
-                "arguments are a dictionary, or ((one, other), labels)"
+                f"a pair must be inputs and labels of shape [{len(inputs)}], not {list(labels.shape)}; give "
+                "two arguments as a dictionary, or as ((one, other), labels)"
             )
         return inputs, labels
     if isinstance(batch, Mapping):
@@ -235,10 +241,13 @@ def labelled(batch: Any) -> tuple[Inputs, Tensor | None]:
 
 
 def gathered(calibration: Any, most: int | None = None) -> Inputs:
-    """Return the inputs of a tensor, of inputs, or of batches as a loader gives them, at most so many.
+    """Return at most ``most`` inputs from a tensor, from inputs, or from an iterable of batches.
 
     A tuple of tensors is one batch: the arguments of a call, or inputs and labels. Raises ``InputError`` if
-    there are none.
+    there are no inputs.
+
+    >>> len(gathered([torch.ones(4, 3), torch.ones(4, 3)], most=6))
+    6
     """
     if isinstance(calibration, tuple) and all(isinstance(part, Tensor) for part in calibration):
         pair = len(calibration) == 2 and calibration[1].ndim == 1
@@ -247,7 +256,7 @@ def gathered(calibration: Any, most: int | None = None) -> Inputs:
         return _not_empty(Inputs.of(calibration))[:most]
     if not isinstance(calibration, Iterable):
         raise InputError(
-            f"calibration is a tensor of inputs or an iterable of batches, not {type(calibration).__name__}"
+            f"calibration must be a tensor or an iterable of batches, not {type(calibration).__name__}"
         )
     parts, count = [], 0
     for batch in calibration:
@@ -259,8 +268,8 @@ def gathered(calibration: Any, most: int | None = None) -> Inputs:
         raise InputError("calibration has no batches")
     try:
         return _not_empty(Inputs.cat(parts))[:most]
-    except RuntimeError as error:  # torch says which sizes
-        raise InputError(f"batches of calibration do not fit together: {error}") from error
+    except RuntimeError as error:  # torch's message has the sizes
+        raise InputError(f"the batches of calibration do not fit together: {error}") from error
 
 
 def _not_empty(inputs: Inputs) -> Inputs:

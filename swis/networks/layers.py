@@ -1,8 +1,7 @@
-"""The layers whose weights are approximated: their kinds, and their weights seen as filters.
+"""Layers with weights that a format applies to, and their weights as filters.
 
-A filter is what one output channel is computed with, [in / groups, kernel]. A transposed convolution stores
-its weight the other way round; its filters are those of the convolution that does the same to an input with
-zeros between its pixels.
+A filter [in / groups, kernel] computes one output channel. A transposed convolution stores its weight in
+another order. Its filters are those of the equivalent convolution, on an input with zeros between its pixels.
 """
 
 from __future__ import annotations
@@ -12,16 +11,16 @@ from timm.layers import Conv2dSame
 from timm.layers import Linear as TimmLinear
 from torch import Tensor, nn
 
-# The axes of a layer's output behind its channels.
+# The number of axes after the channels in a layer's output.
 _AXES = {nn.Linear: 0, nn.Conv1d: 1, nn.Conv2d: 2, nn.ConvTranspose2d: 2}
 LAYER_KINDS = tuple(_AXES)
 
-# Classes may inherit from these and compute otherwise: what forward is tells.
+# A subclass can compute something else; it then has another forward.
 _PLAIN = {kind.forward for kind in (*LAYER_KINDS, Conv2dSame, TimmLinear)}
 
 
 def is_layer(module: nn.Module) -> bool:
-    """Tell whether a module's weight can be approximated: it is of a known kind, and computes as that does.
+    """Return whether a module is a layer: it is of a known kind and has the forward of that kind.
 
     >>> is_layer(nn.Conv1d(1, 1, 3)), is_layer(nn.Conv3d(1, 1, 3))
     (True, False)
@@ -31,10 +30,10 @@ def is_layer(module: nn.Module) -> bool:
 
 
 def weight_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the convolutions and linear layers by name, in the order of the module tree.
+    """Return the layers of a network by name, in the order of the module tree.
 
-    Those that compute the weight they use are none of them; ``swis.networks.computed_weights.plain_copy``
-    makes them ordinary.
+    Layers that compute their weight at every call are left out; use
+    ``swis.networks.computed_weights.plain_copy`` first.
 
     >>> list(weight_layers(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Linear(2, 2))))
     ['0', '2']
@@ -43,10 +42,10 @@ def weight_layers(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def float_weights(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the weights that no format applies to, by name: they stay float.
+    """Return the weights outside of layers, by name; no format applies to them, so they stay float.
 
-    These are the parameters beside the layers' weights with more than one axis longer than 1. Biases and
-    normalisation are none of them, nor is a matrix of one row or column.
+    They are the parameters with at least two axes longer than 1. Biases, normalisation, and matrices of one
+    row or column do not count.
 
     >>> list(float_weights(nn.Sequential(nn.Linear(2, 2), nn.Embedding(3, 2))))
     ['1.weight']
@@ -60,7 +59,7 @@ def float_weights(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def count_float_weights(model: nn.Module) -> int:
-    """Return how many ``float_weights`` a network holds.
+    """Return the number of ``float_weights`` of a network.
 
     >>> count_float_weights(nn.Sequential(nn.Linear(2, 2), nn.Embedding(3, 2)))
     6
@@ -69,32 +68,36 @@ def count_float_weights(model: nn.Module) -> int:
 
 
 def axes_of(layer: nn.Module) -> int:
-    """Return how many axes a layer's output has behind its channels: 2 of images, 0 of a linear layer."""
+    """Return the number of axes after the channels in a layer's output: 2 for images, 0 for linear layers.
+
+    >>> axes_of(nn.Conv1d(1, 1, 3)), axes_of(nn.Linear(1, 1))
+    (1, 0)
+    """
     return next(axes for kind, axes in _AXES.items() if isinstance(layer, kind))
 
 
 def groups_of(layer: nn.Module) -> int:
-    """Return a layer's groups; a linear layer is one."""
+    """Return the groups of a convolution; a linear layer has one group."""
     return getattr(layer, "groups", 1)
 
 
 def inputs_of(layer: nn.Module) -> int:
-    """Return how many channels or features a layer's input has."""
+    """Return the number of input channels or features of a layer."""
     return layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
 
 
 def outputs_of(layer: nn.Module) -> int:
-    """Return how many channels or features a layer's output has: one of each filter."""
+    """Return the number of filters of a layer: its output channels or features."""
     return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
 
 
 def is_depthwise(layer: nn.Module) -> bool:
-    """Tell whether every output channel sees one of several input channels."""
+    """Return whether every filter sees only one of several input channels."""
     return groups_of(layer) == inputs_of(layer) > 1
 
 
 def is_transposed(layer: nn.Module) -> bool:
-    """Tell whether a layer is a transposed convolution, which stores its filters another way."""
+    """Return whether a layer is a transposed convolution."""
     return isinstance(layer, nn.ConvTranspose2d)
 
 
@@ -109,7 +112,7 @@ def filter_shape(layer: nn.Module) -> torch.Size:
 
 
 def filters_of(layer: nn.Module, weight: Tensor | None = None) -> Tensor:
-    """Return a layer's weight, or another one of its shape, as filters of ``filter_shape``.
+    """Return a layer's weight, or another tensor of that shape, as filters of shape ``filter_shape``.
 
     >>> layer = nn.ConvTranspose2d(1, 2, (1, 2))
     >>> _ = layer.weight.data.copy_(torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]]))
@@ -121,7 +124,7 @@ def filters_of(layer: nn.Module, weight: Tensor | None = None) -> Tensor:
 
 
 def weight_of(layer: nn.Module, filters: Tensor) -> Tensor:
-    """Undo ``filters_of``: filters -> a weight as the layer stores it.
+    """Return filters in the order in which the layer stores its weight; the inverse of ``filters_of``.
 
     >>> layer = nn.ConvTranspose2d(4, 6, 3, groups=2)
     >>> torch.equal(weight_of(layer, filters_of(layer)), layer.weight)
@@ -131,12 +134,12 @@ def weight_of(layer: nn.Module, filters: Tensor) -> Tensor:
 
 
 def put_filters(layer: nn.Module, filters: Tensor) -> None:
-    """Give a layer these filters, in place, in the type of its weight."""
+    """Set the weight of a layer to these filters, in place; the number type of the weight stays."""
     layer.weight.data = weight_of(layer, filters).to(layer.weight.dtype)
 
 
 def spread(layer: nn.Module, inputs: Tensor) -> Tensor:
-    """Return a convolution's inputs [N, C, ...]; a transposed one's with zeros between them, by its stride.
+    """Return a layer's inputs [N, C, ...]; for a transposed convolution, with zeros between the pixels.
 
     >>> spread(nn.ConvTranspose2d(1, 1, 2, stride=2), torch.ones(1, 1, 1, 2)).tolist()
     [[[[1.0, 0.0, 1.0]]]]
@@ -150,7 +153,7 @@ def spread(layer: nn.Module, inputs: Tensor) -> Tensor:
 
 
 def exchanged(weight: Tensor, groups: int) -> Tensor:
-    """Exchange what is in and what is out within every group, and turn the kernel: its own inverse.
+    """Swap the input and output axes within every group, and flip the kernel; this is its own inverse.
 
     >>> exchanged(torch.arange(4.0).reshape(2, 1, 1, 2), groups=1).tolist()
     [[[[1.0, 0.0]], [[3.0, 2.0]]]]

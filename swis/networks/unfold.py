@@ -1,4 +1,4 @@
-"""Calibrated weights put back in front of the normalisation that was folded into them."""
+"""Unfolding: calibrated weights of a folded network, put back before the batch normalisation."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from swis.networks.layers import filters_of, put_filters, weight_layers
 def unfolded(
     network: nn.Module, calibrated: nn.Module, encoded: Mapping[str, Encoded], example: Example
 ) -> tuple[nn.Module, dict[str, Encoded]]:
-    """Return ``network`` with the weights that its folded copy ``calibrated`` has, and these ``encoded``.
+    """Return a copy of ``network`` with the weights of its folded copy ``calibrated``, and their encoding.
 
-    A folded weight is gain x weight, and a format of its codes is one of the weight as well, with scales
-    divided by the gain. A channel whose gain is zero is encoded as it is. Where a normalisation follows,
-    biases stay the network's own: with statistics of its new input it does what calibration did to them.
-    Where nothing could be folded, ``calibrated`` is returned as it is. Raises ``ValueError`` if layers in
-    front of different normalisations share a weight.
+    A folded weight is gain x weight. Its codes are also codes of the weight, with scales divided by the gain.
+    A channel whose gain is zero is encoded again. A layer before a normalisation keeps the bias of
+    ``network``, because measuring the normalisation's statistics again replaces the calibrated bias. If
+    nothing could be folded, ``calibrated`` itself is returned. Raises ``ValueError`` if layers before
+    different normalisations share a weight.
     """
     module, norms = plain_copy(network), norms_of(network, example)
     if any(folds(calibrated.get_submodule(norm)) for norm in norms.values()):
@@ -36,7 +36,7 @@ def unfolded(
         found = encoded[name]
         if name in norms:
             if uses[id(found)] > 1:
-                raise ValueError(f"{name} shares its weight; it cannot be put back before {norms[name]}")
+                raise ValueError(f"layer {name} shares its weight, so it cannot precede {norms[name]}")
             gain = gain_of(module.get_submodule(norms[name])).detach()
             restored[name] = _divided(found, gain, filters_of(layer).detach())
         elif (bias := calibrated.get_submodule(name).bias) is not None:
@@ -46,7 +46,7 @@ def unfolded(
 
 
 def _divided(found: Encoded, gain: Tensor, weight: Tensor) -> Encoded:
-    """Undo a multiplication of weights by ``gain`` [filters]; where it is zero, encode ``weight`` itself."""
+    """Divide encoded filters by ``gain`` [filters]; filters with gain 0 are encoded from ``weight``."""
     dead = gain.abs() <= torch.finfo(gain.dtype).eps * gain.abs().max()
     along = (-1, *[1] * (len(found.shape) - 1))
     sign = torch.where(gain < 0, -1, 1).to(found.codes.dtype)
@@ -56,6 +56,6 @@ def _divided(found: Encoded, gain: Tensor, weight: Tensor) -> Encoded:
         plain = encode(weight, found.fmt, found.schedule)
         codes = torch.where(dead[:, None], plain.codes, codes)
         scale = torch.where(dead.reshape(along), plain.scale, scale)
-        if found.fmt.grouped:  # all others have one set for all
+        if found.fmt.grouped:  # formats without groups have one set
             sets = torch.where(dead[:, None], plain.shift_sets, sets)
     return replace(found, codes=codes, scale=scale, shift_sets=sets, metrics=None)

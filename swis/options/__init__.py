@@ -1,1 +1,1 @@
-"""What can be chosen: one dataclass per concept with its fields, ranges and named choices; no torch."""
+"""The options of a run: one dataclass per concept, with its ranges and named choices; imports no torch."""

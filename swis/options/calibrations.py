@@ -1,4 +1,7 @@
-"""The options of calibration on images without labels, and the ways to calibrate by name."""
+"""The kinds of calibration by name, and their options.
+
+Calibration uses a calibration set: images without labels.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,12 @@ from swis.options.ranges import above_zero, at_least, named, require, within
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the configuration must know of a way to calibrate; swis/calibration/kinds.py has them by name.
+    """What the options must know about a kind of calibration; its code is in swis/calibration/kinds.py.
 
-    ``settings`` are groups of options that change its result, by what a row's identity calls them; those in
-    ``seeded`` depend on the run's seed as well. ``chooses_levels``: levels are not the nearest ones;
-    ``learns_rounding``: they are found by training, after the walk. ``summary`` says what it does, in a line
-    that a run prints.
+    ``looks_at_images``: it needs a calibration set. ``chooses_levels``: a weight may get a level that is not
+    its nearest one. ``learns_rounding``: levels are trained after the GPTQ pass. ``settings`` lists the
+    groups of options that change the result; each key is the group's name in a row's identity. The result
+    also depends on the run's seed for the keys in ``seeded``. ``summary``: one line that a run prints.
     """
 
     looks_at_images: bool = True
@@ -30,14 +33,14 @@ class Calibration:
 _WALK = {"output_aware": "calibration"}
 CALIBRATIONS = {
     "none": Calibration(looks_at_images=False, summary="every weight takes its nearest level"),
-    "bias": Calibration(summary="the mean of every channel is set to that of the float network"),
+    "bias": Calibration(summary="the mean of every channel is matched to the float network"),
     "stats": Calibration(
-        summary="the mean and variance of every channel are set to those of the float network"
+        summary="the mean and the variance of every channel are matched to the float network"
     ),
     "output_aware": Calibration(
         chooses_levels=True,
         settings=_WALK,
-        summary="levels are chosen for the output of each layer, then means and variances are set",
+        summary="levels are chosen for the output of each layer, then means and variances are matched",
     ),
     "reconstruct": Calibration(
         chooses_levels=True,
@@ -50,20 +53,30 @@ CALIBRATIONS = {
 
 
 def calibration_names() -> list[str]:
-    """Return the names of all ways to calibrate, "none" among them."""
+    """Return the names of all kinds of calibration, including "none".
+
+    >>> calibration_names()
+    ['none', 'bias', 'stats', 'output_aware', 'reconstruct']
+    """
     return list(CALIBRATIONS)
 
 
 @dataclass
 class OutputAware:
-    """How to choose weights for their layer's output.
+    """Options of output-aware calibration: levels are chosen to keep each layer's output (GPTQ).
 
-    ``damping`` times a filter's weights per image is added to H, relative to its mean diagonal; H sums
-    ``positions`` output positions of all images, at most; ``rounds`` of coordinate descent follow the walk.
-    The walk takes groups in the order of the filter, or those whose inputs vary most first. ``asymmetric``
-    aims at what the float layer makes of its own inputs, and so makes up for errors in front of it, not at
-    what it would make of those at hand. Every filter takes the scale of least error among ``scales`` times
-    that of the quantizer; where a tensor has one scale, it is the quantizer's.
+    H is the second moment of a layer's inputs, summed over at most ``positions`` output positions of all
+    images. ``damping`` x (weights per filter / images) x (mean diagonal of H) is added to the diagonal of H.
+    ``rounds`` is the number of rounds of coordinate descent after the GPTQ pass. ``order`` of the groups in
+    that pass: "filter" (as stored) or "variance" (groups with the most varying inputs first).
+    ``asymmetric``: the target is the output of the float layer on the float network's inputs, so that a layer
+    corrects the errors of the layers before it. Otherwise both outputs are computed from the same inputs.
+    ``scales``: factors on the quantizer's scale; each filter keeps the one of least error. They are not used
+    with one scale per tensor. Raises ``InputError`` for a value out of range.
+
+    >>> OutputAware(damping=0.0)
+    Traceback (most recent call last):
+    swis.errors.InputError: calibration.damping must be finite and above 0, not 0
     """
 
     damping: float = 0.1
@@ -78,14 +91,14 @@ class OutputAware:
         at_least(1, **named("calibration", self, "positions"))
         at_least(0, **named("calibration", self, "rounds"))
         above_zero(**named("calibration", self, "damping"))
-        require(len(self.scales) > 0, "calibration.scales is empty; [1.0] keeps the scale of the quantizer")
+        require(len(self.scales) > 0, "calibration.scales is empty; use [1.0] to keep the quantizer's scale")
         for scale in self.scales:
             above_zero(**{"calibration.scales": scale})
 
 
 @dataclass
 class CalibrationConfig(OutputAware):
-    """How many unlabelled images to calibrate on, and how weights are chosen on them."""
+    """The size of the calibration set [images], and the options of output-aware calibration."""
 
     images: int = 256
 
@@ -96,9 +109,10 @@ class CalibrationConfig(OutputAware):
 
 @dataclass
 class Reconstruction:
-    """How rounding is learned after the walk: how long and how fast.
+    """Options of block reconstruction, which learns the rounding after the GPTQ pass.
 
-    ``steps`` of Adam, 32 images each, with a learning ``rate`` in parts of the way from level to level.
+    ``steps``: steps of Adam, with 32 images each. ``rate``: Adam's learning rate, in units of the distance
+    between two neighbouring levels.
     """
 
     steps: int = 200

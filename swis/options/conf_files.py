@@ -1,4 +1,4 @@
-"""The files of conf/: which there are, and the accelerators, tables of energies and schedules in them."""
+"""The files of conf/: their names, and the settings in them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ValidationError
 
 from swis.errors import InputError
+from swis.options.data import DataConfig
 from swis.options.hardware import AcceleratorConfig, EnergyConfig
+from swis.options.model import ModelConfig
 from swis.options.names import require_known
 from swis.options.scheduling import ScheduleConfig
 from swis.runtime.files import stamp
 
-# conf/ of the repository, which an installed package has inside it
+# An installed package holds conf/ inside itself; in the repository it is beside swis/.
 _INSTALLED = Path(__file__).parents[1] / "conf"
 CONF = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "conf"
 
 
 def choices(group: str) -> list[str]:
-    """Return the files that an option chooses among.
+    """Return the names of the files in a folder of conf/, which are the choices of that option.
 
     >>> choices("schedule")
     ['greedy', 'network', 'optimal', 'uniform']
@@ -32,12 +34,16 @@ def choices(group: str) -> list[str]:
 
 
 def accelerator_names() -> list[str]:
-    """Return the designs in conf/accelerator."""
+    """Return the names of the designs in conf/accelerator.
+
+    >>> "swis_ss" in accelerator_names()
+    True
+    """
     return choices("accelerator")
 
 
 def accelerator_named(name: str) -> AcceleratorConfig:
-    """Return a design as its file in conf/accelerator says; raise ``InputError`` if there is none.
+    """Return the design in conf/accelerator/NAME.yaml; raise ``InputError`` if there is no such file.
 
     >>> str(accelerator_named("swis_ds").datapath)
     'swis'
@@ -46,7 +52,7 @@ def accelerator_named(name: str) -> AcceleratorConfig:
 
 
 def changed_accelerator(base: AcceleratorConfig, changes: Mapping[str, Any]) -> AcceleratorConfig:
-    """Return a design with some of its options changed; raise ``InputError`` for what is no option or value.
+    """Return a design with some options changed; raise ``InputError`` for an unknown option or value.
 
     >>> changed_accelerator(accelerator_named("swis_ds"), {"columns": 16}).columns
     16
@@ -64,7 +70,7 @@ def changed_accelerator(base: AcceleratorConfig, changes: Mapping[str, Any]) -> 
 
 
 def energies_named(name: str) -> EnergyConfig:
-    """Return a table of energies as its file in conf/energy says; raise ``InputError`` if there is none.
+    """Return the energy table in conf/energy/NAME.yaml; raise ``InputError`` if there is no such file.
 
     >>> energies_named("nm45").node
     'nm45'
@@ -73,7 +79,7 @@ def energies_named(name: str) -> EnergyConfig:
 
 
 def schedule_named(name: str) -> ScheduleConfig:
-    """Return a schedule as its file in conf/schedule says; raise ``InputError`` if there is none.
+    """Return the schedule in conf/schedule/NAME.yaml; raise ``InputError`` if there is no such file.
 
     >>> schedule_named("network").sensitivity
     True
@@ -81,20 +87,38 @@ def schedule_named(name: str) -> ScheduleConfig:
     return _read("schedule", ScheduleConfig, name, _stamps("schedule"))
 
 
+def model_named(name: str) -> ModelConfig:
+    """Return a network as its file in conf/model says; raise ``InputError`` if there is none.
+
+    >>> model_named("resnet18").weights
+    'embedded'
+    """
+    return _read("model", ModelConfig, name, _stamps("model"))
+
+
+def data_named(name: str) -> DataConfig:
+    """Return a set of images as its file in conf/data says; raise ``InputError`` if there is none.
+
+    >>> data_named("fashion_mnist").calibration_split
+    'train'
+    """
+    return _read("data", DataConfig, name, _stamps("data"))
+
+
 def _stamps(group: str) -> tuple[Any, ...]:
-    """Return what tells the files of a group from later ones."""
+    """Return a value that changes whenever a file of the folder changes."""
     return tuple((path.name, *stamp(path)) for path in sorted((CONF / group).glob("*.yaml")))
 
 
 @cache
 def _read(group: str, settings: type, name: str, stamps: tuple[Any, ...]) -> Any:
-    """Return a file of conf/ as settings, on top of the files that it names as its defaults.
+    """Return a file of conf/ as settings, merged over the files in its ``defaults`` list.
 
-    ``stamps`` are those of the group: a file that changes is read again.
+    ``stamps`` is part of the cache's key, so that a changed file is read again.
     """
     require_known(group, name, choices(group))
     written: Any = OmegaConf.load(CONF / group / f"{name}.yaml")
-    bases = [base for base in written.pop("defaults", []) if base != "_self_"]  # as Hydra composes it
+    bases = [base for base in written.pop("defaults", []) if base != "_self_"]  # Hydra's own entry
     known = [settings, *(_read(group, settings, base, stamps) for base in bases)]
     parts = [OmegaConf.structured(each) for each in known]
     for part in parts:

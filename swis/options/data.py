@@ -1,4 +1,4 @@
-"""The options of sets of images, and of activations."""
+"""The options of image data sets, and of activation ranges."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from swis.options.ranges import at_least, named, require, within
 
 @dataclass
 class DataConfig:
-    """Which images: a split to measure on and a split to calibrate on."""
+    """The data set: ``split`` to measure accuracy on, ``calibration_split`` to take calibration images from.
+
+    ``limit``: measure on at most this many images. ``class_order`` is only for data=image_folder. Raises
+    ``InputError`` for a value out of range.
+    """
 
     name: str = MISSING  # name of the data set
     root: str | None = None  # folder of the images; null: the embedded ones
@@ -32,13 +36,16 @@ class DataConfig:
         at_least(0, **named("data", self, "workers"))
         require(
             self.class_order is None or self.name == "image_folder",
-            f"data.class_order is for data=image_folder; {self.name} has an order of its own",
+            f"data.class_order is only for data=image_folder; {self.name} fixes the order of its classes",
         )
 
 
 @dataclass
 class ActivationConfig:
-    """How the range of 8-bit activations is found on the calibration images."""
+    """How the range of quantized activations is measured on the calibration set.
+
+    ``percentile`` [%] is used with ``range`` "percentile". Raises ``InputError`` if it is not in (50, 100].
+    """
 
     range: ActivationRange = ActivationRange.minmax
     percentile: float = option(99.9, counts=lambda own: own.range == ActivationRange.percentile)

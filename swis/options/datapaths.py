@@ -1,4 +1,4 @@
-"""Which options of an accelerator go with its datapath."""
+"""The options that each datapath of an accelerator uses."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class DatapathOptions:
-    """What the configuration must know of a datapath; swis/hardware/datapaths has it by its name.
+    """What the options must know about a datapath; its code is in swis/hardware/datapaths, by the same name.
 
-    It alone has the options ``own``; those in ``fixed`` have one value; those in ``needed`` are not null.
-    Inputs are looked at where ``looks_at_inputs`` says so, an option and its value. A baseline with this
-    datapath copies the options ``follows`` from the design that it is compared with. ``searches_tiles``:
-    the order of its loops is searched for, which takes seconds.
+    ``own``: options that only this datapath has. ``fixed``: options that must have this value. ``needed``:
+    options that must not be null. ``looks_at_inputs``: an option and the value at which cycles depend on the
+    values of the inputs. ``follows``: options that a baseline with this datapath copies from the design it is
+    compared with. ``searches_tiles``: the simulation searches tile sizes and loop orders, which takes
+    seconds.
     """
 
     own: tuple[str, ...] = ()
@@ -45,5 +46,9 @@ DATAPATHS = {
 
 
 def datapath_names() -> list[str]:
-    """Return the names of all datapaths."""
+    """Return the names of all datapaths.
+
+    >>> datapath_names()
+    ['swis', 'systolic', 'serial', 'skipping', 'fusion']
+    """
     return list(DATAPATHS)

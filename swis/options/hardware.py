@@ -1,4 +1,4 @@
-"""The options of hardware: designs of accelerators, and tables of energies."""
+"""The options of hardware: accelerator designs and energy tables."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from swis.options.names import require_known
 from swis.options.option import option
 from swis.options.ranges import require
 
-# accelerator.lanes=group_size: as many lanes as weights share a shift set.
+# accelerator.lanes=group_size: a PE has one lane for each weight of a group.
 GROUP_SIZE = "group_size"
 UNNAMED = MISSING
 
 
 @dataclass(frozen=True)
 class Memory:
-    """SRAM sizes in bytes, and bits per cycle of the array from the DRAM and from SRAMs into the array.
+    """The memories of a design: SRAM sizes [bytes], and bandwidths [bits per cycle of the array].
 
-    None: so many that the array never waits. Weights pass their bus, and its decoders, as they are stored.
+    ``dram_bits_per_cycle`` is the bandwidth of the DRAM; ``weight_bus_bits`` and ``input_bus_bits`` are those
+    from the SRAMs into the array. None: no limit, so that the array never waits. Weights are decoded behind
+    their bus, so the bus carries them in their stored format. Raises ``InputError`` for a value below 1.
     """
 
     weight_sram_bytes: int = 65536  # size of the SRAM for weights, double-buffered
@@ -41,7 +43,7 @@ class Memory:
                 require(value >= 1, f"accelerator.{name} must be at least 1, not {value}")
 
     def tile_bits(self) -> dict[str, int]:
-        """Return the bits that double buffering leaves for a tile of weights, inputs and outputs.
+        """Return the bits for a tile of weights, inputs and outputs: half of each SRAM (double buffering).
 
         >>> Memory(output_sram_bytes=2).tile_bits()["output"]
         8
@@ -54,19 +56,25 @@ MEMORY = tuple(known.name for known in fields(Memory))
 
 @dataclass(frozen=True)
 class Design(Memory):
-    """A design: units of ``lanes`` terms of a dot product, ``rows`` for filters, ``columns`` for pixels.
+    """A design: an array of PEs, with ``rows`` for filters and ``columns`` for output pixels.
 
-    ``datapath`` is "swis" (``shifts_per_cycle`` of a group's shifts, or, without ``shared_sets``, of all bits
-    of a magnitude; with ``consecutive_sets`` only sets of consecutive shifts are shared; with
-    ``groups_share_lanes``, which takes a shifter in every lane, no group leaves lanes idle), "systolic"
-    (bit-parallel MACs in a ``dataflow``, no lanes), "serial" (weights bit by bit if ``weight_serial``, with a
-    cycle for the sign bit if ``sign_cycle``; activations in steps of ``activation_bits_per_cycle`` if that is
-    given), "skipping" (the ones of the weights' bits, as ``skipping`` says) or "fusion" (BitFusion; rows for
-    channels, columns for filters, ``sums_to_dram`` as its public optimizer has it). ``side_by_side`` puts the
-    groups of a convolution on rows together, ``spread_fc`` the filters of a layer with one output pixel on
-    columns as well. With ``systolic`` operands pass from unit to unit, so that every fold fills and drains;
-    without, units hear them all at once, as BitSim has it. ``unit`` names what a unit is in an energy table.
-    Raises ``InputError`` for options that do not go together, and for sizes of zero.
+    A PE has ``lanes``: it computes that many terms of a dot product. ``unit`` is its name in the energy
+    table. The ``datapath`` says how a PE works:
+
+    * "swis": ``shifts_per_cycle`` shifts of a group's shift set in each cycle. Without ``shared_sets`` the
+      shifts are all bits of a magnitude. With ``consecutive_sets`` the array takes only consecutive shifts.
+      With ``groups_share_lanes`` every lane has its own shifter, so that a small group leaves no lane idle.
+    * "systolic": bit-parallel MACs without lanes, in a ``dataflow``.
+    * "serial": weights bit by bit if ``weight_serial``, with one cycle for the sign if ``sign_cycle``;
+      activations in steps of ``activation_bits_per_cycle`` if it is given.
+    * "skipping": zero bits of the weights are skipped, in the way that ``skipping`` names.
+    * "fusion": BitFusion, with rows for input channels and columns for filters. ``sums_to_dram``: partial
+      sums go to the DRAM, as in its public optimizer.
+
+    ``side_by_side``: the groups of a convolution share the rows. ``spread_fc``: the filters of a layer with
+    one output pixel use the columns too. ``systolic``: operands move from PE to PE, so that every fold fills
+    and drains the array; otherwise they are broadcast to all PEs, as in BitSim. Raises ``InputError`` for
+    options that contradict each other and for sizes below 1.
     """
 
     name: str = MISSING  # name of the design and of its file
@@ -93,12 +101,12 @@ class Design(Memory):
 
     @property
     def known(self) -> DatapathOptions:
-        """What is known of the datapath."""
+        """The options of this design's datapath."""
         return DATAPATHS[self.datapath]
 
     @property
     def needs_inputs(self) -> bool:
-        """Whether cycles depend on the values of the inputs, as well as of the weights."""
+        """Whether cycles depend on the values of the inputs."""
         looks = self.known.looks_at_inputs
         return looks is not None and getattr(self, looks[0]) == looks[1]
 
@@ -112,13 +120,13 @@ class Design(Memory):
             default = type(self).__dataclass_fields__[name].default
             require(
                 getattr(self, name) == default or owner == self.datapath,
-                f"accelerator.{name} is for datapath={owner}, not {self.datapath}",
+                f"accelerator.{name} is only for datapath={owner}, not {self.datapath}",
             )
         for name, value in self.known.fixed.items():
-            said = json.dumps(value)
+            expected = json.dumps(value)
             require(
                 getattr(self, name) == value,
-                f"accelerator.{name} must be {said} for datapath={self.datapath}, "
+                f"accelerator.{name} must be {expected} for datapath={self.datapath}, "
                 f"not {json.dumps(getattr(self, name))}",
             )
         for name in self.known.needed:
@@ -128,20 +136,20 @@ class Design(Memory):
             )
         require(
             not (self.side_by_side and self.needs_inputs),
-            f"accelerator.side_by_side is not for {'='.join(self.known.looks_at_inputs or ())}",
+            f"accelerator.side_by_side cannot be used with {'='.join(self.known.looks_at_inputs or ())}",
         )
         require(
             0 < self.frequency_mhz < math.inf,
-            f"accelerator.frequency_mhz must be above 0, and finite, not {self.frequency_mhz:g}",
+            f"accelerator.frequency_mhz must be finite and above 0, not {self.frequency_mhz:g}",
         )
 
 
 @dataclass(frozen=True)
 class AcceleratorConfig(Design):
-    """A design, simulated for every row.
+    """A design as the command line gives it.
 
-    ``lanes`` are a number, or "group_size": an array made for groups of that size. With ``array_um2`` it has
-    as many columns as fit that area.
+    ``lanes`` is a number, or "group_size" for as many lanes as a group has weights. With ``array_um2`` the
+    array gets as many columns as fit into that area [um2]. Raises ``InputError`` for a value out of range.
     """
 
     # terms of a dot product that a PE computes at once; group_size: as many as a group has weights
@@ -156,13 +164,13 @@ class AcceleratorConfig(Design):
         )
         require(
             self.array_um2 is None or 0 < self.array_um2 < math.inf,
-            f"accelerator.array_um2 must be above 0, and finite, not {self.array_um2}",
+            f"accelerator.array_um2 must be finite and above 0, not {self.array_um2}",
         )
 
 
 @dataclass
 class NodeConfig:
-    """Factors that bring numbers of another node to that of the table."""
+    """A technology node: factors that scale its energies and areas to the node of the table."""
 
     energy: float = 1.0
     area: float = 1.0
@@ -171,7 +179,7 @@ class NodeConfig:
 
 @dataclass
 class UnitConfig:
-    """A processing unit as published, at a node of ``nodes``; see ``swis.hardware.energy.Unit``."""
+    """A published PE: energy [pJ per cycle] and area [um2] at a node; see ``swis.hardware.energy.Unit``."""
 
     pj_per_cycle: float = MISSING
     area_um2: float = MISSING
@@ -184,7 +192,7 @@ class UnitConfig:
 
 @dataclass
 class BankConfig:
-    """An SRAM as published: pJ per access of ``port_bits``."""
+    """A published SRAM: energies [pJ per access of ``port_bits`` bits], leakage [mW] and area [mm2]."""
 
     size_bytes: int = MISSING
     read_pj: float = MISSING
@@ -195,7 +203,10 @@ class BankConfig:
 
 @dataclass
 class EnergyConfig:
-    """A table of energies at one node; every number has its source in conf/energy."""
+    """An energy table at one node; conf/energy gives the source of every number.
+
+    Raises ``InputError`` for a number that is negative or not finite, and for an unknown node.
+    """
 
     name: str = MISSING
     node: str = MISSING
@@ -224,7 +235,7 @@ class EnergyConfig:
             )
             require(
                 unit.node in self.nodes,
-                f"energy.units.{name}.node={unit.node} is none of energy.nodes: {', '.join(self.nodes)}",
+                f"energy.units.{name}.node={unit.node} is not in energy.nodes: {', '.join(self.nodes)}",
             )
         for name, node in self.nodes.items():
             _check_numbers(node, f"energy.nodes.{name}")
@@ -239,5 +250,5 @@ def _check_numbers(settings: Any, name: str) -> None:
             least = 1 if known.type == "int" else 0
             require(
                 least <= value < math.inf,
-                f"{name}.{known.name} must be at least {least}, and finite, not {value:g}",
+                f"{name}.{known.name} must be finite and at least {least}, not {value:g}",
             )

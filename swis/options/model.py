@@ -1,4 +1,4 @@
-"""The options of a network, and of the images that it takes."""
+"""The options of a network and of its input images."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from swis.options.ranges import named, require, within
 
 @dataclass
 class ModelConfig:
-    """Which network, with which weights; the fields that are null come from the weights.
+    """The network and its weights; the weights' own description fills in the fields that are null.
 
-    ``name`` is timm's; of an own network ``factory`` names the function that makes it, as
-    PACKAGE.MODULE:FUNCTION.
+    ``name`` is the name in timm. For your own network, ``factory`` names the function that returns it, as
+    PACKAGE.MODULE:FUNCTION. ``input_size`` is [channels, height, width]; ``mean`` and ``std`` have one value
+    per channel. Raises ``InputError`` for a value out of range.
     """
 
     label: str = MISSING  # what tables call the network
@@ -37,13 +38,13 @@ class ModelConfig:
         check_inputs("model", self)
         require(
             self.factory is None or self.weights != "timm",
-            "model.weights=timm is not for a network of your own; use model.weights=factory or a file",
+            "model.weights=timm cannot be used with model.factory; use model.weights=factory or a file",
         )
         within(0, 1, "(]", **named("model", self, "crop_pct"))
 
 
 def check_inputs(group: str, settings: Any) -> None:
-    """Raise ``InputError`` if the size, mean and standard deviation of images cannot be right."""
+    """Raise ``InputError`` if the size, mean or standard deviation of images is not valid."""
     size, mean, std = settings.input_size, settings.mean, settings.std
     require(
         size is None or (len(size) == 3 and min(size) > 0),
@@ -51,9 +52,9 @@ def check_inputs(group: str, settings: Any) -> None:
     )
     require(
         mean is None or (len(mean) > 0 and all(map(math.isfinite, mean))),
-        f"{group}.mean must be finite numbers, one of each channel, not {mean}",
+        f"{group}.mean must be finite numbers, one per channel, not {mean}",
     )
     require(
         std is None or (len(std) > 0 and all(0 < value < math.inf for value in std)),
-        f"{group}.std must be above 0, and finite, one of each channel, not {std}",
+        f"{group}.std must be finite numbers above 0, one per channel, not {std}",
     )

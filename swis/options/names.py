@@ -1,4 +1,4 @@
-"""Names that are not known, and the nearest one that is."""
+"""Errors for unknown names, with the most similar known name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from swis.errors import InputError
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that ``name`` is probably a misspelling of.
+    """Return the known name that is most similar to ``name``; None if none is similar.
 
     >>> nearest("bit", ["alpha", "bits"]), nearest("colour", ["alpha", "bits"])
     ('bits', None)
@@ -20,7 +20,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the question after a message that a name is not known; nothing if none is like it.
+    """Return the end of a message about an unknown name; empty if no known name is similar.
 
     >>> did_you_mean("swsi", ["round", "swis"])
     '; did you mean swis?'
@@ -30,13 +30,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def require_known(what: str, name: str, known: Iterable[str]) -> None:
-    """Raise ``InputError`` if a name is none of the known ones.
+    """Raise ``InputError`` if a name is not a known one.
 
     >>> require_known("method", "swsi", ["round", "swis"])
     Traceback (most recent call last):
-    swis.errors.InputError: method is one of round, swis, not 'swsi'; did you mean swis?
+    swis.errors.InputError: method must be one of round, swis, not 'swsi'; did you mean swis?
     """
     names = [str(each) for each in known]
     if name not in names:
         question = did_you_mean(str(name), names)
-        raise InputError(f"{what} is one of {', '.join(names)}, not {str(name)!r}{question}")
+        raise InputError(f"{what} must be one of {', '.join(names)}, not {str(name)!r}{question}")

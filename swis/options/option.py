@@ -1,4 +1,4 @@
-"""An option: a field of a settings dataclass, and what is known of it beside its type and its default."""
+"""An option: a field of a settings dataclass, with facts about it beyond its type and its default."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 
 class Part(StrEnum):
-    """What an option of a run has a part in."""
+    """What an option of a run affects."""
 
     everything = "everything"
-    run = "run"  # how and where things are computed; no number depends on it
-    table = "table"  # which rows a run has, and what a table holds
-    hardware = "hardware"  # what is simulated for a row
+    run = "run"  # how and where a run computes; no result depends on it
+    table = "table"  # which rows a table holds
+    hardware = "hardware"  # the simulation of a row
     file = "file"  # how a packed file is written
-    weights = "weights"  # rows of quantized weights
-    shifts = "shifts"  # rows of a number of shifts
-    groups = "groups"  # rows of groups of weights
+    weights = "weights"  # rows with quantized weights
+    shifts = "shifts"  # rows with a number of shifts
+    groups = "groups"  # rows with groups of weights
 
 
 def option(
@@ -33,10 +33,11 @@ def option(
 ) -> Any:
     """Return a dataclass field for an option.
 
-    ``formerly`` is an older name: commands and tables may still have it, and keys of rows have it for ever.
-    A ``younger`` option than its group is part of a key only where it differs from its default, so that older
-    rows are found. ``counts`` says whether numbers depend on it, for a group of options with such settings.
-    ``names`` returns the values of a choice that is open to additions.
+    ``formerly``: an older name. Commands and tables may still use it, and the keys of rows always do.
+    ``younger``: the option was added after rows existed, so it is part of a key only if it differs from its
+    default; the keys of older rows stay valid. ``counts``: whether results depend on the option; a bool, or a
+    function of the option's group. ``names``: a function that returns the allowed values, for a choice that
+    packages can extend.
 
     >>> from dataclasses import dataclass
     >>> @dataclass
@@ -53,9 +54,9 @@ def option(
 
 
 def identity(settings: Any) -> dict[str, Any]:
-    """Return those options of a group that numbers depend on, by the names that keys have.
+    """Return the options of a group that results depend on, under the names in row keys.
 
-    All fields count unless ``option`` says otherwise: a new option is in the key without being named here.
+    Every field counts unless ``option`` says otherwise, so that a new option is part of the key by itself.
     """
     found = {}
     for each in fields(settings):
@@ -69,30 +70,30 @@ def identity(settings: Any) -> dict[str, Any]:
 
 
 def younger(settings: Any) -> dict[str, Any]:
-    """Return the options of a group that older rows do not say, as they were for these: by default."""
+    """Return the options that older rows lack, with the values that those rows were computed with."""
     return {each.name: default_of(each) for each in fields(settings) if each.metadata.get("younger")}
 
 
 def of_part(settings: Any, *parts: Part) -> set[str]:
-    """Return the names of the options that have a part in any of these."""
+    """Return the names of the options that affect any of these parts."""
     return {each.name for each in fields(settings) if each.metadata.get("part", Part.everything) in parts}
 
 
 def default_of(known: Field[Any]) -> Any:
-    """Return the value of a field that is not given."""
+    """Return the default value of a field."""
     return known.default if known.default_factory is MISSING else known.default_factory()
 
 
 def former_names(settings: Any) -> dict[str, str]:
-    """Return the present names of a group's options by their older ones."""
+    """Return a mapping from the older names of a group's options to their present names."""
     about = ((each.metadata.get("formerly"), each.name) for each in fields(settings))
     return {old: new for old, new in about if old is not None}
 
 
 def renamed(written: dict[str, Any], settings: Any) -> dict[str, Any]:
-    """Return settings as they were once written, by the names that options have now.
+    """Return settings that use older names under the present names of their options.
 
-    ``settings`` is the dataclass, or the values, that they are for; groups inside are renamed alike.
+    ``settings`` is the dataclass of these options, or a value of it; nested groups are renamed too.
     """
     names, inner = former_names(settings), {}
     for each in fields(settings):

@@ -1,4 +1,4 @@
-"""Numbers that must be in a range: one line says what is wrong and what would be right."""
+"""Checks of numbers; each error is one line that gives the wrong value and the allowed range."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from swis.errors import InputError
 
 
 def require(holds: bool, message: str) -> None:
-    """Raise ``InputError`` with a message if something does not hold."""
+    """Raise ``InputError`` with this message unless the condition holds."""
     if not holds:
         raise InputError(message)
 
 
 def named(group: str, settings: Any, *names: str) -> dict[str, Any]:
-    """Return the values of some fields of a group of options, by their names on the command line."""
+    """Return some fields of a group of options under their names on the command line."""
     return {f"{group}.{name}": getattr(settings, name) for name in names}
 
 
 def at_least(least: float, **values: float | None) -> None:
-    """Raise ``InputError`` if a value is less, or no finite number; None is not looked at.
+    """Raise ``InputError`` if a value is below ``least`` or not finite; None is always allowed.
 
     >>> at_least(1, epochs=0)
     Traceback (most recent call last):
@@ -29,24 +29,26 @@ def at_least(least: float, **values: float | None) -> None:
     """
     for name, value in values.items():
         if value is not None and not least <= value < math.inf:
-            finite = ", and finite" if isinstance(value, float) else ""
-            raise InputError(f"{name} must be at least {least:g}{finite}, not {_shown(value)}")
+            finite = "finite and " if isinstance(value, float) else ""
+            raise InputError(f"{name} must be {finite}at least {least:g}, not {_shown(value)}")
 
 
 def above_zero(**values: float | None) -> None:
-    """Raise ``InputError`` if a value is zero or less, or no finite number; None is not looked at.
+    """Raise ``InputError`` if a value is not above zero or not finite; None is always allowed.
 
     >>> above_zero(damping=float("nan"))
     Traceback (most recent call last):
-    swis.errors.InputError: damping must be above 0, and finite, not nan
+    swis.errors.InputError: damping must be finite and above 0, not nan
     """
     for name, value in values.items():
         if value is not None and not 0 < value < math.inf:
-            raise InputError(f"{name} must be above 0, and finite, not {_shown(value)}")
+            raise InputError(f"{name} must be finite and above 0, not {_shown(value)}")
 
 
 def within(low: float, high: float, ends: str = "[]", /, **values: float | None) -> None:
-    """Raise ``InputError`` if a value is not in a range; its ``ends`` are as in mathematics. None is let be.
+    """Raise ``InputError`` if a value is not in the interval; None is always allowed.
+
+    ``ends`` is "[]", "[)", "(]" or "()", with the usual meaning: a round bracket excludes that end.
 
     >>> within(0, 1, "[)", momentum=1)
     Traceback (most recent call last):
@@ -63,7 +65,7 @@ def within(low: float, high: float, ends: str = "[]", /, **values: float | None)
 
 
 def least_and_most(**values: Sequence[float]) -> None:
-    """Raise ``InputError`` if a value is no pair between 0 and 1, the greater one last.
+    """Raise ``InputError`` if a value is not a pair of numbers between 0 and 1 in ascending order.
 
     >>> least_and_most(momentum=(0.95, 0.85))
     Traceback (most recent call last):
@@ -75,5 +77,5 @@ def least_and_most(**values: Sequence[float]) -> None:
 
 
 def _shown(value: float) -> str:
-    """Write a number as short as it is exact."""
+    """Return the shortest text that gives the exact number."""
     return f"{value:g}" if float(f"{value:g}") == value or value != value else str(value)

@@ -1,4 +1,4 @@
-"""The options of a schedule: how a budget of shifts is spent over filters."""
+"""The options of a schedule, which gives each filter a number of shifts within a budget."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from swis.options.ranges import at_least, named, require
 
 @dataclass
 class Schedule:
-    """What a schedule may do.
+    """Options of the allocation.
 
-    ``policy`` "uniform" spreads the shifts evenly over the filters, "greedy" spends them step by step
-    (reconstructed), "optimal" has the least total loss of these tiles. ``scope``: every "layer" keeps the
-    budget, or the "network". Tiles of ``filters_per_tile`` pay for multiples of ``multiple`` shifts (2: a
-    double-shift PE) in ``min``..``max`` (None: all bits of a magnitude). ``reorder``: filters may change
-    places to share a tile.
+    ``policy``: "uniform" spreads the shifts evenly over the filters, "greedy" gives them one by one where
+    they lower the loss most (reconstructed), "optimal" finds the least total loss. ``scope``: each "layer"
+    keeps the budget, or only the "network" as a whole. A tile is ``filters_per_tile`` filters that run in
+    lockstep; its shifts are a multiple of ``multiple`` (2 for a double-shift PE) in ``min``..``max`` (None:
+    all magnitude bits). ``reorder``: filters may change places to share a tile. Raises ``InputError`` for a
+    value out of range.
     """
 
     policy: Policy = Policy.uniform
@@ -35,15 +36,18 @@ class Schedule:
         at_least(1, **named("schedule", self, "multiple", "filters_per_tile", "min", "max"))
         require(
             self.max is None or self.min <= self.max,
-            f"schedule.min={self.min} is more than schedule.max={self.max}",
+            f"schedule.min={self.min} must not be above schedule.max={self.max}",
         )
 
 
 @dataclass
 class ScheduleConfig(Schedule):
-    """A schedule, and what it looks at: sensitivities on images, layers that get more.
+    """A schedule, with the unit of its budget, layer sensitivities, and minimum shifts for some layers.
 
-    ``budget_unit``: the average is over weights, over MACs, or over the bits that shifts take in storage.
+    ``budget_unit``: the average number of shifts is weighted by weights, by MACs, or by bits in storage.
+    ``sensitivity``: each layer's loss is weighted by its effect on the logits, measured on at most ``images``
+    calibration images with ``probe`` shifts in that layer alone. ``depthwise``, ``first``: the fewest shifts
+    of a filter in depthwise layers and in the first layer. Raises ``InputError`` for a value out of range.
     """
 
     budget_unit: BudgetUnit = option(BudgetUnit.weights, formerly="price")
@@ -60,7 +64,7 @@ class ScheduleConfig(Schedule):
 
     @property
     def label(self) -> str:
-        """The name of the policy in tables; "network" is the optimal one over layers by sensitivity."""
+        """The name in tables; "network" is the optimal policy over all layers with sensitivities."""
         if self.scope == Scope.layer:
             return str(self.policy)
         if self.policy == Policy.optimal and self.sensitivity:

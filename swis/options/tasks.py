@@ -1,4 +1,4 @@
-"""What a run does: the tasks by name, and what the options of each one mean."""
+"""The tasks of a run by name, and what the options must know about each."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Task:
-    """What the configuration must know of a task; it is done by the module of its name in experiments/tasks.
+    """What the options must know about a task; its code is the module of the same name in experiments/tasks.
 
-    It makes rows of results, or a table, or another file: ``writes`` is the option that names the file, and
-    with ``needs_out`` it must be given. ``calibrates``: a network is calibrated as the run says. ``options``
-    are those that go with this task alone.
+    ``makes_rows``: it adds rows to the results. ``makes_table``: it writes a table. ``writes``: the option
+    that names its output file. ``needs_out``: that option must be given. ``calibrates``: it uses
+    ``calibrate``. ``retrains`` and ``simulates``: it retrains networks, or simulates accelerators.
+    ``options``: options that only this task has.
     """
 
     makes_rows: bool = False
@@ -35,5 +36,9 @@ TASKS = {
 
 
 def task_names() -> list[str]:
-    """Return the names of all tasks."""
+    """Return the names of all tasks.
+
+    >>> task_names()
+    ['evaluate', 'train', 'retrain', 'pack', 'storage', 'simulate']
+    """
     return list(TASKS)

@@ -1,4 +1,4 @@
-"""The options of training: retraining in a format, and from scratch."""
+"""The options of training: retraining of quantized networks, and training of float networks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from swis.options.ranges import above_zero, at_least, least_and_most, named, req
 
 @dataclass
 class Retraining:
-    """How a network of few bits is trained: an optimizer under a cosine from the learning rates to zero.
+    """Options of retraining; all learning rates follow a cosine to zero.
 
-    ``scale_rate`` is the learning rate of learned scales; ``momentum`` is SGD's (Nesterov); ``warmup`` the
-    share of all steps in which the rates grow from zero. The loss is (1 - ``distillation``) x cross-entropy
-    with ``label_smoothing`` + ``distillation`` x KL divergence from the float network's probabilities at
-    ``temperature``; at 1 no labels are used. ``dampening`` is the weight that the distance of weights from
-    their levels has at the end, after a cosine from zero. ``translate``, ``random_erasing`` and ``hflip`` are
-    those of ``augment``. ``reestimate``: the statistics of batch normalisations are those of the last
-    weights.
+    ``scale_rate`` is the learning rate of learned scales. ``momentum`` is that of SGD (Nesterov). ``warmup``
+    is the share of all steps in which learning rates grow from zero. The loss is (1 - ``distillation``) x
+    cross-entropy with ``label_smoothing`` + ``distillation`` x KL divergence from the float network's
+    probabilities at ``temperature``; with ``distillation`` 1 no labels are used. ``dampening`` is the final
+    weight of the squared distances between weights and their levels; it grows from zero on a cosine.
+    ``translate``, ``random_erasing`` and ``hflip`` are arguments of ``augment``. ``reestimate``: the
+    statistics of batch normalisation are measured again at the end. Raises ``InputError`` for a value out of
+    range.
     """
 
     epochs: int = 10
@@ -57,11 +58,12 @@ class Retraining:
 
 @dataclass
 class LatentTraining:
-    """What of a format is trained beside the weights.
+    """Options of how codes, scales and shift sets change while the weights are trained.
 
-    Shift sets are chosen anew every ``set_update_interval`` steps, or never (None); ``learned_scale``: scales
-    are parameters. A code that turns back more often than ``freeze_threshold`` [turns per step] on a moving
-    average of ``ema_momentum`` (the share of the newest step) is frozen; None: none is.
+    ``set_update_interval`` [steps]: how often shift sets are chosen again (None: never). ``learned_scale``:
+    scales are trained. ``freeze_threshold`` [oscillations per step]: a code that oscillates more often than
+    this, on an exponential moving average, is frozen (None: no code is). ``ema_momentum``: the weight of the
+    newest step in that average. Raises ``InputError`` for a value out of range.
     """
 
     set_update_interval: int | None = option(1, formerly="refresh")
@@ -71,13 +73,13 @@ class LatentTraining:
         0.01, formerly="averaging", counts=lambda own: own.freeze_threshold is not None
     )
 
-    _words: ClassVar[tuple[str, ...]] = ()  # that set_update_interval may be beside a number
+    _words: ClassVar[tuple[str, ...]] = ()  # the words that set_update_interval accepts
 
     def __post_init__(self) -> None:
         steps: int | str | None = self.set_update_interval
         require(
             steps in (None, *self._words) or (isinstance(steps, int) and steps >= 1),
-            f"retrain.set_update_interval must be at least 1 step, or epoch, or null, not {steps}",
+            f"retrain.set_update_interval must be a number of steps from 1, epoch or null, not {steps}",
         )
         within(0, 1, "[)", **named("retrain", self, "freeze_threshold"))
         within(0, 1, "(]", **named("retrain", self, "ema_momentum"))
@@ -85,16 +87,17 @@ class LatentTraining:
 
 @dataclass
 class RetrainConfig(LatentTraining, Retraining):
-    """Retraining (task=retrain), and the images to train on (null: all of the calibration's split).
+    """Options of task=retrain, with the images to train on.
 
-    ``set_update_interval`` may be "epoch": as many steps as an epoch has.
+    ``split`` null is ``data.calibration_split``; ``images`` null is all images of the split.
+    ``set_update_interval`` may also be "epoch": as many steps as an epoch has.
     """
 
-    # a word becomes a number before anything is trained
+    # "epoch" becomes a number before training starts
     set_update_interval: int | str | None = option(1, formerly="refresh")  # type: ignore[assignment]
     _words = ("epoch",)
     scale_rate: float = option(0.01, counts=lambda own: own.learned_scale)
-    split: str | None = option(None, counts=False)  # images count by what is in them
+    split: str | None = option(None, counts=False)  # a row's identity has the images' contents instead
     images: int | None = option(None, counts=False)
 
     def __post_init__(self) -> None:
@@ -105,11 +108,11 @@ class RetrainConfig(LatentTraining, Retraining):
 
 @dataclass
 class Stage:
-    """One cycle of the learning rate, as ``FloatTraining`` describes it.
+    """A stage of training: one cycle of the learning rate.
 
-    ``image_sizes`` splits the epochs into equal parts, each trained at its own side length [pixels]
+    ``image_sizes`` splits the epochs into equal parts, each with its own side length of the images [pixels]
     (progressive resizing: small images first, the evaluation size last). ``random_erasing`` is the
-    probability that a patch of an image is erased.
+    probability that a patch of an image is erased. Raises ``InputError`` for a value out of range.
     """
 
     epochs: int = 90  # passes over the images
@@ -134,11 +137,11 @@ class Stage:
 
 @dataclass
 class FloatTraining:
-    """How a float network is trained: SGD with Nesterov momentum, one cycle of the learning rate per stage.
+    """Options of training a float network: SGD with Nesterov momentum, one learning-rate cycle per stage.
 
-    ``momentum`` is the least and the most: it falls from the most while the learning rate rises to that of
-    the stage, and rises again while that falls (L. N. Smith, 2018). ``translate`` is the largest translation
-    of images as a fraction of their side.
+    ``momentum`` is [least, most]. It falls while the learning rate rises, and rises while it falls (1cycle
+    policy, L. N. Smith, 2018). ``translate`` is the largest translation of an image, as a fraction of its
+    side. Raises ``InputError`` for a value out of range.
     """
 
     batch_size: int = 64  # images of a step
@@ -160,9 +163,9 @@ class FloatTraining:
 
 @dataclass
 class RecipeConfig(FloatTraining):
-    """Training in stages (task=train), from scratch or, with ``finetune``, from weights.
+    """Options of task=train: training in stages, from random weights or, with ``finetune``, from given ones.
 
-    The written weights are the mean of those at the ends of the last ``average`` stages.
+    The result is the mean of the weights at the ends of the last ``average`` stages.
     """
 
     finetune: bool = False  # true: training starts from the model's weights
@@ -180,8 +183,8 @@ class RecipeConfig(FloatTraining):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_inputs("recipe", self)
-        require(len(self.stages) > 0, "recipe.stages is empty; a training has at least one")
+        require(len(self.stages) > 0, "recipe.stages is empty; it must have at least one stage")
         require(
             1 <= self.average <= len(self.stages),
-            f"recipe.average must be in 1..{len(self.stages)} (the stages), not {self.average}",
+            f"recipe.average must be in 1..{len(self.stages)} (the number of stages), not {self.average}",
         )

@@ -1,1 +1,1 @@
-"""Weights as bits in a file: bit streams, layers, packed networks, storage tables."""
+"""Packed weights: bit streams, layers, files of networks, ONNX export, and storage tables."""

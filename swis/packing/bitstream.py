@@ -1,19 +1,21 @@
-"""Shift sets, masks and signs as bits: what the hardware would read, and how many bits that is.
+"""The bit stream of a layer: shift sets, masks and signs, as hardware would read them.
 
-Bits fill bytes from the least significant one on; every field's lowest bit comes first. A layer is the
-sequence of its groups, filter by filter:
+Bits fill bytes from the least significant bit on, and the lowest bit of every field comes first. A layer is
+the sequence of its groups, filter by filter.
 
-* plain: the set of levels, as the format writes it (SWIS: N exponents, ascending, of p = ceil(log2 B) bits
-  each; SWIS-C: the lowest one), then for each of M weights its sign (1 is negative) and its mask, the place
-  of its level in the set (for sums of powers of two: N bits, lowest exponent first). Every group has the same
-  length (SWIS: M (1 + N) + N p bits; SWIS-C: M (1 + N) + p); a filter's last one is padded with zeros.
-* compact: first a bit that says whether masks are Huffman coded and, if they are, 4 bits for each mask, the
-  lengths of a canonical code (otherwise masks are written as in plain coding); then every group: its set's
-  rank among the candidate sets, and for each weight, padding left out, its mask and, unless its level is
-  zero, its sign. Groups differ in length, so they are decoded in order.
+Plain coding: a group starts with its set of levels. For SWIS these are N ascending exponents of p = ceil(log2
+B) bits each, for SWIS-C the lowest exponent. Then every one of M weights has a sign (1 is negative) and a
+mask, the index of its level in the set. For sums of powers of two the mask has N bits, lowest exponent first.
+All groups have the same length: M (1 + N) + N p bits for SWIS, M (1 + N) + p for SWIS-C. The last group of a
+filter is padded with zeros.
 
-Where groups do not choose a set (truncate, round, uniform, 8 bits) they are groups of one weight without a
-set; the mask is the magnitude, bits that are always zero left out.
+Compact coding: the first bit of a layer says whether masks are Huffman coded. If so, 4 bits per mask follow,
+which are the lengths of a canonical code; otherwise masks are written as in plain coding. Then every group
+has the rank of its set among the candidate sets and, for each weight without padding, its mask and, unless
+its level is zero, its sign. Groups have different lengths, so they must be decoded in order.
+
+In formats without shift sets (truncate, round, uniform, int8) a group is one weight without a set; the mask
+is its magnitude without the bits that are always zero.
 """
 
 from __future__ import annotations
@@ -31,12 +33,12 @@ from swis.runtime.compiled import njit
 
 CODINGS = ("plain", "compact")
 
-_LONGEST = 15  # bits of a Huffman code, so that its length fits four
+_LONGEST = 15  # the largest length of a Huffman code, which must fit 4 bits
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a decoder knows of a layer beside its bits: the format, [filters, weights], and the coding."""
+    """What a decoder must know besides the bits of a layer: its format, its shape and the coding."""
 
     fmt: WeightFormat
     filters: int
@@ -49,33 +51,40 @@ class Layout:
         at_least(0, filters=self.filters, weights=self.weights)
 
     def set_codes(self) -> tuple[list[int], int]:
-        """Return every candidate set's bits, and how many they are."""
+        """Return the code of every candidate set, and the number of bits of these codes."""
         if self.coding == "plain" and self.fmt.grouped:
             return self.fmt.set_codes()
         return self.fmt.set_ranks()
 
 
 def pack(codes: np.ndarray, fields: np.ndarray | None, layout: Layout) -> tuple[np.ndarray, dict[str, int]]:
-    """Pack a layer; return its payload, uint8 [bytes], and the bits of its parts.
+    """Pack a layer; return its payload, uint8 [bytes], and the number of bits of its parts.
 
-    ``codes`` [filters, weights] are what ``decompose`` gave, ``fields`` uint8 [filters, groups] its shift
-    sets (None for codes without). The parts are sign, mask, shift and metadata (the lengths of
-    the Huffman code, and what fills the last byte); together they are 8 bits for each byte. Raises
-    ``ValueError`` for codes of another shape, or that are no levels of their sets.
+    ``codes`` [filters, weights] and ``fields`` uint8 [filters, groups], the shift sets, are results of
+    ``decompose``; ``fields`` is None for formats without shift sets. The parts are sign, mask, shift and
+    metadata (the lengths of the Huffman code, and the rest of the last byte); their sum is 8 bits per byte.
+    Raises ``ValueError`` for codes of another shape, and for codes that are not levels of their sets.
+
+    >>> from swis.formats.swis import Swis
+    >>> layout = Layout(Swis(shifts=1, group_size=2), filters=1, weights=2, coding="plain")
+    >>> codes, fields = np.array([[4, -4]], np.int8), np.array([[4]], np.uint8)
+    >>> payload, bits = pack(codes, fields, layout)
+    >>> bits, unpack(payload, layout)[0].tolist()
+    ({'sign': 2, 'mask': 2, 'shift': 3, 'metadata': 1}, [[4, -4]])
     """
     fmt, masks = layout.fmt, layout.fmt.mask_bits
     groups = -(-layout.weights // fmt.weights_per_group)
     if codes.shape != (layout.filters, layout.weights) or (
         fields is not None and fields.shape != (layout.filters, groups)
     ):
-        raise ValueError(f"codes or shift sets have other shapes than {layout} says")
+        raise ValueError(f"the codes or shift sets do not have the shapes of {layout}")
     if codes.size and max(-int(codes.min()), int(codes.max())) >= 1 << fmt.code_bits:
         raise ValueError(f"codes do not fit {fmt.code_bits} magnitude bits")
     sets = list(fmt.set_ids())
     if fields is None:
         fields = np.full((layout.filters, groups), sets[0], np.uint8)
     if not np.isin(fields, sets).all():
-        raise ValueError("a shift set is none of the candidates")
+        raise ValueError("a shift set is not one of the candidate sets")
     compact = layout.coding == "compact"
     mask_of = _mask_table(fmt)
     set_codes, set_bits = layout.set_codes()
@@ -101,21 +110,21 @@ def pack(codes: np.ndarray, fields: np.ndarray | None, layout: Layout) -> tuple[
         *(code_of_field, set_bits, words, used, compact, out, header),
     )
     if end < 0:
-        raise ValueError("a code is none of the levels of its set")
+        raise ValueError("a code is not a level of its set")
     payload = out.view(np.uint8)[: -(-end // 8)].copy()
     bits = {"sign": int(signs), "mask": int(mask_total), "shift": fields.size * set_bits}
     return payload, bits | {"metadata": 8 * len(payload) - sum(bits.values())}
 
 
 def unpack(payload: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
-    """Undo ``pack``: return codes (int8, int16 for 8 magnitude bits) and fields as it was given them.
+    """Return the codes (int8, or int16 for 8 magnitude bits) and shift sets of a payload from ``pack``.
 
-    Raises ``InputError`` if the payload does not end where the layer does or holds what no layer can.
+    Raises ``InputError`` if the payload does not end with the layer, or has impossible bits.
     """
     fmt, masks = layout.fmt, layout.fmt.mask_bits
     compact = layout.coding == "compact"
-    if layout.filters * layout.weights > 8 * len(payload):  # before memory is taken for them
-        raise InputError(f"a packed layer has {len(payload)} bytes, too few for what it declares")
+    if layout.filters * layout.weights > 8 * len(payload):  # checked before memory is allocated
+        raise InputError(f"a packed layer has only {len(payload)} bytes, too few for its shape")
     words = np.zeros(len(payload) // 4 + 4, np.uint32)
     words.view(np.uint8)[: len(payload)] = payload
     lengths = np.zeros(1 << masks, np.int64)
@@ -137,12 +146,12 @@ def unpack(payload: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]
         *(_level_table(fmt), codes.reshape(-1), fields.reshape(-1)),
     )
     if end < 0 or -(-end // 8) != len(payload) or int(payload[-1:].sum()) >> (end - 1) % 8 + 1:
-        raise InputError("a packed layer is not whole: its bits do not end where its weights do")
+        raise InputError("a packed layer is damaged: its bits do not end with its weights")
     return codes, fields
 
 
 def _mask_table(fmt: WeightFormat) -> np.ndarray:
-    """Tabulate the mask of a magnitude in a set, by the set's name; -1 where it is none of its levels."""
+    """Return a table [sets, magnitudes] of masks; -1 for a magnitude that is not a level of the set."""
     table = np.full((256, 1 << fmt.code_bits), -1, np.int16)
     for name, levels in zip(fmt.set_ids(), fmt.level_sets(), strict=True):
         table[name, list(levels)] = range(len(levels))
@@ -150,7 +159,7 @@ def _mask_table(fmt: WeightFormat) -> np.ndarray:
 
 
 def _level_table(fmt: WeightFormat) -> np.ndarray:
-    """Tabulate the magnitude of a mask in a set, by the set's name; -1 for masks that stand for none."""
+    """Return a table [sets, masks] of magnitudes; -1 for a mask without a level."""
     table = np.full((256, 1 << fmt.mask_bits), -1, np.int16)
     for name, levels in zip(fmt.set_ids(), fmt.level_sets(), strict=True):
         table[name, : len(levels)] = levels
@@ -158,10 +167,10 @@ def _level_table(fmt: WeightFormat) -> np.ndarray:
 
 
 def _huffman_lengths(counts: np.ndarray, masks: int) -> np.ndarray:
-    """Return the length of every mask's Huffman code, or zeros if N bits each are no more."""
+    """Return the length of the Huffman code of every mask; zeros if plain masks take no more bits."""
     floor = 0
     while True:
-        # a floor under the counts shortens the longest codes until they fit
+        # raising small counts shortens the longest codes until they fit
         weights = [max(int(count), floor) for count in counts]
         heap = [(weight, mask, [mask]) for mask, weight in enumerate(weights) if weight > 0]
         lengths = np.zeros(len(counts), np.int64)
@@ -181,7 +190,7 @@ def _huffman_lengths(counts: np.ndarray, masks: int) -> np.ndarray:
 
 
 def _huffman_codes(lengths: np.ndarray, masks: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the code of every mask, lowest bit first, and its length; N plain bits for lengths of 0."""
+    """Return the code of every mask, lowest bit first, and its length; plain masks if all lengths are 0."""
     if not lengths.any():
         return np.arange(1 << masks, dtype=np.uint32), np.full(1 << masks, masks)
     codes = np.zeros(len(lengths), np.uint32)
@@ -197,7 +206,7 @@ def _huffman_codes(lengths: np.ndarray, masks: int) -> tuple[np.ndarray, np.ndar
 
 
 def _decoder(lengths: np.ndarray, masks: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Tabulate, for the next bits, which mask they begin with and its length (0: none), and their number."""
+    """Return, by the next bits, their first mask and its length (0: no mask), and the number of bits."""
     codes, used = _huffman_codes(lengths, masks)
     longest = int(used.max())
     symbols, sizes = np.zeros(1 << longest, np.uint8), np.zeros(1 << longest, np.uint8)
@@ -213,13 +222,13 @@ def _count(codes, weights, per_group, fields, mask_of, counts):
     for row in range(len(codes) // weights):
         for k in range(weights):
             mask = mask_of[fields[row * groups + k // per_group], abs(np.int64(codes[row * weights + k]))]
-            if mask >= 0:  # others are refused where they are packed
+            if mask >= 0:  # others are refused by _pack
                 counts[mask] += 1
 
 
 @njit(nogil=True)
 def _put(out, at, value, width):
-    """Write up to 32 bits at bit ``at`` of zeroed words; return where the next ones go."""
+    """Write up to 32 bits at bit ``at`` of zeroed words; return the position after them."""
     word, shift = at >> 5, np.uint64(at & 31)
     both = np.uint64(value) << shift
     out[word] |= np.uint32(both & np.uint64(0xFFFFFFFF))
@@ -284,7 +293,7 @@ def _unpack(
     codes,
     fields,
 ):
-    """Decode all groups; return where the bits end, or -1 if they are not those of a layer."""
+    """Decode all groups; return the position after the last bit, or -1 for impossible bits."""
     groups = -(-weights // per_group)
     for group in range(len(fields)):
         row, number = group // groups, group % groups

@@ -1,15 +1,26 @@
-"""A network with packed weights as one file, which needs no other checkpoint.
+"""Packed files: a network with packed weights in one file, which needs no other checkpoint.
 
-The file is safetensors. For every weight layer it holds ``LAYER.weight.packed``, the bits that
-``swis.packing.bitstream`` describes, ``LAYER.weight.scale`` and, where filters have shifts of their own,
-``LAYER.weight.schedule`` (``swis.packing.layer``). All other tensors of the network's ``plain_copy`` are
-there as they are. The metadata have one entry, ``swis``, JSON: ``version``, ``sha256`` (of everything else),
-``network`` (architecture, arguments, input, what the weights were; no architecture for a network that timm
-does not know, and then an ``example`` of its input), ``form`` (of all layers but those that
-match ``skip``), ``schedule`` (the policy's name), ``layers`` (each one's format, shape, bits and tiles),
-``aliases`` (tensors that are a packed weight again), ``coding``, ``fold_bn``, ``folded`` (whether the
-normalisation is), ``rewrites``, ``limited`` (names of the activations with a limit for every channel),
-``calibrate`` and ``retrain`` (how, or null) and ``activations`` (bits and ranges, if they were calibrated).
+The file has the format safetensors. For every layer with weights it has the tensors
+
+* ``LAYER.weight.packed``: the bits that ``swis.packing.bitstream`` describes;
+* ``LAYER.weight.scale``;
+* ``LAYER.weight.schedule``, if filters have different shifts (``swis.packing.layer``).
+
+All other tensors of the network's ``plain_copy`` are stored unchanged. The metadata have one entry, ``swis``,
+which is a JSON object:
+
+* ``version`` of the file format, and ``sha256`` of everything else;
+* ``network``: architecture, arguments, input and origin of the weights; for a network that timm does not
+  know, an ``example`` of its input instead of the architecture;
+* ``form``: the format of all layers that do not match ``skip``;
+* ``schedule``: the name of the policy;
+* ``layers``: format, shape, bits and tiles of every layer;
+* ``aliases``: tensors that share a packed weight;
+* ``coding``, ``fold_bn``, ``rewrites``; ``folded``: whether batch normalisation is folded;
+* ``limited``: names of the activations with a limit per channel;
+* ``calibrate``, and ``retrain`` with the settings of retraining, or null;
+* ``activations``: bits and ranges of activations, if they are quantized.
+
 The same network gives the same file, byte for byte.
 """
 
@@ -49,15 +60,15 @@ from swis.runtime.checksums import of_tensors
 from swis.runtime.files import write_atomically
 
 _VERSION = 5
-# Files of version 4 may hold what layers compute their weights from, in place of the weights.
+# Files of version 4 may have the parameters of layers that compute their weights, instead of the weights.
 _READ = (4, 5)
 
 
 @dataclass(frozen=True)
 class PackedLayer:
-    """A layer's format, how many weights it has, and the bits of its parts.
+    """The format of a layer, its number of weights, and the bits of its parts.
 
-    The parts are sign, mask, shift and metadata; a layer that shares another one's weight has none.
+    The parts are sign, mask, shift and metadata; a layer that shares the weight of another one has none.
     """
 
     fmt: WeightFormat
@@ -69,7 +80,7 @@ class PackedLayer:
 
 @dataclass(frozen=True)
 class PackedNetwork:
-    """What a packed file holds: the network with its decoded weights, and how they were packed."""
+    """The contents of a packed file: the network with its decoded weights, and how they were packed."""
 
     network: Network
     label: str
@@ -89,7 +100,7 @@ class PackedNetwork:
     rewrites: list[str] = field(default_factory=list)
 
     def bits_per_weight(self) -> dict[str, float]:
-        """Return the bits of each part, divided by the number of weights; "float" is of those not packed."""
+        """Return the bits per weight of each part; "float" is the part of weights that stay float."""
         stored = [layer for layer in self.layers.values() if layer.bits]
         left = count_float_weights(self.network.module)
         weights = left + sum(layer.filters * layer.filter_weights for layer in stored)
@@ -118,25 +129,28 @@ def save_packed(
     encoded: dict[str, Encoded] | None = None,
     example: Inputs | None = None,
 ) -> None:
-    """Write a float32 network with its weights in ``fmt`` as a packed file.
+    """Write a float32 network with its weights in ``fmt`` to a packed file.
 
-    Layers whose names match a pattern in ``skip`` are packed in 8 bits. ``ranges`` are those of the layers'
-    inputs, for ``activation_bits``; ``schedules`` give the filters of layers shifts of their own, by a
-    ``policy`` of that name. A network that was calibrated, and so folded by
-    ``swis.networks.batch_norm.fused``, or trained in the format comes with its ``encoded`` weights and with
-    what ``calibrate`` and ``retrain`` were; ``live`` if training left its normalisation in place. Of a
-    network without an architecture an ``example`` of its input is kept, types and shapes alone. Raises
-    ``ValueError`` for an unknown coding, a format that is not ``quantized`` and networks that are not
-    float32, ``InputError`` for a pattern without a match.
+    * ``coding``: "plain" or "compact"; see ``swis.packing.bitstream``.
+    * ``skip``: name patterns of layers that are packed with 8 bits.
+    * ``ranges``: the ranges of the layers' inputs, for ``activation_bits``.
+    * ``schedules``: the shifts of the filters of layers, made by the ``policy`` of that name.
+    * ``encoded``, ``calibrate``, ``retrain``: the encoded layers of a calibrated or retrained network, and
+      how it was made. Such a network is folded by ``swis.networks.batch_norm.fused``, unless ``live``, which
+      means that retraining kept its batch normalisation.
+    * ``example``: an input of a network without a timm architecture; only its types and shapes are stored.
+
+    Raises ``ValueError`` for an unknown coding, a format that is not ``quantized``, and networks that are not
+    float32; raises ``InputError`` for a pattern without a match, and ``CannotWrite``.
     """
     require_known("coding", coding, CODINGS)
     if not fmt.quantized:
-        raise ValueError("the format float has no bits to pack; use int8 or a decomposition")
+        raise ValueError("the format float cannot be packed; use int8 or a format with shifts")
     module = plain_copy(network.module, example or network.inputs["input_size"]).cpu()
     if any(
         value.is_floating_point() and value.dtype != torch.float32 for value in module.state_dict().values()
     ):
-        raise ValueError("packed files hold float32 networks; call network.module.float() first")
+        raise ValueError("only float32 networks can be packed; call network.module.float() first")
     if fold_bn and encoded is None:
         module = fold_batch_norm(module, network.inputs["input_size"])
         module = rewritten(module, network.inputs["input_size"], rewrites)
@@ -191,16 +205,16 @@ def save_packed(
         "activations": {"bits": activation_bits, "range": activation_range, "ranges": limits},
     }
     header["sha256"] = _checksum(tensors, header)
-    # one entry: safetensors writes several in an order that changes
+    # a single entry, because safetensors writes several entries in a random order
     text = {"swis": json.dumps(header, sort_keys=True)}
     write_atomically(Path(path), lambda partial: save_file(tensors, partial, text))
 
 
 def load_packed(path: str | Path, network: nn.Module | None = None) -> PackedNetwork:
-    """Read a packed file and decode its weights; raise ``InputError`` for any other or damaged file.
+    """Read a packed file and decode its weights; raise ``InputError`` for a damaged file or another file.
 
-    A network that timm does not know is made anew by its own code: ``network`` is one of its class, with
-    whatever weights, and stays as it is.
+    If timm does not know the network, ``network`` is one of the same class, with any weights; it is not
+    changed.
     """
     tensors, header = _read(Path(path))
     try:
@@ -209,7 +223,7 @@ def load_packed(path: str | Path, network: nn.Module | None = None) -> PackedNet
         raise InputError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else ""
-        raise InputError(f"{path} is not a sound packed file: {type(error).__name__} {reason}") from error
+        raise InputError(f"{path} is not a valid packed file: {type(error).__name__} {reason}") from error
 
 
 def _decode(tensors: dict[str, Tensor], header: dict[str, Any], skeleton: nn.Module | None) -> PackedNetwork:
@@ -217,15 +231,15 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any], skeleton: nn.Mod
     if coding not in CODINGS:
         raise ValueError(f"its coding is {coding}")
     if reaching := REACHING_OUT & set(about["kwargs"]):
-        raise ValueError(f"it asks for {', '.join(sorted(reaching))}")
+        raise ValueError(f"it has the argument {', '.join(sorted(reaching))}, which is not allowed")
     label = about["label"] or about["architecture"]
     network, example = _network_of(about, label, skeleton)
     module = plain_copy(network.module)
     if header["version"] < _VERSION and weight_layers(module).keys() != weight_layers(network.module).keys():
-        raise InputError("packed before layers that compute their weights were replaced; pack it again")
+        raise InputError("the file was packed by an older version that left computed weights; pack it again")
     calibrate = header["calibrate"]
     calibrated = CALIBRATIONS[calibrate].looks_at_images
-    if header.get("folded", calibrated or header["fold_bn"]):  # younger than the format
+    if header.get("folded", calibrated or header["fold_bn"]):  # older files do not have this entry
         module = fused(module, example)
     state, packed_layers, encoded = dict(tensors), {}, {}
     for name in header["limited"]:
@@ -245,7 +259,7 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any], skeleton: nn.Mod
     activations = header["activations"]
     ranges = {name: ActivationRange(*limits) for name, limits in activations["ranges"].items()}
     if unknown := set(ranges) - set(weight_layers(module)):
-        raise ValueError(f"it has activation ranges for {sorted(unknown)[0]}, which is no layer")
+        raise ValueError(f"it has activation ranges for {sorted(unknown)[0]}, which is not a layer")
     metadata = {} if about["data"] is None else {"data": about["data"]}
     origin = {"weights": about["weights"], "digest": header["sha256"], "metadata": metadata}
     return PackedNetwork(
@@ -263,13 +277,13 @@ def _decode(tensors: dict[str, Tensor], header: dict[str, Any], skeleton: nn.Mod
         ranges,
         header["schedule"],
         calibrate,
-        header.get("retrain"),  # younger than the format
+        header.get("retrain"),  # older files do not have this entry
         header["rewrites"],
     )
 
 
 def load_state(module: nn.Module, state: dict[str, Tensor]) -> None:
-    """Give a network its tensors; layers get the biases that calibration gave them."""
+    """Load tensors into a network; layers without a bias get one if calibration has added it."""
     for name, layer in weight_layers(module).items():
         if layer.bias is None and f"{name}.bias" in state:
             layer.bias = nn.Parameter(state[f"{name}.bias"])
@@ -277,13 +291,13 @@ def load_state(module: nn.Module, state: dict[str, Tensor]) -> None:
 
 
 def _network_of(about: dict[str, Any], label: str, skeleton: nn.Module | None) -> tuple[Network, Example]:
-    """Return the network that a file is of, with whatever weights, and an example of its input."""
+    """Return the network of a file, with any weights, and an example of its input."""
     if "example" not in about:
         config = ModelConfig(label=label, name=about["architecture"], kwargs=about["kwargs"])
         network = new_network(config, about["num_classes"], about["inputs"], seed=0)
         return network, about["inputs"]["input_size"]
     if skeleton is None:
-        raise InputError(f"timm does not know its network, {label}; give one of its class as network=...")
+        raise InputError(f"timm does not know the network {label}; give one of the same class as network=...")
     module = plain_copy(skeleton).cpu().eval()
     network = Network(module, "", {}, "", about["num_classes"], about["inputs"], "", {})
     return network, Inputs.of_description(about["example"])
@@ -305,9 +319,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"{path} is damaged: its header cannot be read") from error
     if version not in _READ:
         known = " and ".join(map(str, _READ))
-        raise InputError(f"{path} has version {version} of the format, this code reads {known}")
+        raise InputError(f"{path} has version {version} of the file format, but this code reads {known}")
     if claimed != _checksum(tensors, header):
-        raise InputError(f"{path} is damaged: its checksum is not that of its contents")
+        raise InputError(f"{path} is damaged: its checksum does not match its contents")
     return tensors, header | {"sha256": claimed}
 
 

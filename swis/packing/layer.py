@@ -1,9 +1,9 @@
-"""One layer's weights, with shifts for all filters or for each, as packed bits and a description.
+"""A packed layer: bits and a description, also for filters with different numbers of shifts.
 
-Where filters have shifts of their own, those with the same number are packed together, the fewest shifts
-first, each kind in the order of the tiles and from a whole byte on. The schedule has a field for every
-filter, tile by tile: its shifts less one, ceil(log2 B) bits, and, if filters changed places, which one it
-is, ceil(log2 filters) bits; lowest bits first.
+If filters have different numbers of shifts, those with the same number are packed together, the fewest shifts
+first. Each of these parts is in the order of the tiles and starts with a whole byte. The schedule has a field
+for every filter, tile by tile: its shifts minus one, in ceil(log2 B) bits, and, if filters were reordered,
+its index, in ceil(log2 filters) bits; lowest bits come first.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from swis.packing.bitstream import Layout, pack, unpack
 
 
 def pack_layer(layer: Encoded, coding: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return the parts of a packed layer, uint8 arrays by name, and what a decoder must know of it.
+    """Return the arrays of a packed layer, uint8 by name, and its description for the decoder.
 
-    The description holds the format, the shape, the bits of the parts sign, mask, shift and metadata
-    (together those of the arrays) and, for a schedule, how its tiles and kinds of filters are laid out.
+    The description has the format, the shape, the bits of the parts sign, mask, shift and metadata (their sum
+    is that of the arrays) and, for a schedule, its tiles and the bytes of each part.
     """
     about = {"form": layer.fmt.settings(), "shape": list(layer.shape)}
     if layer.schedule is None:
@@ -53,7 +53,7 @@ def packed_parts(about: dict[str, Any]) -> tuple[str, ...]:
 
 
 def unpack_layer(parts: dict[str, np.ndarray], about: dict[str, Any], scale: Tensor, coding: str) -> Encoded:
-    """Undo ``pack_layer``; raise ``InputError`` for bits that are not a layer's."""
+    """Return the layer that ``pack_layer`` packed; raise ``InputError`` for damaged bits."""
     fmt, shape = from_settings(about["form"]), torch.Size(about["shape"])
     filters = shape[0]
     if "tiles" not in about:
@@ -62,7 +62,7 @@ def unpack_layer(parts: dict[str, np.ndarray], about: dict[str, Any], scale: Ten
     schedule = _unpack_schedule(parts["schedule"], filters, fmt.magnitude_bits, about["tiles"])
     kinds, lengths = _kinds(schedule), about["tiles"]["bytes"]
     if len(kinds) != len(lengths) or sum(lengths) != len(parts["packed"]):
-        raise InputError("a packed layer is not whole: its schedule has other filters than its bits")
+        raise InputError("a packed layer is damaged: its schedule and its bits have different filters")
     payloads = np.split(parts["packed"], np.cumsum(lengths)[:-1])
     codes = np.empty((filters, shape[1:].numel()), np.int8 if fmt.magnitude_bits <= 7 else np.int16)
     sets = np.empty((filters, -(-codes.shape[1] // fmt.weights_per_group)), np.uint8)
@@ -77,7 +77,7 @@ def _sets(fmt: WeightFormat, sets: np.ndarray) -> Tensor | None:
 
 
 def _kinds(schedule: LayerSchedule) -> list[tuple[int, np.ndarray]]:
-    """Return (shifts, filters that have so many, in the order of the tiles)."""
+    """Return pairs of a number of shifts and the filters with this number, in the order of the tiles."""
     ordered = schedule.shifts[schedule.order]
     return [(shifts, schedule.order[ordered == shifts]) for shifts in np.unique(ordered).tolist()]
 
@@ -87,7 +87,7 @@ def _pack(
 ) -> tuple[np.ndarray, dict[str, int]]:
     layout = Layout(fmt, len(filters), layer.codes.shape[1], coding)
     fields = None
-    if fmt.grouped:  # the others have one set for all
+    if fmt.grouped:  # other formats have the same set for all weights
         fields = layer.shift_sets.numpy()[filters]
     return pack(layer.codes.numpy()[filters], fields, layout)
 
@@ -105,17 +105,15 @@ def _unpack_schedule(
     width = (magnitude_bits - 1).bit_length()
     place = (filters - 1).bit_length() if tiles["reordered"] else 0
     if len(payload) != -(-filters * (width + place) // 8):
-        raise InputError("a packed layer is not whole: its schedule does not end where its filters do")
+        raise InputError("a packed layer is damaged: its schedule does not end with its filters")
     bits = np.unpackbits(payload, count=filters * (width + place), bitorder="little").reshape(filters, -1)
     order = _number(bits[:, width:]) if place else np.arange(filters)
     if not np.array_equal(np.sort(order), np.arange(filters)):
-        raise InputError("a packed layer is not sound: its schedule does not name every filter once")
+        raise InputError("a packed layer is damaged: its schedule does not have every filter once")
     shifts = np.empty(filters, np.int64)
     shifts[order] = _number(bits[:, :width]) + 1
     if shifts.max() > magnitude_bits:
-        raise InputError(
-            "a packed layer is not sound: its schedule has more shifts than a magnitude has bits"
-        )
+        raise InputError("a packed layer is damaged: its schedule has more shifts than a magnitude has bits")
     return LayerSchedule(shifts, order, tiles["filters_per_tile"], tiles["multiple"])
 
 

@@ -1,12 +1,13 @@
-"""A network of low bits as an ONNX file: weights are integers with scales, and layers' inputs are rounded.
+"""Export of a quantized network to ONNX: weights are integers with scales, and layers' inputs are rounded.
 
-The file is in QDQ form. An encoded weight is an initializer ``LAYER.weight`` of integers, int8, or int16 for
-8 magnitude bits, with scales ``LAYER.weight_scale`` and zero points of 0, and a ``DequantizeLinear``; layers
-that share a weight have it under the name of the first. The integers are the format's codes, sums of as many
-powers of two as there are shifts. ONNX has no type for that: each takes all its 8 or 16 bits. Where
-activations have few bits, a ``QuantizeLinear`` and a ``DequantizeLinear`` are before every layer, in uint8
-for up to 8 bits and in uint16 for more. The model's metadata have one entry, ``swis``, JSON: ``version``,
-``activation_bits`` and ``formats``, the settings of each weight format with the ``layers`` in it.
+The file has the QDQ form (quantize and dequantize operators). An encoded weight is an initializer
+``LAYER.weight`` of integers (int8, or int16 for 8 magnitude bits), with scales ``LAYER.weight_scale`` and
+zero points of 0, followed by a ``DequantizeLinear``. Layers that share a weight use the name of the first
+one. The integers are the codes of the format. ONNX has no type for sums of few powers of two, so each code
+takes 8 or 16 bits. With quantized activations, a ``QuantizeLinear`` and a ``DequantizeLinear`` are before
+every layer, in uint8 for up to 8 bits and in uint16 for more. The metadata of the model have one entry,
+``swis``, a JSON object: ``version``, ``activation_bits``, and ``formats``, the settings of each weight format
+with its ``layers``.
 """
 
 from __future__ import annotations
@@ -40,22 +41,23 @@ from swis.networks.layers import (
 from swis.runtime.files import write_atomically
 from swis.runtime.notices import warn_once
 
-_OPSET = 21  # the first that knows integers of 16 bits, and blocks of a scale each
-_WHOLE = (8, 16)  # bits of which a type of integers has no more levels
-_LARGEST = 2**31 - 2**20  # a file of ONNX holds at most 2 GiB, less what is no tensor
+_OPSET = 21  # the first opset with 16-bit integers and blockwise scales
+_WHOLE = (8, 16)  # bits for which an integer type has exactly the needed levels
+_LARGEST = 2**31 - 2**20  # an ONNX file has at most 2 GiB; some of it is needed besides tensors
 
-# How far outputs may be from the module's while no input of a layer is rounded, as a part of the largest one.
+# The largest allowed difference of outputs without rounded activations, relative to the largest output.
 _TOLERANCE = 1e-4
-# Rounded ones differ more: a value on the border of two levels may take either, and the layers behind follow.
-# At worst they differ as two roundings do, 3 dB more than outputs without rounding; 1 dB is left to chance.
+# Outputs with rounded activations differ more: a value on the border of two levels may be rounded to either,
+# and later layers depend on it. At worst they differ like two independent roundings, by 3 dB more than
+# outputs without rounding; 1 dB is a margin for chance.
 _FARTHER, _NEAR = 4.0, 60.0
 
 
 class LowBit(Protocol):
-    """A network of low bits, and the integers that its weights are.
+    """A quantized network with its integer codes, such as ``swis.Quantized``.
 
-    ``module`` has the decoded weights; with ``activation_bits`` it rounds layers' inputs by hooks, over
-    ``ranges``. ``encoded`` and ``ranges`` go by the layers' names.
+    ``module`` has the decoded weights; with ``activation_bits`` its hooks round the layers' inputs over their
+    ``ranges``. The keys of ``encoded`` and ``ranges`` are the layers' names.
     """
 
     module: nn.Module
@@ -66,9 +68,10 @@ class LowBit(Protocol):
 
 
 class StoredWeight(NamedTuple):
-    """A weight as a layer stores it: integers, and scales along ``axis``, or a single one.
+    """A weight as a layer stores it: integer codes, and scales along ``axis``, or a single scale.
 
-    If ``block`` is not 0, the scales have the weight's shape but along ``axis``, where each serves so many.
+    If ``block`` is not 0, the scales have the shape of the weight, except along ``axis``, where each scale
+    belongs to ``block`` weights.
     """
 
     codes: Tensor
@@ -78,9 +81,9 @@ class StoredWeight(NamedTuple):
 
 
 def stored_weight(layer: nn.Module, encoded: Encoded) -> StoredWeight:
-    """Return the integers and scales of a layer's weight in the layout of ``layer.weight``.
+    """Return the codes and scales of a layer's weight in the layout of ``layer.weight``.
 
-    Of a transposed convolution in groups every group has scales of its own, which are blocks.
+    In a transposed convolution with groups, every group has its own block of scales.
 
     >>> from swis.encoding.encode import encode
     >>> from swis.formats.truncate import Truncate
@@ -102,20 +105,23 @@ def stored_weight(layer: nn.Module, encoded: Encoded) -> StoredWeight:
 
 
 def export_onnx(low: LowBit, path: str | Path, opset: int = _OPSET, check: bool = True) -> None:
-    """Write a float32 network of low bits as an ONNX file in QDQ form, for any number of inputs at once.
+    """Write a quantized float32 network to an ONNX file in QDQ form, for batches of any size.
 
-    With ``check``, onnxruntime runs it on ``low.example`` with its optimizations off. Without the rounding of
-    activations, outputs are the module's to 1e-4 of the largest; with it, they are at 60 dB to those of
-    ``low.module``, or at most 4 dB farther from them than without. Raises ``InputError`` if they are not, for
-    a network that cannot be traced, and without the packages of the extra ``onnx``: no file is written then.
+    With ``check``, onnxruntime runs the file on ``low.example`` without optimizations, before the file is
+    kept. Without rounded activations, its outputs must equal those of ``low.module`` up to 1e-4 of the
+    largest output. With rounded activations, their SQNR against those of ``low.module`` must be 60 dB, or at
+    most 4 dB below that of ``low.module`` against the network without rounding.
+
+    Raises ``InputError``, and writes no file, if the outputs differ more, if the network cannot be traced, or
+    if the packages of the extra ``onnx`` are missing; raises ``CannotWrite``.
     """
     ir, runtime = _packages()
     if opset < _OPSET:
-        raise InputError(f"opset={opset}: the export needs {_OPSET} or later, which has 16-bit integers")
+        raise InputError(f"opset={opset} is too old; the export needs {_OPSET} or later, for 16-bit integers")
     module = plain_copy(low.module).cpu().eval()
     kinds = {value.dtype for value in module.state_dict().values() if value.is_floating_point()}
     if kinds != {torch.float32}:
-        raise InputError("the export takes float32 networks; call module.float() first")
+        raise InputError("only float32 networks can be exported; call module.float() first")
     layers, bits = weight_layers(module), low.activation_bits
     left = [*float_weights(module), *(f"{name}.weight" for name in layers if name not in low.encoded)]
     if left:
@@ -129,11 +135,11 @@ def export_onnx(low: LowBit, path: str | Path, opset: int = _OPSET, check: bool 
     program = _traced(module, low.example, opset)
     _optimize_and_encode(ir, program, module, low.encoded)
     model = program.model
-    ir.passes.common.ClearMetadataAndDocStringPass()(model)  # they name files of whoever exports
+    ir.passes.common.ClearMetadataAndDocStringPass()(model)  # they would have paths of the user's files
     model.metadata_props["swis"] = json.dumps(_about(low), sort_keys=True)
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values())
     if size > _LARGEST:
-        raise InputError(f"{size / 2**30:.1f} GiB of tensors are more than a file of ONNX holds")
+        raise InputError(f"{size / 2**30:.1f} GiB of tensors are too much for an ONNX file")
 
     def write(partial: str) -> None:
         ir.save(model, partial, format="protobuf")
@@ -150,7 +156,7 @@ def export_onnx(low: LowBit, path: str | Path, opset: int = _OPSET, check: bool 
 
 
 def _packages() -> tuple[ModuleType, ModuleType]:
-    """Return onnxscript's intermediate representation and onnxruntime."""
+    """Return the module ``onnxscript.ir`` and onnxruntime; raise ``InputError`` if one is missing."""
     try:
         import onnxruntime
         from onnxscript import ir
@@ -160,7 +166,7 @@ def _packages() -> tuple[ModuleType, ModuleType]:
 
 
 def _round_inputs(layer: nn.Module, interval: ActivationRange, bits: int) -> None:
-    """Have a layer's input rounded in the traced network, as ``quantize_activations`` does it (by hook)."""
+    """Add a hook that rounds a layer's input in the traced network, like ``quantize_activations``."""
     kind = torch.uint8 if bits <= 8 else torch.uint16
     step, zero_point = interval.affine(bits)
     scale = torch.tensor(step)
@@ -172,7 +178,7 @@ def _round_inputs(layer: nn.Module, interval: ActivationRange, bits: int) -> Non
         grid, shape = (layer.input_scale, layer.input_zero_point), inputs[0].shape
         levels = torch.onnx.ops.symbolic("QuantizeLinear", (inputs[0], *grid), dtype=kind, shape=shape)
         values = torch.onnx.ops.symbolic("DequantizeLinear", (levels, *grid), dtype=scale.dtype, shape=shape)
-        if bits not in _WHOLE:  # the type has more levels
+        if bits not in _WHOLE:  # the integer type has more levels than needed
             values = values.clamp(max=largest)
         return (values, *inputs[1:])
 
@@ -180,13 +186,13 @@ def _round_inputs(layer: nn.Module, interval: ActivationRange, bits: int) -> Non
 
 
 def _traced(module: nn.Module, example: Inputs, opset: int) -> torch.onnx.ONNXProgram:
-    """Trace a network with its first axis of any length."""
+    """Trace a network with a dynamic first axis."""
     count, shapes = len(example), torch.export.ShapesCollection()
 
     def prepared(value: Tensor) -> Tensor:
         if value.ndim == 0 or len(value) != count:
             return value
-        value = torch.cat([value, value])  # a length of 1 would be taken for a constant
+        value = torch.cat([value, value])  # the tracer takes a length of 1 for a constant
         shapes[value] = {0: torch.export.Dim.DYNAMIC}
         return value
 
@@ -207,16 +213,16 @@ def _traced(module: nn.Module, example: Inputs, opset: int) -> torch.onnx.ONNXPr
     first = [each.shape[0] for each in program.model.graph.inputs if each.shape.rank()]
     program.rename_axes({axis: "batch" for axis in first if not isinstance(axis, int)})
     if program.model.opset_imports[""] != opset:
-        raise InputError(f"opset={opset}: the network cannot be exported to ONNX with these operators")
+        raise InputError(f"the network cannot be exported to ONNX with opset={opset}")
     return program
 
 
 def _optimize_and_encode(
     ir: ModuleType, program: torch.onnx.ONNXProgram, module: nn.Module, encoded: Mapping[str, Encoded]
 ) -> None:
-    """Put integers and scales in place of the encoded weights of a program, in place."""
+    """Optimize a program and replace its encoded weights by integers and scales, in place."""
     layers, graph = weight_layers(module), program.model.graph
-    # layers that share a weight come under the name of the first
+    # layers that share a weight use the name of the first one
     owners = {id(layers[name].weight): name for name in reversed(encoded)}
     parameters = dict(module.named_parameters(remove_duplicate=False))
     weights = {}
@@ -227,7 +233,7 @@ def _optimize_and_encode(
             del graph.initializers[value.name]
             value.const_value = None
     inputs = list(graph.inputs)
-    graph.inputs.extend(weights.values())  # numbers of a later day, which the optimizer cannot transpose
+    graph.inputs.extend(weights.values())  # as inputs, so that the optimizer does not transpose them
     program.optimize()
     graph.inputs[:] = inputs
     nodes = []
@@ -247,7 +253,7 @@ def _optimize_and_encode(
 
 
 def _about(low: LowBit) -> dict[str, Any]:
-    """Return what the metadata say."""
+    """Return the entry of the metadata."""
     layers: dict[Any, list[str]] = {}
     for name, encoded in low.encoded.items():
         layers.setdefault(encoded.fmt, []).append(name)
@@ -256,13 +262,13 @@ def _about(low: LowBit) -> dict[str, Any]:
 
 
 def _outputs(module: nn.Module, example: Inputs) -> list[Tensor]:
-    """Return the tensors that a network on the CPU gives back."""
+    """Return the output tensors of a network on the CPU."""
     with torch.inference_mode():
         return outputs_of(example.to("cpu").run(module))
 
 
 def _run(runtime: ModuleType, model: str | bytes, example: Inputs) -> list[Tensor]:
-    """Return the outputs of a file, or of the bytes of one, with all operators as they are in it."""
+    """Return the outputs of an ONNX file, or of its bytes, without optimizations."""
     options = runtime.SessionOptions()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     arrays = [value.numpy(force=True) for value in example.tensors]
@@ -270,14 +276,14 @@ def _run(runtime: ModuleType, model: str | bytes, example: Inputs) -> list[Tenso
         session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         names = [each.name for each in session.get_inputs()]
         found = session.run(None, dict(zip(names, arrays, strict=True)))
-    except Exception as error:  # its exceptions have nothing else in common
+    except Exception as error:  # onnxruntime's exceptions have no other common class
         reason = str(error).strip().splitlines()[0]
-        raise InputError(f"onnxruntime does not run the exported network: {reason}") from error
+        raise InputError(f"onnxruntime cannot run the exported network: {reason}") from error
     return list(map(torch.from_numpy, found))
 
 
 def _without_rounding(ir: ModuleType, model: Any, bits: int) -> bytes:
-    """Return the bytes of a model's copy whose layers see their inputs as they are."""
+    """Return the bytes of a copy of a model that does not round the inputs of layers."""
     model = model.clone()
     for node in model.graph:
         if node.op_type == "QuantizeLinear":
@@ -290,20 +296,20 @@ def _without_rounding(ir: ModuleType, model: Any, bits: int) -> bytes:
 
 
 def _compare(got: list[Tensor], expected: list[Tensor]) -> None:
-    """Raise ``InputError`` for outputs that are not those of the module."""
+    """Raise ``InputError`` if outputs differ from those of the module."""
     for one, other in zip(got, expected, strict=True):
         error, largest = float((one.double() - other).abs().max()), float(other.double().abs().max())
         if not error <= _TOLERANCE * largest:
             raise InputError(
-                f"onnxruntime's outputs are off the module's by {error:.1e}, of up to {largest:.1e}"
+                f"onnxruntime's outputs differ from the module's by {error:.1e}; the largest is {largest:.1e}"
             )
 
 
 def _compare_rounded(got: list[Tensor], expected: list[Tensor], exact: list[Tensor]) -> None:
-    """Raise ``InputError`` for outputs that are not those of the module with its rounding."""
+    """Raise ``InputError`` if outputs differ too much from those of the module with rounded activations."""
     for one, other, plain in zip(got, expected, exact, strict=True):
         near, least = sqnr_db(other, one), min(_NEAR, sqnr_db(other, plain) - _FARTHER)
         if not near >= least:
             raise InputError(
-                f"onnxruntime's rounded outputs are at {near:.1f} dB to the module's, not {least:.1f} or more"
+                f"onnxruntime's outputs have only {near:.1f} dB SQNR against the module's, not {least:.1f} dB"
             )

@@ -1,4 +1,4 @@
-"""How many bits weights take: formula beside measured, and how much is represented without loss."""
+"""Bits per weight, by formula and as packed, and the share of groups that are represented without loss."""
 
 from __future__ import annotations
 
@@ -33,19 +33,25 @@ def storage_table(
 ) -> pd.DataFrame:
     """Measure the storage of layers' codes [filters, weights] for every method, group size and shifts.
 
-    A row per method ("swis", "swis_c", "layer", "dpred"), group_size, bits (shifts up to the magnitude's;
-    null for "dpred") and coding. ``formula_bits`` and ``weight_bits`` are bits per weight by the formula
-    and as packed, ``sign_bits``, ``mask_bits``, ``shift_bits`` and ``metadata_bits`` its parts;
-    ``compression_vs_int8`` and ``compression_vs_float32`` say how many times smaller weights are;
-    ``float_weights`` more weights of the network, which no layer holds, count 32 bits each in these, and are
-    the column ``float_bits``; ``sqnr_db`` is that of the decomposed codes (alpha = 1); ``lossless`` is the
-    fraction of groups that keep every code:
+    The result has a row per ``method``, ``group_size``, ``bits`` (shifts; null for "dpred") and ``coding``:
 
-    * swis: the bits that a group's magnitudes use are at most N; swis_c: they lie within N places;
-    * layer: they lie within one set of N for the whole layer, the set that suits most groups (only
-      this fraction is given);
-    * dpred: a group stores its magnitudes with as many bits as the largest needs, and their number: all
-      groups are lossless, without masks (formula only; after DPRed).
+    * ``formula_bits``, ``weight_bits``: bits per weight by the formula, and as packed.
+    * ``sign_bits``, ``mask_bits``, ``shift_bits``, ``metadata_bits``: the parts of ``weight_bits``.
+    * ``compression_vs_int8``, ``compression_vs_float32``: the size of weights in these formats divided by
+      their packed size.
+    * ``float_bits``: the bits of ``float_weights`` further weights of the network, 32 bits each, which belong
+      to no layer; they are part of the bits per weight.
+    * ``sqnr_db``: that of the decomposed codes (alpha = 1).
+    * ``lossless``: the fraction of groups that keep every code.
+
+    The methods and their lossless groups:
+
+    * "swis": the magnitudes of a group use at most N bit positions;
+    * "swis_c": they use bit positions within N consecutive ones;
+    * "layer": all groups of a layer have the same set of N bit positions, the one that fits most groups (only
+      ``lossless`` is given);
+    * "dpred": a group stores its magnitudes with as many bits as its largest one needs, and the number of
+      these bits, without masks, so that all groups are lossless (only the formula is given; after DPRed).
     """
     rows: list[dict[str, Any]] = []
     for group_size in tqdm(group_sizes, desc="storage", leave=False):
@@ -70,7 +76,7 @@ def storage_table(
 
 
 def _with_floats(table: pd.DataFrame, share: float) -> pd.DataFrame:
-    """Return a table of bits per weight of a network, of which a ``share`` of the weights stays float."""
+    """Return the table for a network in which a ``share`` of all weights stays float."""
     sums = ["formula_bits", "weight_bits"]
     parts = [name for name in table if name.endswith("_bits")]
     table[parts] *= 1 - share
@@ -81,7 +87,7 @@ def _with_floats(table: pd.DataFrame, share: float) -> pd.DataFrame:
 
 
 def group_unions(codes: Tensor, group_size: int) -> np.ndarray:
-    """Return, for every group of codes [filters, weights], the bits that its magnitudes use.
+    """Return the bit positions that the magnitudes of each group use, as bit fields [groups].
 
     >>> group_unions(torch.tensor([[1, -4, 2]]), 2).tolist()
     [5, 2]
@@ -139,8 +145,8 @@ def _packed_bits(layers: dict[str, Tensor], fmt: WeightFormat) -> Iterator[tuple
 def _dpred_bits(
     layers: dict[str, Tensor], unions: dict[str, np.ndarray], group_size: int, magnitude_bits: int
 ) -> dict[str, float]:
-    width = magnitude_bits.bit_length()  # of the number of bits, 0 to B
+    width = magnitude_bits.bit_length()  # bits that hold the number of bits, 0 to B
     needed = np.concatenate([np.ceil(np.log2(used + 1.0)) for used in unions.values()])
-    total = (group_size * (1 + needed) * (needed > 0) + width).sum()  # all zeros: the number alone
+    total = (group_size * (1 + needed) * (needed > 0) + width).sum()  # a group of zeros has only the number
     bits = total / sum(codes.numel() for codes in layers.values())
     return {"formula_bits": bits, **compression(bits)}

@@ -1,1 +1,1 @@
-"""Tables of results on disk: schema, rows, compaction, artifacts, provenance."""
+"""Results on disk: the schema of rows, their files, compaction, artifacts and provenance."""

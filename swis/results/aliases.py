@@ -1,4 +1,4 @@
-"""Older names of columns and of what is in them: tables read alike, whichever code wrote them."""
+"""Older names of columns and methods, so that tables of older code are read like new ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _METHODS = {"base": "int8"}
 
 
 def with_present_names(table: pa.Table) -> pa.Table:
-    """Return a table as it was read from a file, with the names of today.
+    """Return the table with today's names in place of older ones.
 
     >>> old = pa.table({"method": ["base", "swis"], "compression": [1.0, 1.76]})
     >>> with_present_names(old).to_pydict()

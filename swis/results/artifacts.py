@@ -1,4 +1,4 @@
-"""Artifacts of rows: where files are that several rows, or one, are computed from or described by."""
+"""Artifacts: the paths of files that rows are computed from, or that describe a row."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 from swis.runtime import locks
 
-# Endings of artifacts: of what can be made again, and of what belongs to one row.
+# File name extensions of artifacts: those that several rows share, and those that belong to one row.
 TENSORS, _LOCK = "safetensors", "lock"
 SCHEDULE, CURVE, STATE = "schedule.parquet", "curve.parquet", "state"
 
 
 def locked(key: str, folder: Path) -> AbstractContextManager[bool]:
-    """Keep other processes from work on what has this key, and wait until none is at it.
+    """Lock the artifacts of a key; wait while another process holds the lock.
 
-    Where files cannot be locked nobody waits: work may then be done twice, and is still done right.
+    Where the file system cannot lock files, nobody waits. Work may then be done twice, with the same result.
     """
     return locks.locked(artifact_path(key, folder, _LOCK))
 
@@ -28,5 +28,5 @@ def artifact_path(key: str, folder: Path, ending: str) -> Path:
     >>> artifact_path("k", Path("results"), CURVE).as_posix()
     'results/_details/k.curve.parquet'
     """
-    # the underscore hides the folder from readers that take results_dir as one parquet data set
+    # the underscore hides the folder from readers that open results_dir as one parquet data set
     return folder / ("_references" if ending in (TENSORS, _LOCK) else "_details") / f"{key}.{ending}"

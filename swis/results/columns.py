@@ -1,4 +1,4 @@
-"""The columns of rows: what each of them says, in which unit, its type and the values that it may have."""
+"""The columns of rows of results: the meaning, unit, type and allowed values of each."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ import pyarrow.compute as pc
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its type in pandas, what it says and in which unit, whether it may be null, its values.
+    """A column: its pandas type, its meaning, its unit, whether it may be null, and its allowed values.
 
-    ``unit`` is empty where there is none: of texts, of truth values and of pure numbers.
+    ``unit`` is empty for texts, truth values and pure numbers. Allowed values are at least ``low``, at most
+    ``high``, greater than ``above``, and one of ``among``; None sets no limit.
+
+    >>> column = Column("Int64", "number of images", "images", low=1)
+    >>> str(column), column.wrong(pyarrow.chunked_array([[0, 1, None]]))
+    ('at least 1', [0])
     """
 
     kind: str
@@ -27,7 +32,7 @@ class Column:
     among: tuple[str, ...] | None = None
 
     def wrong(self, values: pyarrow.ChunkedArray) -> list[Any]:
-        """Return the values that are out of limits; null is in them."""
+        """Return the values that are not allowed; null is always allowed."""
         outside = []
         if self.low is not None:
             outside.append(pc.less(values, self.low))
@@ -52,90 +57,92 @@ percent = partial(number, unit="%", low=0, high=100)
 text, note = partial(Column, "str", nullable=False), partial(Column, "str")
 flag = partial(Column, "boolean")
 
-# What was measured, and how its weights were made.
+# What was measured, and how the weights were made.
 SETTINGS = {
     "model": text("name of the network"),
-    "weights": text("where its float weights are from"),
-    "data": text("data set that is measured on"),
-    "method": text("weight format; float: not quantized, int8: the 8-bit reference"),
-    "bits": number("shifts per weight that were asked for (N): the option bits", "shifts", low=1),
-    "shifts": number("the same as bits, by the name that the field has for it", "shifts", low=1),
+    "weights": text("source of the network's float weights"),
+    "data": text("data set of the measured images"),
+    "method": text("weight format; float is not quantized, int8 is the 8-bit reference"),
+    "bits": number("requested shifts per weight (N): the option bits", "shifts", low=1),
+    "shifts": number("same value as bits, under the field's name", "shifts", low=1),
     "group_size": count("weights that share a shift set (M)", "weights", low=1),
-    "calibrate": note("calibration of the quantized weights, without training"),
-    "schedule": note("policy that gives filters their shifts; uniform: spread evenly"),
-    "retrain": note("settings of the retraining, as JSON; null: not retrained"),
-    "seed": count("seed of the images drawn, and of the order of training", low=0),
+    "calibrate": note("post-training calibration method; none means not calibrated"),
+    "schedule": note("policy that assigns shifts to filters; uniform spreads them evenly"),
+    "retrain": note("retraining settings, as JSON; null means not retrained"),
+    "seed": count("random seed of the calibration set and of the training order", low=0),
     "selection": note("how a group's levels are chosen: nearest, or joint for the least MSE++"),
-    "alpha": number("weight of the squared sum of a group's errors in MSE++; 0: plain MSE", low=0),
-    "magnitude_bits": count("bits of a quantized weight beside its sign (B)", "bits", low=1),
-    "granularity": note("what shares a scale: an output channel, or the whole tensor"),
-    "clip": note("how the range of the weight quantizer is chosen: absmax, or mse"),
-    "skip": note("layers that stay at 8 bits, by names with wildcards"),
+    "alpha": number("factor of a group's squared error sum in MSE++; 0 gives plain MSE", low=0),
+    "magnitude_bits": count("bits of a quantized weight without its sign (B)", "bits", low=1),
+    "granularity": note("which weights share a scale: channel (a filter) or tensor (a layer)"),
+    "clip": note("how the weight quantizer's range is chosen: absmax, or mse for the least error"),
+    "skip": note("layers that stay at 8 bits, as names with wildcards"),
     "fold_bn": Column(
-        "bool", "whether batch normalisation was folded into weights before quantizing", nullable=False
+        "bool", "whether batch normalisation was folded into the weights before quantizing", nullable=False
     ),
-    "rewrites": note("rewrites of the folded network that keep its function: equalize, permute"),
-    "activation_bits": count("bits of activations; null: they stay float", "bits", low=1),
-    "activation_range": note("how ranges of activations are chosen: minmax, or percentile"),
-    "schedule_budget_unit": note("what the schedule's average of shifts is over: weights, macs, or storage"),
-    "filters_per_tile": count("filters that run side by side, as slow as the slowest", "filters", low=1),
-    "shift_multiple": count("filters get multiples of so many shifts", "shifts", low=1),
-    "coding": note("coding of a packed file, plain or compact; null: not of a packed file"),
-    "calibration_on_test": flag("whether it was calibrated on images that are measured on"),
-    "split": text("part of the data set that is measured on"),
-    "images": count("images that are measured on", "images", low=1),
+    "rewrites": note("changes to the network that keep its function: equalize, permute"),
+    "activation_bits": count("bits of the activations; null means float activations", "bits", low=1),
+    "activation_range": note("how activation ranges are chosen: minmax, or percentile"),
+    "schedule_budget_unit": note("what the schedule averages shifts over: weights, macs, or storage"),
+    "filters_per_tile": count("filters of a tile; the slowest one sets the tile's cycles", "filters", low=1),
+    "shift_multiple": count("every filter's shifts are a multiple of this number", "shifts", low=1),
+    "coding": note("coding of the packed file: plain, or compact; null means no packed file"),
+    "calibration_on_test": flag("whether the calibration set may contain measured images"),
+    "split": text("part of the data set that the measured images are from"),
+    "images": count("number of measured images", "images", low=1),
 }
 
 # What was measured and counted.
 RESULTS = {
     "top1": percent("top-1 accuracy"),
-    "top1_low": percent("lower end of Wilson's 95 % interval of top-1"),
-    "top1_high": percent("upper end of Wilson's 95 % interval of top-1"),
+    "top1_low": percent("lower end of the 95 % Wilson interval of top-1 accuracy"),
+    "top1_high": percent("upper end of the 95 % Wilson interval of top-1 accuracy"),
     "top5": percent("top-5 accuracy"),
-    "agreement": percent("images with the same top-1 class as in the float network"),
-    "logit_sqnr_db": number("signal-to-quantization-noise ratio of the logits, to the float network's", "dB"),
-    "weight_bits": number("bits stored per weight, shift sets and padding included", "bits/weight", above=0),
-    "compression_vs_int8": number("how many times smaller weights are than in 8 bits", "x", above=0),
-    "compression_vs_float32": number("how many times smaller weights are than in float32", "x", above=0),
-    "cycles_per_weight": number(
-        "cycles of a bit-serial lane per weight, with waits in a tile", "cycles/weight", low=0
+    "agreement": percent("share of images with the same top-1 class as in the float network"),
+    "logit_sqnr_db": number("signal-to-quantization-noise ratio of the logits against the float ones", "dB"),
+    "weight_bits": number("stored bits per weight, with shift sets and padding", "bits/weight", above=0),
+    "compression_vs_int8": number("size of 8-bit weights divided by the size of these weights", "x", above=0),
+    "compression_vs_float32": number(
+        "size of float32 weights divided by the size of these weights", "x", above=0
     ),
-    "shifts_per_weight": number("shifts per weight, mean over the network's weights", "shifts/weight", low=0),
+    "cycles_per_weight": number(
+        "cycles that a bit-serial lane spends per weight, with waits in a tile", "cycles/weight", low=0
+    ),
+    "shifts_per_weight": number("mean shifts per weight over the whole network", "shifts/weight", low=0),
     "cycles_per_mac": number("cycles of a bit-serial lane per multiply-accumulate", "cycles/MAC", low=0),
-    "ideal_cycles": number("lane-cycles of an image's MACs at full utilization", "cycles", low=0),
-    "mse_plus_plus": number("mean MSE++ of weights, in steps of the 8-bit quantizer", "steps^2", low=0),
+    "ideal_cycles": number("cycles per image of a single lane that is always busy", "cycles", low=0),
+    "mse_plus_plus": number("mean MSE++ of the weights, in steps of the 8-bit quantizer", "steps^2", low=0),
     "float_weights": number("share of all weights that stay float", low=0, high=1),
     "float_macs": number("share of all multiply-accumulates whose weights stay float", low=0, high=1),
     "status": text("whether the row was computed: ok, or failed", among=("ok", "failed")),
 }
 
-# What a schedule of shifts made of its budget.
+# How a schedule of shifts used its budget.
 SCHEDULE_RESULTS = {
-    "schedule_spent": number("average of what the schedule spends, of the shifts asked for", "shifts", low=0),
-    "schedule_loss": number("loss that the schedule has, summed over filters", low=0),
-    "schedule_bound": number("loss that no schedule of these tiles is below", low=0),
+    "schedule_spent": number("average shifts that the schedule spends; at most bits", "shifts", low=0),
+    "schedule_loss": number("loss of the schedule, summed over the filters", low=0),
+    "schedule_bound": number("lower bound on the loss of every schedule with these tiles", low=0),
     "cycles_per_weight_unordered": number(
-        "cycles_per_weight if filters kept their places", "cycles/weight", low=0
+        "cycles_per_weight if the filters were not reordered", "cycles/weight", low=0
     ),
 }
 
-# What says how a row was made, and belongs to it beside what is plotted.
+# How and where a row was computed.
 PROVENANCE = {
-    "key": text("name of the row: a hash of all that its numbers depend on"),
-    "training": note("name of the retraining, and of its learning curve"),
-    "damaged_images": count("images left out because they are damaged", "images", low=0),
-    "correct": note("which images were told right, a bit per image in base64"),
+    "key": text("name of the row: a hash of everything that its numbers depend on"),
+    "training": note("key of the retraining and of its learning curve"),
+    "damaged_images": count("images left out because their files are damaged", "images", low=0),
+    "correct": note("which images were classified correctly, one bit per image, in base64"),
     "images_per_second": number("speed of the measurement", "images/s"),
-    "seconds": number("time that the measurement took", "s", low=0),
-    "error": note("traceback of a row that failed"),
+    "seconds": number("duration of the measurement", "s", low=0),
+    "error": note("traceback of a failed row"),
     "config": text("all settings that the row can depend on, as JSON"),
-    "schema_version": count("version of the columns' meaning", low=1),
+    "schema_version": count("version of the columns' meanings", low=1),
     "git_commit": note("commit of the code that computed the row"),
-    "git_dirty": flag("whether the code had changes that are not committed"),
-    "packages": text("versions of packages, as JSON"),
-    "machine": text("processor, cores, system and GPU"),
-    "created": text("when the row was computed, in UTC"),
+    "git_dirty": flag("whether the code had uncommitted changes"),
+    "packages": text("versions of the packages, as JSON"),
+    "machine": text("processor, number of cores, operating system and GPU"),
+    "created": text("time when the row was computed, in UTC"),
 }
 
-# All columns of rows, in this order.
+# All columns of a row, in this order.
 COLUMNS = SETTINGS | RESULTS | SCHEDULE_RESULTS | PROVENANCE

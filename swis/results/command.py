@@ -1,4 +1,4 @@
-"""python -m swis.results summary|compact|check DIR: a results folder counted, compacted and checked."""
+"""The command python -m swis.results summary|compact|check DIR for a results folder."""
 
 from __future__ import annotations
 
@@ -13,21 +13,26 @@ from swis.errors import CannotWrite, InputError
 from swis.results.compaction import compact, partial_files, stores
 from swis.results.records import existing_folder, load_table
 
-# The columns that a summary is made of.
+# The columns that a summary reads.
 COUNTED = ("key", "model", "data", "method", "bits", "status", "created")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Look after a results folder as the command line says; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m swis.results", description="Look after results.")
+    """Count, compact or check a results folder; return the exit status.
+
+    Status 0 means success, 1 damaged files or a file that cannot be written, 2 wrong arguments.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m swis.results", description="Count, compact or check the rows in a results folder."
+    )
     commands = {
         "summary": "count the rows by model, data and method",
-        "compact": "merge files of one row each into one file; others may go on",
-        "check": "read everything and name damaged files; status 1 if there are any",
+        "compact": "merge the files of single rows into one file; sweeps may run meanwhile",
+        "check": "read all files and name the damaged ones; exit status 1 if there are any",
     }
     subparsers = parser.add_subparsers(dest="command", required=True)
-    for name, said in commands.items():
-        subparsers.add_parser(name, help=said, description=said).add_argument("folder", metavar="DIR")
+    for name, what in commands.items():
+        subparsers.add_parser(name, help=what, description=what).add_argument("folder", metavar="DIR")
     chosen = parser.parse_args(arguments)
     try:
         folder = existing_folder(chosen.folder)
@@ -43,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def check(folder: Path) -> tuple[str, bool]:
-    """Read every row and hardware result; say which files are damaged and why, and whether none is."""
+    """Read all rows and hardware results; return a report, and whether all files are undamaged."""
     damaged: dict[Path, str] = {}
     counts: list[str] = []
     for kind, store in stores(folder).items():
@@ -58,7 +63,7 @@ def check(folder: Path) -> tuple[str, bool]:
 
 
 def summary(table: pd.DataFrame) -> str:
-    """Return how many rows of a table are of each model, data set and method, how many bits, and the last.
+    """Return the number of rows by model, data set and method, their range of bits, and the newest date.
 
     >>> one = {"key": "k", "model": "vgg16", "data": "cifar10", "method": "swis", "status": "ok"}
     >>> print(summary(pd.DataFrame([one | {"bits": 2.5, "created": "2026-01-01"}])))

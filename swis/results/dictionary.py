@@ -1,4 +1,4 @@
-"""The dictionary of columns: what rows of results and their hardware results say, and in which units."""
+"""The dictionary of columns: the meaning and unit of every column of rows and hardware results."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ _GROUPS = {
 
 
 def columns() -> pd.DataFrame:
-    """Return what every column of ``swis.load_table`` means: a line per name with unit, meaning and group.
+    """Return a table with the unit, meaning and group of every column of ``swis.load_table``.
 
-    A unit is empty where there is none. DESIGN in a name stands for an accelerator that is compared with.
+    The index is the column's name. The unit is empty for texts, truth values and pure numbers. DESIGN in a
+    name stands for the name of the accelerator that is compared with.
 
     >>> columns().loc["latency_ms"].to_dict()
-    {'unit': 'ms', 'meaning': 'time of an image', 'group': 'hardware'}
+    {'unit': 'ms', 'meaning': 'time per image', 'group': 'hardware'}
     """
-    lines = [
+    entries = [
         {"name": name, "unit": column.unit, "meaning": column.meaning, "group": group}
         for group, known in _GROUPS.items()
         for name, column in known.items()
     ]
-    return pd.DataFrame(lines).set_index("name")
+    return pd.DataFrame(entries).set_index("name")

@@ -1,4 +1,4 @@
-"""Parquet files of named rows: read whole or one row of many, and told apart from damaged ones."""
+"""Parquet files of named rows: writing them, reading all rows or one, and finding damaged files."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from swis.runtime.checksums import SEALED, is_sealed, seal, seal_place
 
 log = logging.getLogger("swis")
 
-# Rows of a row group, all of which are read to have one of them, and rows that are read at a time.
+# Rows per row group (reading one row reads its whole group), and rows that are read at a time.
 _GROUP, _PIECE = 1000, 10_000
 
 
 class Damaged(ValueError):
-    """A file has no rows that can be used; the message says why, to be read after the file's name."""
+    """A file has no usable rows; the message gives the reason, and is written after the file's name."""
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn errors about what is in a file into ``Damaged``, the system's refusals into ``InputError``.
+    """Turn errors about a file's contents into ``Damaged``, and errors of the system into ``InputError``.
 
-    That there is no such file, or no memory for it, says nothing about it: these errors stay as they are.
+    A missing file and a lack of memory say nothing about the contents: these errors stay as they are.
 
     >>> with reading(Path("k.parquet")):
     ...     raise pa.ArrowInvalid("no magic bytes")
@@ -44,42 +44,42 @@ def reading(path: Path) -> Iterator[None]:
     except (FileNotFoundError, MemoryError):
         raise
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        if isinstance(error, OSError) and error.errno == errno.ESTALE:  # a network's word for a deleted file
+        if isinstance(error, OSError) and error.errno == errno.ESTALE:  # a network file system's deleted file
             raise FileNotFoundError(error.errno, os.strerror(error.errno), path) from error
         if isinstance(error, OSError) and error.errno is not None:
             raise InputError(f"{path} cannot be read: {os.strerror(error.errno)}") from error
-        said = str(error).partition("\n")[0]
-        plain = type(error) is ValueError  # raised by this package, in words that go after the file's name
-        raise Damaged(said if plain else f"cannot be read ({type(error).__name__}: {said})") from error
+        message = str(error).partition("\n")[0]
+        own = type(error) is ValueError  # raised by this package, worded to follow the file's name
+        raise Damaged(message if own else f"cannot be read ({type(error).__name__}: {message})") from error
 
 
 def read_rows(path: Path, repeated: Sequence[str] = ()) -> pa.Table:
-    """Return all rows of a file, the columns ``repeated`` as dictionaries of their texts."""
+    """Return all rows of a file; the columns ``repeated`` are dictionary-encoded."""
     with _open(path, repeated) as file:
-        # a column in one piece would be copied over and over while it grows, which took twice the time
+        # reading in pieces takes half the time: a column in one piece is copied each time it grows
         return pa.Table.from_batches(file.iter_batches(_PIECE, use_threads=False), file.schema_arrow)
 
 
 def find_row(path: Path, column: str, name: str, repeated: Sequence[str] = ()) -> pa.Table | None:
-    """Return the row with a name in a column of a file of many, or None; what is where is kept in mind."""
+    """Return the row whose ``column`` is ``name``, or None; the positions of a file's rows are cached."""
     status = path.stat()
     metadata, places = _index(path, status.st_mtime_ns, status.st_size, column)
     if name not in places:
         return None
-    group, row = divmod(places[name], metadata.row_group(0).num_rows)  # all but the last are as long
+    group, row = divmod(places[name], metadata.row_group(0).num_rows)  # only the last group may be shorter
     with _open(path, repeated, metadata) as file:
         return file.read_row_group(group).slice(row, 1)
 
 
 def write_table(table: pd.DataFrame, path: str) -> None:
-    """Write a table with checksums, so that what is read later is what was written."""
-    # of a small file statistics and pandas' schema would be most, of one of one row dictionaries as well
+    """Write a table with checksums, so that a reader notices damage."""
+    # statistics and pandas' schema would be most of a small file, and so would dictionaries of one row
     rows = pa.Table.from_pandas(table, preserve_index=False)
     _write(rows, path, len(rows), use_dictionary=len(rows) > 1, write_statistics=False)
 
 
 def write_rows(rows: pa.Table, path: str) -> None:
-    """Write rows with checksums, so that what is read later is what was checked before."""
+    """Write rows, compressed, with checksums, so that a reader notices damage."""
     _write(rows, path, _GROUP, compression="zstd")
 
 
@@ -93,7 +93,7 @@ def _write(rows: pa.Table, path: str, group: int, **settings: Any) -> None:
 
 
 def set_aside(path: Path, reason: str) -> None:
-    """Move a damaged file to where nobody looks for rows, with a warning; raise ``CannotWrite``."""
+    """Move a damaged file to the folder _set_aside, and warn; raise ``CannotWrite`` if that fails."""
     target = path.parent / "_set_aside" / path.name
     try:
         target.parent.mkdir(exist_ok=True)
@@ -107,7 +107,7 @@ def set_aside(path: Path, reason: str) -> None:
 
 @lru_cache(maxsize=4)
 def _index(path: Path, mtime_ns: int, size: int, column: str) -> tuple[pq.FileMetaData, dict[str, int]]:
-    """Say in which place of a file each row is; time and size are those of the file."""
+    """Return a file's metadata and the position of each row; time and size of the file are the cache key."""
     with _open(path) as file:
         names = file.read([column])[column].to_pylist()
         return file.metadata, {name: place for place, name in enumerate(names)}
@@ -117,7 +117,7 @@ def _index(path: Path, mtime_ns: int, size: int, column: str) -> tuple[pq.FileMe
 def _open(
     path: Path, repeated: Sequence[str] = (), metadata: pq.FileMetaData | None = None
 ) -> Iterator[pq.ParquetFile]:
-    """Open a file; its checksum was compared before if its ``metadata`` are known."""
+    """Open a file and verify its checksum; with known ``metadata`` the checksum was verified before."""
     with pa.OSFile(str(path)) as source:
         sealed = metadata is not None or is_sealed(source)
         source.seek(0)
@@ -125,5 +125,5 @@ def _open(
         with pq.ParquetFile(source, metadata=metadata, **settings) as file:
             place = (file.metadata.metadata or {}).get(SEALED.encode(), b"").decode()
             if not sealed and place == str(seal_place(source)):
-                raise ValueError("is damaged: its checksum is not there")
+                raise ValueError("is damaged: its checksum is missing")
             yield file

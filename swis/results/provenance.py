@@ -1,4 +1,4 @@
-"""What code on which machine computes, for every table and checkpoint to say."""
+"""Provenance: the code and the machine that compute, for every table and checkpoint."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 _PACKAGES = ("swis", "torch", "torchvision", "timm", "numpy", "numba", "pandas", "scipy", "safetensors")
 
-# Results that are made again are no change of the code that makes them.
+# The arguments of git status that leave out results/: new results are no change of the code.
 _CHANGES = ("status", "--porcelain", "-uno", "--", ":/", ":(top,exclude)results")
 
 
@@ -25,8 +25,8 @@ def package_versions() -> dict[str, str]:
 
 @cache
 def provenance() -> dict[str, Any]:
-    """Say what code on which machine computes: commit, dirty tree, package versions, hardware."""
-    import torch  # here, for rows are read without it
+    """Return the commit, whether it has uncommitted changes, the package versions, and the machine."""
+    import torch  # imported here, because reading rows does not need it
 
     folder = Path(__file__).parent
     commit = _git(folder, "rev-parse", "HEAD")

@@ -1,4 +1,4 @@
-"""Results on disk: rows, their hardware results and artifacts, and tables of other tasks."""
+"""Reading and writing results: rows, their hardware results, and the tables of other tasks."""
 
 from __future__ import annotations
 
@@ -66,16 +66,17 @@ def load_table(
 ) -> pd.DataFrame:
     """Read the rows of a results folder into one table, in a reproducible order.
 
-    ``columns`` says which columns (``swis.columns`` what they mean, and in which units):
+    ``swis.columns`` lists all columns with their meanings and units. ``columns`` chooses among them:
 
-    * "results": settings, then what was measured; a row per measured configuration. Settings, and columns
-      about schedules, that are null in every row do not apply and are left out. Rows that look alike differ
-      in settings without a column, which are in ``config``.
-    * "all": every column, provenance and hardware as well; a row once per accelerator simulated for it.
-    * names: these alone. With a column of hardware rows are as in "all", and ``accelerator`` comes as well.
+    * "results": the settings, then the measurements, with one row per measured configuration. Columns of
+      settings and schedules that are null in every row are left out. Rows that look the same differ in
+      settings that have no column and are in ``config``.
+    * "all": every column, with provenance and hardware. A row appears once per simulated accelerator.
+    * a list of names: only these columns. If one of them is about hardware, a row appears once per simulated
+      accelerator, and the column ``accelerator`` is added.
 
-    Files that are damaged or of another schema version are left out, with a warning. Raises ``InputError``
-    if the folder is not there, and for names of no column.
+    Damaged files, and files of another schema version, are left out with a warning. Raises ``InputError`` if
+    the folder does not exist, and for unknown columns.
 
     >>> rows = load_table("results/first_table", ["method", "top1", "latency_ms"])
     >>> rows.query("method == 'swis'").round(2).to_dict("records")
@@ -99,15 +100,15 @@ def load_table(
 
 
 def _applying(table: pd.DataFrame) -> list[str]:
-    """Return the columns of settings and results, but for those that apply to no row."""
+    """Return the columns of settings and results, without settings that are null in every row."""
     given = {name for name in table if table[name].notna().any()} if len(table) else set(table)
     return [name for name in SETTINGS | RESULTS | SCHEDULE_RESULTS if name in RESULTS or name in given]
 
 
 def _chosen(table: pd.DataFrame, names: list[str], folder: Path) -> pd.DataFrame:
-    """Return some columns of a table with hardware, and which accelerator it is of."""
+    """Return the named columns of a table with hardware, and the column ``accelerator``."""
     known = dict.fromkeys(table) | HARDWARE_COLUMNS
-    unknown = [f"{name}{_alike(name, known)}" for name in names if name not in known]
+    unknown = [f"{name}{_similar(name, known)}" for name in names if name not in known]
     if unknown:
         raise InputError(f"rows in {folder} have no column {', no '.join(unknown)}; swis.columns() lists all")
     lacking = [name for name in HARDWARE_COLUMNS if name not in table]
@@ -115,26 +116,26 @@ def _chosen(table: pd.DataFrame, names: list[str], folder: Path) -> pd.DataFrame
     return table.assign(**nulls)[names if "accelerator" in names else [*names, "accelerator"]]
 
 
-def _alike(name: str, known: Iterable[str]) -> str:
+def _similar(name: str, known: Iterable[str]) -> str:
     """
-    >>> _alike("top", ["top1", "top5", "bits"]), _alike("colour", ["top1"])
-    (' (close are top5, top1)', '')
+    >>> _similar("top", ["top1", "top5", "bits"]), _similar("colour", ["top1"])
+    (' (similar: top5, top1)', '')
     """
     found = get_close_matches(name, known)
-    return f" (close are {', '.join(found)})" if found else ""
+    return f" (similar: {', '.join(found)})" if found else ""
 
 
 def load_simulated(folder: str | Path) -> pd.DataFrame:
-    """Read the tables that ``task=simulate`` wrote to a folder into one, a row that several have once.
+    """Read all tables that ``task=simulate`` wrote to a folder into one table without repeated rows.
 
-    Rows are the same if they differ in nothing but provenance (``swis.results.tables.union``). Raises
-    ``InputError`` if there are none.
+    Two rows are the same if they differ only in provenance (``swis.results.tables.union``). Raises
+    ``InputError`` if the folder has no tables.
     """
     return union(_tables(folder, "simulated networks; task=simulate out=FILE writes one"))
 
 
 def load_storage(folder: str | Path) -> pd.DataFrame:
-    """Read the tables that ``task=storage`` wrote to a folder into one; raise ``InputError`` for none."""
+    """Read all tables that ``task=storage`` wrote to a folder; raise ``InputError`` if there are none."""
     return pd.concat(_tables(folder, "storage; task=storage out=FILE writes one"), ignore_index=True)
 
 
@@ -146,7 +147,7 @@ def _tables(folder: str | Path, what: str) -> list[pd.DataFrame]:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a table that is not of rows of results; raise ``InputError`` for a damaged file."""
+    """Read a table of another task than evaluate; raise ``InputError`` for a damaged file."""
     try:
         with parquet_files.reading(path):
             return with_present_names(parquet_files.read_rows(path)).to_pandas()
@@ -155,7 +156,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table that is not of rows of results, with provenance in every row, by rename.
+    """Write a table of another task than evaluate, with provenance in every row, and rename it into place.
 
     Raises ``CannotWrite``.
     """
@@ -164,7 +165,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 
 def config_of_table(path: Path) -> dict[str, Any] | None:
-    """Return the configuration in the rows of a table, or None if there is no table that has one."""
+    """Return the configuration in a table's rows; None without a table, or without a configuration."""
     try:
         return json.loads(read_table(path)["config"][0])
     except (FileNotFoundError, InputError, KeyError, TypeError, ValueError):
@@ -172,7 +173,7 @@ def config_of_table(path: Path) -> dict[str, Any] | None:
 
 
 def finished(folder: Path) -> set[str]:
-    """Return the keys of all rows in a folder that did not fail; none if it is not there."""
+    """Return the keys of all rows of a folder with the status "ok"; none if the folder does not exist."""
     if not folder.is_dir():
         return set()
     table, found = all_rows(folder)
@@ -184,14 +185,14 @@ def _warn(folder: Path, damaged: dict[Path, str]) -> None:
     if damaged:
         path, reason = next(iter(damaged.items()))
         log.warning(
-            "%d of the files in %s left out, the first: %s %s; python -m swis.results check %s tells more",
-            *(len(damaged), folder, path, reason, folder),
+            "files left out of %s: %d; the first is %s, which %s; python -m swis.results check %s lists all",
+            *(folder, len(damaged), path, reason, folder),
         )
 
 
 def existing_folder(path: str | Path) -> Path:
-    """Return a results folder as a path; raise ``InputError`` if it is not there."""
+    """Return a results folder as a path; raise ``InputError`` if it does not exist."""
     folder = Path(path)
     if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; run.py writes one (results_dir=...)")
+        raise InputError(f"{folder} is not a folder; run.py creates one with results_dir={folder}")
     return folder

@@ -1,4 +1,4 @@
-"""What a row of results is: a table of the columns of rows, checked, and its name."""
+"""The schema of a row of results: its columns, its checks, and its key."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from swis.results.aliases import with_present_names
 from swis.results.columns import COLUMNS
 from swis.results.intervals import wilson_interval
 
-# Raised when the meaning of a column or of a configuration key changes: older rows are then
-# recomputed instead of reused.
+# Increased when a column or an option changes its meaning: older rows are then computed again.
 SCHEMA_VERSION = 1
 
 _FLOAT_BITS = 32.0
 
 
 class UnsoundRow(ValueError):
-    """A row has a value that its column cannot have; the message says which."""
+    """A row has a value that its column does not allow; the message names both."""
 
 
-# Text has 64-bit offsets, for the configurations of a million rows are more than 2 GB.
+# Text has 64-bit offsets, because the configurations of a million rows take more than 2 GB.
 _STORED = {
     "str": pyarrow.large_string(),
     "float64": pyarrow.float64(),
@@ -39,7 +38,7 @@ ARROW_SCHEMA = pyarrow.schema([(name, _STORED[kind]) for name, kind in _DTYPES.i
 
 
 def row_key(identity: dict[str, Any]) -> str:
-    """Return the name of a result: a hash of its scientific configuration and the schema version.
+    """Return the key of a row: a hash of the schema version and of all settings that its numbers depend on.
 
     >>> row_key({"a": 1, "b": 2}) == row_key({"b": 2, "a": 1})
     True
@@ -48,7 +47,7 @@ def row_key(identity: dict[str, Any]) -> str:
 
 
 def digest(facts: Any) -> str:
-    """Return a name for what JSON can express.
+    """Return a hash of any value that JSON can express; it does not depend on the order of keys.
 
     >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     True
@@ -58,24 +57,24 @@ def digest(facts: Any) -> str:
 
 
 def conform(table: pyarrow.Table) -> pyarrow.Table:
-    """Give rows as they are in a file the columns and types of ``COLUMNS``; some are younger than the file.
+    """Return rows of a file with the columns and types of ``COLUMNS``; columns newer than the file are null.
 
-    Intervals of accuracies are computed from these, for rows of older code have others; names are those of
-    today (``swis.results.aliases``). Raises ``ValueError`` for what are no rows of this schema version, but
-    looks at no limits of values.
+    Older names are replaced (``swis.results.aliases``). Intervals of top-1 accuracy are computed again,
+    because rows of older code have other intervals. Raises ``ValueError`` for a table without rows of this
+    schema version. The limits of values are not checked here.
 
     >>> conform(pyarrow.table({"schema_version": [99]}))
     Traceback (most recent call last):
-    ValueError: has schema version 99, this code reads 1
+    ValueError: has schema version 99, but this code reads version 1
     """
     table = with_present_names(table)
     columns = dict(zip(table.column_names, table.columns, strict=True))
     versions = columns["schema_version"].unique().to_pylist() if "schema_version" in columns else [None]
     if versions != [SCHEMA_VERSION]:
         found = ", ".join(map(str, versions))
-        raise ValueError(f"has schema version {found}, this code reads {SCHEMA_VERSION}")
-    if foreign := sorted(set(columns) - set(_DTYPES)):
-        raise ValueError(f"has columns that are not known: {', '.join(foreign)}")
+        raise ValueError(f"has schema version {found}, but this code reads version {SCHEMA_VERSION}")
+    if unknown := sorted(set(columns) - set(_DTYPES)):
+        raise ValueError(f"has unknown columns: {', '.join(unknown)}")
     if "bits" in columns:
         columns.setdefault("shifts", columns["bits"])
     if "weight_bits" in columns:
@@ -84,15 +83,15 @@ def conform(table: pyarrow.Table) -> pyarrow.Table:
     rows = pyarrow.table({name: columns.get(name, nothing) for name in _DTYPES}).cast(ARROW_SCHEMA)
     for name, column in COLUMNS.items():
         if not column.nullable and rows[name].null_count:
-            raise ValueError(f"lacks a value of {name}")
+            raise ValueError(f"has no value of {name}")
     return _with_intervals(rows)
 
 
 def check_values(rows: pyarrow.Table) -> None:
-    """Raise ``ValueError`` for a value in a table from ``conform`` that its column cannot have."""
+    """Raise ``ValueError`` if a table from ``conform`` has a value that its column does not allow."""
     for name, column in COLUMNS.items():
         if wrong := column.wrong(rows[name]):
-            raise ValueError(f"{name} is {wrong[0]}, not {column}")
+            raise ValueError(f"has {name}={wrong[0]}, not {column}")
 
 
 def _with_intervals(rows: pyarrow.Table) -> pyarrow.Table:
@@ -105,19 +104,21 @@ def _with_intervals(rows: pyarrow.Table) -> pyarrow.Table:
 
 
 def table_of(row: dict[str, Any]) -> pd.DataFrame:
-    """Return a row as a table of one, with the types of ``COLUMNS``; raise ``UnsoundRow`` if it has none.
+    """Return a row as a table with the columns and types of ``COLUMNS``.
+
+    Raises ``UnsoundRow`` for a missing value, a value of a wrong type, and a value that is not allowed.
 
     >>> table_of({"key": "k", "model": None})
     Traceback (most recent call last):
-    swis.results.schema.UnsoundRow: a row lacks its model
+    swis.results.schema.UnsoundRow: a row has no model
     """
     for name, column in COLUMNS.items():
         if not column.nullable and row.get(name) is None:
-            raise UnsoundRow(f"a row lacks its {name}")
+            raise UnsoundRow(f"a row has no {name}")
     try:
         table = pd.DataFrame([{name: row.get(name) for name in COLUMNS}]).astype(_DTYPES)
     except (TypeError, ValueError) as error:
-        raise UnsoundRow(f"a row has a value of another type: {error}") from error
+        raise UnsoundRow(f"a row has a value of a wrong type: {error}") from error
     for name, column in COLUMNS.items():
         if wrong := column.wrong(pyarrow.array(table[name], _STORED[column.kind])):
             raise UnsoundRow(f"{name} is {wrong[0]}, not {column}")
@@ -125,5 +126,5 @@ def table_of(row: dict[str, Any]) -> pd.DataFrame:
 
 
 def to_frame(rows: pyarrow.Table) -> pd.DataFrame:
-    """Return a table from ``conform`` as pandas', with the types of ``COLUMNS``."""
+    """Return a table from ``conform`` as a pandas table with the types of ``COLUMNS``."""
     return rows.to_pandas().astype(_DTYPES)

@@ -1,8 +1,8 @@
-"""Rows by name on disk, each in a file of its own, or many compacted into one file.
+"""A store of named rows on disk: each row is in its own file, or in a compacted file with many rows.
 
-Who writes or compacts files holds the lock of their folder, so no row is written anew while it is compacted.
-Who reads needs no lock: a file is deleted only when its rows are in a newer one of many, and these are looked
-for last.
+A process that writes or compacts files holds the lock of their folder, so no row changes while it is
+compacted. A process that reads needs no lock: a file is deleted only after its rows are in a newer compacted
+file, and readers look into compacted files last.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from swis.results.parquet_files import Damaged, find_row, read_rows, reading, se
 from swis.runtime.files import write_atomically
 from swis.runtime.locks import locked
 
-# How the names of compacted files start; the time after it orders them.
+# The names of compacted files start with this, and go on with a time that orders them.
 COMPACTED = "rows-"
-# Tables that are joined at a time: those of one row take much memory.
+# Number of tables that are joined at a time: many tables of one row take much memory.
 _BATCH = 1000
 
 
 @dataclass(frozen=True)
 class Found:
-    """Rows, the files that they are from, and what is wrong with other files."""
+    """The rows of a store, the files that they are from, and the damaged files with the reason for each."""
 
     rows: pa.Table | None
     files: list[Path]
@@ -43,14 +43,17 @@ class Found:
 
 @dataclass(frozen=True)
 class Store:
-    """Rows of one kind in a folder.
+    """The rows of one kind in a folder.
 
-    ``name`` is the column with a row's name, which is that of its own file. Tables are in the ``order`` of
-    these columns. ``conform`` gives a table from a file the columns and types that it should have, or raises
-    ``ValueError``; so does ``check_values`` for a row's wrong values. (One among many hides none of the
-    others: compacted files are looked at by ``python -m swis.results check``.) Of rows with one name that
-    with the greatest value of the column ``rank`` counts, and of these the one written last. Texts in the
-    columns ``repeated`` are read as dictionaries.
+    * ``name``: the column with a row's name, which is also the name of its single-row file.
+    * ``order``: the columns that sort a table.
+    * ``conform``: gives a table from a file its columns and types, or raises ``ValueError``.
+    * ``check_values``: raises ``ValueError`` for a value that is not allowed. Only files of single rows are
+      always checked, so that a bad row in a compacted file does not hide the others;
+      ``python -m swis.results check`` checks these too.
+    * ``rank``: of rows with the same name, the one with the greatest value of this column counts, and of
+      these the one written last.
+    * ``repeated``: columns of texts that are read as dictionaries.
     """
 
     folder: Path
@@ -62,28 +65,31 @@ class Store:
     repeated: tuple[str, ...] = ()
 
     def path(self, name: str) -> Path:
-        """Return where the single file of a row is."""
+        """Return the path of a row's own file."""
         return self.folder / f"{name}.parquet"
 
     def locked(self) -> AbstractContextManager[bool]:
-        """Keep other processes from writing here."""
+        """Lock the folder, so that no other process writes to it."""
         return locked(self.folder / "_writing.lock")
 
     def write(self, name: str, row: pd.DataFrame, unless: Callable[[], bool] = lambda: False) -> None:
-        """Write a row, a table of one, into its file, ``unless`` that is so then; raise ``CannotWrite``."""
+        """Write a table of one row to its own file, except if ``unless`` returns true under the lock.
+
+        Raises ``CannotWrite``.
+        """
         with self.locked():
             if not unless():
                 write_atomically(self.path(name), lambda partial: write_table(row, partial))
 
     def find(self, name: str) -> Iterator[pa.Table]:
-        """Yield the rows of a name as tables of one, the one written last first.
+        """Yield all rows with a name, each as a table of one row, the newest first.
 
-        Damaged files are set aside. Raises ``InputError`` for a file that may not be read.
+        Damaged files are set aside. Raises ``InputError`` for a file without permission to read.
         """
         for path in chain([self.path(name)], self.compacted()):
             try:
                 row = self._one_of_many(path, name) if is_compacted(path) else self._read(path)
-            except FileNotFoundError:  # it was compacted meanwhile
+            except FileNotFoundError:  # another process compacted it meanwhile
                 continue
             except Damaged as error:
                 set_aside(path, str(error))
@@ -92,16 +98,16 @@ class Store:
                 yield row
 
     def scan(self, thorough: bool = False) -> Found:
-        """Read all rows, of each name the one that counts; ``thorough``: check values of compacted ones too.
+        """Read all rows, one per name; ``thorough`` checks the values in compacted files too.
 
-        Raises ``InputError`` for a file that may not be read.
+        Raises ``InputError`` for a file without permission to read.
         """
         tables, files, damaged = [], [], {}
         for path in chain(self.singles(), self.compacted()):
             try:
                 tables.append(self._read(path, thorough))
                 files.append(path)
-            except FileNotFoundError:  # it was compacted meanwhile
+            except FileNotFoundError:  # another process compacted it meanwhile
                 continue
             except Damaged as error:
                 damaged[path] = str(error)
@@ -110,11 +116,11 @@ class Store:
         return Found(self._best(_joined(tables)) if tables else None, files, damaged)
 
     def singles(self) -> list[Path]:
-        """List the files of one row each."""
+        """List the files of single rows."""
         return [path for path in _listed(self.folder, "*.parquet") if not is_compacted(path)]
 
     def compacted(self) -> Iterator[Path]:
-        """Yield compacted files, the last one first, and those that are put in place of some meanwhile."""
+        """Yield the compacted files, the newest first, and then those that replace some meanwhile."""
         seen: list[Path] = []
         listed: list[Path] | None = None
         while listed != (now := _listed(self.folder, f"{COMPACTED}*.parquet")):
@@ -122,7 +128,7 @@ class Store:
             seen, listed = [*seen, *now], now
 
     def _best(self, rows: pa.Table) -> pa.Table:
-        """Leave of rows with one name, the last written first, only the one that counts."""
+        """Return one row per name; ``rows`` have the newest row of each name first."""
         if pc.count_distinct(rows[self.name]).as_py() < rows.num_rows:
             facts = rows.select(filter(None, [self.name, self.rank])).to_pandas()
             if self.rank is not None:
@@ -131,27 +137,27 @@ class Store:
         return in_order(rows, self.order)
 
     def _read(self, path: Path, thorough: bool = False) -> pa.Table:
-        """Read a file of one row, which is named as its file is, or a compacted one."""
+        """Read a file of a single row, whose name is that of the file, or a compacted file."""
         with reading(path):
             rows = self.conform(read_rows(path, self.repeated))
             if not is_compacted(path):
                 if rows.num_rows != 1:
-                    raise ValueError(f"has {rows.num_rows} rows, not one")
+                    raise ValueError(f"has {rows.num_rows} rows instead of one")
                 if path.stem != (found := rows[self.name][0].as_py()):
-                    raise ValueError(f"is not of what its name says, but of {found}")
+                    raise ValueError(f"has the row {found}, not the row of the file's name")
             if thorough or not is_compacted(path):
                 self.check_values(rows)
             return rows
 
     def _one_of_many(self, path: Path, name: str) -> pa.Table | None:
-        """Read a row of a compacted file."""
+        """Read one row of a compacted file; return None if the file does not have it."""
         with reading(path):
             row = find_row(path, self.name, name, self.repeated)
             return None if row is None else self.conform(row)
 
 
 def in_order(rows: pa.Table, columns: Sequence[str]) -> pa.Table:
-    """Sort rows by columns, nulls last; what is in order already is not copied.
+    """Sort rows by columns, nulls last; rows that are in order are returned without a copy.
 
     >>> in_order(pa.table({"a": [2, None, 1]}), ["a"])["a"].to_pylist()
     [1, 2, None]
@@ -161,7 +167,7 @@ def in_order(rows: pa.Table, columns: Sequence[str]) -> pa.Table:
 
 
 def is_compacted(path: Path) -> bool:
-    """Say whether a file is one of many rows."""
+    """Return whether a file is a compacted one, with many rows."""
     return path.name.startswith(COMPACTED)
 
 

@@ -1,1 +1,1 @@
-"""Around every run: progress bars, notices, atomic files, checksums, memory."""
+"""Services for every run: progress bars, warnings, atomic files, locks, checksums, caches and memory."""

@@ -1,4 +1,4 @@
-"""Checksums of what is on disk, so that no damage passes for a result."""
+"""Checksums of files, so that damage on disk is never read as a result."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Before the footer of a Parquet file, where no reader looks; its pages have checksums of their own,
-# the footer, which says what they are, has none.
+# The seal is a checksum before the footer of a Parquet file, where no reader looks. Parquet has checksums of
+# pages, but none of the footer.
 _MARK = b"swis sha256 "
 _SEAL = len(_MARK) + hashlib.sha256().digest_size
 _PIECE = 1 << 20
 
-# The name in the footer of where the seal is: it must be there, even if damage leaves nothing like one.
+# The name in the footer for the seal's position: a file with this name must have a seal.
 SEALED = "swis.sealed"
 
 
 def of_tensors(tensors: Mapping[str, Tensor], about: bytes = b"") -> str:
-    """Return a checksum of named tensors, their types and shapes, and of what is said ``about`` them.
+    """Return a checksum of named tensors, their types, their shapes, and the bytes ``about`` them.
 
     >>> import torch
     >>> of_tensors({"x": torch.ones(2)}) == of_tensors({"x": torch.ones(2, 1)})
     False
     """
-    import torch  # here, for rows are read without it
+    import torch  # imported here, because reading rows does not need it
 
     digest = hashlib.sha256(about)
     for name, value in sorted(tensors.items()):
@@ -38,14 +38,14 @@ def of_tensors(tensors: Mapping[str, Tensor], about: bytes = b"") -> str:
 
 
 def check_parts(path: Path) -> None:
-    """Raise ``ValueError`` if a part of a file that torch wrote is not as it was: torch does not look."""
+    """Raise ``ValueError`` if a part of a file from ``torch.save`` is damaged: torch does not check this."""
     with zipfile.ZipFile(path) as parts:
         if (damaged := parts.testzip()) is not None:
-            raise ValueError(f"the checksum of {damaged} is not that of its contents")
+            raise ValueError(f"the checksum of {damaged} does not match its contents")
 
 
 def seal(path: Path) -> None:
-    """Put a checksum of all bytes into a Parquet file; other readers pass over it."""
+    """Add a checksum of all bytes to a Parquet file; other readers ignore it."""
     with path.open("rb+") as file:
         size = file.seek(0, 2)
         digest = _digest(file, size, size)
@@ -56,7 +56,7 @@ def seal(path: Path) -> None:
 
 
 def is_sealed(file: Any) -> bool:
-    """Say whether an open Parquet file has a seal; raise ``ValueError`` if that is not of its contents.
+    """Return whether an open Parquet file has a seal; raise ``ValueError`` if it does not match the contents.
 
     >>> import io
     >>> is_sealed(io.BytesIO(b"PAR1 no seal"))
@@ -70,12 +70,12 @@ def is_sealed(file: Any) -> bool:
     if not found.startswith(_MARK):
         return False
     if found[len(_MARK) :] != _digest(file, place, file.seek(0, 2)):
-        raise ValueError("is damaged: its checksum is not that of its contents")
+        raise ValueError("is damaged: its checksum does not match its contents")
     return True
 
 
 def seal_place(file: Any) -> int:
-    """Return where an open Parquet file would have its seal; below 0 if it is none."""
+    """Return the position that a seal has in an open Parquet file; below 0 if it is no Parquet file."""
     size = file.seek(0, 2)
     file.seek(max(0, size - 8))
     length = int.from_bytes(file.read(4), "little")
@@ -83,7 +83,7 @@ def seal_place(file: Any) -> int:
 
 
 def _digest(file: Any, end: int, size: int) -> bytes:
-    """Return the checksum of a file of ``size`` bytes but for the seal that starts at ``end``."""
+    """Return the checksum of a file of ``size`` bytes without the seal that starts at ``end``."""
     digest = hashlib.sha256()
     file.seek(0)
     for start, stop in ((0, end), (min(end + _SEAL, size), size)):

@@ -1,4 +1,4 @@
-"""Functions compiled by Numba, kept in the user's cache: another process does not compile them again."""
+"""Functions compiled by Numba and stored in the user's cache, so that other processes can reuse them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from swis.runtime.locks import locked
 
 
 def njit(**options: Any) -> Callable[[Callable], Callable]:
-    """Return Numba's decorator of these options, whose machine code is kept in the user's cache.
+    """Return Numba's decorator with these options; it stores the machine code in the user's cache.
 
-    Numba finds a function's code by the file that the function is in; here it is that of the whole package,
-    for functions are inlined into those of other files. NUMBA_CACHE_DIR chooses another place.
+    Numba compiles a function again when its own file changes. Here any change of the package counts, because
+    functions are inlined into those of other files. NUMBA_CACHE_DIR chooses another folder.
     """
 
     def decorate(function: Callable) -> Callable:
@@ -39,29 +39,29 @@ def njit(**options: Any) -> Callable[[Callable], Callable]:
 
 
 class _Cache(FunctionCache):
-    """A cache for several processes at once, which does no harm where files are damaged or a disk is full."""
+    """A cache for several processes at once; damaged files and a full disk do no harm."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        with suppress(Exception):  # of as many kinds as there are damages
+        with suppress(Exception):  # damage can raise any kind of exception
             found = super().load_overload(sig, target_context)
             if found is not None and found.signature.args == getattr(sig, "args", sig):
                 return found
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        # Numba numbers the files of a function's signatures by those in the index: one process at a time
+        # Numba numbers the files of a function's signatures by its index, so only one process may write
         with locked(Path(self.cache_path) / "_writing.lock") as held:
             for _ in range(2 if held else 0):
                 with suppress(Exception):
                     return super().save_overload(sig, data)
                 with suppress(Exception):
-                    self.flush()  # what is damaged would be in the way for ever
+                    self.flush()  # a damaged index would prevent writing for ever
 
 
 @cache
 def _folder() -> str | None:
-    """Return the folder for the code of this version of the package; None where nothing can be kept."""
+    """Return the folder for machine code of this version of the package; None if it is not writable."""
     root = Path(config.CACHE_DIR) / "swis" if config.CACHE_DIR else None
     folder = user_cache.of_this_code("compiled", root)
-    # without one Numba would choose another folder, which does not tell versions apart
+    # without a folder Numba would choose one itself, which does not distinguish versions
     return None if folder is None else str(folder)

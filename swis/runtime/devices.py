@@ -8,9 +8,13 @@ from swis.errors import InputError
 
 
 def pick_device(name: str | torch.device) -> torch.device:
-    """Return the named device; "auto" is CUDA where there is one, else the CPU.
+    """Return the named device; "auto" is CUDA if there is such a device, else the CPU.
 
-    CUDA's convolutions are told to keep float32 as it is and to sum in the same order every time.
+    CUDA convolutions are set to full float32 precision (no TF32) and to deterministic algorithms. Raises
+    ``InputError`` for an unknown or missing device.
+
+    >>> pick_device("cpu")
+    device(type='cpu')
     """
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
@@ -23,5 +27,5 @@ def pick_device(name: str | torch.device) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise InputError(f"device={name} is not supported; use auto, cpu or cuda")
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device={name}: torch finds no CUDA device; use device=auto or device=cpu")
+        raise InputError(f"device={name}: PyTorch finds no CUDA device; use device=auto or device=cpu")
     return device

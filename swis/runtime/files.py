@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Writing files atomically: a file is complete, or it does not exist."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 
 from swis.errors import CannotWrite, InputError
 
-# The ending of a file that is being written; a process that is killed leaves it behind.
+# The extension of a file that is being written; a killed process leaves such a file behind.
 PARTIAL = ".partial"
 
 
 def write_atomically(path: Path, write: Callable[[str], None]) -> None:
-    """Let ``write`` fill a new file beside ``path``, then give it that name; make the folder if need be.
+    """Let ``write`` fill a temporary file beside ``path``, then rename it to ``path``; create the folder.
 
-    Raises ``CannotWrite`` if the file system does not take it (full, read-only, over a quota or a limit);
-    whatever happens, there is no half file afterwards.
+    Raises ``CannotWrite`` if the file system refuses (full, read-only, over a quota or a limit). No partial
+    file is left behind.
     """
     partial = None
     try:
@@ -28,7 +28,7 @@ def write_atomically(path: Path, write: Callable[[str], None]) -> None:
         partial = Path(name)
         os.close(handle)
         write(name)
-        partial.chmod(0o644)  # mkstemp's own mode would hide the file from colleagues
+        partial.chmod(0o644)  # mkstemp's own mode would not let other users read the file
         _flush(partial)
         partial.replace(path)
     except Exception as error:
@@ -42,13 +42,13 @@ def write_atomically(path: Path, write: Callable[[str], None]) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Have a file on the disk, where some file systems first notice that there is no room for it."""
+    """Force a file to disk, because some file systems notice only then that the disk is full."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
 def _error_number(error: Exception) -> int | None:
-    """Return the operating system's number of an error, which safetensors has in its text.
+    """Return the operating system's number of an error; safetensors has it only in its message.
 
     >>> _error_number(RuntimeError("I/O error: No space left on device (os error 28)"))
     28
@@ -60,9 +60,9 @@ def _error_number(error: Exception) -> int | None:
 
 
 def _refusal(partial: Path | None) -> int | None:
-    """Return the number of the error of writing more to a file, if that fails.
+    """Return the number of the error of appending to a file, or None if that succeeds.
 
-    torch does not say why it could not write; what stopped it stops who goes on there as well.
+    torch does not report why it could not write; appending to its file fails for the same reason.
     """
     try:
         if partial is not None:
@@ -74,12 +74,12 @@ def _refusal(partial: Path | None) -> int | None:
     return None
 
 
-# A file that changed this shortly ago [ns] may change again without a later time: its stamp is not trusted.
+# A file that changed less than this time ago [ns] may change again without a new time stamp.
 SETTLED = 2 * 10**9
 
 
 def stamp(path: str | Path) -> list[int]:
-    """Return what tells a file, or the entries of a folder, from later ones; nothing if it is not there."""
+    """Return times, size and inode of a file or folder, which change with it; empty if it does not exist."""
     try:
         found = Path(path).expanduser().stat()
     except OSError:
@@ -88,14 +88,14 @@ def stamp(path: str | Path) -> list[int]:
 
 
 def check_output(path: Path, force: bool) -> None:
-    """Raise ``InputError`` if a file cannot be written there, or would be replaced without ``force``."""
+    """Raise ``InputError`` if ``path`` cannot be written, or if it exists and ``force`` is false."""
     if path.is_dir():
-        raise InputError(f"out={path} is a folder; name a file")
+        raise InputError(f"out={path} is a folder; give the name of a file")
     if path.exists() and not force:
-        raise InputError(f"out={path} is there already; force=true replaces it")
+        raise InputError(f"out={path} exists already; force=true replaces it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"out={path}: its folder cannot be made: {error.strerror}") from error
+        raise InputError(f"out={path}: its folder cannot be created: {error.strerror}") from error
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"out={path}: its folder cannot be written to")

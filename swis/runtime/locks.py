@@ -1,4 +1,4 @@
-"""Locks of files, for processes that work in one folder."""
+"""File locks for processes that work in the same folder."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from filelock import FileLock
 
 @contextmanager
 def locked(path: Path) -> Iterator[bool]:
-    """Hold the lock of a file, which other processes wait for, and yield whether it is held.
+    """Wait for the lock of a file, hold it, and yield whether it is held.
 
-    It is not where files cannot be locked or written. The lock of a killed process ends with it, and the
-    file is deleted with the lock.
+    It is not held if the file system cannot lock or write files. The lock of a killed process ends with the
+    process. The file is deleted when the lock ends.
     """
     lock = FileLock(path, mode=0o666, poll_interval=0.01, fallback_to_soft=False)
     with suppress(OSError):
@@ -25,5 +25,5 @@ def locked(path: Path) -> Iterator[bool]:
     finally:
         if lock.is_locked:
             with suppress(OSError):
-                path.unlink()  # before the release: who waits sees that, and makes another one
+                path.unlink()  # before the release: a waiting process notices this and creates the file again
             lock.release()

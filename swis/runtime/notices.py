@@ -1,4 +1,4 @@
-"""Warnings: those that are given once, and whether there was one."""
+"""Warnings that are logged once per process, and whether any warning was logged."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _given = False
 
 @cache
 def warn_once(line: str) -> None:
-    """Log a warning, unless this process has given it before: every point of a sweep would."""
+    """Log a warning once per process, so that the points of a sweep do not repeat it."""
     log.warning(line)
 
 
 def were_given() -> bool:
-    """Say whether this process has warned of anything, however long ago."""
+    """Return whether this process has logged any warning so far."""
     return _given
 
 

@@ -1,4 +1,4 @@
-"""Progress bars and lines that say what is going on, for eyes alone: none goes into a pipe or a log."""
+"""Progress bars and notes in terminals and notebooks; none is written to a pipe or a log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _hidden = False
 
 
 def watched() -> bool:
-    """Say whether someone looks on: stderr is a terminal that can draw, or this is a notebook."""
+    """Return whether progress can be shown: stderr is a terminal that can draw, or this is a notebook."""
     return not _hidden and (auto.notebook_tqdm is not auto.std_tqdm or _in_terminal())
 
 
@@ -23,7 +23,7 @@ def _in_terminal() -> bool:
 
 
 class tqdm(auto.tqdm):
-    """A bar of tqdm, in a terminal or a notebook; elsewhere, and within ``no_bars``, an iterable alone.
+    """A tqdm bar in a terminal or a notebook; elsewhere, and within ``no_bars``, it shows nothing.
 
     >>> with no_bars():
     ...     list(tqdm([1, 2]))
@@ -35,14 +35,14 @@ class tqdm(auto.tqdm):
 
 
 def note(text: str) -> None:
-    """Say in a terminal what takes a while from now on; a notebook would keep the line in its outputs."""
+    """Print in a terminal what starts now and takes a while; a notebook would keep it among its outputs."""
     if not _hidden and _in_terminal():
         print(f"{text} ...", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def no_bars() -> Iterator[None]:
-    """Let bars and notes that are made meanwhile not be drawn."""
+    """Hide the bars and notes that are made within this context."""
     global _hidden
     before, _hidden = _hidden, True
     try:

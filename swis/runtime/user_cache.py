@@ -1,4 +1,4 @@
-"""What the user's cache keeps: it may be deleted, damaged or read-only, and nothing depends on it."""
+"""The user's cache: it may be deleted, damaged or read-only, and no result depends on it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STARTED = time.time_ns()  # this module is among the first that a process loads
 
 
 def folder(name: str) -> Path | None:
-    """Return the folder of that name in the user's cache (XDG_CACHE_HOME, ~/.cache); None without a home."""
+    """Return the folder ``name`` in the user's cache (XDG_CACHE_HOME or ~/.cache); None without a home."""
     chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
         root = chosen if chosen.is_absolute() else Path.home() / ".cache"
@@ -33,10 +33,9 @@ def folder(name: str) -> Path | None:
 
 
 def of_this_code(name: str, root: Path | None = None) -> Path | None:
-    """Return the folder of that name for this version of the package; None where nothing can be kept.
+    """Return the folder ``name`` for this version of the package; None if it is not writable.
 
-    ``root`` takes the place of the user's cache. Folders of versions that no process has used for a month are
-    deleted.
+    ``root`` replaces the user's cache. Folders of versions that no process has used for a month are deleted.
     """
     place = folder(name) if root is None else root
     if place is None:
@@ -46,7 +45,7 @@ def of_this_code(name: str, root: Path | None = None) -> Path | None:
 
 
 def changed_since_start() -> bool:
-    """Say whether a file of the package is younger than this process, which may have loaded an older one."""
+    """Return whether a file of the package changed after this process started and may have loaded it."""
     newest = max(changed for _, changed, _ in _package_stamps())
     return newest > _STARTED
 
@@ -57,7 +56,7 @@ def _package_stamps() -> list[tuple[str, int, int]]:
     package, found = Path(__file__).parents[1], []
     for path in sorted(package.rglob("*")):
         hidden = path.name.startswith(".") or "__pycache__" in path.parts
-        with suppress(OSError):  # such as a link to nothing
+        with suppress(OSError):  # such as a broken link
             status = path.stat()
             if S_ISREG(status.st_mode) and not hidden:
                 found.append((str(path), status.st_mtime_ns, status.st_size))
@@ -66,7 +65,7 @@ def _package_stamps() -> list[tuple[str, int, int]]:
 
 @cache
 def _is_usable(place: Path) -> bool:
-    """Say whether files can be kept in a folder, which is made, and marked as used."""
+    """Create a folder, mark it as used, and return whether files can be written to it."""
     try:
         if not place.exists():
             _delete_old(place.parent)
@@ -85,7 +84,7 @@ def _delete_old(root: Path) -> None:
 
 
 def load(path: Path | None) -> Any:
-    """Return the JSON value that a file keeps; None if there is none, or if it is damaged."""
+    """Return the JSON value in a file; None if the file does not exist or is damaged."""
     try:
         check, body = path.read_bytes().split(b"\n", 1)
     except (AttributeError, OSError, ValueError):
@@ -94,10 +93,10 @@ def load(path: Path | None) -> Any:
 
 
 def keep(value: Any, path: Path | None) -> None:
-    """Keep a JSON value in a file; give up where nothing can be kept."""
+    """Write a JSON value to a file; do nothing if it cannot be written."""
     if path is None:
         return
-    body = json.dumps(value).encode()  # ASCII, whatever bytes names are made of
+    body = json.dumps(value).encode()  # JSON is ASCII, even if file names are not
     check = hashlib.sha256(body).hexdigest().encode()
     with suppress(CannotWrite, OSError):
         write_atomically(path, lambda partial: Path(partial).write_bytes(check + b"\n" + body))

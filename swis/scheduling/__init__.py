@@ -1,1 +1,1 @@
-"""How many shifts every filter gets: sensitivities, budgets, allocation."""
+"""Scheduling: a number of shifts for every filter, from losses, sensitivities and a budget."""

@@ -1,8 +1,8 @@
-"""How many shifts every filter gets: a budget on the average, spent where it saves most.
+"""Allocation of shifts to filters: the least loss within a budget on the average number of shifts.
 
-Filters of a tile occupy the array's columns together and run in lockstep: they take as many shifts' time as
-the one with the most. So a tile is given one number of shifts to pay for, and each of its filters has the
-number up to that which approximates it best.
+The filters of a tile run in lockstep, so a tile takes the cycles of its filter with the most shifts. The
+allocation therefore chooses one number of shifts per tile. Each filter of the tile then gets the number of
+shifts up to this one that has the least loss.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ from swis.scheduling.knapsack import Solution, check_budget, greedy, optimal, so
 
 @dataclass(frozen=True)
 class LayerTable:
-    """What a layer's filters lose and cost.
+    """The losses and the price of a layer's filters.
 
-    ``losses`` [filters, B]: the loss with 1..B shifts; ``price``: what one shift of one filter costs of
-    the budget (its weights, its MACs, or its bits); ``least``: the fewest shifts that a filter of this
-    layer is to have.
+    ``losses`` [filters, B]: the loss of each filter with 1..B shifts. ``price``: what one shift of one filter
+    takes from the budget (its weights, MACs or bits). ``least``: the fewest shifts of a filter of this layer.
     """
 
     losses: np.ndarray
@@ -35,10 +34,10 @@ class LayerTable:
 
 @dataclass(frozen=True)
 class NetworkSchedule:
-    """The schedules of all layers; what they spend, of what was asked; what they lose.
+    """The schedules of all layers, by name.
 
-    ``spent``: the average of the filters' ``cycles``, weighed by price. ``loss``: the sum over the filters,
-    ``bound``: no schedule of these tiles in these orders goes below. ``policy`` says how it was made.
+    ``spent``: the average of the filters' cycles, weighted by price. ``loss``: the sum over all filters.
+    ``bound``: a lower bound of the loss for these tiles and orders. ``policy``: its name in tables.
     """
 
     layers: dict[str, LayerSchedule]
@@ -49,10 +48,10 @@ class NetworkSchedule:
 
 
 def allocate(tables: dict[str, LayerTable], bits: float, schedule: Schedule) -> NetworkSchedule:
-    """Spend ``bits`` shifts per unit of price on average; the average is never above it.
+    """Return a schedule with at most ``bits`` shifts on average, weighted by price.
 
-    Layers whose ``least`` is more get that, and all others less. Raises ``InputError`` if no
-    number of shifts is allowed, or if the fewest allowed cost more than the budget.
+    Layers whose ``least`` is above the average get ``least``, and the other layers get fewer shifts. Raises
+    ``InputError`` if no number of shifts is allowed, or if the fewest allowed shifts exceed the budget.
 
     >>> table = LayerTable(np.array([[9.0, 1.0, 0.0], [4.0, 3.0, 0.0]]), price=4)
     >>> allocate({"conv": table}, 1.5, Schedule("optimal")).layers["conv"].shifts.tolist()
@@ -77,7 +76,7 @@ def _options(schedule: Schedule, magnitude_bits: int) -> np.ndarray:
     options = options[options % schedule.multiple == 0]
     if len(options) == 0:
         raise InputError(
-            f"no multiple of schedule.multiple={schedule.multiple} lies in {schedule.min}..{high} shifts"
+            f"there is no multiple of schedule.multiple={schedule.multiple} in {schedule.min}..{high} shifts"
         )
     return options
 
@@ -85,34 +84,34 @@ def _options(schedule: Schedule, magnitude_bits: int) -> np.ndarray:
 def _shares(
     tables: dict[str, LayerTable], bits: Fraction, schedule: Schedule, options: np.ndarray
 ) -> list[tuple[list[str], int]]:
-    """Split the budget: the layers that share a part of it, and how much that is."""
+    """Return the parts of the budget, each with the names of the layers that share it."""
     prices = {name: table.price * len(table.losses) for name, table in tables.items()}
     total = sum(prices.values())
     if schedule.scope == "network":
         return [(list(tables), int(bits * total))]
     least = {name: _first_of(options, table.least) for name, table in tables.items()}
-    favoured: set[str] = set()
+    at_least: set[str] = set()  # the layers that get their ``least``, because it is above the average
     share, rest, spent = bits, total, 0
-    while more := {name for name in tables if name not in favoured and least[name] > share}:
-        favoured |= more  # what they take leaves less for the others, of which more may fall short
-        spent = sum(least[name] * prices[name] for name in favoured)
-        rest = total - sum(prices[name] for name in favoured)
+    while more := {name for name in tables if name not in at_least and least[name] > share}:
+        at_least |= more  # this lowers the average of the others, so that it can fall below ``least`` of more
+        spent = sum(least[name] * prices[name] for name in at_least)
+        rest = total - sum(prices[name] for name in at_least)
         share = (bits * total - spent) / rest if rest else bits
     if share < options[0] or (not rest and spent > bits * total):
         raise InputError(
-            f"a budget of {float(bits):g} shifts leaves {float(share):.3g} for the other layers, and the "
+            f"a budget of {float(bits):g} shifts leaves {float(share):.3g} for the other layers, but the "
             f"fewest allowed are {options[0]}; raise bits, or lower schedule.min, .depthwise or .first"
         )
-    return [([name], int((least[name] if name in favoured else share) * prices[name])) for name in tables]
+    return [([name], int((least[name] if name in at_least else share) * prices[name])) for name in tables]
 
 
 def _solve(
     tables: dict[str, LayerTable], budget: int, schedule: Schedule, options: np.ndarray
 ) -> tuple[dict[str, LayerSchedule], Solution]:
-    """Schedule the layers that share a budget, with their filters in the order that turns out best.
+    """Schedule the layers that share a budget, with the filters in the best of several orders.
 
-    Beside their own order, filters are sorted by what they lose with each number of shifts: orders that do
-    not depend on the budget, so that a larger one never loses more.
+    The orders are the original one and those sorted by loss, one for each number of shifts. They do not
+    depend on the budget, so that a larger budget never gives more loss.
     """
     orders = [{name: np.arange(len(table.losses)) for name, table in tables.items()}]
     if schedule.reorder and schedule.filters_per_tile > 1 and POLICIES[schedule.policy].looks_at_losses:
@@ -131,13 +130,13 @@ def _assign(
     options: np.ndarray,
     orders: dict[str, np.ndarray],
 ) -> tuple[dict[str, LayerSchedule], Solution]:
-    """Choose the shifts that every tile pays for, the filters being in these orders."""
+    """Choose the shifts of every tile, for given orders of the filters."""
     solve = POLICIES[schedule.policy].solve
     losses, prices, allowed, sizes = [], [], {}, {}
     for name, table in tables.items():
         starts = np.arange(0, len(table.losses), schedule.filters_per_tile)
         sizes[name] = np.diff([*starts, len(table.losses)])
-        # a choice below the least is that least
+        # a choice below ``least`` becomes ``least``
         allowed[name] = np.maximum(options, _first_of(options, table.least))
         fewest = max(schedule.min, table.least)
         best = np.minimum.accumulate(table.losses[:, fewest - 1 :], 1)[:, allowed[name] - fewest]
@@ -152,7 +151,7 @@ def _assign(
         most[orders[name]] = np.repeat(paid, sizes[name])
         numbers = np.arange(1, table.losses.shape[1] + 1)
         affordable = (numbers >= max(schedule.min, table.least)) & (numbers <= most[:, None])
-        shifts = np.where(affordable, table.losses, np.inf).argmin(1) + 1  # of equals the fewest
+        shifts = np.where(affordable, table.losses, np.inf).argmin(1) + 1  # a tie takes the fewest
         layers[name] = LayerSchedule(shifts, orders[name], schedule.filters_per_tile, schedule.multiple)
     return layers, solution
 
@@ -160,12 +159,12 @@ def _assign(
 def _first_of(options: np.ndarray, least: int) -> int:
     enough = options[options >= least]
     if len(enough) == 0:
-        raise InputError(f"some layers are to have {least} shifts, the most allowed are {options[-1]}")
+        raise InputError(f"some layers need {least} shifts, but the most allowed are {options[-1]}")
     return int(enough[0])
 
 
 def _spread(losses: np.ndarray, prices: np.ndarray, budget: int) -> Solution:
-    """Give every item the largest choice that all can have, and the next one to as many as fit, evenly."""
+    """Give all items the largest choice that fits, and the next one to as many as fit, evenly spread."""
     check_budget(prices, budget)
     low = int(np.flatnonzero(prices.sum(0) <= budget)[-1])
     high = min(low + 1, prices.shape[1] - 1)
@@ -182,9 +181,9 @@ def _spread(losses: np.ndarray, prices: np.ndarray, budget: int) -> Solution:
 
 @dataclass(frozen=True)
 class Policy:
-    """A way to spend a budget: ``solve`` gets losses, prices [items, choices] and the budget.
+    """A policy: ``solve`` gets losses and prices [items, choices] and the budget.
 
-    Where it does not look at losses, it is of no use to bring filters into another order.
+    If it does not look at losses, the filters are not reordered.
     """
 
     solve: Callable[[np.ndarray, np.ndarray, int], Solution]

@@ -1,7 +1,7 @@
-"""Multiple-choice knapsack: one choice for every item, the least total loss within a budget.
+"""Multiple-choice knapsack problem: one choice for every item, with the least total loss within a budget.
 
-Items are tiles of filters, choices are numbers of shifts. ``losses`` [items, choices] never grow from one
-choice to the next; ``prices`` [items, choices], whole numbers, never fall.
+Items are tiles of filters, and choices are numbers of shifts. ``losses`` [items, choices] never rise from one
+choice to the next. ``prices`` [items, choices] are whole numbers and never fall.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy as np
 
 from swis.errors import InputError
 
-# States that the exact search may keep in all; bounds its memory to about 250 MB.
+# The largest number of states that the exact search keeps; it limits the memory to about 250 MB.
 _MOST_STATES = 1 << 23
 
 
 @dataclass(frozen=True)
 class Solution:
-    """``choices`` [items], their total ``loss`` and ``price``, and a ``bound`` that no loss goes below.
+    """``choices`` [items], their total ``loss`` and ``price``, and a lower ``bound`` of the least loss.
 
-    ``bound`` equals ``loss`` where the choices are proven best; greedy ones are not (``bound`` is 0).
+    ``bound`` equals ``loss`` if the choices are proven optimal. It is 0 for greedy choices.
     """
 
     choices: np.ndarray
@@ -32,10 +32,10 @@ class Solution:
 
 
 def greedy(losses: np.ndarray, prices: np.ndarray, budget: int) -> Solution:
-    """Spend the budget step by step where a step saves the most loss for its price (reconstructed).
+    """Return the choices of the greedy policy: always the step that saves the most loss per price.
 
-    A step leads to the next choice that lowers the loss; one that does not fit any more is passed over.
-    Raises ``InputError`` if the budget does not pay for the first choices.
+    A step goes to an item's next choice with a lower loss. A step that does not fit into the budget is left
+    out. The policy is reconstructed. Raises ``InputError`` if the first choices exceed the budget.
 
     >>> greedy(np.array([[9.0, 1.0], [5.0, 4.0]]), np.array([[1, 2], [1, 2]]), 3).choices.tolist()
     [1, 0]
@@ -45,11 +45,11 @@ def greedy(losses: np.ndarray, prices: np.ndarray, budget: int) -> Solution:
 
 
 def optimal(losses: np.ndarray, prices: np.ndarray, budget: int) -> Solution:
-    """Find the least total loss that the budget pays for.
+    """Return the choices of least total loss within the budget.
 
-    The Lagrangian relaxation gives a multiplier, a lower bound and a first solution; dynamic programming
-    over the items whose choice the bound leaves open, the core, closes the gap. Should the core outgrow
-    memory, the best solution found is returned with the bound. Raises as ``greedy``.
+    Lagrangian relaxation gives a multiplier, a lower bound and a first solution. Dynamic programming over the
+    core, the items whose choice the bound does not decide, closes the gap. If the core needs too much memory,
+    the best solution so far is returned with its bound. Raises ``InputError`` as ``greedy`` does.
 
     >>> optimal(np.array([[9.0, 1.0], [5.0, 0.0]]), np.array([[1, 2], [1, 3]]), 3).loss
     6.0
@@ -71,23 +71,27 @@ def optimal(losses: np.ndarray, prices: np.ndarray, budget: int) -> Solution:
 
 
 def check_budget(prices: np.ndarray, budget: int) -> None:
-    """Raise ``InputError`` if the budget does not pay for the first choices."""
+    """Raise ``InputError`` if the first choices exceed the budget."""
     least = int(prices[:, 0].sum())
     if least > budget:
         raise InputError(
-            f"the schedule's budget is {budget / least:.3g} of what its fewest shifts cost; "
-            "raise bits or lower schedule.min, schedule.depthwise and schedule.first"
+            f"the schedule's budget is only {budget / least:.3g} of the cost of its fewest shifts; "
+            "raise bits, or lower schedule.min, schedule.depthwise or schedule.first"
         )
 
 
 def solution_of(losses: np.ndarray, prices: np.ndarray, choices: np.ndarray) -> Solution:
-    """Add up what choices lose and cost."""
+    """Return choices with their total loss and price.
+
+    >>> solution_of(np.array([[9.0, 1.0]]), np.array([[1, 2]]), np.array([1])).loss
+    1.0
+    """
     items = np.arange(len(losses))
     return Solution(choices, float(losses[items, choices].sum()), int(prices[items, choices].sum()))
 
 
 def _spend(losses: np.ndarray, prices: np.ndarray, budget: int, start: np.ndarray) -> np.ndarray:
-    """Take steps from ``start``, the most loss saved for its price first, of equals the first item's."""
+    """Take steps from ``start`` while they fit: the most loss saved per price first, then the first item."""
     choices = start.copy()
     left = budget - int(prices[np.arange(len(losses)), start].sum())
     heap: list[tuple[float, int, int]] = []
@@ -113,10 +117,10 @@ def _spend(losses: np.ndarray, prices: np.ndarray, budget: int, start: np.ndarra
 
 
 def _relax(losses: np.ndarray, prices: np.ndarray, budget: int) -> tuple[np.ndarray, float]:
-    """Solve with fractions allowed: return the whole choices below the budget and the multiplier.
+    """Solve the linear relaxation: return its whole choices within the budget, and the multiplier.
 
-    Only the lower convex hull of an item's (price, loss) matters. Its edges, steepest first over all
-    items, are paid until one does not fit: that one's slope is the multiplier (0 if all fit).
+    Only the lower convex hull of an item's points (price, loss) matters. The edges of all hulls are taken,
+    the steepest first, until one does not fit. The slope of that edge is the multiplier (0 if all fit).
     """
     items, choices = np.arange(len(losses)), np.zeros(len(losses), np.int64)
     edges = []
@@ -124,8 +128,8 @@ def _relax(losses: np.ndarray, prices: np.ndarray, budget: int) -> tuple[np.ndar
         saved = losses[items, choices][:, None] - losses
         paid = prices - prices[items, choices][:, None]
         slopes = np.divide(saved, paid, out=np.zeros(losses.shape), where=(paid > 0) & (saved > 0))
-        slopes[(paid == 0) & (saved > 0)] = np.inf  # for nothing: first of all
-        # of equal slopes the farthest
+        slopes[(paid == 0) & (saved > 0)] = np.inf  # a step without a price comes first
+        # of equal slopes, the farthest choice
         steps = losses.shape[1] - 1 - slopes[:, ::-1].argmax(1)
         moving = np.flatnonzero(slopes[items, steps] > 0)
         if len(moving) == 0:
@@ -148,11 +152,12 @@ def _relax(losses: np.ndarray, prices: np.ndarray, budget: int) -> tuple[np.ndar
 def _close(
     excess: np.ndarray, prices: np.ndarray, relaxed: np.ndarray, multiplier: float, budget: int, gap: float
 ) -> tuple[np.ndarray | None, bool]:
-    """Search all choices whose loss is less than ``gap`` above the bound; return the best, if any.
+    """Search all choices whose loss is less than ``gap`` above the bound.
 
-    ``excess`` [items, choices] is what a choice adds to the bound; the budget's rest adds its price times
-    the multiplier. Items enter in the order in which their second choice becomes affordable; a state is
-    the price of a partial choice, all later items being at the relaxed one. Returns whether all were seen.
+    Returns the best of them, or None, and whether the search was complete. ``excess`` [items, choices] is
+    what a choice adds to the bound; every unspent unit of the budget adds the multiplier. Items enter in the
+    order of the least excess of another choice than the relaxed one. A state is the price of the choices so
+    far, with all later items at their relaxed choice.
     """
     items = np.arange(len(excess))
     others = excess.copy()
@@ -173,7 +178,7 @@ def _close(
         parent = np.repeat(np.arange(len(price)), len(options))
         option = np.tile(options.astype(np.int8), len(price))
         keep = np.flatnonzero(new_cost < gap)
-        # of what costs no more, the least loss: cost - multiplier x price
+        # drop a state if another one has no higher price and no higher loss (cost - multiplier x price)
         loss = new_cost[keep] - multiplier * new_price[keep]
         keep = keep[np.lexsort((loss, new_price[keep]))]
         loss = new_cost[keep] - multiplier * new_price[keep]
@@ -192,7 +197,7 @@ def _close(
 def _trace(
     best: tuple[int, int] | None, trail: list[tuple[int, np.ndarray, np.ndarray]], relaxed: np.ndarray
 ) -> np.ndarray | None:
-    """Walk back from a state after so many items to the choices that led there."""
+    """Return the choices that led to the state ``best`` (number of items, index of the state)."""
     if best is None:
         return None
     choices = relaxed.copy()

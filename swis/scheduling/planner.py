@@ -1,4 +1,4 @@
-"""From a network and a budget to the shifts of its filters: what they lose, what they cost, the schedule."""
+"""The schedule of a network: the losses of its filters, their prices, and the allocation."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ from swis.runtime.progress import tqdm
 from swis.scheduling.allocation import LayerTable, NetworkSchedule, allocate
 from swis.scheduling.sensitivity import filter_losses, layer_sensitivities
 
-# Sensitivities are kept to so many digits: what kernels and devices differ by rarely changes a schedule.
+# Sensitivities are rounded to this many digits, so that rounding errors of kernels rarely change a schedule.
 _DIGITS = 3
 
 
 @dataclass(frozen=True)
 class Planner:
-    """A network whose filters get shifts of their own, and what the schedule needs to know of it.
+    """Makes schedules for a network.
 
-    ``identity`` is what the losses depend on beside the format: they are kept in ``folder`` (None: nowhere)
-    and read again. ``images`` returns batches to measure sensitivities on, ``image_identity`` names them.
+    ``macs``: the MACs of each layer per image. ``skip``: layers without a schedule. ``identity``: what the
+    losses depend on besides the format. It is part of the key under which ``folder`` caches them (None: no
+    cache). ``images`` returns batches to measure sensitivities on; ``image_identity`` identifies them.
     """
 
     module: nn.Module
@@ -47,7 +48,7 @@ class Planner:
 
     @cached_property
     def layers(self) -> dict[str, nn.Module]:
-        """The layers to schedule, one for every parameter."""
+        """The layers to schedule; layers that share a weight count once."""
         distinct: dict[int, str] = {}
         layers = weight_layers(self.module)
         for name, layer in layers.items():
@@ -56,14 +57,17 @@ class Planner:
         return {name: layers[name] for name in distinct.values()}
 
     def schedule(self, fmt: WeightFormat, bits: float) -> NetworkSchedule:
-        """Spend ``bits`` shifts on average; raise ``InputError`` if a budget or constraint cannot be met."""
+        """Return a schedule with ``bits`` shifts on average.
+
+        Raises ``InputError`` if the budget or a constraint cannot be met.
+        """
         losses = self._losses(fmt)
         if self.settings.sensitivity:
             losses = self._weigh(fmt, losses)
         return replace(self._solve(fmt, bits, losses), policy=self.settings.label)
 
     def check(self, fmt: WeightFormat, bits: float) -> None:
-        """Raise as ``schedule`` does, at once: whether a budget can be met does not depend on losses."""
+        """Raise the errors of ``schedule``, but without computing losses, on which they do not depend."""
         sizes = {name: (filter_shape(layer)[0], fmt.magnitude_bits) for name, layer in self.layers.items()}
         self._solve(fmt, bits, {name: np.zeros(size) for name, size in sizes.items()})
 
@@ -81,7 +85,7 @@ class Planner:
         return allocate(tables, bits, chosen)
 
     def _price(self, name: str, layer: nn.Module, fmt: WeightFormat) -> int:
-        """Return what one more shift of one filter costs of the budget."""
+        """Return what one shift of one filter of the layer takes from the budget."""
         filters, filter_weights = filter_shape(layer)[0], filter_shape(layer)[1:].numel()
         if self.settings.budget_unit == BudgetUnit.weights:
             return filter_weights
@@ -105,7 +109,7 @@ class Planner:
         return {name: kept[name].numpy() for name in self.layers}
 
     def _weigh(self, fmt: WeightFormat, losses: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Scale each layer's losses so that they add up to the divergence of the logits that was measured."""
+        """Scale each layer's losses so that their sum is the measured divergence of the logits."""
         probe = self.settings.probe
         identity = self.identity | self.image_identity
         identity |= {"table": "sensitivities", "probe": probe, "skip": sorted(self.skip)}
@@ -121,7 +125,7 @@ class Planner:
         for name, loss in losses.items():
             total = loss[:, probe - 1].sum()
             factors[name] = float(divergence[name]) / total if total > 0 else np.nan
-        # a layer without loss at the probe tells nothing: as sensitive as the most sensitive one
+        # a layer without loss at the probe has no measured sensitivity; it gets the largest one
         most = np.nanmax([*factors.values(), 0.0])
         exact = {name: most if np.isnan(factor) else factor for name, factor in factors.items()}
         return {name: loss * float(f"{exact[name]:.{_DIGITS - 1}e}") for name, loss in losses.items()}
@@ -129,12 +133,12 @@ class Planner:
     def _kept(
         self, identity: dict[str, Any], fmt: WeightFormat, compute: Callable[[], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
-        """Read what was computed for an identity in this format, whatever its shifts, or compute it."""
+        """Return the cached tensors of an identity in this format, with any shifts, or compute them."""
         key = records.row_key(identity | fmt.settings() | {"shifts": None})
         return kept_tensors(key, self.folder, compute)
 
     def filter_table(self, found: NetworkSchedule) -> pd.DataFrame:
-        """Return a line per filter: its layer, place, tile, shifts, cycles, weights and MACs."""
+        """Return a row per filter: layer, filter, position, tile, shifts, cycles, weights and MACs."""
         parts = []
         for name, layer in found.layers.items():
             filters = len(layer.order)

@@ -1,4 +1,4 @@
-"""What fewer shifts cost: the error of every filter for every N, what a layer's error does to the logits."""
+"""Losses of filters for every number of shifts, and the effect of a layer's error on the logits."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from swis.runtime.progress import tqdm
 
 
 def filter_losses(weight: Tensor, fmt: WeightFormat) -> np.ndarray:
-    """Return each filter's error with 1..B shifts, float64 [filters, B], over its sum of squared weights.
+    """Return each filter's loss with 1..B shifts, float64 [filters, B]: error / sum of squared codes.
 
-    The error is MSE++ summed over the groups, or the squared error of a format with its own quantizer.
-    Relative errors compare filters whose outputs normalisation brings to one size, whatever their scale.
+    The error is M x MSE++ summed over the groups, or the squared error for a format with its own quantizer.
+    It is relative, because normalisation gives the outputs of all filters a similar size.
 
     >>> from swis.formats.truncate import Truncate
     >>> filter_losses(torch.tensor([[127.0, 64.0]]), Truncate()).round(3)[0, :2].tolist()
@@ -51,10 +51,11 @@ def layer_sensitivities(
     images: Sequence[Tensor | Inputs],
     device: torch.device,
 ) -> dict[str, float]:
-    """Measure what decomposing one layer at a time does to the logits: KL(float || decomposed) [nats].
+    """Return KL(float || quantized) of the logits [nats per image] for each layer quantized alone.
 
-    ``images``: batches [n, C, H, W], or of other inputs, without labels. All filters of the layer have
-    ``fmt.shifts`` shifts; every other layer is float. Layers in ``skip`` are left out. The model is restored.
+    ``images``: batches [n, C, H, W] or other inputs, without labels. All filters of the layer have
+    ``fmt.shifts`` shifts; all other layers are float. Layers in ``skip`` are left out. The model's weights
+    are restored.
     """
     layers = {name: layer for name, layer in weight_layers(model).items() if name not in skip}
     model = model.to(device).eval()

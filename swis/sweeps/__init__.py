@@ -1,1 +1,1 @@
-"""Many runs: Hydra's sweeper and what is said of a sweep."""
+"""Sweeps of many runs: Hydra's sweeper, and the reports of sweeps."""

@@ -1,4 +1,4 @@
-"""The program behind run.py and the command ``swis``: one configuration or a sweep, and how it ends."""
+"""The program behind run.py and the command ``swis``: it runs one configuration or a sweep."""
 
 from __future__ import annotations
 
@@ -23,34 +23,37 @@ from swis.sweeps.sweeper import log_file
 
 _STATUS = {InputError: 2, DamagedImage: 2, RunFailed: 1, CannotWrite: 1}
 
-# here, for a process that runs points of a sweep only imports this
+# at import, because a process that runs points of a sweep only imports this module
 register()
 Plugins.instance().register(StudySweeper)  # Hydra may not find it by itself
 
-_pressed: list[int] = []  # of Ctrl-C, whose exception may be lost where a library reads configurations
+_pressed: list[int] = []  # Ctrl-C signals so far: a library may swallow the exception of Ctrl-C
 
 
 def run_command_line(program: str) -> None:
-    """Run what the command line says and exit with its status; ``program`` is what users call this."""
+    """Run the command line and exit with its status; ``program`` is the command that users type.
+
+    Status 0 means success, 1 failed rows or a full disk, 2 a wrong option or input, 130 Ctrl-C.
+    """
     _pressed.clear()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands exceptions on, so that they become one line here
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises exceptions, which become one line here
     try:
         signal.signal(signal.SIGINT, _interrupt)
         arguments = command_line(sys.argv[1:], Config, program)
-        # a part of the configuration, so that processes that run points of a sweep have it as well
+        # the program's name is passed as an option, so that processes that run points know it too
         sys.argv[1:] = [*arguments, f"hydra.help.app_name='{program}'"]
         with hydra_prints():
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
     except KeyboardInterrupt:
         _interrupted()
-    except Exception as error:  # of the command line, or of a sweep
+    except Exception as error:  # raised by the command line or a sweep
         _end(error)
 
 
 def task(composed: DictConfig) -> str | None:
-    """Run one configuration, alone or as a point of a sweep, of which the report is returned."""
+    """Run one configuration; the report is returned if it is a point of a sweep."""
     job = HydraConfig.get()
-    if job.mode == RunMode.MULTIRUN:  # a point of a sweep, maybe on another machine
+    if job.mode == RunMode.MULTIRUN:  # a point of a sweep may run on another machine
         os.chdir(job.runtime.cwd)
         with log_file(job):
             try:
@@ -62,7 +65,7 @@ def task(composed: DictConfig) -> str | None:
     try:
         _report(composed)
     except tuple(_STATUS) as error:
-        _end(error)  # here, for Hydra would add a line
+        _end(error)  # here, because Hydra would add a line
     return None
 
 
@@ -70,7 +73,7 @@ def _report(composed: DictConfig) -> str:
     config = resolve(composed)
     job = HydraConfig.get()
     command = f"{job.help.app_name} {' '.join(job.overrides.task)}"
-    # here and not above, which keeps --help and tab completion quick
+    # imported here, because --help and tab completion must be quick
     from swis.experiments.run import run
     from swis.runtime.memory import keep_freed_memory
 
@@ -81,7 +84,7 @@ def _report(composed: DictConfig) -> str:
 
 
 def _can_be_sent(error: Exception) -> bool:
-    """Say whether another process, that of the sweep, can make the exception anew."""
+    """Return whether the exception can be pickled and sent to the process of the sweep."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:
@@ -95,7 +98,7 @@ def _interrupt(number: int, _: object) -> None:
 
 
 def _interrupted() -> None:
-    print("interrupted; the rows already computed are kept", file=sys.stderr)
+    print("interrupted; the rows computed so far are stored", file=sys.stderr)
     sys.exit(130)
 
 
@@ -106,7 +109,7 @@ def _end(error: Exception) -> None:
     if not ours and not is_of_options(error):
         raise error
     if isinstance(error, RunFailed):
-        with suppress(SystemExit, CannotWrite):  # what failed is the greater trouble
+        with suppress(SystemExit, CannotWrite):  # the failed rows are the more important error
             show(error.report)
     print(f"error: {message_of(error) if ours else explain(error)}", file=sys.stderr)
     sys.exit(_STATUS[type(error)] if ours else 2)

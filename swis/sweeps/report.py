@@ -1,4 +1,4 @@
-"""What a sweep says before and after: points and rows, done, failed and missing."""
+"""The reports of a sweep before and after it runs: points and rows, done, failed and missing."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from swis.experiments.pending import Point, is_old, listed
 from swis.formats.int8 import Int8
 from swis.results.rows import all_rows
 
-# A table of more points is for pandas.
+# With more points than this no table of accuracies is printed.
 _SHOWN = 40
-# Points that are named, of all that end with the same error.
+# Number of points that are named for the same error, at most.
 _NAMED = 10
 
 
 @dataclass(frozen=True)
 class Launched:
-    """What became of points that were launched.
+    """The launched points and their results.
 
-    ``returned``: their reports or exceptions, none if the launcher ``stopped`` before, for this reason.
+    ``returned`` has the reports or exceptions of the points. It ends early if the launcher ``stopped``; then
+    that is the reason, else None.
     """
 
     points: Sequence[Point]
@@ -32,22 +33,22 @@ class Launched:
 
 
 def dry_run(points: Sequence[Point], minutes: float | None) -> str:
-    """List the rows of every point, and count them; ``minutes`` are those that the experiment's file says."""
-    right = [point for point in points if not point.error]
+    """List and count the rows of all points; ``minutes`` is the experiment's duration, or None."""
+    valid = [point for point in points if not point.error]
     lines = [
-        f"{point.label}: {listed(point.rows) or ('to do' if point.to_do else 'done')}" for point in right
+        f"{point.label}: {listed(point.rows) or ('to do' if point.to_do else 'done')}" for point in valid
     ]
-    rows = {row.key: row.done for point in right for row in point.rows}
-    dones = list(rows.values()) or [not point.to_do for point in right]
-    what = f"{len(rows)} rows of {len(right)} points" if rows else f"{len(right)} points"
+    rows = {row.key: row.done for point in valid for row in point.rows}
+    dones = list(rows.values()) or [not point.to_do for point in valid]
+    what = f"{len(rows)} rows of {len(valid)} points" if rows else f"{len(valid)} points"
     whole = f"; the whole experiment takes about {minutes:g} minutes on 2 cores" if minutes else ""
     return "\n".join([*lines, f"{what}: {sum(dones)} done, {len(dones) - sum(dones)} to do{whole}"])
 
 
-def each_once(said: Iterable[tuple[Point, str]]) -> list[str]:
-    """Return what is said of points, the same of many points once."""
+def each_once(messages: Iterable[tuple[Point, str]]) -> list[str]:
+    """Return a line per message, with the labels of all points that have this message."""
     labels_of: dict[str, list[str]] = {}
-    for point, text in said:
+    for point, text in messages:
         labels_of.setdefault(text, []).append(point.label)
     lines = []
     for text, labels in labels_of.items():
@@ -57,7 +58,7 @@ def each_once(said: Iterable[tuple[Point, str]]) -> list[str]:
 
 
 def outcome(points: Sequence[Point], launched: Launched, logs: str) -> tuple[str, str]:
-    """Return the report of a sweep, and its problems, in a line, if there are any."""
+    """Return the report of a sweep, and its problems in one line (empty if there are none)."""
     rowed = [point for point in points if point.rows]
     rows = _rows(rowed)
     failed = rows.index[rows["status"] == "failed"]
@@ -67,7 +68,7 @@ def outcome(points: Sequence[Point], launched: Launched, logs: str) -> tuple[str
     if refused := [str(made) for made in launched.returned if isinstance(made, CannotWrite)]:
         problems.append(refused[0] if len(refused) == 1 else f"{refused[0]} (and {len(refused) - 1} more)")
     if made := [point for point in points if point.has_table]:
-        lines.append(f"{len(made)} of {len(points)} tables there before")
+        lines.append(f"{len(made)} of {len(points)} tables existed before")
     if rowed:
         there = {row.key: row.there for point in rowed for row in point.rows}
         names = {}
@@ -78,15 +79,15 @@ def outcome(points: Sequence[Point], launched: Launched, logs: str) -> tuple[str
         done = rows[rows["status"] == "ok"]
         old = [key for key in done.index if is_old(done.at[key, "created"], rowed[0].config)]
         problems += [f"{names[key]}: {rows.at[key, 'error'].splitlines()[-1]}" for key in failed]
-        problems += [f"{len(missing)} rows are missing; the same command goes on"] if missing else []
-        problems += [f"{len(old)} rows are as they were before"] if old else []
+        problems += [f"{len(missing)} rows are missing; run the same command again"] if missing else []
+        problems += [f"{len(old)} rows were not computed again"] if old else []
         where = " and ".join(dict.fromkeys(point.config.results_dir for point in rowed))
         before = sum(there.values()) + len(old)
         computed = len(there) - before - len(missing) - len(failed)
         counts = f"{len(there)} rows of {len(rowed)} points in {where}: {computed} computed"
         lines += [
             _accuracies(rowed, rows),
-            f"{counts}, {before} there before, {len(failed)} failed",
+            f"{counts}, {before} existed before, {len(failed)} failed",
         ]
     if launched.points:
         lines.append(f"logs of {len(launched.points)} points in {logs}")
@@ -94,11 +95,11 @@ def outcome(points: Sequence[Point], launched: Launched, logs: str) -> tuple[str
 
 
 def _errors_and_texts(launched: Launched, failed: set[str]) -> tuple[list[str], list[str]]:
-    """Return the errors of jobs, which ``failed`` rows do not tell, and the reports of what makes no rows."""
+    """Return the errors of jobs that are not in ``failed`` rows, and the reports of points without rows."""
     errors, texts = [], []
     for point, made in zip(launched.points, launched.returned, strict=False):
-        told = isinstance(made, RunFailed) and any(row.key in failed for row in point.rows)
-        if told or isinstance(made, CannotWrite):  # which is said once for all points
+        known = isinstance(made, RunFailed) and any(row.key in failed for row in point.rows)
+        if known or isinstance(made, CannotWrite):  # the latter is reported once for all points
             continue
         if isinstance(made, InputError | RunFailed):
             errors.append((point, message_of(made)))
@@ -110,7 +111,7 @@ def _errors_and_texts(launched: Launched, failed: set[str]) -> tuple[list[str], 
 
 
 def _rows(points: Sequence[Point]) -> pd.DataFrame:
-    """Return the rows of points, by key."""
+    """Return the rows of points, with their keys as the index."""
     folders = dict.fromkeys(point.config.results_dir for point in points)
     tables = [all_rows(Path(folder))[0] for folder in folders]
     rows = pd.concat(tables) if tables else pd.DataFrame(columns=["key", "status"])
@@ -119,7 +120,7 @@ def _rows(points: Sequence[Point]) -> pd.DataFrame:
 
 
 def _accuracies(points: Sequence[Point], rows: pd.DataFrame) -> str:
-    """Format top-1 of every point and method."""
+    """Format the top-1 accuracy of every point and method; empty for many points."""
     if len(points) > _SHOWN:
         return ""
     top1 = rows["top1"].to_dict()

@@ -1,4 +1,4 @@
-"""Sweeps: Hydra's launchers run the points of one, this says what they are and what became of them."""
+"""The sweeper: it lists the points of a sweep, lets Hydra's launchers run them, and reports the results."""
 
 from __future__ import annotations
 
@@ -38,18 +38,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("swis")
 
-_SECONDS = 1.0  # between looks at which rows are there
-_BATCH = (
-    1000  # points that a launcher gets at once: Slurm refuses arrays of more, unless it is told otherwise
-)
+_SECONDS = 1.0  # time between two checks which rows exist
+_BATCH = 1000  # points that a launcher gets at once: by default Slurm refuses larger arrays
 
 
 class StudySweeper(Sweeper):
-    """Hydra's sweeper of this project: a point for every combination of values, done ones left out.
+    """A Hydra sweeper that runs a point for every combination of values and leaves out finished points.
 
-    What an experiment sweeps is ``sweep`` in its file; the command line overrides it. All points are
-    checked before the first one runs. Raises ``InputError`` if a point is wrong, after the others ran, and
-    ``RunFailed`` if rows failed or are missing.
+    The swept values are those of ``sweep`` in the experiment's file and of the command line, which has
+    priority. All points are checked before the first one runs. Raises ``InputError`` for an invalid point,
+    after the others ran, and ``RunFailed`` if rows failed or are missing.
     """
 
     def __init__(self) -> None:
@@ -68,7 +66,7 @@ class StudySweeper(Sweeper):
         from swis.sweeps.report import dry_run, each_once, outcome
 
         points = self._points(arguments)
-        note(f"checking {len(points)} points, and which of their rows are there")
+        note(f"checking {len(points)} points, and which of their rows exist")
         self._check(points)
         wrong = each_once((point, point.error) for point in points if point.error)
         if self.config.dry_run:
@@ -78,7 +76,7 @@ class StudySweeper(Sweeper):
             launched = self._launch([point for point in points if point.to_do])
             reports, problems = outcome(points, launched, self.config.hydra.sweep.dir)
             for folder in {point.config.results_dir for point in launched.points if point.rows}:
-                with suppress(CannotWrite):  # then they stay as many as they are
+                with suppress(CannotWrite):  # then the files are not merged
                     compact_many(Path(folder))
             if problems:
                 raise RunFailed("; ".join([problems, *wrong]), reports)
@@ -88,13 +86,13 @@ class StudySweeper(Sweeper):
             raise InputError("; ".join(wrong))
 
     def _points(self, arguments: list[str]) -> list[Point]:
-        """Return the combinations of all values, the last one named changing fastest."""
+        """Return a point for every combination of values; the last option changes fastest."""
         from swis.experiments.pending import Point
 
         parser = OverridesParser.create(config_loader=self.context.config_loader)
         swept = [f"{name}={value}" for name, value in self.config.sweep.items()]
         check_options(swept, Config)
-        if self.config.force:  # rows that a point has computed are not old for another one that has them
+        if self.config.force:  # points with the same row compute it once: it is newer than the sweep
             swept.append(f"sweep_started={int(time.time())}")
         overrides = parser.parse_overrides([*swept, *arguments])
         combinations = BasicSweeper.split_arguments(overrides, None)[0]
@@ -109,7 +107,7 @@ class StudySweeper(Sweeper):
         ]
 
     def _check(self, points: list[Point]) -> None:
-        """Give every point its configuration and its rows, or its error."""
+        """Set the configuration and the rows of every point, or its error."""
         from swis.experiments.pending import planned
         from swis.results.records import finished
 
@@ -119,7 +117,7 @@ class StudySweeper(Sweeper):
             try:
                 made = self._compose(point.overrides, composed)
                 if made.sweep != self.config.sweep:
-                    raise InputError("it sweeps by itself; sweeps of several experiments are run one by one")
+                    raise InputError("this experiment is a sweep itself; run several sweeps one by one")
                 point.config = resolve(made)
                 if point.config.has_rows:
                     folder = point.config.results_dir
@@ -136,14 +134,14 @@ class StudySweeper(Sweeper):
                 point.error = explain(error)
             except CannotWrite:
                 raise
-            except Exception as error:  # the point's own job ends with the same, and its log says where
+            except Exception as error:  # the point's job will raise the same, with a traceback in its log
                 log.debug("checking %s: %s", point.label, error)
         _check_tables(points)
 
     def _compose(self, overrides: Sequence[str], composed: dict[tuple[str, ...], bytes]) -> DictConfig:
-        """Return a point's configuration: files are put together once for each choice of files.
+        """Return a point's configuration; Hydra composes once per choice of files, and values are set after.
 
-        Hydra takes a quarter of a second for that, and values alone change nothing in it.
+        Composing takes Hydra a quarter of a second, and it does not depend on values.
         """
         parsed = [_parsed(text) for text in overrides]
         plain = [each.type.name == "CHANGE" and not (CONF / each.key_or_group).is_dir() for each in parsed]
@@ -151,44 +149,44 @@ class StudySweeper(Sweeper):
         if files not in composed:
             config = self.context.config_loader.load_sweep_config(self.config, list(files))
             with open_dict(config):
-                del config["hydra"]  # the larger part of what each point would copy
+                del config["hydra"]  # the largest part, which points do not need
             composed[files] = pickle.dumps(config)
-        config = pickle.loads(composed[files])  # a copy in a sixth of the time that OmegaConf's takes
+        config = pickle.loads(composed[files])  # six times faster than OmegaConf's own copy
         for each, is_plain in zip(parsed, plain, strict=True):
             if is_plain and not each.is_hydra_override():
                 OmegaConf.update(config, each.key_or_group, each.value(), merge=True)
         return config
 
     def _launch(self, points: list[Point]) -> Launched:
-        """Run points; return what became of them."""
+        """Run points, and return their results."""
         from swis.sweeps.report import Launched
 
         if not points:
             return Launched([], [], None)
-        for name in ("hydra", "hydra_plugins"):  # their lines on every job would break the bar
+        for name in ("hydra", "hydra_plugins"):  # their lines about every job would break the bar
             logging.getLogger(name).setLevel(logging.WARNING)
         watch, returned, stopped = _Watch(points), [], None
         try:
             with watch:
                 for start in range(0, len(points), _BATCH):
                     some = [point.overrides for point in points[start : start + _BATCH]]
-                    # not the property, which prints a line for every exception
+                    # not the property return_value, which prints a line for every exception
                     returned += [
                         job._return_value for job in self.launcher.launch(some, initial_job_idx=start)
                     ]
-        except Exception as error:  # such as that of an engine whose worker was killed
+        except Exception as error:  # for example, a worker of the launcher was killed
             stopped = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         return Launched(points, returned, stopped)
 
 
 @cache
 def _parsed(override: str) -> Override:
-    """Return an override as Hydra understands it, which takes a millisecond; points have most in common."""
+    """Return a parsed override; parsing takes a millisecond, and points share most of their overrides."""
     return OverridesParser.create().parse_overrides([override])[0]
 
 
 def _check_tables(points: list[Point]) -> None:
-    """Refuse points that would write to one file."""
+    """Set the error of points that would write to the same file."""
     writers: dict[Path, list[tuple[Point, str]]] = {}
     for point in points:
         if point.config is None or point.error or point.rows:
@@ -196,22 +194,22 @@ def _check_tables(points: list[Point]) -> None:
         option = point.config.does.writes
         file = attrgetter(option)(point.config)
         if file is not None:
-            said = f"{option}={file}"
-            writers.setdefault(Path(file).resolve(), []).append((point, said))
+            target = f"{option}={file}"
+            writers.setdefault(Path(file).resolve(), []).append((point, target))
     for first, *others in writers.values():
-        for point, said in others:
-            point.error = f"{said} is the file of {first[0].label} as well; put what is swept into its name"
+        for point, target in others:
+            point.error = f"{target} is also the file of {first[0].label}; put the swept values into its name"
 
 
 class _Watch:
-    """A bar of the rows, or tables, that have appeared, as they are written by whatever process."""
+    """A progress bar of the rows or tables that exist; it watches files, whichever process writes them."""
 
     def __init__(self, points: list[Point]) -> None:
         from swis.results.rows import store
 
         todo = [(point, row) for point in points for row in point.rows if not row.there]
         rows = {store(Path(point.config.results_dir)).path(row.key) for point, row in todo}
-        # of a point whose check broke nothing is known
+        # a point whose check raised an exception has no configuration
         tables = {Path(point.config.out) for point in points if point.config and point.config.out}
         self.before = {path: stamp(path) for path in rows or tables}
         self.kind = "rows" if rows else "tables"
@@ -241,7 +239,7 @@ class _Watch:
 
 @contextmanager
 def log_file(hydra: DictConfig) -> Iterator[None]:
-    """Let all that a point of a sweep prints and logs go to its file, NUMBER.log in the sweep's folder."""
+    """Redirect everything that a point prints and logs to its file NUMBER.log in the sweep's folder."""
     path = Path(hydra.runtime.output_dir) / f"{hydra.job.num}.log"
     with _Log(path) as log, no_bars():
         handler = logging.StreamHandler(log)
@@ -259,9 +257,9 @@ def log_file(hydra: DictConfig) -> Iterator[None]:
 
 
 class _Log:
-    """A file that has all it was given, even of a process that is killed; where it is full it has no more.
+    """An unbuffered log file, complete even if the process is killed; on a full disk, text is dropped.
 
-    Raises ``CannotWrite`` if there can be no such file.
+    Raises ``CannotWrite`` if the file cannot be created.
     """
 
     def __init__(self, path: Path) -> None:
@@ -277,13 +275,13 @@ class _Log:
         self.file.close()
 
     def write(self, text: str) -> int:
-        with suppress(OSError):  # the job itself may have room elsewhere, and says so if it has none
+        with suppress(OSError):  # the job may write elsewhere, and reports a full disk itself
             self.file.write(text.encode(errors="backslashreplace"))
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing: all is written at once."""
+        """Do nothing, because nothing is buffered."""
 
     def isatty(self) -> bool:
-        """Say that nobody looks on, so that libraries draw no bars of their own."""
+        """Return False, so that libraries draw no bars."""
         return False

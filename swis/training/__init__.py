@@ -1,1 +1,1 @@
-"""Training on labelled images: float networks, and quantization-aware retraining."""
+"""Training on labelled images: float networks from scratch, and quantization-aware retraining."""

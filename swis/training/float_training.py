@@ -1,4 +1,4 @@
-"""Training a float network from scratch: the recipe behind the embedded checkpoints."""
+"""Training a float network from scratch, as for the embedded checkpoints."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def augment(
     generator: torch.Generator,
     hflip: bool = True,
 ) -> Tensor:
-    """Translate each image of a batch, erase a patch of some and, with ``hflip``, flip half of them.
+    """Translate every image of a batch, erase a patch of some images and, with ``hflip``, flip half of them.
 
     Shapes: ``images`` [N, C, H, W] -> [N, C, H, W]. ``translate`` is the largest translation as a fraction of
-    the side, ``random_erasing`` the probability of a patch. Pixels moved in or erased take the value 0, the
-    mean of a normalised image.
+    the side, ``random_erasing`` the probability of erasing a patch. Pixels that are moved in or erased get
+    the value 0, which is the mean of a normalised image.
 
     >>> g = torch.Generator().manual_seed(0)
     >>> augment(torch.ones(2, 1, 4, 4), translate=0.25, random_erasing=0.0, generator=g).shape
@@ -43,7 +43,7 @@ def augment(
     def draw(low: int, high: int) -> Tensor:
         return torch.randint(low, high + 1, (n, 1), generator=generator).to(images.device)
 
-    flip = draw(0, 1).bool() & hflip  # drawn all the same: what follows does not depend on it
+    flip = draw(0, 1).bool() & hflip  # drawn in any case, so that later random numbers do not depend on hflip
     rows, columns = torch.arange(h, device=images.device), torch.arange(w, device=images.device)
     reach = round(translate * h)
     y = rows + draw(-reach, reach)
@@ -62,28 +62,28 @@ def augment(
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Split parameters: decay for matrices and kernels, none for biases and normalisation."""
+    """Split parameters into matrices and kernels, which decay, and biases and normalisation, which do not."""
     decayed = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
 
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:
-    """Return what draws an epoch's order and augmentation, so that it is the same after an interruption."""
+    """Return the generator of an epoch's order and augmentation; it is the same after an interruption."""
     return torch.Generator().manual_seed(seed * 10_007 + epoch)
 
 
 def shuffled(dataset: Dataset, batch_size: int, generator: torch.Generator, workers: int = 1) -> DataLoader:
-    """Whole batches of a data set in an order that the generator draws."""
+    """Return a loader of full batches of a data set in a random order."""
     return DataLoader(
         dataset, batch_size, shuffle=True, drop_last=True, generator=generator, num_workers=workers
     )
 
 
 def load_state(path: Path, identity: str) -> dict | None:
-    """Return the state of an interrupted training, on the CPU; None if there is none.
+    """Return the state of an interrupted training, on the CPU; None if there is no state.
 
-    A damaged one is set aside with a warning. Raises ``InputError`` if it is of another training.
+    A damaged state is set aside with a warning. Raises ``InputError`` for the state of another training.
     """
     if not path.exists():
         return None
@@ -93,15 +93,15 @@ def load_state(path: Path, identity: str) -> dict | None:
         found = state["plan"]
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except Exception as error:  # of as many kinds as there are damages
+    except Exception as error:  # damage can raise any kind of exception
         aside = path.with_name(f"{path.name}.damaged")
         path.replace(aside)
         log.warning(
-            "%s is damaged (%s); it is now %s, and training starts anew", path, type(error).__name__, aside
+            "%s is damaged (%s); it is now %s, and training starts again", path, type(error).__name__, aside
         )
         return None
     if found != identity:
-        raise InputError(f"{path} is of another training; remove it to start anew")
+        raise InputError(f"{path} is the state of another training; delete it to start again")
     return state
 
 
@@ -119,12 +119,12 @@ def train(
 ) -> nn.Module:
     """Train ``model`` in place for a stage on ``dataset`` of (image [C, H, W], label) and return it.
 
-    The state after every epoch goes to ``state_path``, with ``identity``: a text that identifies the
-    whole training. A later call with the same identity goes on from there and ends with the weights of
-    an uninterrupted run, because every epoch draws its order and augmentation from a generator
-    seeded by (seed, epoch). (Networks with dropout draw from the global generator: theirs differ.)
-    Raises ``InputError`` if the state is of another training or the data set smaller than a batch,
-    ``FloatingPointError`` when the loss stops being finite.
+    The state after every epoch is written to ``state_path``, with ``identity``, a text that identifies the
+    training. A later call with the same identity continues from there. It ends with the weights of an
+    uninterrupted run, because the order and augmentation of every epoch have a generator seeded by
+    (seed, epoch); only networks with dropout, which uses the global generator, get other weights. Raises
+    ``InputError`` for the state of another training and for fewer images than a batch; raises
+    ``FloatingPointError`` if the loss is not finite.
     """
     model.to(device=device, memory_format=torch.channels_last).train()
     least, most = recipe.momentum

@@ -1,8 +1,8 @@
-"""Weights that flip between two levels instead of settling: found while training, and frozen.
+"""Oscillating weights: those that flip between two levels during training are detected and frozen.
 
-Under a straight-through estimator a weight near the threshold between two levels crosses it again and again,
-and leaves training at either by chance (Nagel et al. 2022, "Overcoming Oscillations in Quantization-Aware
-Training", whose Algorithm 1 this is).
+With a straight-through estimator, a weight near the threshold between two levels crosses it again and again,
+and its final level is random. This is Algorithm 1 of Nagel et al. 2022, "Overcoming Oscillations in
+Quantization-Aware Training".
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 
 class Oscillation(nn.Module):
-    """How often each code turns back, as a moving average; codes that do so too often are frozen.
+    """The frequency with which each code changes its direction, as a moving average, and the frozen codes.
 
-    ``codes`` [filters, weights] are those at the start. ``threshold`` is the frequency [turns per step] above
-    which a code is frozen, ``ema_momentum`` the share of the newest step in the averages.
+    ``codes`` [filters, weights] are the codes at the start. ``threshold`` is the frequency [changes of
+    direction per step] above which a code is frozen; ``ema_momentum`` is the weight of the newest step in the
+    moving averages.
 
     >>> watch = Oscillation(torch.tensor([[4.0]]), threshold=0.3, ema_momentum=0.5)
     >>> [watch.update(torch.tensor([[code]])).item() for code in (8.0, 4.0)]
@@ -36,9 +37,9 @@ class Oscillation(nn.Module):
 
     @torch.no_grad()
     def update(self, codes: Tensor) -> Tensor:
-        """Take the codes [filters, weights] after a step; return which are to be frozen from now on."""
+        """Update with the codes [filters, weights] after a step; return which of them must be frozen now."""
         change = (codes.short() - self.last).sign().to(torch.int8)
-        turned = change * self.direction < 0  # a first change in some direction is no turn
+        turned = change * self.direction < 0  # false for the first change of a code
         self.frequency.lerp_(turned.float(), self.ema_momentum)
         self.average.lerp_(codes.float(), self.ema_momentum)
         self.direction.copy_(torch.where(change == 0, self.direction, change))
@@ -47,6 +48,6 @@ class Oscillation(nn.Module):
 
     @torch.no_grad()
     def freeze(self, chosen: Tensor, codes: Tensor) -> None:
-        """Freeze the ``chosen`` at their ``codes``, both [filters, weights], for good."""
+        """Freeze the ``chosen`` weights at their ``codes``, both [filters, weights], until the end."""
         self.held.copy_(torch.where(chosen, codes.short(), self.held))
         self.frozen |= chosen

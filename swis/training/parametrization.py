@@ -1,9 +1,10 @@
-"""Training a layer's weight through a format: float weights behind, those of the format in front.
+"""Training a layer's weight through a format: the optimizer changes a float (latent) weight.
 
-A parametrization of torch: the layer sees what the format expresses, the optimizer moves the latent weight
-behind it, and the gradient passes straight through (Bengio et al. 2013). Scales can be learned as LSQ does
-(Esser et al. 2020). Every weight takes the nearest level of its group's shift set, and the sets are chosen
-anew in ``advance``, which a training calls after every step: the forward pass changes nothing.
+This is a parametrization of torch: the layer gets the weight rounded to the format, the optimizer changes the
+latent weight behind it, and the gradient passes straight through (straight-through estimator, Bengio et al.
+2013). Scales can be learned as in LSQ (Esser et al. 2020). Every weight takes the nearest level of its
+group's shift set. The shift sets are updated in ``advance``, which a training calls after every step; the
+forward pass changes no state.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from swis.options.training import LatentTraining
 from swis.training.oscillation import Oscillation
 from swis.training.straight_through import StraightThrough, inside
 
-# A learned scale stays above this part of its start: at zero or below there are no levels.
+# A learned scale stays above this fraction of its initial value, because a scale of zero has no levels.
 _LEAST_GAIN = 0.1
 
 
 class Latent(nn.Module):
-    """A parametrization: latent filters [out, in, kernel] or [out, in] -> these in a format.
+    """A parametrization that rounds latent filters [out, in, kernel] or [out, in] to a format.
 
-    Starts from ``encoded``: of ``start_weight()`` it returns that very weight. Where groups choose
-    among sets, these can change, chosen as ``decompose`` does. ``gain`` [channels]
-    or [1] is what a learned scale has become of its start.
+    It starts from ``encoded``: it rounds ``start_weight()`` to exactly this weight. The shift sets of groups
+    can be updated, in the way of ``decompose``. ``gain`` [channels] or [1] is the learned scale divided by
+    its initial value.
 
     >>> from swis.encoding.encode import encode
     >>> from swis.formats.swis import Swis
@@ -51,10 +52,10 @@ class Latent(nn.Module):
         self.span = max(1, min(fmt.group_size, width) if self.searched else width)
         self.shifts = np.full(filters, fmt.shifts) if encoded.schedule is None else encoded.schedule.shifts
         tables, names, self.first = _tables(encoded, np.unique(self.shifts).tolist())
-        self.top = tables.shape[1] - 1  # the largest code of the quantizer before the levels
-        tables = torch.cat([-tables[:, 1:].flip(1), tables], 1)  # of -top..top
+        self.top = tables.shape[1] - 1  # the largest code of the 8-bit quantizer
+        tables = torch.cat([-tables[:, 1:].flip(1), tables], 1)  # for codes -top..top
         self.register_buffer("levels", tables.float(), persistent=False)
-        row_of = torch.zeros(len(self.first), 256, dtype=torch.int32)  # formats of other N name others alike
+        row_of = torch.zeros(len(self.first), 256, dtype=torch.int32)  # formats with different N reuse names
         ends = [*self.first.values(), len(names)][1:]
         for rows, start, end in zip(row_of, self.first.values(), ends, strict=True):
             rows[names[start:end].long()] = torch.arange(start, end, dtype=torch.int32)
@@ -66,16 +67,16 @@ class Latent(nn.Module):
         else:
             sets = torch.tensor([self.first[n] for n in self.shifts.tolist()], dtype=torch.int32)[:, None]
         self.register_buffer("sets", sets)  # [filters, groups]: rows of the table of levels
-        # clipped is what the quantizer clips: the largest level is another one for every set
+        # only weights outside the quantizer's range are clipped; every set has another largest level
         limits = self._of_each(lambda here: here.code_bits)
         limits = torch.from_numpy(2.0**limits - 1).float().reshape(-1, *[1] * (len(encoded.shape) - 1))
         self.register_buffer("limits", limits, persistent=False)
-        # a truncated weight is anything between its code and the next one
+        # with truncation, all weights between a code and the next one have this code
         step = self._of_each(lambda here: 2 ** (here.code_bits - here.level_bits) if here.rounds_down else 1)
         self.register_buffer("middle", torch.from_numpy((step - 1) / 2).float()[:, None], persistent=False)
         self.register_buffer("unit", encoded.scale.detach().clone())
         self.register_buffer("rate", self._rate(filters * width), persistent=False)
-        gain = torch.ones_like(self.unit).flatten()  # of one dimension, as all that does not decay
+        gain = torch.ones_like(self.unit).flatten()  # one dimension, because such parameters do not decay
         if settings.learned_scale:
             self.gain = nn.Parameter(gain)
         else:
@@ -88,15 +89,15 @@ class Latent(nn.Module):
             )
 
     def _of_each(self, of: Callable[[WeightFormat], float]) -> np.ndarray:
-        """Return a number of every filter's format [filters]."""
+        """Return a number that depends on the format, for every filter [filters]."""
         fmt = self.start.fmt
         return np.array([of(fmt.with_shifts(n)) for n in self.shifts.tolist()])
 
     def _rate(self, weights: int) -> Tensor:
-        """Return LSQ's factor of a scale's gradient, 1 / sqrt(weights x largest code), as ``unit``.
+        """Return LSQ's factor for the gradient of a scale, 1 / sqrt(weights x largest code), like ``unit``.
 
-        There a code is one step. Here N shifts make 2^N - 1 of them of what the codes reach, and the factor
-        of a scale of so much smaller steps is divided by the square of their number in a large one.
+        In LSQ a code is one step of the quantizer. Here N shifts give 2^N - 1 levels over the range of all
+        codes, so a level is several steps, and the factor is divided by the square of their number.
         """
         bits = self._of_each(lambda here: here.level_bits)
         steps = self._of_each(lambda here: 2.0 ** (here.code_bits - here.level_bits))
@@ -105,11 +106,11 @@ class Latent(nn.Module):
 
     @property
     def scale(self) -> Tensor:
-        """The scale as it is now; broadcasts against the weight."""
+        """The present scale; it broadcasts against the weight."""
         return self.unit * self.gain.detach().reshape(self.unit.shape)
 
     def start_weight(self) -> Tensor:
-        """Return the latent weight to start from."""
+        """Return the initial latent weight."""
         return self._in_the_middle(self.start.codes.float())
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -121,7 +122,7 @@ class Latent(nn.Module):
 
     @torch.no_grad()
     def codes(self, weight: Tensor) -> Tensor:
-        """Return the codes of a latent weight, whole numbers in float [filters, weights]."""
+        """Return the codes of a latent weight, integers as float [filters, weights]."""
         index = self._rounded(weight).add_(self.top).int()
         sets = self.sets * self.levels.shape[1]
         sets = sets[:, :, None].expand(-1, -1, self.span).flatten(1)[:, : index.shape[1]]
@@ -129,11 +130,11 @@ class Latent(nn.Module):
 
     @torch.no_grad()
     def advance(self, weight: Tensor, step: int, last: bool = False) -> None:
-        """Follow training step number ``step`` (1, 2, ...): choose sets, freeze what oscillates, in place.
+        """Update the state after training step ``step`` (1, 2, ...): shift sets, and frozen codes, in place.
 
-        The weights of frozen codes are put where they stay what they are; a group with one keeps its set.
-        After the ``last`` step sets are chosen only if they are after every one: weights that have not been
-        trained with their sets for long fit them badly.
+        Latent weights of frozen codes are reset so that they keep their codes; groups with a frozen code keep
+        their shift set. After the ``last`` step sets are updated only if they are after every step, because
+        weights fit sets badly that they were not trained with.
         """
         if self.settings.learned_scale:
             self.gain.clamp_(min=_LEAST_GAIN)
@@ -155,17 +156,17 @@ class Latent(nn.Module):
 
     @torch.no_grad()
     def off_level(self, weight: Tensor, codes: Tensor) -> Tensor:
-        """Return how far unclipped weights are from the levels of their ``codes``, zero for clipped ones.
+        """Return the distances of weights from the levels of their ``codes``; zero for clipped weights.
 
-        Truncated ones are away from the middle of what is truncated to their level.
+        For truncation it is the distance from the middle of the interval that is truncated to the level.
         """
         return (weight - self._in_the_middle(codes)).mul_(inside(weight / self.scale, self.limits))
 
     def dampen(self, weight: Tensor, strength: float) -> None:
-        """Add to a weight's gradient of the last forward pass that of strength x its squared ``off_level``.
+        """Add the gradient of strength x (squared ``off_level``) to the weight's gradient.
 
-        It moves the weights, not the scales: these would shrink (Nagel et al. 2022). A weight whose layer
-        did not run has no gradient, and none is made.
+        It changes only weights, because scales would shrink (Nagel et al. 2022). The codes are those of the
+        last forward pass. A weight without a gradient, whose layer did not run, is left unchanged.
         """
         if weight.grad is None:
             return
@@ -173,21 +174,21 @@ class Latent(nn.Module):
 
     @torch.no_grad()
     def encoded(self, weight: Tensor) -> Encoded:
-        """Return a latent weight's codes and scales; their product is the forward result, bit for bit."""
+        """Return the codes and scales of a latent weight; their product is exactly the forward result."""
         codes = self.codes(weight).to(self.start.codes.dtype)
         sets = self.names.to(self.sets.device)[self.sets] if self.searched else self.start.shift_sets
         return replace(self.start, codes=codes, shift_sets=sets, scale=self.scale, metrics=None)
 
     def _rounded(self, weight: Tensor) -> Tensor:
-        """Return the codes [filters, weights] of the quantizer before the levels, as a new tensor."""
+        """Return the codes [filters, weights] of the 8-bit quantizer, as a new tensor."""
         return (to_filters(weight) / self.scale.reshape(-1, 1)).round_().clamp_(-self.top, self.top)
 
     def _in_the_middle(self, codes: Tensor) -> Tensor:
-        """Return the weight farthest from having other ``codes`` [filters, weights] than these."""
+        """Return the latent weight in the middle of the intervals of ``codes`` [filters, weights]."""
         return from_filters(self._centres(codes), self.start.shape) * self.scale
 
     def _centres(self, codes: Tensor) -> Tensor:
-        """Return the middles of what rounds to ``codes``: they are not themselves in that of truncation."""
+        """Return the middles of the intervals that round to ``codes``; they differ only for truncation."""
         return torch.addcmul(codes, codes.sign(), self.middle)
 
     def _choose_sets(self, weight: Tensor) -> None:
@@ -195,7 +196,7 @@ class Latent(nn.Module):
         rows = self._rounded(weight).to(torch.int8 if fmt.magnitude_bits <= 7 else torch.int16)
         sets = torch.empty_like(self.sets)
         for row_of, n in zip(self.row_of, self.first, strict=True):
-            # an index that takes all would copy all
+            # a slice does not copy, but an index with all filters would
             mine = slice(None) if len(self.first) == 1 else torch.from_numpy(self.shifts == n).to(rows.device)
             found = decompose(rows[mine], fmt.with_shifts(n))
             sets[mine] = _looked_up(row_of, found.shift_sets.int())
@@ -204,13 +205,13 @@ class Latent(nn.Module):
         self.sets.copy_(sets)
 
     def _groups_with(self, marked: Tensor) -> Tensor:
-        """Tell which groups have a marked weight: [filters, weights] -> [filters, groups]."""
+        """Return which groups have a marked weight: [filters, weights] -> [filters, groups]."""
         padded = nn.functional.pad(marked, (0, -marked.shape[1] % self.span))
         return padded.unflatten(1, (-1, self.span)).any(2)
 
 
 def _looked_up(table: Tensor, index: Tensor) -> Tensor:
-    """Return table[index], int32, which takes torch six times as long on the CPU."""
+    """Return table[index], int32; torch's own indexing takes six times as long on the CPU."""
     return table.index_select(0, index.flatten()).view_as(index)
 
 
@@ -228,7 +229,7 @@ def _tables(encoded: Encoded, shifts: list[int]) -> tuple[Tensor, Tensor, dict[i
 
 
 class _Stored(nn.Module):
-    """A parametrization: filters -> the weight of a transposed convolution."""
+    """A parametrization that turns filters into the weight of a transposed convolution."""
 
     def __init__(self, groups: int) -> None:
         super().__init__()
@@ -239,9 +240,10 @@ class _Stored(nn.Module):
 
 
 def add_latents(model: nn.Module, encoded: dict[str, Encoded], settings: LatentTraining) -> nn.Module:
-    """Train a network's weight layers through their formats from now on (in place); return it.
+    """Add latent weights to a network's encoded layers, in place, so that they are trained through formats.
 
-    Layers that share an ``Encoded`` share the latent weight. All parameters can be trained then.
+    Layers that share an ``Encoded`` share the latent weight. All parameters become trainable. Returns the
+    network.
 
     >>> from swis.formats.swis import Swis
     >>> from swis.networks.apply import encode_layers
@@ -261,7 +263,7 @@ def add_latents(model: nn.Module, encoded: dict[str, Encoded], settings: LatentT
             start = latent.start_weight().contiguous().to(layer.weight)
             made[id(found)] = latent.to(start.device), nn.Parameter(start)
         latent, layer.weight = made[id(found)]
-        # unsafe: nothing is checked, and the weight itself, not a copy, becomes the latent one
+        # unsafe: torch makes no checks, and the weight itself, not a copy, becomes the latent weight
         register_parametrization(layer, "weight", latent, unsafe=True)
         if is_transposed(layer):
             register_parametrization(layer, "weight", _Stored(layer.groups), unsafe=True)
@@ -269,7 +271,7 @@ def add_latents(model: nn.Module, encoded: dict[str, Encoded], settings: LatentT
 
 
 def latents(model: nn.Module) -> dict[str, tuple[Latent, nn.Parameter]]:
-    """Return the latents of a network and their weights, by the name of the first layer that has them."""
+    """Return the latents of a network and their latent weights, by the name of the first layer with them."""
     found, seen = {}, set()
     for name, layer in weight_layers(model).items():
         if is_parametrized(layer, "weight") and isinstance(layer.parametrizations.weight[0], Latent):

@@ -1,4 +1,4 @@
-"""Retraining a network of few bits: what post-training calibration has left of its accuracy, trained back."""
+"""Quantization-aware retraining of a network after post-training quantization."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ def retrain(
     workers: int = 1,
     on_epoch: Callable[[list[dict[str, float]]], None] | None = None,
 ) -> list[dict[str, float]]:
-    """Train ``student`` in place on (image [C, H, W], label); return a line of the curve for every epoch.
+    """Train ``student`` in place on (image [C, H, W], label); return its learning curve.
 
-    The student has its latent weights (``swis.training.parametrization.add_latents``), and the hooks of its
-    activations. The float ``teacher`` is needed to distil. A line says the mean loss, the learning rate at
-    the end, the share of codes that differ from those an epoch ago, and the share of frozen ones.
-    ``on_epoch`` gets the curve so far.
+    The student must have latent weights (``swis.training.parametrization.add_latents``) and, for quantized
+    activations, their hooks. The float ``teacher`` is needed for distillation. The curve has a dictionary per
+    epoch: the mean ``loss``, the ``learning_rate`` at its end, the share of codes that ``changed`` during the
+    epoch, and the share of ``frozen`` codes. ``on_epoch`` is called with the curve so far.
 
-    The state after every epoch goes to ``state_path``, and a later call with the same ``identity`` goes on
-    from there: it ends with the weights of an uninterrupted run. Raises ``InputError`` if the state is of
-    another training or the data set smaller than a batch, ``FloatingPointError`` when the loss or a weight
-    stops being finite, ``ValueError`` if there is no teacher to distil from.
+    The state after every epoch is written to ``state_path``. A later call with the same ``identity``
+    continues from there, and ends with the weights of an uninterrupted run. Raises ``InputError`` for the
+    state of another training and for fewer images than a batch, ``FloatingPointError`` if the loss or a
+    weight is not finite, and ``ValueError`` for distillation without a teacher.
     """
     if recipe.distillation > 0 and teacher is None:
         raise ValueError("distillation needs a teacher")
@@ -73,14 +73,14 @@ def retrain(
 
     for epoch in range(len(curve), recipe.epochs):
         before = [latent.codes(weight).short() for latent, weight in parts]
-        order, drawn = _generators(seed, epoch)
+        order, random = _generators(seed, epoch)
         loader, total = _shuffled(dataset, recipe.batch_size, order, workers), 0.0
         bar = tqdm(loader, desc=f"retraining, epoch {epoch + 1}/{recipe.epochs}", mininterval=5, leave=False)
-        with _dropout_seeded(drawn.initial_seed(), device):
+        with _dropout_seeded(random.initial_seed(), device):
             for step, (images, labels) in enumerate(bar, start=1 + epoch * steps):
                 schedule.step_update(step)
                 images = augment(
-                    images.to(device), recipe.translate, recipe.random_erasing, drawn, recipe.hflip
+                    images.to(device), recipe.translate, recipe.random_erasing, random, recipe.hflip
                 )
                 images = images.contiguous(memory_format=torch.channels_last)
                 ramp = (1 - math.cos(math.pi * step / (steps * recipe.epochs))) / 2
@@ -99,20 +99,20 @@ def retrain(
         curve.append(
             {"epoch": epoch + 1, "loss": total / steps, "learning_rate": rate, **_moved(parts, before)}
         )
-        if on_epoch is not None:  # before the state: after a kill in between, the epoch says its line again
+        if on_epoch is not None:  # before writing the state: after a kill in between, the epoch runs again
             on_epoch(curve)
         state = {"plan": identity, "curve": curve, "model": student.state_dict()}
         state["optimizer"] = optimizer.state_dict()
         write_atomically(state_path, partial(torch.save, state))
     normalised = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in student.modules())
     if normalised and recipe.reestimate:
-        # of mixed classes, as in training: the variance of a batch of one class is less
-        order, drawn = _generators(seed, recipe.epochs)
+        # batches are shuffled as in training, because the variance of a batch with one class is smaller
+        order, random = _generators(seed, recipe.epochs)
         batches = _shuffled(dataset, recipe.batch_size, order, workers)
-        with _dropout_seeded(drawn.initial_seed(), device):
+        with _dropout_seeded(random.initial_seed(), device):
             update_bn(tqdm(batches, desc="statistics of normalisation", leave=False), student, device)
     student.eval()
-    # of a finished training no momentum is needed: half the file
+    # without the optimizer, which a finished training does not need, the file has half the size
     state = {"plan": identity, "curve": curve, "model": student.state_dict()}
     write_atomically(state_path, partial(torch.save, state))
     return curve
@@ -123,8 +123,8 @@ def task_loss(
 ) -> Tensor:
     """Return the loss of a batch, images [N, C, H, W] and labels [N].
 
-    The divergence is multiplied by the squared temperature, so that gradients keep their size (Hinton et
-    al. 2015).
+    It is (1 - d) x cross-entropy + d x T^2 x KL divergence from the teacher, with d = ``distillation`` and
+    the temperature T; the factor T^2 keeps the size of gradients (Hinton et al. 2015).
 
     >>> network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
     >>> recipe = Retraining(distillation=1.0)
@@ -149,13 +149,13 @@ def task_loss(
 
 
 def _generators(seed: int, epoch: int) -> list[torch.Generator]:
-    """Return what draws an epoch's order, and what draws its augmentation."""
+    """Return the generators of an epoch's order and of its augmentation."""
     states = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint64)
     return [torch.Generator().manual_seed(int(state >> 1)) for state in states]
 
 
 def _shuffled(dataset: Dataset, batch_size: int, generator: torch.Generator, workers: int) -> DataLoader:
-    # drawn here and at once: a loader that shuffles draws in another order with other workers
+    # shuffled here, because the order of a shuffling loader depends on the number of workers
     order = torch.randperm(len(dataset), generator=generator).tolist()
     return DataLoader(
         dataset, batch_size, sampler=order, drop_last=True, num_workers=workers, generator=generator
@@ -164,7 +164,7 @@ def _shuffled(dataset: Dataset, batch_size: int, generator: torch.Generator, wor
 
 @contextmanager
 def _dropout_seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Let dropout, which draws from the global generators, draw from this seed meanwhile."""
+    """Seed the global generators, which dropout uses, within this context."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
@@ -173,7 +173,7 @@ def _dropout_seeded(seed: int, device: torch.device) -> Iterator[None]:
 def _descend(
     student: nn.Module, parts: list, optimizer: torch.optim.Optimizer, loss: Tensor, dampening: float
 ) -> None:
-    """Take a step down the loss; raise ``FloatingPointError`` if it or a weight is not finite."""
+    """Take an optimizer step; raise ``FloatingPointError`` if the loss or a weight is not finite."""
     if not torch.isfinite(loss):
         raise FloatingPointError(f"the loss became {loss.item()}")
     optimizer.zero_grad()
@@ -188,7 +188,7 @@ def _descend(
 
 
 def _optimizer(student: nn.Module, recipe: Retraining) -> torch.optim.Optimizer:
-    """Make the optimizer; learned scales have a learning rate of their own, and do not decay."""
+    """Return the optimizer; learned scales have their own learning rate and do not decay."""
     gains = {id(latent.gain) for latent, _ in latents(student).values() if latent.settings.learned_scale}
     decayed, plain = parameter_groups(student, recipe.weight_decay)
     scales = {**plain, "params": [p for p in plain["params"] if id(p) in gains], "lr": recipe.scale_rate}
@@ -200,15 +200,15 @@ def _optimizer(student: nn.Module, recipe: Retraining) -> torch.optim.Optimizer:
 
 
 def _cosine(optimizer: torch.optim.Optimizer, recipe: Retraining, steps: int) -> CosineLRScheduler:
-    """Make a schedule that is a function of the step alone, 1..steps: an interruption is nothing to it."""
+    """Return a learning rate schedule that depends only on the step, 1..steps, and so needs no state."""
     warmup = min(round(recipe.warmup * steps), steps - 1)
-    # one more, since a step at the cosine's end would have a learning rate of zero
+    # one step longer, because the learning rate at the end of the cosine is zero
     length = steps - warmup + 1
     return CosineLRScheduler(optimizer, length, warmup_t=warmup, warmup_prefix=True, t_in_epochs=False)
 
 
 def _moved(parts: list, before: list[Tensor]) -> dict[str, float]:
-    """Return the shares of codes that are not as ``before``, and of frozen ones."""
+    """Return the share of codes that differ from ``before``, and the share of frozen codes."""
     weights = sum(codes.numel() for codes in before)
     changed = sum(
         int((latent.codes(weight) != codes).sum())

@@ -1,4 +1,4 @@
-"""A study's network retrained in a format, on images of its data."""
+"""Retraining a network of a study in a format, with its state and learning curve on disk."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def retrained(
     workers: int,
     newer_than: float | None = None,
 ) -> tuple[nn.Module, dict[str, Encoded]]:
-    """Retrain a post-training result, ``module`` with its layers' ``encoded`` weights; return both anew.
+    """Retrain a quantized ``module`` with the ``encoded`` layers; return a new module and its encoded layers.
 
-    What comes back has float activations. The learning curve and the state are kept in ``folder`` by the name
-    ``key``: an interrupted training goes on from there, a finished one is only read, unless its state is
-    not ``newer_than`` this [s since 1970]. ``teacher`` is the float network.
+    The result has float activations. The learning curve and the state are stored in ``folder`` under ``key``.
+    An interrupted training continues from its state, and a finished one is only read; a state that is not
+    ``newer_than`` this time [s since 1970] is not used. ``teacher`` is the float network.
     """
     chosen = asdict(settings)
     if settings.set_update_interval == "epoch":
@@ -56,7 +56,7 @@ def retrained(
     def keep(curve: list[dict[str, float]]) -> None:
         records.write_table(pd.DataFrame(curve), curve_path)
 
-    with records.locked(key, folder):  # rows on other images have the same training
+    with records.locked(key, folder):  # rows measured on other images share the same training
         if newer_than is not None and state_path.exists() and state_path.stat().st_mtime < newer_than:
             state_path.unlink()
         curve = retrain(
@@ -71,7 +71,7 @@ def retrained(
             workers=workers,
             on_epoch=keep,
         )
-        if not curve_path.exists():  # that of a finished training says which code trained
+        if not curve_path.exists():  # an existing curve has the commit of the code that trained
             keep(curve)
     student = student.cpu().to(memory_format=torch.contiguous_format).requires_grad_(False)
     made = {id(encoded[name]): latent.encoded(weight) for name, (latent, weight) in latents(student).items()}
@@ -80,6 +80,6 @@ def retrained(
     layers = weight_layers(plain)
     keep_activations(layers)
     for name, layer in layers.items():
-        # strides as everywhere else, so that logits do not differ in their last bits
+        # this gives the usual strides, because with other strides logits differ in their last bits
         put_filters(layer, after[name].weight())
     return plain, after

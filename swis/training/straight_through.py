@@ -1,4 +1,4 @@
-"""The gradient of weights of few bits and of their scales, straight through the rounding."""
+"""The straight-through gradient of quantized weights and of their scales."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from torch import Tensor
 
 
 class StraightThrough(torch.autograd.Function):
-    """codes x unit x gain; backwards as if the codes were weight / scale, except where that is clipped.
+    """Forward: codes x unit x gain; backward: as if the codes were weight / scale, if that is not clipped.
 
-    Codes that are off the middle of what rounds to them come with those ``centres``, and are backwards as if
-    they were weight / scale - (centres - codes): otherwise all weights that keep their codes, as most do in a
-    step, would pull their scale the same way.
+    If codes are not in the middle of the interval that rounds to them (truncation), ``centres`` has these
+    middles, and the gradient is that of weight / scale - (centres - codes). Otherwise all weights that keep
+    their codes, which are most weights in a step, would change the scale in the same direction.
 
-    The gain's gradient is that of LSQ's scale, times its ``rate``, divided by the unit: a step of SGD moves
-    the scale by the share of itself that LSQ's step would, one of Adam by its learning rate.
+    The gradient of ``gain`` is LSQ's gradient of the scale times ``rate``, divided by ``unit``: a step of SGD
+    changes the scale by the same fraction as LSQ's step, and a step of Adam changes it by its learning rate.
     """
 
     @staticmethod
@@ -47,7 +47,7 @@ class StraightThrough(torch.autograd.Function):
 
 
 def inside(wished: Tensor, limits: Tensor) -> Tensor:
-    """Tell which weights, in steps of the scale, round to a code within the limits.
+    """Return which weights, in steps of the scale, round to a code within the limits.
 
     >>> inside(torch.tensor([0.2, -7.6]), torch.tensor(7.0)).tolist()
     [True, False]

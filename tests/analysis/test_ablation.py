@@ -1,4 +1,4 @@
-"""Ingredients of calibration told from rows, and what each adds."""
+"""The ingredients of calibration are read from rows, and the accuracy that each adds."""
 
 import json
 
@@ -40,7 +40,7 @@ def row(calibrate, right=50, asymmetric=True, scales=(0.8, 1.0), **more):
         (None, True, [1.0], None),
     ],
 )
-def test_rows_are_called_by_their_last_ingredient(calibrate, asymmetric, scales, expected):
+def test_a_row_has_the_name_of_its_last_ingredient(calibrate, asymmetric, scales, expected):
     assert ingredient(pd.Series(row(calibrate, asymmetric=asymmetric, scales=scales))) == expected
 
 
@@ -55,6 +55,6 @@ def test_each_ingredient_is_compared_with_the_one_before():
     assert by_ingredient(rows).columns.tolist() == [("swis", "none"), ("swis", "stats"), ("swis", "scales")]
 
 
-def test_rows_for_one_place_are_refused():
+def test_several_rows_for_one_cell_are_refused():
     with pytest.raises(InputError, match="several rows"):
         by_ingredient(pd.DataFrame([row("stats"), row("stats", group_size=8)]))

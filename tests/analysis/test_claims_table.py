@@ -1,4 +1,4 @@
-"""The scoreboard is what committed rows say, and its commands make these rows."""
+"""The scoreboard follows from the committed rows, and its commands compute these rows."""
 
 import json
 import shlex
@@ -18,7 +18,7 @@ from swis.options.conf_files import accelerator_names
 from swis.options.option import Part, of_part, renamed
 
 RESULTS = ROOT / "results"
-# How and where a table is made, and paths of files.
+# Options that say how and where a table is computed, and paths of files.
 RUN = of_part(Config, Part.run) | {"versus", "methods"}
 FILES = {"model.weights", "data.root"}
 
@@ -28,26 +28,26 @@ def found() -> list[Evidence]:
     return evidence(RESULTS)
 
 
-def test_the_scoreboard_is_that_of_the_committed_rows():
+def test_the_scoreboard_follows_from_the_committed_rows():
     board = claims_table.scoreboard(RESULTS)
     text = board.to_csv(index=False, float_format="%.4g")
     assert text == (RESULTS / "claims.csv").read_text()
     assert board["paper"].tolist() == [54.3, 19.8, 6.0, 1.9, 3.7]
 
 
-def test_the_scoreboard_without_rows_is_one_line(tmp_path, capsys):
+def test_without_rows_the_scoreboard_gives_one_error_line(tmp_path, capsys):
     assert claims_table.main([str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_missing_rows_are_one_line_and_no_verdict(tmp_path, capsys):
+def test_missing_rows_give_one_error_line_and_no_verdict(tmp_path, capsys):
     shutil.copytree(RESULTS, tmp_path / "results", ignore=shutil.ignore_patterns("figures", "bandwidth"))
     area = tmp_path / "results" / "hardware" / "equal_area"
     for path in area.glob("*.parquet"):
         table = pd.read_parquet(path)
         table[table["accelerator"] != "truncation"].to_parquet(path)
     assert claims_table.main([str(tmp_path / "results")]) == 2
-    assert "speedup over bit-serial accelerators rests on are missing" in capsys.readouterr().err
+    assert "rows for the claim 'speedup over bit-serial accelerators' are missing" in capsys.readouterr().err
     for path in area.glob("mobilenet_v2*.parquet"):
         path.unlink()
     assert claims_table.main([str(tmp_path / "results")]) == 2
@@ -55,7 +55,7 @@ def test_missing_rows_are_one_line_and_no_verdict(tmp_path, capsys):
 
 
 def points_of(commands: str) -> list[dict]:
-    """The configurations that commands run, sweeps in full, flat."""
+    """Return the flat configurations of all points that the commands run."""
     flats = []
     for command in commands.split("; "):
         python, script, *overrides = shlex.split(command)
@@ -77,19 +77,19 @@ def points_of(commands: str) -> list[dict]:
 
 @cache
 def configured(*overrides: str) -> dict:
-    """A configuration, flat; several claims rest on the same points."""
+    """Return a flat configuration; it is cached because several claims use the same points."""
     return flat(asdict(load(overrides)))
 
 
 def flat(config: dict, start: str = "") -> dict:
-    lines = {}
+    options = {}
     for name, value in json.loads(json.dumps(config)).items():
-        lines |= flat(value, f"{start}{name}.") if isinstance(value, dict) else {f"{start}{name}": value}
-    return lines
+        options |= flat(value, f"{start}{name}.") if isinstance(value, dict) else {f"{start}{name}": value}
+    return options
 
 
 def designs_of(point: dict) -> list[str]:
-    """The designs that a point simulates beside its own."""
+    """Return the designs that a point simulates besides its own."""
     return accelerator_names() if point["versus"] == ["all"] else point["versus"]
 
 
@@ -100,12 +100,13 @@ def test_the_commands_make_the_rows(found, claim, side):
     assert len(rows) > 0
     for row in rows.to_dict("records"):
         wanted = flat(renamed(json.loads(row["config"]), Config))
-        if "accelerator.lanes" in wanted and wanted["accelerator.lanes"] is None:  # once: those of a group
+        # in older rows no number of lanes means a lane per weight of a group
+        if "accelerator.lanes" in wanted and wanted["accelerator.lanes"] is None:
             wanted["accelerator.lanes"] = wanted["group_size"]
         # "source" is a text: where a number is from
         texts = {name for name in wanted if name.startswith("recipe.") or name.endswith("source")}
         left_out = RUN | FILES | texts
-        if wanted.get("workload"):  # whose layers are those of a file, not the model's
+        if wanted.get("workload"):  # the layers come from the workload's file, not from the model
             left_out = left_out | {name for name in wanted if name.startswith(("model.", "data."))}
         differ = [
             {
@@ -139,7 +140,7 @@ PLAIN = Evidence(
 
 
 @pytest.mark.parametrize(
-    ("unit", "fair", "over_plain", "said"),
+    ("unit", "fair", "over_plain", "expected"),
     [
         ("x", (2.0, 1.5, 2.5), (1.2, 1.1, 1.3), "in direction, not in size; ahead of uniform"),
         ("x", (3.2, 3.0, 3.5), (1.0, 0.9, 1.1), "holds; level with uniform"),
@@ -150,6 +151,6 @@ PLAIN = Evidence(
         ("points", (-0.5, -0.9, -0.1), (0.5, 0.1, 0.9), "no; ahead of uniform"),
     ],
 )
-def test_verdicts_are_by_the_ends_of_the_spans(unit, fair, over_plain, said):
+def test_the_ends_of_the_spans_decide_the_verdict(unit, fair, over_plain, expected):
     judged = replace(PLAIN, unit=unit, fair=Span(*fair), over_plain=Span(*over_plain))
-    assert claims_table.verdict(judged) == said
+    assert claims_table.verdict(judged) == expected

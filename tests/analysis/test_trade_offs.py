@@ -1,4 +1,4 @@
-"""Hardware beside accuracy: lines meet their rows, and only fair formats compete."""
+"""Trade-offs of hardware and accuracy: rows are matched, and only formats of equal loss are compared."""
 
 import pandas as pd
 import pytest
@@ -36,14 +36,14 @@ HARDWARE = pd.DataFrame(
 ).assign(network="n", dram_energy_pj=0, dram_bytes=0.0)
 
 
-def test_losses_are_to_the_float_row_and_the_base_has_all_its_bits():
+def test_the_loss_is_relative_to_the_float_row():
     table = with_accuracy(HARDWARE, ROWS).set_index(["accelerator", "method", "bits"])
     assert len(table) == len(HARDWARE)
     assert table.loc[("stripes", "int8", 7), "loss"] == 0.5
     assert table.loc[("swis_ss", "swis", 2), "loss"] == 10.0
 
 
-def test_a_design_takes_the_fastest_format_that_it_is_made_for():
+def test_a_design_runs_the_fastest_format_that_it_is_designed_for():
     best = within_loss(with_accuracy(HARDWARE, ROWS), 1.0).set_index("accelerator")
     assert best["latency_ms"].to_dict() == {
         "swis_ss": 3.0,
@@ -52,7 +52,7 @@ def test_a_design_takes_the_fastest_format_that_it_is_made_for():
         "bitfusion": 0.5,
     }
     strict = within_loss(with_accuracy(HARDWARE, ROWS), 0.5).set_index("accelerator")
-    assert "swis_ss" not in strict.index  # it is made for shift sets, whose row loses 0.8
+    assert "swis_ss" not in strict.index  # it is designed for shift sets, and swis loses 0.8
     assert strict.loc["stripes", "method"] == "int8"
     frugal = within_loss(with_accuracy(HARDWARE, ROWS), 1.0, by="energy_pj").set_index("accelerator")
     assert frugal.loc["stripes", "energy_pj"] == 30
@@ -67,13 +67,13 @@ def test_advantages_are_ratios_over_bit_serial_designs():
     assert gains.loc["stripes", ["method", "method_over"]].tolist() == ["swis", "uniform"]
 
 
-def test_the_most_gained_is_at_any_loss_over_eight_bits():
+def test_the_largest_gain_is_over_eight_bits_at_any_loss():
     assert most_gained(HARDWARE, "latency_ms")["gain"] == 8 / 2
     energy = most_gained(HARDWARE, "energy_pj")
     assert energy[["gain", "accelerator_over"]].tolist() == [90 / 20, "pragmatic"]
 
 
-def test_fair_gains_are_of_the_best_over_the_best_at_each_loss():
+def test_a_fair_gain_compares_the_best_formats_of_both_sides_at_each_loss():
     unshared = [("truncation", "int8", 7, 6.6, 40), ("truncation", "uniform", 3, 2.7, 45)]
     own = pd.DataFrame(unshared, columns=HARDWARE.columns[:5]).assign(network="n")
     equal = with_accuracy(pd.concat([HARDWARE, own]), ROWS)
@@ -81,20 +81,20 @@ def test_fair_gains_are_of_the_best_over_the_best_at_each_loss():
     assert time["gain"].tolist() == pytest.approx([4 / 3, 4 / 2])
     assert time["gain_over_unshared"].tolist() == pytest.approx([2.7 / 3, 2.7 / 2])
     assert time["accelerator_over"].tolist() == ["stripes", "stripes"]
-    energy = fair_gains(equal, "energy_pj", [1.0])  # each side in its format of least energy
+    energy = fair_gains(equal, "energy_pj", [1.0])  # each side has its format of least energy
     assert energy[["gain", "gain_over_unshared", "method_over"]].values.tolist() == [
         [30 / 36, 40 / 36, "uniform"]
     ]
-    assert fair_gains(equal, "latency_ms", [0.1]).empty  # nothing loses so little
+    assert fair_gains(equal, "latency_ms", [0.1]).empty  # every format loses more
 
 
-def test_another_cost_of_dram_changes_that_part_alone():
-    lines = pd.DataFrame({"dram_bytes": [100.0], "dram_energy_pj": [12_000], "energy_pj": [20_000]})
-    assert at_dram_cost(lines, 15)["energy_pj"].item() == 20_000
-    assert at_dram_cost(lines, 5)["energy_pj"].item() == 12_000
+def test_another_energy_of_dram_changes_only_the_dram_part():
+    rows = pd.DataFrame({"dram_bytes": [100.0], "dram_energy_pj": [12_000], "energy_pj": [20_000]})
+    assert at_dram_cost(rows, 15)["energy_pj"].item() == 20_000
+    assert at_dram_cost(rows, 5)["energy_pj"].item() == 12_000
 
 
-def test_tables_of_a_folder_are_read_once_per_line(tmp_path):
+def test_a_row_in_two_tables_of_a_folder_is_read_once(tmp_path):
     HARDWARE.assign(group_size=4).to_parquet(tmp_path / "a.parquet")
     HARDWARE.assign(group_size=4).iloc[:3].to_parquet(tmp_path / "b.parquet")
     assert len(load_simulated(tmp_path)) == len(HARDWARE)

@@ -1,4 +1,4 @@
-"""The Python interface on networks of timm, of torchvision and of one's own."""
+"""The Python interface on networks of timm and torchvision, and on the user's own networks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from swis.runtime import notices
 
 
 class TwoHeads(nn.Module):
-    """Takes a second input by name, and gives back a tuple; the embedding of the second stays float."""
+    """Takes a second input by keyword and returns a tuple; the embedding of the second input stays float."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class TwoHeads(nn.Module):
 
 
 class Tokens(nn.Module):
-    """A small language model: takes token numbers, gives back a dictionary."""
+    """A small language model that takes token numbers and returns a dictionary."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ def tokens() -> tuple[nn.Module, Tensor]:
 def case(request) -> tuple[nn.Module, Tensor | dict[str, Tensor]]:
     torch.manual_seed(0)
     network, inputs = request.param()
-    for module in network.modules():  # statistics as of a trained network, so that folding has work to do
+    for module in network.modules():  # statistics like those of a trained network, so that folding matters
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 2)
@@ -78,7 +78,7 @@ def case(request) -> tuple[nn.Module, Tensor | dict[str, Tensor]]:
 
 
 def call(network: nn.Module, inputs: Tensor | dict[str, Tensor]) -> Tensor:
-    """The logits."""
+    """Return the logits."""
     with torch.no_grad():
         found = network(**inputs) if isinstance(inputs, dict) else network(inputs)
     return found if isinstance(found, Tensor) else found[0] if isinstance(found, tuple) else found["logits"]
@@ -88,7 +88,7 @@ def state(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in network.state_dict().items()}
 
 
-def test_five_lines_take_any_network_through_everything(case, tmp_path):
+def test_any_network_goes_through_all_functions(case, tmp_path):
     network, inputs = case
     before, modes = state(network), [module.training for module in network.modules()]
     low = swis.quantize(network, swis.Swis(shifts=3, group_size=4), calibration=inputs, activation_bits=8)
@@ -110,10 +110,10 @@ def test_five_lines_take_any_network_through_everything(case, tmp_path):
         (table["bits"] * table["weights"]).sum() / table["weights"].sum()
     )
 
-    hurting = swis.sensitivity(network, swis.Swis(shifts=1), inputs)
-    assert set(hurting.index) == set(layers)
-    assert hurting["kl_divergence"].is_monotonic_decreasing
-    assert hurting["kl_divergence"].iloc[0] > 0
+    sensitive = swis.sensitivity(network, swis.Swis(shifts=1), inputs)
+    assert set(sensitive.index) == set(layers)
+    assert sensitive["kl_divergence"].is_monotonic_decreasing
+    assert sensitive["kl_divergence"].iloc[0] > 0
 
     simulated = swis.simulate(low, "swis_ss", versus=["stripes"]).set_index(["accelerator", "layer"])
     assert list(simulated.loc["swis_ss"].index) == [*layers, "total"]
@@ -131,7 +131,7 @@ def test_five_lines_take_any_network_through_everything(case, tmp_path):
     assert not any(module._forward_pre_hooks for module in network.modules())
 
 
-def test_shifts_are_given_where_they_count(case):
+def test_a_schedule_gives_layers_different_shifts(case):
     network, inputs = case
     schedule = swis.schedule(network, swis.Swis(shifts=2.5), inputs, policy="network")
     low = swis.quantize(network, swis.Swis(shifts=2.5), inputs, schedule=schedule)
@@ -147,7 +147,7 @@ def batches(inputs: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         yield part, torch.zeros(len(part))
 
 
-def test_calibration_takes_what_people_have():
+def test_calibration_takes_tensors_loaders_and_batches():
     network, images = small_timm()
     loader = DataLoader(TensorDataset(images, torch.zeros(len(images))), batch_size=5)
     wanted = call(swis.quantize(network.eval(), swis.Swis(), images, activation_bits=8), images)
@@ -155,15 +155,13 @@ def test_calibration_takes_what_people_have():
     for given in (loader, list(images.split(5)), batches(images), (images,), (images, labels)):
         low = swis.quantize(network, swis.Swis(), given, activation_bits=8)
         assert torch.equal(call(low, images), wanted)
-    with pytest.raises(
-        InputError, match="calibration is a tensor of inputs or an iterable of batches, not int"
-    ):
+    with pytest.raises(InputError, match="calibration must be a tensor or an iterable of batches, not int"):
         swis.quantize(network, swis.Swis(), 3)
     with pytest.raises(InputError, match="calibration has no batches"):
         swis.quantize(network, swis.Swis(), [])
 
 
-def test_a_network_is_better_the_more_is_done_for_it():
+def test_a_better_calibration_method_gives_a_higher_sqnr():
     torch.manual_seed(0)
     network, images = small_timm()
     found = {
@@ -177,7 +175,7 @@ def test_a_network_is_better_the_more_is_done_for_it():
     assert found["none"] < found["stats"] < found["output_aware"]
 
 
-def test_retraining_goes_on_from_what_was_calibrated(tmp_path):
+def test_retraining_starts_from_the_calibrated_network(tmp_path):
     torch.manual_seed(0)
     network, images = small_timm()
     labels = torch.arange(16) % 10
@@ -198,7 +196,7 @@ def test_retraining_goes_on_from_what_was_calibrated(tmp_path):
 
 @dataclass(frozen=True)
 class Fibonacci(swis.WeightFormat):
-    """Magnitudes are zero and the largest Fibonacci numbers below 128, 2 ** N in all: an own quantizer."""
+    """A user's quantizer: magnitudes are zero and the largest Fibonacci numbers below 128, 2 ** N in all."""
 
     name: ClassVar[str] = "fibonacci"
 
@@ -210,7 +208,7 @@ class Fibonacci(swis.WeightFormat):
 
 
 @pytest.mark.parametrize("calibrate", ["none", "stats", "output_aware"])
-def test_an_own_quantizer_goes_through_everything(calibrate):
+def test_a_user_s_quantizer_goes_through_all_functions(calibrate):
     torch.manual_seed(0)
     network, images = small_timm()
     how = {"calibrate": calibrate, "activation_bits": 8, "skip": ["classifier"]}
@@ -224,7 +222,7 @@ def test_an_own_quantizer_goes_through_everything(calibrate):
     assert swis.simulate(low, "truncation")["energy_pj"].iloc[-1] > 0
 
 
-def test_weights_left_float_count_and_are_named(caplog):
+def test_weights_that_stay_float_are_counted_and_named(caplog):
     notices.warn_once.cache_clear()
     network, inputs = own()
     low = swis.quantize(network.eval(), swis.Swis(), inputs)
@@ -233,54 +231,59 @@ def test_weights_left_float_count_and_are_named(caplog):
     assert low.cost["float_weights"] == pytest.approx(40 / low.layers["weights"].sum())
 
 
-def test_the_example_of_an_own_network_is_asked_for(tmp_path):
+def test_a_user_s_network_needs_an_example_input(tmp_path):
     network, inputs = own()
-    with pytest.raises(InputError, match="what TwoHeads takes is not known; give calibration"):
+    with pytest.raises(InputError, match="the input size of TwoHeads is unknown; give calibration"):
         swis.quantize(network.eval(), swis.Swis())
     low = swis.quantize(network, swis.Swis(), example=inputs)
     swis.save(low, tmp_path / "own.safetensors")
-    with pytest.raises(InputError, match="timm does not know its network, TwoHeads; give one of its class"):
+    with pytest.raises(
+        InputError, match="timm does not know the network TwoHeads; give one of the same class"
+    ):
         swis.load(tmp_path / "own.safetensors")
-    with pytest.raises(InputError, match="is not a sound packed file"):
+    with pytest.raises(InputError, match="is not a valid packed file"):
         swis.load(tmp_path / "own.safetensors", Tokens())
 
 
-def test_what_does_not_fit_together_is_said_in_a_line():
+def test_settings_that_do_not_fit_together_are_refused():
     network, images = small_timm()
     network.eval()
     for wrong, reason in (
         (
             lambda: swis.quantize(network, swis.Swis(), activation_bits=8),
-            "activation_bits=8 needs calibration",
+            "activation_bits=8 needs a calibration set",
         ),
-        (lambda: swis.quantize(network, swis.Swis(), calibrate="stats"), "calibrate=stats needs calibration"),
+        (
+            lambda: swis.quantize(network, swis.Swis(), calibrate="stats"),
+            "calibrate=stats needs a calibration set",
+        ),
         (lambda: swis.quantize(network, swis.Swis(), images, calibrate="magic"), "calibrate .*magic"),
-        (lambda: swis.quantize(network, swis.Float(), images), "the format float leaves a network as it is"),
+        (lambda: swis.quantize(network, swis.Float(), images), "the format float does not quantize"),
         (
             lambda: swis.quantize(network, swis.Swis(shifts=2.5), images),
             "shifts=2.5 is an average",
         ),
         (lambda: swis.quantize(network, swis.Swis(), images, skip=["x"]), "skip: 'x' matches no layer"),
         (lambda: swis.simulate(swis.quantize(network, swis.Swis(), images)), "activations are float"),
-        (lambda: swis.evaluate(network, [images]), "data have no labels"),
-        (lambda: swis.schedule(network, swis.Swis(shifts=2.5), policy="network"), "needs calibration"),
+        (lambda: swis.evaluate(network, [images]), "data has no labels"),
+        (lambda: swis.schedule(network, swis.Swis(shifts=2.5), policy="network"), "needs a calibration set"),
         (lambda: swis.sensitivity(network, swis.Int8(), images), "has no number of shifts"),
     ):
         with pytest.raises(InputError, match=reason):
             wrong()
 
 
-def test_a_timm_network_changed_by_hand_is_not_made_anew_from_its_name(tmp_path):
+def test_a_timm_network_changed_by_hand_is_not_loaded_by_its_name(tmp_path):
     network, images = small_timm()
     network.global_pool = nn.Sequential(network.global_pool, nn.Softmax(1))
     low = swis.quantize(network.eval(), swis.Swis(), images)
     swis.save(low, tmp_path / "low.safetensors")
-    with pytest.raises(InputError, match="timm does not know its network"):
+    with pytest.raises(InputError, match="timm does not know the network"):
         swis.load(tmp_path / "low.safetensors")
     assert torch.equal(call(swis.load(tmp_path / "low.safetensors", network), images), call(low, images))
 
 
-def test_the_tables_of_what_there_is():
+def test_tables_of_formats_and_accelerators():
     assert list(swis.formats().index[:3]) == ["float", "int8", "swis"]
     assert {"swis_ss", "bitwave", "stripes"} <= set(swis.accelerators().index)
     for name in swis.__all__:

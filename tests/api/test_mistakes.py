@@ -1,4 +1,4 @@
-"""What researchers do with networks and loaders is computed right, or refused in one line."""
+"""Unusual networks and data: they are computed correctly, or refused with a message of one line."""
 
 import pickle
 
@@ -14,7 +14,7 @@ from swis.options.training import RetrainConfig
 
 
 class Stateful(nn.Module):
-    """Keeps a result in itself on the way, as some people write skip connections."""
+    """Stores an intermediate result in itself, as some code does for skip connections."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ def inputs() -> Tensor:
     return torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
 
 
-def test_a_loader_that_shuffles_is_asked_once(network, inputs):
+def test_a_shuffling_loader_is_read_once(network, inputs):
     low = swis.quantize(network, swis.Swis(shifts=3), inputs)
     labels = network(inputs).argmax(1)
     loader = DataLoader(TensorDataset(inputs, labels), batch_size=16, shuffle=True)
@@ -46,7 +46,7 @@ def test_a_loader_that_shuffles_is_asked_once(network, inputs):
     assert found.logit_sqnr_db == pytest.approx(ordered.logit_sqnr_db)
 
 
-def test_batches_of_a_network_with_a_memory_are_not_mixed(inputs):
+def test_batches_of_a_network_with_a_state_are_not_mixed(inputs):
     torch.manual_seed(0)
     network = Stateful().eval()
     threads = torch.get_num_threads()
@@ -57,13 +57,13 @@ def test_batches_of_a_network_with_a_memory_are_not_mixed(inputs):
     finally:
         torch.set_num_threads(threads)
     assert found.logit_sqnr_db == float("inf")
-    with pytest.raises(InputError, match="the network keeps what it computes of its inputs in skip"):
+    with pytest.raises(InputError, match="the network stores results of its inputs in skip"):
         swis.quantize(network, swis.Swis(), inputs)
 
 
-def test_a_training_is_of_its_network_and_its_labels(network, inputs, tmp_path):
+def test_a_stored_training_belongs_to_its_network_and_labels(network, inputs, tmp_path):
     settings = RetrainConfig(epochs=1, batch_size=32, learning_rate=1e-2)
-    with pytest.raises(InputError, match=r"retraining is on images \[C, H, W\]"):
+    with pytest.raises(InputError, match=r"retraining needs images \[C, H, W\]"):
         swis.retrain(swis.quantize(network, swis.Swis(), inputs), (inputs, inputs[:, 0]), settings=settings)
     inputs = inputs.reshape(-1, 1, 2, 4)
     network = nn.Sequential(nn.Conv2d(1, 4, 1), nn.Flatten(), nn.Linear(32, 4)).eval()
@@ -77,32 +77,32 @@ def test_a_training_is_of_its_network_and_its_labels(network, inputs, tmp_path):
     assert not torch.equal(first(inputs), others(inputs))
     assert len(stored) == 2
     loader = DataLoader(TensorDataset(inputs, labels), sampler=SubsetRandomSampler(range(16)))
-    with pytest.raises(InputError, match="the loader chooses or joins images in its own way"):
+    with pytest.raises(InputError, match="the DataLoader has its own sampler or collate_fn"):
         swis.retrain(low, loader, settings=settings)
 
 
-def test_two_arguments_are_not_taken_for_inputs_and_labels():
+def test_two_inputs_are_not_read_as_inputs_and_labels():
     ids, mask = torch.arange(12).reshape(4, 3), torch.ones(4, 3)
     assert len(gathered((ids, mask)).args) == 2
     assert len(gathered([((ids, mask), torch.zeros(4))]).args) == 2
     assert len(gathered([{"ids": ids, "mask": mask, "labels": torch.zeros(4)}]).kwargs) == 2
-    with pytest.raises(InputError, match=r"a pair is inputs and one label each, \[4\], not \[4, 3\]"):
+    with pytest.raises(InputError, match=r"a pair must be inputs and labels of shape \[4\], not \[4, 3\]"):
         gathered([(ids, mask)])
 
 
-def test_logits_and_labels_are_those_of_classes(network, inputs):
+def test_logits_need_two_classes_and_labels_must_be_class_numbers(network, inputs):
     one = nn.Sequential(nn.Linear(8, 1)).eval()
     for wrong in (
         lambda: swis.sensitivity(one, swis.Swis(), inputs),
         lambda: swis.schedule(one, swis.Swis(shifts=2.5), inputs),
         lambda: swis.evaluate(one, [inputs], reference=one),
     ):
-        with pytest.raises(InputError, match="of two classes at least"):
+        with pytest.raises(InputError, match="with at least two classes"):
             wrong()
     for labels in (torch.rand(64), torch.full((64,), 4)):
-        with pytest.raises(InputError, match="labels are numbers of classes, below 4"):
+        with pytest.raises(InputError, match="labels must be class numbers below 4"):
             swis.evaluate(network, (inputs, labels))
-    with pytest.raises(InputError, match=r"one label each, \[64\], not \[64, 1\]"):
+    with pytest.raises(InputError, match=r"labels of shape \[64\], not \[64, 1\]"):
         swis.evaluate(network, (inputs, torch.zeros(64, 1)))
     assert swis.evaluate(network, [(inputs, [0] * 64)]).images == 64
 
@@ -118,10 +118,10 @@ def test_a_quantized_network_is_pickled_with_its_activations(network, inputs):
     low = swis.quantize(network, swis.Swis(), inputs, activation_bits=8)
     again = pickle.loads(pickle.dumps(low))
     assert torch.equal(again(inputs), low(inputs))
-    assert len(pickle.dumps(low.example)) < 2000  # not all of the calibration
+    assert len(pickle.dumps(low.example)) < 2000  # one input, not the whole calibration set
 
 
-def test_a_network_that_needs_float32_is_not_folded_and_goes_on(inputs):
+def test_a_network_that_needs_float32_is_quantized_without_folding(inputs):
     class Recurrent(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -157,7 +157,7 @@ def test_a_loaded_network_is_simulated_but_not_in_other_formats(network, inputs,
             "in 2..16, not 40",
         ),
         (lambda net, x: swis.quantize(net, swis.Swis(), x, activation_bits=7.5), "whole number in 2..16"),
-        (lambda net, x: swis.quantize(net, swis.Swis(), x, percentile=99), "percentile is for activations"),
+        (lambda net, x: swis.quantize(net, swis.Swis(), x, percentile=99), "percentile needs quantized act"),
         (
             lambda net, x: swis.quantize(net, swis.Swis(), x, activation_bits=8, percentile=0),
             "percentile must be above 50",
@@ -166,7 +166,7 @@ def test_a_loaded_network_is_simulated_but_not_in_other_formats(network, inputs,
         (lambda net, x: swis.quantize(net, swis.Int8(), x, schedule="network"), "has no shifts to calibrate"),
         (lambda net, x: swis.schedule(net, swis.Int8(), x), "has no number of shifts"),
         (lambda net, x: swis.quantize(net, swis.Swis(), x, device="gpu"), "device=gpu is not a device"),
-        (lambda net, x: swis.quantize(net.half(), swis.Swis(), x), "the weights are float16, not float32"),
+        (lambda net, x: swis.quantize(net.half(), swis.Swis(), x), "are float16 instead of float32"),
         (lambda net, x: swis.quantize(nn.ReLU(), swis.Swis(), x), "no convolution or linear layer"),
         (lambda net, x: swis.quantize(net, swis.Swis(), x[:0]), "calibration has no inputs"),
         (lambda net, x: swis.quantize(net, swis.Swis(), x / 0), "values that are not finite"),
@@ -178,17 +178,17 @@ def test_a_loaded_network_is_simulated_but_not_in_other_formats(network, inputs,
         (lambda net, x: swis.quantize(swis.quantize(net, swis.Swis(), x), swis.Swis(), x), "not Quantized"),
         (
             lambda net, x: swis.save(net, "x"),
-            "save takes what swis.quantize",
+            "save takes a network from swis.quantize",
         ),
-        (lambda net, x: swis.simulate(net), "simulate takes what swis.quantize"),
-        (lambda net, x: swis.retrain(net, (x, x[:, 0])), "retrain takes what swis.quantize"),
-        (lambda net, x: swis.evaluate(net, []), "data have no batches"),
+        (lambda net, x: swis.simulate(net), "simulate takes a network from swis.quantize"),
+        (lambda net, x: swis.retrain(net, (x, x[:, 0])), "retrain takes a network from swis.quantize"),
+        (lambda net, x: swis.evaluate(net, []), "data has no batches"),
         (lambda net, x: swis.sensitivity(net, swis.Swis(shifts=2.5), x), "a whole number of shifts, not 2.5"),
         (
             lambda net, x: swis.quantize(
                 net, swis.Swis(shifts=4), x, schedule=swis.schedule(net, swis.Swis(shifts=1.5), x)
             ),
-            "the schedule has 1.5 shifts on average, the format 4",
+            "the schedule has 1.5 shifts on average, but the format has 4",
         ),
     ],
 )

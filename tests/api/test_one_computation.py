@@ -1,4 +1,4 @@
-"""The command line and the Python interface compute the same."""
+"""The command line and the Python interface compute the same numbers."""
 
 import pytest
 

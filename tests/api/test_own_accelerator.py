@@ -42,11 +42,14 @@ def test_a_design_may_be_compared_with_one_of_its_own(low):
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        (lambda low: swis.accelerator("swis_s"), "accelerator is one of .* did you mean swis_"),
-        (lambda low: swis.accelerator("swis_ss", column=16), "option is one of .* did you mean columns"),
+        (lambda low: swis.accelerator("swis_s"), "accelerator must be one of .* did you mean swis_"),
+        (lambda low: swis.accelerator("swis_ss", column=16), "option must be one of .* did you mean columns"),
         (lambda low: swis.accelerator("swis_ss", columns="many"), "accelerator.columns: Value 'many'"),
         (lambda low: swis.accelerator("swis_ss", columns=0), "columns must be at least 1, not 0"),
-        (lambda low: swis.accelerator("stripes", shifts_per_cycle=2), "is for datapath=swis, not serial"),
+        (
+            lambda low: swis.accelerator("stripes", shifts_per_cycle=2),
+            "is only for datapath=swis, not serial",
+        ),
         (
             lambda low: swis.simulate(low, "swis_ss", versus=["swis_ss"]),
             "two accelerators are called swis_ss",

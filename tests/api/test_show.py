@@ -1,4 +1,4 @@
-"""How notebooks show networks of few bits, formats, and what accelerators take."""
+"""Views of quantized networks, formats and simulated accelerators in notebooks."""
 
 from xml.etree import ElementTree
 
@@ -20,7 +20,7 @@ def low():
     return swis.quantize(network, swis.Swis(shifts=2), torch.rand(8, 1, 8, 8), activation_bits=8)
 
 
-def test_a_network_of_few_bits_is_a_table_and_bars(low):
+def test_a_quantized_network_is_shown_as_a_table_and_bars(low):
     page = low._repr_html_()
     root = ElementTree.fromstring(page.replace("<details open>", "<details>"))
     assert len(root.findall(".//rect")) == len(low.layers)
@@ -30,13 +30,13 @@ def test_a_network_of_few_bits_is_a_table_and_bars(low):
 
 
 @pytest.mark.parametrize("kind", [swis.Swis, swis.Int8, swis.Uniform, swis.Float])
-def test_a_format_says_what_it_is(kind):
+def test_a_format_is_shown_with_its_name_and_bits(kind):
     page = kind()._repr_html_()
     assert ElementTree.fromstring(page).find("b").text == kind.__name__
     assert ("bits per weight" in page) == kind.quantized
 
 
-def test_simulated_layers_are_drawn_side_by_side_and_stay_a_table(low):
+def test_simulated_layers_are_a_table_with_a_bar_chart(low):
     table = swis.simulate(low, "swis_ss", versus=["stripes"])
     cycles, energy = table.plot()
     assert len(cycles.containers) == len(energy.containers) == 2

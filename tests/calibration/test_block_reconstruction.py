@@ -1,4 +1,4 @@
-"""Reconstruction: it learns, on the grid, and what does not help on images held out is not kept."""
+"""Block reconstruction: weights stay on their levels, and a result that does not help is dropped."""
 
 import copy
 
@@ -31,7 +31,7 @@ def reference(model):
 
 
 def both(reference, images, fmt, settings=FAST, **more):
-    """Return the network with matched statistics and the reconstructed one, with their weights."""
+    """Return the network with matched statistics and the reconstructed one, each with its weights."""
     network = copy.deepcopy(reference)
     before = calibrate(reference, network, fmt, images, STATS, **more)
     learned = copy.deepcopy(network)
@@ -41,22 +41,22 @@ def both(reference, images, fmt, settings=FAST, **more):
 
 @torch.no_grad()
 def divergence(reference, network, images):
-    wanted, logits = (model(images).log_softmax(1) for model in (reference, network))
-    return float(F.kl_div(logits, wanted, reduction="batchmean", log_target=True))
+    expected, logits = (model(images).log_softmax(1) for model in (reference, network))
+    return float(F.kl_div(logits, expected, reduction="batchmean", log_target=True))
 
 
 @pytest.fixture(scope="module")
 def correlated():
-    """A small network and images whose pixels vary together: nearest levels are far from the best."""
+    """A small network, and images with correlated pixels, for which nearest levels are far from optimal."""
     torch.manual_seed(0)
     mixing = torch.randn(6, 64) + 0.1 * torch.randn(6, 64)
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
-    model[3].weight.data *= 8  # logits that differ
+    model[3].weight.data *= 8  # so that the logits differ clearly
     return model, (torch.randn(1024, 6) @ mixing).reshape(-1, 1, 8, 8)
 
 
 @pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round", "uniform"])
-def test_what_is_learned_brings_the_logits_nearer(correlated, method):
+def test_reconstruction_brings_the_logits_nearer_to_float(correlated, method):
     reference, images = correlated
     settings = Reconstruction(steps=150, rate=0.02)
     (network, before), (learned, after) = both(reference, images[:512], weight_format(method, 2), settings)
@@ -68,26 +68,26 @@ def test_what_is_learned_brings_the_logits_nearer(correlated, method):
 
 
 def levels_beside(encoded: Encoded, weight: torch.Tensor) -> list[tuple[int, int]]:
-    """By listing all levels: every weight's code, and the next level on the side of the float weight."""
-    wished = (to_filters(weight) / encoded.scale.reshape(-1, 1)).flatten().tolist()
+    """Return every weight's code and the next level towards the float weight, by listing all levels."""
+    targets = (to_filters(weight) / encoded.scale.reshape(-1, 1)).flatten().tolist()
     pairs = []
     fmt, (filters, width) = encoded.fmt, encoded.codes.shape
     if fmt.grouped:
-        fields = encoded.shift_sets.repeat_interleave(fmt.group_size, 1)[:, :width].flatten().tolist()
+        set_ids = encoded.shift_sets.repeat_interleave(fmt.group_size, 1)[:, :width].flatten().tolist()
     else:
-        fields = [fmt.set_ids()[0]] * (filters * width)
-    for wish, code, field in zip(wished, encoded.codes.flatten().tolist(), fields, strict=True):
-        sizes = [n for n in range(256) if n & ~field == 0]
-        levels = sorted({*sizes, *(-n for n in sizes)})
+        set_ids = [fmt.set_ids()[0]] * (filters * width)
+    for target, code, set_id in zip(targets, encoded.codes.flatten().tolist(), set_ids, strict=True):
+        magnitudes = [n for n in range(256) if n & ~set_id == 0]
+        levels = sorted({*magnitudes, *(-n for n in magnitudes)})
         at = levels.index(code)
-        beyond = at + 1 if wish > code else at - 1 if wish < code else at
+        beyond = at + 1 if target > code else at - 1 if target < code else at
         pairs.append((code, levels[beyond] if 0 <= beyond < len(levels) else code))
     return pairs
 
 
 @pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round", "uniform"])
 @pytest.mark.parametrize("shifts", [1, 2, 4])
-def test_weights_may_move_to_the_next_level_towards_the_float_weight(method, shifts):
+def test_the_other_level_is_the_next_one_towards_the_float_weight(method, shifts):
     weight = torch.randn(6, 10, generator=torch.Generator().manual_seed(0))
     encoded = encode(weight, weight_format(method, shifts, group_size=3))
     part = _Rounding(encoded, weight, "cpu")
@@ -96,7 +96,7 @@ def test_weights_may_move_to_the_next_level_towards_the_float_weight(method, shi
 
 
 @pytest.mark.parametrize("method", ["swis", "swis_c"])
-def test_weights_stay_within_their_sets(reference, images, method):
+def test_weights_keep_their_shift_sets(reference, images, method):
     _, (_, after) = both(reference, images, weight_format(method, 2, group_size=3))
     for name, found in after.items():
         sets = found.shift_sets.repeat_interleave(3, 1)[:, : found.codes.shape[1]].short()
@@ -104,7 +104,7 @@ def test_weights_stay_within_their_sets(reference, images, method):
 
 
 @pytest.mark.parametrize("method", ["round", "uniform"])
-def test_filters_keep_the_shifts_of_their_plan(reference, images, method):
+def test_filters_keep_the_shifts_of_their_schedule(reference, images, method):
     filters = torch.arange(len(reference.conv_head.weight)).numpy()
     schedules = {"conv_head": LayerSchedule(filters % 3 + 1, filters)}
     _, (_, after) = both(reference, images, weight_format(method, 2), schedules=schedules)
@@ -115,19 +115,19 @@ def test_filters_keep_the_shifts_of_their_plan(reference, images, method):
             assert torch.all(codes % 2 ** (7 - shifts) == 0)
 
 
-def test_weights_that_hesitate_least_are_fixed_first():
+def test_the_weights_nearest_to_a_level_are_fixed_first():
     weight = torch.randn(1, 8, generator=torch.Generator().manual_seed(0))
     part = _Rounding(encode(weight, weight_format("swis", 2)), weight, "cpu")
     part.fixed[:] = False
     part.latent.data[:] = torch.tensor([[0.0, 0.5, 0.1, 0.8, 1.0, 0.3, 0.45, 0.6]])
-    part.fix(steps_left=3)  # a third of the six between two levels
+    part.fix(steps_left=3)  # a third of the six undecided weights
     assert part.fixed.flatten().nonzero().flatten().tolist() == [2, 3]
     assert part.latent.flatten().tolist() == pytest.approx([0, 0.5, 0, 1, 1, 0.3, 0.45, 0.6])
     part.fix(steps_left=1)
     assert set(part.latent.flatten().tolist()) == {0.0, 1.0}
 
 
-def test_learning_that_harms_is_not_kept(reference, images, monkeypatch):
+def test_a_result_that_is_worse_on_held_out_images_is_dropped(reference, images, monkeypatch):
     monkeypatch.setattr(
         "swis.calibration.block_reconstruction._Blocks.error",
         lambda blocks, batch, weights: (
@@ -138,8 +138,8 @@ def test_learning_that_harms_is_not_kept(reference, images, monkeypatch):
         reference, images, weight_format("swis", 3), Reconstruction(20, 0.5)
     )
     assert all(torch.equal(after[name].codes, before[name].codes) for name in before)
-    ours, wanted = learned.state_dict(), network.state_dict()
-    assert all(torch.equal(ours[name], wanted[name]) for name in wanted)
+    found, expected = learned.state_dict(), network.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def test_the_same_seed_gives_the_same_weights(reference, images):
@@ -154,7 +154,7 @@ def test_blocks_of_a_real_network(model):
 
 
 @pytest.mark.parametrize("count", [1, 2, 9])
-def test_few_images_and_odd_layers(count):
+def test_few_images_and_shared_or_skipped_layers(count):
     torch.manual_seed(0)
     shared = nn.Linear(8, 8)
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 8, bias=False), nn.ReLU(), shared, nn.ReLU(), shared)

@@ -1,4 +1,4 @@
-"""A layer that takes more memory to calibrate than there is is refused before any work."""
+"""A run stops before any work if the calibration of a layer needs more memory than is available."""
 
 import pytest
 
@@ -7,28 +7,28 @@ from swis.experiments.config import load
 from swis.experiments.study import prepare
 
 
-def test_a_layer_that_takes_more_memory_than_is_free_is_named(tiny, monkeypatch):
+def test_the_error_names_the_layer_that_needs_too_much_memory(tiny, monkeypatch):
     settings = [*tiny, "calibrate=output_aware", "methods=[swis]"]
     everything = load(settings).formats
     prepare(load(settings)).check_memory(everything)
-    # too little for the matrices of 256 inputs, enough for those of others
+    # too little for the layer with 256 inputs, enough for all others
     monkeypatch.setattr("swis.calibration.layerwise.device_memory", lambda device: 4 * 2**20)
-    with pytest.raises(InputError, match=r"calibrating layer classifier takes .* and there are 0\.0 GiB"):
+    with pytest.raises(InputError, match=r"calibrating layer classifier needs .*, but only 0\.0 GiB are av"):
         prepare(load(settings)).check_memory(everything)
-    prepare(load(settings)).check_memory(everything[:2])  # rows that are there need no calibration
+    prepare(load(settings)).check_memory(everything[:2])  # float and int8 are not calibrated
     prepare(load([*settings, "skip=[classifier]"])).check_memory(everything)
     prepare(load([*tiny, "calibrate=stats", "methods=[swis]"])).check_memory(everything)
 
 
-def test_a_run_is_refused_and_rows_that_are_there_are_not(tiny, command_line, monkeypatch):
+def test_rows_that_exist_are_read_without_that_memory(tiny, command_line, monkeypatch):
     settings = [*tiny, "calibrate=output_aware", "methods=[swis]"]
     monkeypatch.setattr("swis.calibration.layerwise.device_memory", lambda device: 4 * 2**20)
     refused = command_line(*settings)
     assert (refused.status, refused.err.count("\n")) == (2, 1)
-    assert "calibrating layer classifier takes" in refused.err
+    assert "calibrating layer classifier needs" in refused.err
     monkeypatch.undo()
     assert command_line(*settings).status == 0
     monkeypatch.setattr("swis.calibration.layerwise.device_memory", lambda device: 4 * 2**20)
-    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")  # so that all is loaded
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")  # without the cache, the network is loaded too
     assert command_line(*settings).status == 0
     assert command_line(*settings, "dry_run=true").out == "float done, int8 done, swis done\n"

@@ -1,4 +1,4 @@
-"""The Hessian walk against an obvious oracle, and what it promises on any Hessian."""
+"""The GPTQ pass: compared with a simple oracle, and its properties on any Hessian."""
 
 from itertools import combinations, pairwise, product
 
@@ -24,7 +24,7 @@ def targets(filters: int, width: int, top: float = 127.0) -> torch.Tensor:
     return weight / weight.abs().amax(1, keepdim=True) * top
 
 
-def walked(target, hessian, group_size, method="swis", shifts=2, bits=7, rounds=3, threads=1):
+def quantized(target, hessian, group_size, method="swis", shifts=2, bits=7, rounds=3, threads=1):
     owner = np.arange(len(target)) // (len(target) // len(hessian))
     fmt = weight_format(method, shifts, magnitude_bits=bits)
     return walk(target, factors(hessian, group_size), owner, fmt, rounds, threads)
@@ -37,11 +37,11 @@ def error(codes, target, hessian) -> torch.Tensor:
 
 @pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round", "uniform", "int8"])
 @pytest.mark.parametrize("shifts", [1, 2, 3])
-def test_without_correlation_every_group_gets_its_nearest_set(method, shifts):
+def test_without_correlation_every_group_gets_its_nearest_levels(method, shifts):
     bits, group_size = 3, 2
     top = 2.0 ** (shifts if method == "uniform" else bits) - 1
     target = targets(6, 4, top)
-    codes, _ = walked(target, torch.eye(4).double()[None], group_size, method, shifts, bits)
+    codes, _ = quantized(target, torch.eye(4).double()[None], group_size, method, shifts, bits)
     if method == "uniform":
         sets = [tuple(range(shifts))]
     elif method == "int8":
@@ -68,14 +68,14 @@ def test_without_correlation_every_group_gets_its_nearest_set(method, shifts):
             assert [abs(code) for code in found[start : start + 2]] == best[1]
 
 
-def walk_by_hand(target, hessian, group_size, levels, rounds):
-    """The walk and its descent for one filter, in float64 and in words of METHOD's equations."""
+def oracle(target, hessian, group_size, levels, rounds):
+    """The GPTQ pass and the coordinate descent for one filter, in float64 and as the equations say."""
     width, codes = len(target), np.zeros(len(target))
     upper = np.linalg.cholesky(np.linalg.inv(hessian)).T
     rest = target.copy()
 
-    def quantized(values, factor):
-        """The levels of each set with error feedback, and the set of least error."""
+    def best_set(values, factor):
+        """Return the levels of the set of least error, quantized with error feedback."""
         best = None
         for choice in levels:
             moved, found, errors = values.copy(), np.zeros(len(values)), np.zeros(len(values))
@@ -90,17 +90,17 @@ def walk_by_hand(target, hessian, group_size, levels, rounds):
 
     for start in range(0, width, group_size):
         group = slice(start, min(start + group_size, width))
-        _, codes[group], errors = quantized(rest[group], upper[group, group])
+        _, codes[group], errors = best_set(rest[group], upper[group, group])
         rest[group.stop :] -= errors @ upper[group, group.stop :]
     for _ in range(rounds):
         for start in range(0, width, group_size):
             group = slice(start, min(start + group_size, width))
             own = hessian[group, group]
             off = codes - target
-            wish = codes[group] - np.linalg.solve(own, hessian[group] @ off)
-            gain, found, _ = quantized(wish, np.linalg.cholesky(np.linalg.inv(own)).T)
-            now = (codes[group] - wish) @ own @ (codes[group] - wish)
-            if gain < now * (1 - 1e-5):
+            optimum = codes[group] - np.linalg.solve(own, hessian[group] @ off)
+            cost, found, _ = best_set(optimum, np.linalg.cholesky(np.linalg.inv(own)).T)
+            present_cost = (codes[group] - optimum) @ own @ (codes[group] - optimum)
+            if cost < present_cost * (1 - 1e-5):
                 codes[group] = found
     return codes
 
@@ -109,56 +109,56 @@ def walk_by_hand(target, hessian, group_size, levels, rounds):
 @pytest.mark.parametrize(
     ("method", "shifts", "group_size"), [("swis", 2, 4), ("swis", 3, 3), ("round", 2, 1)]
 )
-def test_with_correlation_it_is_what_the_equations_say(method, shifts, group_size, rounds):
+def test_with_correlation_the_result_equals_the_oracle(method, shifts, group_size, rounds):
     target, hessian = targets(12, 22), random_hessian(22)
-    found, _ = walked(target, hessian, group_size, method, shifts, rounds=rounds)
+    found, _ = quantized(target, hessian, group_size, method, shifts, rounds=rounds)
     sets = combinations(range(7), shifts) if method == "swis" else [range(7 - shifts, 7)]
     masks = list(product((0, 1), repeat=shifts))
     levels = [
         np.unique([sum(m << s for m, s in zip(mask, chosen, strict=True)) for mask in masks])
         for chosen in sets
     ]
-    expected = [walk_by_hand(row, hessian[0].numpy(), group_size, levels, rounds) for row in target.numpy()]
+    expected = [oracle(row, hessian[0].numpy(), group_size, levels, rounds) for row in target.numpy()]
     same = torch.from_numpy(np.stack(expected)) == found
-    assert same.float().mean() > 0.98  # in float32 a near tie may fall the other way, and others follow
+    assert same.float().mean() > 0.98  # float32 can decide a near tie differently, which changes later codes
 
 
 @pytest.mark.parametrize("group_size", [1, 3, 4, 16])
 @pytest.mark.parametrize("shifts", [1, 2, 4])
-def test_codes_are_sums_of_their_group_s_set_and_err_less_than_the_nearest(group_size, shifts):
+def test_codes_use_their_group_s_set_and_have_less_error_than_nearest_codes(group_size, shifts):
     target, hessian = targets(8, 24), random_hessian(24)
-    codes, fields = walked(target, hessian, group_size, shifts=shifts)
-    of_weight = fields.repeat_interleave(group_size, 1)[:, :24].short()
+    codes, sets = quantized(target, hessian, group_size, shifts=shifts)
+    of_weight = sets.repeat_interleave(group_size, 1)[:, :24].short()
     assert torch.all(codes.abs() & ~of_weight == 0)
-    assert all(int(field).bit_count() == shifts for field in fields.flatten())
+    assert all(int(set_id).bit_count() == shifts for set_id in sets.flatten())
     plain = decompose(
         target.round().to(torch.int8), weight_format("swis", shifts, group_size, alpha=0.0)
     ).codes
     assert error(codes, target, hessian).sum() < 0.7 * error(plain, target, hessian).sum()
 
 
-def test_rounds_of_descent_never_raise_the_error():
+def test_rounds_of_coordinate_descent_never_raise_the_error():
     target, hessian = targets(16, 32), random_hessian(32)
-    errors = [error(walked(target, hessian, 4, rounds=n)[0], target, hessian) for n in (0, 1, 2, 8)]
+    errors = [error(quantized(target, hessian, 4, rounds=n)[0], target, hessian) for n in (0, 1, 2, 8)]
     for less, more in pairwise(errors):
         assert torch.all(more <= less * (1 + 1e-4))
     assert errors[-1].sum() < 0.9 * errors[0].sum()
 
 
-def test_filters_have_the_hessian_of_their_group():
+def test_filters_use_the_hessian_of_their_group_of_the_convolution():
     target = targets(6, 9)
     hessians = torch.cat([random_hessian(9, seed) for seed in range(3)])
-    codes, fields = walked(target, hessians, 4)
+    codes, sets = quantized(target, hessians, 4)
     for number in range(3):
         mine = slice(2 * number, 2 * number + 2)
-        alone = walked(target[mine], hessians[number : number + 1], 4)
+        alone = quantized(target[mine], hessians[number : number + 1], 4)
         assert torch.equal(codes[mine], alone[0])
-        assert torch.equal(fields[mine], alone[1])
+        assert torch.equal(sets[mine], alone[1])
 
 
-def test_threads_change_nothing():
+def test_the_number_of_threads_does_not_change_the_result():
     target, hessian = targets(33, 20), random_hessian(20)
-    for one, two in zip(walked(target, hessian, 4), walked(target, hessian, 4, threads=3), strict=True):
+    for one, two in zip(quantized(target, hessian, 4), quantized(target, hessian, 4, threads=3), strict=True):
         assert torch.equal(one, two)
 
 
@@ -174,7 +174,7 @@ def test_threads_change_nothing():
 )
 def test_a_singular_hessian_is_damped(covariance):
     target = targets(4, 8)
-    codes, _ = walked(target, damped(covariance.double(), 0.01), 4, shifts=3)
+    codes, _ = quantized(target, damped(covariance.double(), 0.01), 4, shifts=3)
     assert codes.abs().max() <= 127
     diagonal = covariance[0].diagonal()
     live = diagonal >= 1e-10 * diagonal.max()

@@ -1,4 +1,4 @@
-"""Moments of a layer's inputs are what they say, and filters fitted anew to them serve other inputs."""
+"""Moments of a layer's inputs, and filters that are refitted to these inputs."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ from swis.networks.apply import encode_layers
     ],
     ids=str,
 )
-def test_patches_times_filters_are_the_layer_s_output(layer):
+def test_windows_times_filters_are_the_layer_s_output(layer):
     linear = isinstance(layer, nn.Linear)
     inputs = torch.randn(3, 9) if linear else torch.randn(3, 4, 9, 9)
     filters = encode_layers(nn.Sequential(layer), weight_format("int8"))["0"]
@@ -38,7 +38,7 @@ def test_patches_times_filters_are_the_layer_s_output(layer):
 
 
 def moments(layer, y, x, positions):
-    """The moments of inputs that come in chunks of eight images, or of half of them."""
+    """Return the moments of inputs in chunks of eight images, or in two halves if there are fewer."""
     size = min(8, -(-len(y) // 2))
     return input_moments(layer, y.split(size), x.split(size), positions)
 
@@ -53,7 +53,7 @@ def test_moments_are_covariances():
     assert torch.allclose(cross[0], both[:3, 3:], atol=1e-4)
 
 
-def test_of_many_positions_some_are_looked_at():
+def test_a_sample_of_positions_gives_nearly_the_same_moments():
     layer, images = nn.Conv2d(1, 2, 3), torch.randn(16, 1, 20, 20, generator=torch.Generator().manual_seed(0))
     found = (moments(layer, images, images, n) for n in (1000, 10**6))
     some, all_of_them = ((one + other).covariances()[0] for one, other in found)
@@ -66,43 +66,43 @@ def test_every_image_is_in_one_half_of_the_moments(count):
     layer, images = nn.Conv2d(1, 2, 3), torch.ones(count, 1, 3, 3)
     one, other = moments(layer, images, images, 1000)
     assert one.count + other.count == count
-    assert abs(one.count - other.count) <= 8  # images come in chunks
+    assert abs(one.count - other.count) <= 8  # one chunk
     alone, nothing = moments(layer, images[:1], images[:1], 1000)
     assert (alone.count, nothing) == (1, None)
 
 
 def noisy(samples, weights, noise):
-    """Inputs x of a filter and what stands in their place, y: smaller, and not quite the same."""
+    """Return inputs x of the float network, and inputs y of the quantized one: halved, with noise."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(samples, weights, generator=generator)
     return x, 0.5 * x + noise * torch.randn(samples, weights, generator=generator)
 
 
-def test_filters_fitted_anew_err_less_on_other_inputs():
+def test_refitted_filters_have_less_error_on_new_inputs():
     layer, rows = nn.Linear(6, 3), torch.randn(3, 6, generator=torch.Generator().manual_seed(1)).double()
     x, y = noisy(2000, 6, noise=0.1)
     fitted = refit(rows, moments(layer, y[:1000], x[:1000], 1000))
-    wanted, plain, better = x[1000:].double() @ rows.T, *(y[1000:].double() @ w.T for w in (rows, fitted))
-    assert (better - wanted).square().mean() < 0.2 * (plain - wanted).square().mean()
+    expected, plain, better = x[1000:].double() @ rows.T, *(y[1000:].double() @ w.T for w in (rows, fitted))
+    assert (better - expected).square().mean() < 0.2 * (plain - expected).square().mean()
 
 
-def test_nothing_is_learned_from_noise():
+def test_noise_hardly_changes_the_filters():
     layer, rows = nn.Linear(16, 8), torch.randn(8, 16, generator=torch.Generator().manual_seed(1)).double()
-    stayed = 0
+    unchanged = 0
     for seed in range(40):
         generator = torch.Generator().manual_seed(seed)
         y, off = torch.randn(64, 16, generator=generator), torch.randn(64, 16, generator=generator)
         fitted = refit(rows, moments(layer, y, y + off, 1000))
-        stayed += torch.equal(fitted, rows)
+        unchanged += torch.equal(fitted, rows)
         assert (fitted - rows).norm() < 0.2 * rows.norm()
-    assert stayed >= 20
+    assert unchanged >= 20
 
 
 def test_nearly_dead_inputs_get_no_large_weights():
     torch.manual_seed(0)
     layer, x = nn.Conv2d(8, 8, 3, groups=8), torch.randn(64, 8, 9, 9)
     y = x.clone()
-    y[:, 3] *= 1e-4  # the network of few bits has all but lost this channel
+    y[:, 3] *= 1e-4  # the quantized network has almost lost this channel
     rows = torch.randn(8, 9).double()
     fitted = refit(rows, moments(layer, y, x, 10_000))
     assert fitted.abs().max() < 10 * rows.abs().max()
@@ -114,6 +114,9 @@ def test_few_images_help_less_than_many():
     few, many = (refit(rows, moments(layer, y[:n], x[:n], 1040)) for n in (40, 1000))
     true = rows * 0.5 / (0.25 + 0.09)
     assert (many - true).norm() < 0.6 * (few - true).norm()
-    judged = slice(1000, None)
-    wanted, plain, fitted = x[judged].double() @ rows.T, *(y[judged].double() @ w.T for w in (rows, few))
-    assert (fitted - wanted).square().mean() < (plain - wanted).square().mean()
+    held_out = slice(1000, None)
+    expected, plain, fitted = (
+        x[held_out].double() @ rows.T,
+        *(y[held_out].double() @ w.T for w in (rows, few)),
+    )
+    assert (fitted - expected).square().mean() < (plain - expected).square().mean()

@@ -1,4 +1,4 @@
-"""Networks stop at every layer with all chunks of images, and what is changed there counts."""
+"""A network run stops at every layer with all chunks, and changes made there take effect."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ def images():
 
 
 @pytest.mark.parametrize("size", [24, 7])
-def test_networks_stop_at_every_layer_before_anything_changes(images, size):
+def test_the_run_stops_before_and_after_every_layer(images, size):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(inplace=True), nn.Conv2d(2, 2, 3))
     with torch.no_grad():
@@ -35,7 +35,7 @@ def test_networks_stop_at_every_layer_before_anything_changes(images, size):
     assert not any(layer._forward_hooks or layer._forward_pre_hooks for layer in model)
 
 
-def test_outputs_may_be_changed_on_the_way(images):
+def test_outputs_can_be_changed_in_place(images):
     model = nn.Sequential(nn.Flatten(), nn.Linear(1024, 4), nn.Linear(4, 2))
     with torch.no_grad():
         run = Lockstep(model, images.split(5))
@@ -48,7 +48,7 @@ def test_outputs_may_be_changed_on_the_way(images):
         run.close()
 
 
-def test_inputs_that_do_not_last_are_copied():
+def test_inputs_in_a_reused_buffer_are_copied():
     buffer = torch.zeros(2, 2)
 
     def into_buffer(_, inputs):
@@ -66,7 +66,7 @@ def test_inputs_that_do_not_last_are_copied():
         run.close()
 
 
-def test_a_convolution_without_an_axis_of_images_is_refused():
+def test_a_convolution_without_a_batch_axis_is_refused():
     class OneByOne(nn.Module):
         def __init__(self):
             super().__init__()
@@ -76,12 +76,12 @@ def test_a_convolution_without_an_axis_of_images_is_refused():
             return torch.stack([self.conv(image) for image in x])
 
     run = Lockstep(OneByOne(), torch.ones(2, 1, 3, 3).split(1))
-    with torch.no_grad(), pytest.raises(InputError, match="layer conv is called without an axis of images"):
+    with torch.no_grad(), pytest.raises(InputError, match="layer conv gets an input without a batch axis"):
         run.enter()
     run.close()
 
 
-def test_what_a_network_raises_is_raised():
+def test_an_error_of_the_network_is_raised():
     run = Lockstep(nn.Sequential(nn.Linear(4, 2), nn.Linear(5, 2)), torch.ones(4, 4).split(2))
     with torch.no_grad():
         run.enter()

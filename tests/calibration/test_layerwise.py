@@ -1,4 +1,4 @@
-"""Calibration: statistics match, outputs come nearer, and odd layers and images do no harm."""
+"""Layer-wise calibration: statistics match, outputs come nearer to float, unusual layers and images work."""
 
 import copy
 from dataclasses import asdict
@@ -55,28 +55,28 @@ def outputs(network, images):
 @pytest.mark.parametrize("settings", [STATS, AWARE], ids=["stats", "output_aware"])
 def test_every_layer_has_the_float_network_s_statistics(reference, images, settings):
     network, _ = calibrated(reference, images, settings)
-    ours, wanted = outputs(network, images), outputs(reference, images)
-    for name, output in wanted.items():
+    found, expected = outputs(network, images), outputs(reference, images)
+    for name, output in expected.items():
         around = (0, 2, 3) if output.ndim == 4 else (0,)
         size = output.std()
-        assert torch.allclose(ours[name].mean(around), output.mean(around), atol=1e-3 * size), name
-        spread, aim = ours[name].std(around), output.std(around)
-        within = (aim / spread > 0.99) & (aim / spread < 1.01) | (aim < 1e-3 * size)
-        assert within.float().mean() > 0.9, name  # the others' gain would have been beyond its limit
+        assert torch.allclose(found[name].mean(around), output.mean(around), atol=1e-3 * size), name
+        ratio = output.std(around) / found[name].std(around)
+        within = (ratio > 0.99) & (ratio < 1.01) | (output.std(around) < 1e-3 * size)
+        assert within.float().mean() > 0.9, name  # the other channels reach the limit of the gain
 
 
-def test_bias_correction_matches_means_alone(reference, images):
+def test_bias_correction_matches_only_the_means(reference, images):
     network, encoded = calibrated(reference, images, BIAS)
-    ours, wanted = outputs(network, images), outputs(reference, images)
+    found, expected = outputs(network, images), outputs(reference, images)
     plain = encode_layers(reference, weight_format("swis", 2))
-    for name, output in wanted.items():
+    for name, output in expected.items():
         around = (0, 2, 3) if output.ndim == 4 else (0,)
-        assert torch.allclose(ours[name].mean(around), output.mean(around), atol=1e-3 * output.std()), name
+        assert torch.allclose(found[name].mean(around), output.mean(around), atol=1e-3 * output.std()), name
         assert torch.equal(encoded[name].weight(), plain[name].weight()), name
 
 
 @pytest.mark.parametrize("group_size", [1, 4, 5])
-def test_groups_are_walked_in_either_order(group_size):
+def test_the_gptq_pass_works_in_both_orders_of_groups(group_size):
     torch.manual_seed(0)
     images = torch.randn(64, 30) * torch.rand(30) ** 2
     images = images @ (torch.eye(30) + 0.3 * torch.randn(30, 30))
@@ -94,20 +94,20 @@ def test_groups_are_walked_in_either_order(group_size):
 
 
 @pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round", "uniform"])
-def test_each_step_brings_the_logits_nearer(reference, images, method):
+def test_statistics_and_then_output_aware_levels_bring_the_logits_nearer(reference, images, method):
     fmt = weight_format(method, 3)
     plain = copy.deepcopy(reference)
     for layer in weight_layers(plain).values():
         layer.weight.data = approximate(layer.weight, fmt)
     others = torch.rand(64, 1, 32, 32, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        wanted = reference(others)
+        expected = reference(others)
         networks = (plain, *(calibrated(reference, images, how, fmt)[0] for how in (STATS, AWARE)))
-        none, stats, aware = (sqnr_db(wanted, network(others)) for network in networks)
+        none, stats, aware = (sqnr_db(expected, network(others)) for network in networks)
     assert none < stats < aware
 
 
-def test_weights_are_what_is_encoded_and_their_sets_hold_them(reference, images):
+def test_layers_have_the_encoded_weights_and_codes_use_their_sets(reference, images):
     network, encoded = calibrated(reference, images, AWARE)
     for name, layer in weight_layers(network).items():
         found = encoded[name]
@@ -133,14 +133,14 @@ def test_every_filter_takes_the_scale_of_least_error():
     assert (one < other).any() and (other < one).any()
 
 
-def test_codes_of_one_scale_per_tensor_are_not_searched_but_their_gains_differ(reference, images):
+def test_with_one_scale_per_tensor_scales_are_not_searched_but_gains_differ(reference, images):
     _, encoded = calibrated(reference, images, AWARE, weight_format("swis", 2, granularity="tensor"))
     settings = walking(OutputAware(positions=4096, scales=(1.0,)))
     _, plain = calibrated(reference, images, settings, weight_format("swis", 2, granularity="tensor"))
     assert all(torch.equal(encoded[name].codes, plain[name].codes) for name in plain)
     gains = encoded["conv_head"].scale / encoded["conv_head"].scale.min()
     assert gains.numel() == len(reference.conv_head.weight)
-    assert gains.max() < 16.0001  # the largest gain over the smallest
+    assert gains.max() < 16.0001  # the largest gain, 4, divided by the smallest, 1/4
     _, shifted = calibrated(reference, images, BIAS, weight_format("swis", 2, granularity="tensor"))
     assert all(found.scale.numel() == 1 for found in shifted.values())
 
@@ -150,7 +150,7 @@ def test_the_same_images_give_the_same_weights(reference, images):
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_the_float_network_is_left_as_it_was(reference, images):
+def test_the_float_network_is_not_changed(reference, images):
     before = copy.deepcopy(reference.state_dict())
     calibrated(reference, images, AWARE)
     assert all(torch.equal(value, before[key]) for key, value in reference.state_dict().items())
@@ -164,7 +164,7 @@ def test_skipped_layers_keep_eight_bits(reference, images):
 
 
 @pytest.mark.parametrize("method", ["swis", "uniform"])
-def test_filters_keep_the_shifts_of_their_plan(reference, images, method):
+def test_filters_keep_the_shifts_of_their_schedule(reference, images, method):
     filters = len(reference.conv_head.weight)
     shifts = torch.arange(filters).numpy() % 3 + 1
     schedules = {"conv_head": LayerSchedule(shifts, torch.arange(filters).numpy())}
@@ -178,7 +178,7 @@ def test_filters_keep_the_shifts_of_their_plan(reference, images, method):
         )
 
 
-def test_activations_may_be_rounded(reference, images):
+def test_calibration_works_with_quantized_activations(reference, images):
     layers = weight_layers(reference)
     ranges = observe_ranges(reference, layers, [images])
     network = copy.deepcopy(reference)
@@ -189,7 +189,7 @@ def test_activations_may_be_rounded(reference, images):
 
 
 class Odd(nn.Module):
-    """Layers without bias, used twice, sharing a weight, never called; inputs that are dead or constant."""
+    """Layers without bias, called twice, with a shared weight, or never called; zero and constant inputs."""
 
     def __init__(self):
         super().__init__()
@@ -206,7 +206,7 @@ class Odd(nn.Module):
 
 
 @pytest.mark.parametrize("count", [1, 5])
-def test_odd_layers_and_fewer_images_than_weights(images, count):
+def test_unusual_layers_and_fewer_images_than_weights(images, count):
     torch.manual_seed(0)
     odd = Odd().eval()
     network, encoded = calibrated(odd, images[:count], AWARE)
@@ -228,8 +228,8 @@ def test_constant_images_do_no_harm(reference, images, value):
     for layer in weight_layers(plain).values():
         layer.weight.data = approximate(layer.weight, weight_format("swis", 2))
     with torch.inference_mode():
-        wanted = reference(images)
-        assert sqnr_db(wanted, network(images)) > sqnr_db(wanted, plain(images))
+        expected = reference(images)
+        assert sqnr_db(expected, network(images)) > sqnr_db(expected, plain(images))
 
 
 class ChannelsLast(nn.Module):
@@ -250,13 +250,13 @@ def test_linear_layers_on_images_match_their_channels(side, settings):
     float_network, images = ChannelsLast(6), torch.randn(16, 6, side, 12)
     network, _ = calibrated(float_network, images, settings)
     with torch.inference_mode():
-        ours, wanted = network(images).flatten(0, 2), float_network(images).flatten(0, 2)
-    assert torch.allclose(ours.mean(0), wanted.mean(0), atol=1e-4)
-    assert torch.allclose(ours.std(0), wanted.std(0), rtol=1e-3)
+        found, expected = network(images).flatten(0, 2), float_network(images).flatten(0, 2)
+    assert torch.allclose(found.mean(0), expected.mean(0), atol=1e-4)
+    assert torch.allclose(found.std(0), expected.std(0), rtol=1e-3)
 
 
-def test_a_layer_aims_at_the_float_network_s_output_on_its_own_inputs():
-    """What layers in front have got wrong, a layer makes up for, where it is told to."""
+def test_asymmetric_calibration_corrects_the_errors_of_earlier_layers():
+    """The target is the float network's output on the float network's own inputs."""
     torch.manual_seed(0)
     float_network = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8))
     images, others = torch.randn(3000, 8).split((2000, 1000))
@@ -269,7 +269,7 @@ def test_a_layer_aims_at_the_float_network_s_output_on_its_own_inputs():
     assert found[1] > found[0] + 3
 
 
-def test_layers_called_again_are_calibrated_at_their_first_call():
+def test_a_layer_called_twice_is_calibrated_at_its_first_call():
     torch.manual_seed(0)
     layer = nn.Linear(8, 8)
     twice, once = nn.Sequential(layer, nn.ReLU(), layer), nn.Sequential(layer)
@@ -279,11 +279,11 @@ def test_layers_called_again_are_calibrated_at_their_first_call():
 
 
 def test_unknown_orders_are_refused():
-    with pytest.raises(ValueError, match=r"order is one of .* not 'size'"):
+    with pytest.raises(ValueError, match=r"order must be one of .* not 'size'"):
         OutputAware(order="size")
 
 
-def test_defaults_are_those_of_the_configuration():
+def test_the_configuration_has_the_library_s_defaults():
     config = load()
     assert asdict(config.calibration) == asdict(OutputAware()) | {"images": config.calibration.images}
     assert asdict(config.reconstruction) == asdict(Reconstruction())
@@ -293,14 +293,14 @@ def test_a_dead_channel_keeps_its_gain():
     output, wanted = torch.zeros(5, 3), torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
     output[:, 0] = wanted[:, 0] * 2
     wanted[:, 2] = 7.0
-    gain, shift = matching(output.split(2), [wanted], axis=1)
+    gain, offset = matching(output.split(2), [wanted], axis=1)
     assert gain.tolist() == pytest.approx([0.5, 1, 1])
-    assert torch.allclose(output.mean(0) * gain + shift, wanted.mean(0))
+    assert torch.allclose(output.mean(0) * gain + offset, wanted.mean(0))
 
 
 @pytest.mark.parametrize("shape", [(6, 50, 16), (24, 25, 16), (48, 16)])
-def test_windows_of_an_image_are_one_image(shape):
-    """Six images as tokens, as four windows each and as eight rows each give the same weights."""
+def test_the_windows_of_an_image_count_as_one_image(shape):
+    """Six images give the same weights as tokens, as four windows each, and as eight rows each."""
     torch.manual_seed(0)
     flat, layer = torch.randn(300 if len(shape) > 2 else 48, 16), nn.Linear(16, 4)
     whole, cut = flat.reshape(6, -1, 16), flat.reshape(-1, *shape[1:])
@@ -326,7 +326,7 @@ class Leaving(Choosing):
 
 
 @pytest.mark.parametrize("network", [Choosing(), Leaving()], ids=["other layers", "fewer layers"])
-def test_networks_that_look_at_their_images_are_refused(network):
+def test_networks_whose_layers_depend_on_the_image_are_refused(network):
     images = torch.tensor([[1.0, 1.0], [-1.0, -1.0]])
-    with pytest.raises(RuntimeError, match="looks at its images"):
+    with pytest.raises(RuntimeError, match="calls different layers for different images"):
         calibrated(network, images, STATS)

@@ -1,4 +1,4 @@
-"""Which folders are classes, and which number each has."""
+"""Class folders: which folders are classes, and the number of each class."""
 
 import pytest
 from PIL import Image
@@ -12,7 +12,7 @@ from swis.runtime.notices import warn_once
 
 
 @pytest.fixture(autouse=True)
-def new_lines():
+def warn_again():
     warn_once.cache_clear()
 
 
@@ -27,7 +27,7 @@ def opened(root, order=None, name="image_folder"):
     return open_split(data, "val")
 
 
-def test_folders_that_cannot_be_classes_are_left_out_by_name(tmp_path, caplog):
+def test_folders_that_are_not_classes_are_left_out_and_named(tmp_path, caplog):
     val = tmp_path / "val"
     save(val / "a" / "0.png", val / "b" / "1.PNG")
     save(val / ".ipynb_checkpoints" / "x.png", val / "__MACOSX" / "y.png", val / "b" / ".hidden" / "z.png")
@@ -40,37 +40,37 @@ def test_folders_that_cannot_be_classes_are_left_out_by_name(tmp_path, caplog):
     (line,) = caplog.messages
     assert "._1.png, .hidden, .ipynb_checkpoints, __MACOSX, checkpoints" in line
     opened(tmp_path)
-    assert len(caplog.messages) == 1  # said once
+    assert len(caplog.messages) == 1  # only one warning
 
 
-def test_a_folder_of_checkpoints_that_holds_images_is_a_class(tmp_path):
+def test_a_checkpoints_folder_with_images_is_a_class(tmp_path):
     save(tmp_path / "val" / "a" / "0.png", tmp_path / "val" / "checkpoints" / "1.png")
     assert opened(tmp_path).classes == {0: "a", 1: "checkpoints"}
 
 
-def test_imagenet_leaves_out_the_same(tmp_path, caplog):
+def test_imagenet_leaves_out_the_same_folders(tmp_path, caplog):
     save(tmp_path / "val" / "n02088238" / "0.png", tmp_path / "val" / ".thumbs" / "1.png")
     (tmp_path / "val" / "logs").mkdir()
     assert opened(tmp_path, name="imagenet").labels.tolist() == [161]
     assert ".thumbs, logs" in caplog.text
 
 
-def test_a_class_without_images_counts_and_is_named(tmp_path, caplog):
+def test_a_class_without_images_still_counts_and_is_named(tmp_path, caplog):
     save(tmp_path / "val" / "a" / "0.png", tmp_path / "val" / "c" / "1.png")
     (tmp_path / "val" / "b").mkdir()
     split = opened(tmp_path)
     assert (split.labels.tolist(), split.num_classes) == ([0, 2], 3)
-    assert "no image of b; classes without one (1) count" in caplog.text
+    assert "no images of class b; classes without images (1) still count" in caplog.text
 
 
-def test_links_are_followed_but_not_in_circles(tmp_path):
+def test_links_are_followed_but_not_in_cycles(tmp_path):
     save(tmp_path / "elsewhere" / "0.png", tmp_path / "val" / "b" / "1.png")
     (tmp_path / "val" / "a").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "val" / "b" / "again").symlink_to(tmp_path / "val" / "b")
     assert opened(tmp_path).labels.tolist() == [0, 1]
 
 
-def test_links_to_themselves_are_no_folders(tmp_path):
+def test_links_to_themselves_are_not_folders(tmp_path):
     save(tmp_path / "val" / "a" / "0.png")
     (tmp_path / "val" / "a" / "self").symlink_to("self")
     (tmp_path / "val" / "b").symlink_to("b")
@@ -78,7 +78,7 @@ def test_links_to_themselves_are_no_folders(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["@eaDir", "$RECYCLE.BIN", "System Volume Information"])
-def test_folders_of_storage_are_no_classes_and_their_images_none(tmp_path, name):
+def test_system_folders_are_not_classes_and_their_images_are_ignored(tmp_path, name):
     save(
         tmp_path / "val" / "a" / "0.png",
         tmp_path / "val" / name / "1.png",
@@ -94,11 +94,10 @@ def numbers(tmp_path, *names):
     return tmp_path
 
 
-def test_folders_that_are_numbers_are_read_as_the_user_says(tmp_path):
+def test_the_user_chooses_the_order_of_folders_that_are_numbers(tmp_path):
     root = numbers(tmp_path, *map(str, range(11)))
-    with pytest.raises(
-        InputError, match=r"'10' is class 10 by its number and 2 in alphabetical order; say data"
-    ):
+    message = r"'10' is class 10 by its number, but 2 in alphabetical order; set data\.class_order"
+    with pytest.raises(InputError, match=message):
         opened(root)
     by_name = {name: label for label, name in opened(root, ClassOrder.alphabetical).classes.items()}
     assert (by_name["10"], by_name["2"]) == (2, 3)
@@ -109,23 +108,23 @@ def test_folders_that_are_numbers_are_read_as_the_user_says(tmp_path):
     }
 
 
-def test_numbers_in_order_need_no_word(tmp_path):
+def test_numbers_in_alphabetical_order_need_no_option(tmp_path):
     assert opened(numbers(tmp_path, "000", "001", "002")).labels.tolist() == [0, 1, 2]
 
 
-def test_indices_may_have_gaps_which_are_named(tmp_path, caplog):
+def test_numbers_can_have_gaps_which_are_named(tmp_path, caplog):
     root = numbers(tmp_path, "1", "3")
-    with pytest.raises(InputError, match="'1' is class 1 by its number and 0 in alphabetical order"):
+    with pytest.raises(InputError, match="'1' is class 1 by its number, but 0 in alphabetical order"):
         opened(root)
     split = opened(root, ClassOrder.index)
     assert (split.labels.tolist(), split.num_classes) == ([1, 3], 4)
-    assert "no image of 0, 2; classes without one (2) count" in caplog.text
+    assert "no images of class 0, 2; classes without images (2) still count" in caplog.text
 
 
-def test_many_classes_without_images_are_one_line(tmp_path, caplog):
+def test_many_classes_without_images_give_one_line(tmp_path, caplog):
     assert opened(numbers(tmp_path, "0", "100000"), ClassOrder.index).num_classes == 100_001
     (line,) = caplog.messages
-    assert "no image of 1, 2, 3, 4, 5 and 99994 more; classes without one (99999) count" in line
+    assert "no images of class 1, 2, 3, 4, 5 and 99994 more; classes without images (99999) still" in line
 
 
 @pytest.mark.parametrize(
@@ -133,25 +132,25 @@ def test_many_classes_without_images_are_one_line(tmp_path, caplog):
     [
         (["0", "cat"], "the folder 'cat'"),
         (["1", "01"], "have the same number"),
-        (["0", "100001"], "'100001' in .* would be a class above 100,000"),
+        (["0", "100001"], "'100001' in .* is a class number above 100,000"),
     ],
 )
-def test_what_is_no_index_is_refused(tmp_path, names, message):
+def test_names_that_are_not_class_numbers_are_refused(tmp_path, names, message):
     with pytest.raises(InputError, match=message):
         opened(numbers(tmp_path, *names), ClassOrder.index)
 
 
-def test_an_order_is_for_image_folders_alone():
-    with pytest.raises(InputError, match=r"data\.class_order is for data=image_folder; cifar10 has"):
+def test_class_order_is_only_for_image_folders():
+    with pytest.raises(InputError, match=r"data\.class_order is only for data=image_folder; cifar10 fixes"):
         DataConfig("cifar10", split="test", calibration_split="train", class_order=ClassOrder.index)
 
 
-def test_splits_whose_labels_are_other_classes_are_refused(tmp_path):
+def test_splits_with_different_classes_are_refused(tmp_path):
     save(*(tmp_path / path for path in ("val/a/0.png", "val/b/0.png", "train/a/0.png", "train/c/0.png")))
     data = DataConfig("image_folder", str(tmp_path), split="val", calibration_split="train")
     first, second = (open_split(data, name) for name in ("train", "val"))
     check_classes(first, first)
-    with pytest.raises(InputError, match="class 1 is 'c' in one and 'b' in the other"):
+    with pytest.raises(InputError, match="class 1 is 'c' in the first and 'b' in the second"):
         check_classes(first, second)
 
 

@@ -1,4 +1,4 @@
-"""Images are known by what their files hold, which is remembered as long as they are the same."""
+"""Image files are identified by their contents, and hashes are cached until a file changes."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from swis.options.data import DataConfig
 
 @pytest.fixture
 def hashes(monkeypatch, tmp_path):
-    """A cache of its own, in which also what was written just now is kept; yields the names of files read."""
+    """Use an empty cache that also keeps hashes of new files; return the list of names of files read."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(contents, "_tables", {})
     monkeypatch.setattr(contents, "SETTLED", -1)
@@ -35,7 +35,7 @@ def hashes(monkeypatch, tmp_path):
 
 
 def bmp_set(root: Path, start: int = 0) -> Path:
-    """Write a data set of which nothing but colours depends on ``start``: all files are of one size."""
+    """Write a data set; ``start`` changes only its colours, and all files have the same size."""
     for number in range(4):
         path = root / "val" / "ab"[number // 2] / f"{number}.bmp"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,17 +51,17 @@ def digest(root: Path) -> str:
     return open_split(data_of(root), "val").digest
 
 
-def look_again(monkeypatch):
-    monkeypatch.setattr(contents, "_tables", {})  # as another process would
+def forget(monkeypatch):
+    monkeypatch.setattr(contents, "_tables", {})  # as in a new process
 
 
-def test_sets_of_equal_names_and_sizes_are_told_apart(tmp_path):
+def test_data_sets_with_equal_names_and_sizes_have_different_digests(tmp_path):
     first, second = bmp_set(tmp_path / "first"), bmp_set(tmp_path / "second", 50)
     assert digest(first) != digest(second)
     assert digest(first) == digest(bmp_set(tmp_path / "third"))
 
 
-def test_names_and_times_play_no_part_but_order_and_class_do(tmp_path):
+def test_the_digest_depends_on_order_and_class_but_not_on_names_and_times(tmp_path):
     before = digest(bmp_set(tmp_path))
     (tmp_path / "val" / "a").rename(tmp_path / "val" / "aa")
     (tmp_path / "val" / "b" / "2.bmp").rename(tmp_path / "val" / "b" / "21.bmp")
@@ -69,12 +69,12 @@ def test_names_and_times_play_no_part_but_order_and_class_do(tmp_path):
     assert digest(tmp_path) == before
     (tmp_path / "val" / "b" / "21.bmp").rename(tmp_path / "val" / "b" / "4.bmp")  # after 3.bmp
     assert digest(tmp_path) != before
-    (tmp_path / "val" / "b" / "4.bmp").rename(tmp_path / "val" / "aa" / "4.bmp")  # of another class
+    (tmp_path / "val" / "b" / "4.bmp").rename(tmp_path / "val" / "aa" / "4.bmp")  # into another class
     assert digest(tmp_path) != before
 
 
 def test_decoded_images_follow_files_that_change_in_place(tmp_path):
-    """Also in one process, with equal sizes and times, and whatever is kept beside the rows."""
+    """This holds in one process, with equal sizes and times, and with cached images beside the rows."""
 
     def images(root):
         split = shared_split(data_of(root), "val").prepared(lambda image: _tensor(image), 3)
@@ -95,11 +95,11 @@ def _tensor(image):
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-def test_files_are_read_once_and_decoded_once(tmp_path, hashes, monkeypatch):
+def test_files_are_read_only_once_and_decoded_only_once(tmp_path, hashes, monkeypatch):
     split = open_split(data_of(bmp_set(tmp_path)), "val")
     first = split.digest
     assert len(hashes) == 4
-    look_again(monkeypatch)
+    forget(monkeypatch)
     assert open_split(data_of(tmp_path), "val").digest == first
     assert len(hashes) == 4
     for _ in range(2):
@@ -126,7 +126,7 @@ def test_a_file_that_changes_is_read_again(tmp_path, hashes, monkeypatch, change
     assert hashes[4:] == ["1.bmp"]
 
 
-def test_a_file_that_changed_just_now_is_not_remembered(tmp_path, hashes, monkeypatch):
+def test_the_hash_of_a_file_that_changed_just_now_is_not_cached(tmp_path, hashes, monkeypatch):
     monkeypatch.setattr(contents, "SETTLED", 3600 * 10**9)
     assert digest(bmp_set(tmp_path)) == digest(tmp_path)
     assert len(hashes) == 8
@@ -144,46 +144,46 @@ def damages(kept: Path):
     yield bytes(range(256))
 
 
-def test_a_damaged_cache_is_not_believed(tmp_path, hashes, monkeypatch):
+def test_a_damaged_cache_is_ignored_and_replaced(tmp_path, hashes, monkeypatch):
     before = digest(bmp_set(tmp_path))
     (kept,) = (tmp_path / "cache").rglob("*.json")
     for number, damaged in enumerate(damages(kept)):
         kept.write_bytes(damaged)
-        look_again(monkeypatch)
+        forget(monkeypatch)
         assert digest(tmp_path) == before
         assert len(hashes) == 4 * (number + 2)
-        look_again(monkeypatch)  # it is whole again
+        forget(monkeypatch)  # the cache is valid again
         assert digest(tmp_path) == before
         assert len(hashes) == 4 * (number + 2)
 
 
 @pytest.mark.parametrize("place", ["a file", "a folder in place of the table"])
-def test_without_a_place_for_the_cache_files_are_read_each_time(tmp_path, hashes, monkeypatch, place):
+def test_without_a_writable_cache_files_are_read_each_time(tmp_path, hashes, monkeypatch, place):
     root = bmp_set(tmp_path / "set")
     if place == "a file":
         (tmp_path / "cache").write_text("")
     else:
         contents._place((root / "val").absolute()).mkdir(parents=True)
     for count in (1, 2):
-        look_again(monkeypatch)
+        forget(monkeypatch)
         digest(root)
         assert len(hashes) == 4 * count
 
 
-def test_two_processes_keep_what_either_has_read(tmp_path, hashes, monkeypatch):
+def test_the_cache_keeps_the_hashes_of_two_processes(tmp_path, hashes, monkeypatch):
     split = open_split(data_of(bmp_set(tmp_path)), "val")
-    contents._table(split.origin.folder)  # empty as yet
+    contents._table(split.origin.folder)  # still empty
     first = dict(contents._tables)
-    look_again(monkeypatch)
+    forget(monkeypatch)
     examine(split.origin.folder, split.sources[:2], decode=False)
     monkeypatch.setattr(contents, "_tables", first)
     examine(split.origin.folder, split.sources[2:], decode=False)
-    look_again(monkeypatch)
+    forget(monkeypatch)
     assert split.digest
     assert len(hashes) == 4
 
 
-def test_identities_in_committed_rows_are_for_their_contents_alone():
+def test_older_digests_are_returned_only_for_their_contents():
     parts, labels = [Content("a", None), Content("b", None)], [0, 1]
     found = identity(parts, labels, {})
     assert identity(parts, labels, {found: "committed"}) == "committed"
@@ -192,7 +192,7 @@ def test_identities_in_committed_rows_are_for_their_contents_alone():
     assert len(set(table.values())) == len(table)
 
 
-def test_the_development_images_have_the_identity_that_committed_rows_have(shared):
+def test_the_imagenet_sample_has_the_identity_of_the_committed_rows(shared):
     root = str(shared / "data" / "imagenet_sample")
     data = DataConfig("imagenet", root, split="val", calibration_split="calib")
     whole = shared_split(data, "calib")
@@ -202,7 +202,7 @@ def test_the_development_images_have_the_identity_that_committed_rows_have(share
     assert whole.sample(255, 0).digest not in contents._committed().values()
 
 
-def test_an_array_s_shape_is_part_of_its_identity():
+def test_the_shape_of_an_array_is_part_of_its_identity():
     data = DataConfig("fashion_mnist", split="test", calibration_split="train")
     split = open_split(data, "test").sample(16, 0)
     turned = replace(split, sources=split.sources.reshape(16, 14, 56))

@@ -1,4 +1,4 @@
-"""Images of every kind and depth are read right, or refused by a line that names the file."""
+"""Images of every format and bit depth are decoded correctly, or refused with the name of the file."""
 
 import os
 import struct
@@ -15,13 +15,13 @@ from swis.experiments.shared_images import drawn
 from swis.options.choices import Damaged
 from swis.options.data import DataConfig
 
-# 0 to white in 16 bits, with values in between that no 8-bit value is
+# 16-bit values from black to white; some of them are between two 8-bit values
 RAMP = np.array([[0, 128, 129, 257, 32768, 65535]], np.uint16)
 EIGHT_BITS = [0, 0, 1, 1, 128, 255]
 
 
 def tiff(path, values, bits, photometric=1, sample_format=1, order="<"):
-    """Write one row of numbers as a TIFF file that says what they are."""
+    """Write one row of values as a TIFF file with these tags."""
     data = np.ascontiguousarray(values).tobytes()
     tags = [
         (256, 4, np.shape(values)[-1]),
@@ -60,14 +60,14 @@ def test_grey_images_of_16_bits_are_scaled_to_8(tmp_path, name, mode):
     assert grey(tmp_path / name, mode) == EIGHT_BITS
 
 
-def test_16_bits_of_either_byte_order_and_32_bits_that_hold_16(tmp_path):
+def test_16_bits_in_both_byte_orders_and_32_bits_with_16_bit_values(tmp_path):
     assert grey(tiff(tmp_path / "a.tif", RAMP.astype(">u2"), 16, order=">")) == EIGHT_BITS
     assert grey(tiff(tmp_path / "b.tif", RAMP.astype("<i4"), 32, sample_format=2)) == EIGHT_BITS
     assert grey(tiff(tmp_path / "c.tif", RAMP.astype("<u4"), 32)) == EIGHT_BITS
     assert np.asarray(read_image(RAMP, "L"))[0].tolist() == EIGHT_BITS
 
 
-def test_white_may_be_zero_and_white_may_have_12_bits(tmp_path):
+def test_white_can_be_zero_or_have_12_bits(tmp_path):
     inverted = [255 - value for value in EIGHT_BITS]
     assert grey(tiff(tmp_path / "a.tif", RAMP, 16, photometric=0)) == inverted
     packed = bytes([0x00, 0x0F, 0xFF, 0x80, 0x00, 0x00])  # 0, 4095, 2048, 0 in 12 bits each
@@ -79,20 +79,20 @@ def test_white_may_be_zero_and_white_may_have_12_bits(tmp_path):
 @pytest.mark.parametrize(
     ("values", "bits", "sample_format", "message"),
     [
-        (RAMP.astype("<f4") / 65535, 32, 3, "floating-point numbers"),
-        (np.array([[0, 65536]], "<i4"), 32, 2, "from 0 to 65536, which do not say what is white"),
+        (RAMP.astype("<f4") / 65535, 32, 3, "floating-point values"),
+        (np.array([[0, 65536]], "<i4"), 32, 2, "from 0 to 65536, so that the value of white is not known"),
         (np.array([[-1, 300]], "<i4"), 32, 2, "from -1 to 300"),
-        (np.array([[0, 255]], "<i4"), 32, 2, "up to 255: they may be meant as 8 bits or as 16"),
-        (np.array([[0, 300]], "<i2"), 16, 2, "signed numbers of 16 bits"),
+        (np.array([[0, 255]], "<i4"), 32, 2, "up to 255, which can be values of 8 bits or of 16 bits"),
+        (np.array([[0, 300]], "<i2"), 16, 2, "signed values of 16 bits"),
     ],
 )
-def test_numbers_that_do_not_say_what_is_white_are_refused(tmp_path, values, bits, sample_format, message):
+def test_images_with_an_unknown_value_of_white_are_refused(tmp_path, values, bits, sample_format, message):
     path = tiff(tmp_path / "some.tif", values, bits, sample_format=sample_format)
-    with pytest.raises(DamagedImage, match=rf"some\.tif holds .*{message}"):
+    with pytest.raises(DamagedImage, match=rf"some\.tif has .*{message}"):
         read_image(path, "RGB")
 
 
-def test_other_kinds_are_read_as_pillow_converts_them(tmp_path):
+def test_other_formats_are_converted_as_pillow_does(tmp_path):
     def read(image, name, mode="RGB"):
         image.save(tmp_path / name)
         return np.asarray(read_image(tmp_path / name, mode))[0, 0].tolist()
@@ -119,13 +119,13 @@ def jpeg(path, size=(64, 64)):
 
 
 def damage(path):
-    """Damage a file in one way after another; yield what is said of it."""
+    """Damage a file in several ways; yield the expected message for each."""
     whole = path.read_bytes()
     yield from ()
     path.write_bytes(whole[: len(whole) // 2])
-    yield "is not a whole image"
+    yield "cannot be decoded"
     path.write_bytes(b"")
-    yield r"is not a whole image \(its format is not known\)"
+    yield r"cannot be decoded \(its format is not known\)"
     path.unlink()
     path.symlink_to("nowhere")
     yield "No such file or directory"
@@ -141,7 +141,7 @@ def folder_of(root, **more):
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "bmp", "tif", "webp"])
-def test_a_damaged_file_is_named_before_work_starts(tmp_path, kind):
+def test_a_damaged_file_is_named_before_a_run_starts(tmp_path, kind):
     jpeg(tmp_path / "val" / "a" / f"whole.{kind}")
     path = jpeg(tmp_path / "val" / "a" / f"bad.{kind}")
     for message in damage(path):
@@ -154,23 +154,23 @@ def test_a_damaged_file_is_named_before_work_starts(tmp_path, kind):
 @pytest.mark.parametrize(
     "error", [SyntaxError("broken PNG"), ValueError(), struct.error("unpack"), EOFError(), MemoryError()]
 )
-def test_whatever_a_decoder_raises_names_the_file(tmp_path, monkeypatch, error):
+def test_every_error_of_a_decoder_gives_a_message_with_the_file(tmp_path, monkeypatch, error):
     path = jpeg(tmp_path / "val" / "a" / "x.png")
 
     def fail(_):
         raise error
 
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
-    with pytest.raises(DamagedImage, match=r"x\.png is not a whole image \(.+\)"):
+    with pytest.raises(DamagedImage, match=r"x\.png cannot be decoded \(.+\)"):
         drawn(folder_of(tmp_path), "val", None, 0)
     split = open_split(folder_of(tmp_path), "val").prepared(None, 3)
-    with pytest.raises(DamagedImage, match=r"x\.png is not a whole image \(.+\)"):
+    with pytest.raises(DamagedImage, match=r"x\.png cannot be decoded \(.+\)"):
         split[0]
     assert path.exists()
 
 
 @pytest.mark.parametrize("factor", [1, 3])
-def test_more_pixels_than_pillow_takes_for_safe_are_refused(tmp_path, monkeypatch, factor):
+def test_images_above_pillow_s_limit_of_pixels_are_refused(tmp_path, monkeypatch, factor):
     jpeg(tmp_path / "val" / "a" / "large.png", (30, 10))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 299 // factor)
     with warnings.catch_warnings():
@@ -191,16 +191,16 @@ def test_damaged_images_are_left_out_on_request(tmp_path, caplog):
     skipping = folder_of(tmp_path, damaged=Damaged.skip)
     split = drawn(skipping, "val", None, 0, decode=False)
     assert (len(split), split.damaged) == (5, 1)
-    assert "1 of 6 images left out" in caplog.text and "3.png is not a whole image" in caplog.text
+    assert "1 of 6 images left out" in caplog.text and "3.png cannot be decoded" in caplog.text
     (tmp_path / "val" / "a" / "3.png").unlink()
     assert drawn(data, "val", None, 0).digest == split.digest
     for path in (tmp_path / "val" / "a").iterdir():
         path.write_bytes(b"no image")
-    with pytest.raises(InputError, match=r"and so with 4 more of 5 images: no image is left"):
+    with pytest.raises(InputError, match=r"4 more of 5 images have faults; no image is left"):
         drawn(skipping, "val", None, 0)
 
 
-def test_names_of_any_bytes_are_read_and_said(tmp_path):
+def test_files_with_any_bytes_in_their_names_are_read_and_named(tmp_path):
     folder = tmp_path / "val" / os.fsdecode(b"caf\xe9")
     path = jpeg(folder / os.fsdecode(b"\xff.png"))
     split = drawn(folder_of(tmp_path), "val", None, 0)
@@ -209,15 +209,15 @@ def test_names_of_any_bytes_are_read_and_said(tmp_path):
     path.write_bytes(b"no image")
     with pytest.raises(DamagedImage) as raised:
         drawn(folder_of(tmp_path), "val", None, 0)
-    assert r"caf\xe9/\xff.png is not" in str(raised.value)
+    assert r"caf\xe9/\xff.png cannot be decoded" in str(raised.value)
     assert str(raised.value).encode()  # can be printed
 
 
-def test_names_are_said_in_one_line(tmp_path):
+def test_names_are_printed_in_one_line(tmp_path):
     path = jpeg(tmp_path / "val" / "a" / "x\n\x1b[2J\u202e.png")
     path.write_bytes(b"no image")
     with pytest.raises(DamagedImage) as raised:
         drawn(folder_of(tmp_path), "val", None, 0)
-    assert r"a/x\n\x1b[2J\u202e.png is not" in str(raised.value)
-    for name in ("été.png", "画像\u3000.png", "a\u200cb.png"):  # as they are
+    assert r"a/x\n\x1b[2J\u202e.png cannot be decoded" in str(raised.value)
+    for name in ("été.png", "画像\u3000.png", "a\u200cb.png"):  # printed unchanged
         assert shown(name) == name

@@ -1,4 +1,4 @@
-"""Data sets: labels, splits, formats on disk, and what is said when something is missing."""
+"""Image data sets: labels, splits, formats on disk, and errors for missing data."""
 
 import gzip
 import os
@@ -34,7 +34,7 @@ def test_the_embedded_images_are_all_test_images_and_a_stratified_training_subse
     assert np.std(train.sources) / 255 == pytest.approx(0.353, abs=2e-3)
 
 
-def test_batches_come_in_order_with_the_mode_of_the_network():
+def test_batches_keep_the_order_and_have_the_channels_of_the_network():
     split = open_split(data_config(), "test").sample(10, seed=0)
     for channels in (1, 3):
         batches = list(loader(split.prepared(transforms.ToTensor(), channels), 4, workers=0))
@@ -43,7 +43,7 @@ def test_batches_come_in_order_with_the_mode_of_the_network():
         assert torch.cat([labels for _, labels in batches]).tolist() == split.labels.tolist()
 
 
-def test_a_sample_is_drawn_by_its_seed_and_changes_the_digest():
+def test_a_sample_and_its_digest_depend_on_the_seed():
     split = open_split(data_config(), "test")
     first, again, other = split.sample(50, 0), split.sample(50, 0), split.sample(50, 1)
     assert first.digest == again.digest != other.digest
@@ -73,7 +73,7 @@ def test_fashion_mnist_from_a_folder(tmp_path, nested, zipped):
         open_split(data_config(f"data.root={tmp_path}"), "test")
 
 
-def test_a_partial_imagenet_keeps_the_ranks_of_all_ids(tmp_path):
+def test_a_part_of_imagenet_has_the_labels_of_all_1000_classes(tmp_path):
     for wordnet_id in ("n01440764", "n02088238", "n15075141"):
         save_images(tmp_path / "val" / wordnet_id)
     split = open_split(data_config("data=imagenet", f"data.root={tmp_path}"), "val")
@@ -81,9 +81,9 @@ def test_a_partial_imagenet_keeps_the_ranks_of_all_ids(tmp_path):
     assert split.num_classes == 1000
 
 
-def test_imagenet_refuses_folders_that_are_no_ids(tmp_path):
+def test_imagenet_refuses_folders_that_are_not_wordnet_ids(tmp_path):
     save_images(tmp_path / "val" / "cats")
-    with pytest.raises(InputError, match="'cats' is none"):
+    with pytest.raises(InputError, match="'cats' is not one"):
         open_split(data_config("data=imagenet", f"data.root={tmp_path}"), "val")
 
 
@@ -94,7 +94,7 @@ def test_image_folder_numbers_classes_alphabetically(tmp_path):
     assert (split.labels.tolist(), split.num_classes) == ([0, 0, 1], 2)
 
 
-def test_the_digest_of_files_follows_their_content_s_size(tmp_path):
+def test_the_digest_changes_with_the_content_of_a_file(tmp_path):
     save_images(tmp_path / "val" / "a", 2)
     config = data_config("data=image_folder", f"data.root={tmp_path}")
     before = open_split(config, "val").digest
@@ -112,14 +112,14 @@ def test_the_digest_of_files_follows_their_content_s_size(tmp_path):
         (["data=cifar10", "data.root={}"], "test", "data.download=true"),
         (["data=cifar100", "data.root={}"], "test", "data.download=true"),
         (["data=imagenette", "data.root={}"], "val", "data.download=true"),
-        (["data=imagenet", "data.root={}"], "val", "must hold one named 'val'"),
-        (["data=image_folder", "data.root={}"], "empty", "a folder for each class"),
+        (["data=imagenet", "data.root={}"], "val", "must have a folder named 'val'"),
+        (["data=image_folder", "data.root={}"], "empty", "must have one folder per class"),
         (["data=imagenet", "data.root='~nouser/x'"], "val", "data.root=~nouser/x is not a folder: .* user"),
-        (["data=imagenet", f"data.root={'x' * 5000}"], "val", "^x{200}... cannot be looked at: File name"),
-        (["data=imagenet", "data.root={}"], "x" * 5000, "cannot be looked at: File name"),
+        (["data=imagenet", f"data.root={'x' * 5000}"], "val", "^x{200}... cannot be accessed: File name"),
+        (["data=imagenet", "data.root={}"], "x" * 5000, "cannot be accessed: File name"),
     ],
 )
-def test_what_is_missing_is_named(tmp_path, overrides, split, message):
+def test_missing_data_is_named_in_the_error(tmp_path, overrides, split, message):
     (tmp_path / "empty").mkdir()
     config = data_config(*(override.format(tmp_path) for override in overrides))
     with pytest.raises(InputError, match=message):
@@ -131,18 +131,18 @@ def test_what_is_missing_is_named(tmp_path, overrides, split, message):
 def test_a_split_is_a_folder_in_the_root(tmp_path, name, split):
     save_images(tmp_path / "val" / "n01440764" / "n01440764")
     config = data_config(f"data={name}", f"data.root={tmp_path / 'val'}")
-    with pytest.raises(InputError, match=r"is no split: data\.split, .* name folders in data\.root"):
+    with pytest.raises(InputError, match=r"is not a split: data\.split, .* must name folders in data\.root"):
         open_split(config, split)
     assert len(open_split(data_config(f"data={name}", f"data.root={tmp_path}"), "val/n01440764")) == 2
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every folder")
-def test_a_folder_that_may_not_be_entered_is_one_line(tmp_path):
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can access every folder")
+def test_a_folder_without_permission_gives_a_one_line_error(tmp_path):
     save_images(tmp_path / "closed" / "root" / "val" / "a")
     (tmp_path / "closed").chmod(0)
     config = data_config("data=image_folder", f"data.root={tmp_path / 'closed' / 'root'}")
     try:
-        with pytest.raises(InputError, match="closed/root cannot be looked at: Permission denied"):
+        with pytest.raises(InputError, match="closed/root cannot be accessed: Permission denied"):
             open_split(config, "val")
     finally:
         (tmp_path / "closed").chmod(0o700)
@@ -150,7 +150,7 @@ def test_a_folder_that_may_not_be_entered_is_one_line(tmp_path):
 
 def test_a_file_that_is_not_idx_is_refused(tmp_path):
     (tmp_path / "x").write_bytes(b"PNG and more")
-    with pytest.raises(InputError, match="not a whole IDX file"):
+    with pytest.raises(InputError, match="not a complete IDX file"):
         read_idx(tmp_path / "x")
 
 
@@ -158,12 +158,12 @@ def test_a_corrupt_file_is_refused(tmp_path):
     (tmp_path / "short").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 9, 1, 2]))
     (tmp_path / "cut.gz").write_bytes(gzip.compress(b"0" * 1000)[:20])
     for name in ("short", "cut.gz"):
-        with pytest.raises(InputError, match=f"{name} is not a whole IDX file"):
+        with pytest.raises(InputError, match=f"{name} is not a complete IDX file"):
             read_idx(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["fashion_mnist", "cifar10", "cifar100", "imagenette"])
-def test_a_failed_download_is_one_line(tmp_path, monkeypatch, name):
+def test_a_failed_download_gives_a_one_line_error(tmp_path, monkeypatch, name):
     def refuse(*_, **__):
         raise OSError("no route to host\nand more")
 

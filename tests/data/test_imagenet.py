@@ -1,4 +1,4 @@
-"""Real ImageNet weights on real photographs: the float accuracies and a published row."""
+"""ImageNet weights on real photographs: float accuracies, and accuracies that are known."""
 
 import pandas as pd
 import pytest
@@ -43,5 +43,5 @@ def test_mobilenet_v2_float_and_its_exact_eight_bit_weights(shared, results):
         "methods=[round]",
     )
     assert rows.loc["float", "top1"] == pytest.approx(85.8, abs=0.4)
-    # the checkpoint holds 8-bit weights: quantizing them changes nothing that counts
+    # the checkpoint has 8-bit weights, so quantizing them changes no decision
     assert rows.loc["int8", "agreement"] == 100

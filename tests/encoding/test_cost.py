@@ -1,4 +1,4 @@
-"""Storage and cycles against the numbers worked out by hand."""
+"""Bits and cycles, compared with numbers computed by hand."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ from swis.formats.registry import weight_format
         ("int8", 4, 2, 32, 1.00),
     ],
 )
-def test_one_group(method, group_size, shifts, bits, compression):
+def test_the_cost_of_one_group(method, group_size, shifts, bits, compression):
     cost = layer_cost(weight_format(method, shifts, group_size), 1, group_size, 0)
     assert cost.stored_bits == bits
     assert network_cost([cost])["compression_vs_int8"] == pytest.approx(compression, abs=0.005)
@@ -35,7 +35,7 @@ def test_a_partial_group_costs_a_whole_one():
     assert layer_cost(weight_format("swis", 2, 4), 5, 9, 0).stored_bits == 5 * 3 * 18
 
 
-def test_positions_are_as_wide_as_the_magnitude_needs():
+def test_the_bits_of_an_exponent_depend_on_the_magnitude_bits():
     assert layer_cost(weight_format("swis", 2, 4, magnitude_bits=4), 1, 4, 0).stored_bits == 4 * 3 + 2 * 2
     assert layer_cost(weight_format("swis", 2, 4, magnitude_bits=8), 1, 4, 0).stored_bits == 4 * 3 + 2 * 3
 
@@ -51,7 +51,7 @@ def test_layers_add_up_to_the_network():
     assert total["weight_bits"] == (8 * 3 * 18 + 64 * 8) / (72 + 64)
 
 
-def test_filters_with_shifts_of_their_own_add_up():
+def test_the_costs_of_scheduled_filters_add_up():
     shifts, cycles = np.array([1, 2, 2, 4]), np.array([2, 2, 4, 4])
     schedule = LayerSchedule(shifts, np.arange(4), filters_per_tile=2)
     assert schedule.cycles.tolist() == cycles.tolist()
@@ -75,7 +75,7 @@ def test_an_unknown_method_is_refused():
         layer_cost(weight_format("ternary", 1, 1), 1, 1, 1)
 
 
-def test_costs_add_up_in_any_order_and_what_was_not_measured_is_not_in_the_sum():
+def test_costs_add_up_in_any_order_and_the_sum_needs_the_metric_of_every_part():
     measured, not_measured = LayerCost(4, 10, 32, 8, 20, metric=1.5), LayerCost(4, 10, 32, 8, 20)
     assert sum([measured, measured]) == LayerCost(8, 20, 64, 16, 40, metric=3.0)
     assert (measured + not_measured).metric is None
@@ -85,7 +85,7 @@ def test_costs_add_up_in_any_order_and_what_was_not_measured_is_not_in_the_sum()
         measured + "layer"
 
 
-def test_weights_that_stay_float_are_stored_and_named():
+def test_float_weights_outside_of_layers_take_32_bits_and_have_columns():
     layer = layer_cost(weight_format("swis", 2, 4), 1, 16, 100)
     alone, both = network_cost([layer]), network_cost([layer], float_weights=48, float_macs=300)
     assert (alone["float_weights"], alone["float_macs"]) == (0, 0)

@@ -1,4 +1,4 @@
-"""What the decomposition promises: properties of its codes, its layout, its errors."""
+"""Properties of the decomposition: its codes, its layout, its errors."""
 
 import pytest
 import torch
@@ -46,7 +46,7 @@ def test_swis_is_at_least_as_good_as_swis_c(case):
 @settings(max_examples=100, deadline=None)
 @given(cases())
 def test_more_shifts_never_raise_the_plain_mse(case):
-    # with alpha > 0 "nearest" promises no such thing: see the next test
+    # with alpha > 0 this does not hold for "nearest": see the next test
     case |= {"alpha": 0.0, "shifts": min(case["shifts"], case["magnitude_bits"] - 1)}
     few = decomposed(**case).codes - case["codes"]
     many = decomposed(**{**case, "shifts": case["shifts"] + 1}).codes - case["codes"]
@@ -55,7 +55,7 @@ def test_more_shifts_never_raise_the_plain_mse(case):
 
 
 def test_more_shifts_can_raise_mse_plus_plus():
-    # one shift: errors that cancel; two shifts: each weight nearer, but errors of one sign
+    # one shift: the errors cancel; two shifts: each weight is nearer, but the errors have one sign
     found = False
     generator = torch.Generator().manual_seed(0)
     codes = torch.randint(-15, 16, (2000, 3), generator=generator)
@@ -119,21 +119,21 @@ def test_layout_is_kernel_rows_then_columns_then_channels():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "swiss"}, "method is one of"),
+        ({"method": "swiss"}, "method must be one of"),
         ({"shifts": 8}, r"shifts must be in \[1, [78]\]"),
         ({"shifts": 0}, r"shifts must be in \[1, [78]\]"),
         ({"group_size": 0}, "group_size"),
         ({"alpha": -1.0}, "alpha"),
         ({"alpha": float("inf")}, "alpha"),
         ({"alpha": float("nan")}, "alpha"),
-        ({"selection": "joint", "group_size": 65}, "groups of up to 64"),
-        ({"selection": "best"}, "selection is one of"),
+        ({"selection": "joint", "group_size": 65}, "joint selection needs group_size <= 64, not 65"),
+        ({"selection": "best"}, "selection must be one of"),
         ({"magnitude_bits": 9}, "magnitude_bits"),
         ({"codes": torch.tensor([[128]])}, "codes reach 128"),
         ({"codes": torch.tensor([[0.5]])}, "integers"),
         ({"codes": torch.tensor([1])}, r"\[filters, weights\]"),
     ],
 )
-def test_bad_arguments_are_named(change, message):
+def test_bad_arguments_are_named_in_the_error(change, message):
     with pytest.raises(ValueError, match=message):
         decomposed(**{"codes": torch.tensor([[1, 2]]), **change})

@@ -1,4 +1,4 @@
-"""The 8-bit quantizer: grid, scales, clipping and the channels that could break it."""
+"""The 8-bit quantizer: codes, scales, clips, and channels of zeros."""
 
 import pytest
 import torch
@@ -36,9 +36,9 @@ def test_the_mse_clip_is_never_worse_than_absmax(weight, bits, granularity):
     assert squared_error("mse") <= squared_error("absmax") * (1 + 1e-6)
 
 
-def test_the_mse_clip_is_near_the_best_of_a_far_finer_search():
+def test_the_mse_clip_is_near_the_best_of_a_much_finer_search():
     weight = torch.randn(1, 500, generator=torch.Generator().manual_seed(0))
-    weight[0, 0] = 9.0  # an outlier that is worth giving up
+    weight[0, 0] = 9.0  # an outlier: clipping it lowers the error of all others
     scales = torch.linspace(0.01, 1.0, 5000)[:, None] * 9.0 / 7
     errors = ((weight / scales).round().clamp(-7, 7) * scales - weight).square().sum(1)
     chosen = quantize(weight, 3, clip="mse")
@@ -52,7 +52,7 @@ def test_scales_are_per_channel_or_shared():
     assert quantize(weight).scale.shape == (2, 1)
     per_tensor = quantize(weight, granularity="tensor")
     assert per_tensor.scale.numel() == 1
-    assert per_tensor.codes.tolist() == [[13, 6], [127, 64]]  # 6.35 and 63.5: halves go to even
+    assert per_tensor.codes.tolist() == [[13, 6], [127, 64]]  # 63.5 rounds to even
 
 
 @pytest.mark.parametrize("granularity", ["tensor", "channel"])
@@ -64,7 +64,7 @@ def test_zeros_have_scale_one_and_no_nan(granularity, clip):
     assert torch.all(q.dequantize() == 0)
 
 
-def test_one_zero_channel_leaves_the_others_alone():
+def test_a_channel_of_zeros_does_not_change_the_others():
     q = quantize(torch.tensor([[0.0, 0.0], [1.0, -1.0]]))
     assert q.codes.tolist() == [[0, 0], [127, -127]]
     assert q.scale.flatten().tolist()[0] == 1

@@ -1,4 +1,4 @@
-"""Every way to search for levels against an obvious oracle, and against the others."""
+"""Every search path for levels, compared with a simple oracle and with the other paths."""
 
 from functools import cache
 from itertools import combinations, product
@@ -20,7 +20,7 @@ from swis.formats.weight_format import SELECTIONS
 
 @pytest.fixture(params=["fast", "lanes", "plain", "torch"])
 def path(request, monkeypatch):
-    """Every way the search is done, on this machine's processor as far as it can."""
+    """Each search path in turn; the fast one is skipped if this processor does not support it."""
     if request.param == "fast" and not simd.AVAILABLE:
         pytest.skip("this processor lacks AVX-512 VBMI and VNNI")
     take(request.param, monkeypatch)
@@ -35,13 +35,13 @@ def take(path, monkeypatch):
         monkeypatch.setattr("swis.encoding.decompose.nearest", search_in_torch)
 
 
-def search_in_torch(rows, tables, fields, group_size, alpha, threads):
-    arrays = (torch.from_numpy(array) for array in (rows, tables, fields))
+def search_in_torch(rows, tables, set_ids, group_size, alpha, threads):
+    arrays = (torch.from_numpy(array) for array in (rows, tables, set_ids))
     return tuple(result.numpy() for result in _nearest_in_torch(*arrays, group_size, alpha))
 
 
 def oracle(group: list[int], method: str, shifts: int, alpha: float, bits: int) -> tuple[list[int], tuple]:
-    """Decompose one group by the definition, in plain Python: try every set and every mask."""
+    """Decompose one group by the definition in plain Python: try every set and every mask."""
     if method == "swis":
         sets = list(combinations(range(bits), shifts))
     elif method == "swis_c":
@@ -75,7 +75,7 @@ def oracle(group: list[int], method: str, shifts: int, alpha: float, bits: int) 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cases())
-def test_equals_the_oracle_sets_and_ties_included(path, case):
+def test_nearest_selection_equals_its_oracle_including_ties(path, case):
     result = decomposed(**case)
     size = case["group_size"]
     groups = grouped(case["codes"], size)
@@ -89,7 +89,7 @@ def test_equals_the_oracle_sets_and_ties_included(path, case):
 
 @cache  # the same for every path
 def joint_oracle(group: tuple[int, ...], sets: tuple[tuple, ...], alpha: float) -> tuple[list[int], tuple]:
-    """Try every set and every level of every weight; the first of the best, in lexicographic order."""
+    """Try every set and every level of every weight; return the first best one in lexicographic order."""
     best = None
     for chosen in sets:
         for picked in product(sums(chosen), repeat=len(group)):
@@ -113,7 +113,7 @@ def joint_oracle(group: tuple[int, ...], sets: tuple[tuple, ...], alpha: float) 
 def test_joint_selection_equals_its_oracle(path, method, bits, shifts, group_size, filters, alpha):
     generator = torch.Generator().manual_seed(bits)
     top = 2**bits - 1
-    weights = max(2, 2 * group_size - 1)  # the second group is short
+    weights = max(2, 2 * group_size - 1)  # the second group is padded
     codes = (torch.randn((filters, weights), generator=generator) * 2 ** (bits - 2)).round()
     codes = codes.clamp(-top, top).long()
     result = decompose(codes, weight_format(method, shifts, group_size, alpha, bits, selection="joint"))
@@ -127,7 +127,7 @@ def test_joint_selection_equals_its_oracle(path, method, bits, shifts, group_siz
 
 
 @pytest.mark.parametrize("selection", SELECTIONS)
-def test_no_alpha_is_too_large(path, selection):
+def test_a_huge_alpha_does_not_overflow(path, selection):
     codes = torch.tensor([[127, 127, -127, 90, 3]])
     large, largest = (
         decompose(codes, weight_format("swis", 1, 3, alpha, selection=selection)) for alpha in (1e30, 1e308)
@@ -138,7 +138,7 @@ def test_no_alpha_is_too_large(path, selection):
 
 @pytest.mark.parametrize("group_size", [1, 2, 4, 7, 16, 64])
 @pytest.mark.parametrize("selection", SELECTIONS)
-def test_the_result_does_not_depend_on_parts_and_threads(path, monkeypatch, group_size, selection):
+def test_the_result_does_not_depend_on_chunks_and_threads(path, monkeypatch, group_size, selection):
     codes = torch.randint(-127, 128, (16, 92), generator=torch.Generator().manual_seed(1))
     whole = decompose(codes, weight_format("swis", 3, group_size, selection=selection))
     monkeypatch.setattr("swis.encoding.decompose._CHUNK_GROUPS", 7)
@@ -149,7 +149,7 @@ def test_the_result_does_not_depend_on_parts_and_threads(path, monkeypatch, grou
     assert torch.equal(whole.shift_sets, parts.shift_sets)
 
 
-def in_every_way(monkeypatch, *case) -> list[Decomposition]:
+def on_every_path(monkeypatch, *case) -> list[Decomposition]:
     results = [decomposed(*case)]
     for path in ("lanes", "plain", "torch") if simd.AVAILABLE else ("plain", "torch"):
         with monkeypatch.context() as context:
@@ -158,7 +158,7 @@ def in_every_way(monkeypatch, *case) -> list[Decomposition]:
     return results
 
 
-@pytest.mark.parametrize("weights", [128, 129])  # 128: groups of four lie in place
+@pytest.mark.parametrize("weights", [128, 129])  # 128: groups of four are searched without a copy
 @pytest.mark.parametrize("bits", range(4, 9))
 @pytest.mark.parametrize("group_size", [1, 2, 3, 4, 5, 8, 16, 33, 64, 100])
 def test_every_path_gives_the_same_result(monkeypatch, bits, group_size, weights):
@@ -168,7 +168,7 @@ def test_every_path_gives_the_same_result(monkeypatch, bits, group_size, weights
     codes = codes.clamp(1 - 2**bits, 2**bits - 1).long()
     for method, shifts in product(METHODS, range(1, bits + 1)):
         for alpha in (0.0, 1.0, 3.0) if method == "swis" else (1.0,):
-            first, *others = in_every_way(monkeypatch, codes, method, shifts, group_size, alpha, bits)
+            first, *others = on_every_path(monkeypatch, codes, method, shifts, group_size, alpha, bits)
             for other in others:
                 assert torch.equal(first.codes, other.codes)
                 assert torch.equal(first.shift_sets, other.shift_sets)
@@ -179,16 +179,16 @@ def test_the_largest_metrics_fit_the_fast_path_s_integers(monkeypatch, shifts):
     group_size, alpha = simd.LARGEST_GROUP, float(simd.LARGEST_ALPHA)
     codes = torch.full((3, group_size), 127)
     codes[1] = torch.randint(64, 128, (group_size,), generator=torch.Generator().manual_seed(0))
-    codes[2] = 95  # halfway between 64 and 127, nearly: the largest errors of both sides
-    first, *others = in_every_way(monkeypatch, codes, "swis", shifts, group_size, alpha, 7)
+    codes[2] = 95  # almost halfway between 64 and 127: the largest errors on both sides
+    first, *others = on_every_path(monkeypatch, codes, "swis", shifts, group_size, alpha, 7)
     for other in others:
         assert torch.equal(first.codes, other.codes)
         assert torch.equal(first.shift_sets, other.shift_sets)
 
 
 @pytest.mark.parametrize("alpha", [0, 1, 2, 31, 255, 256, 4096, 65535, 65536])
-@pytest.mark.parametrize(("bits", "most"), [(7, 258), (8, 128)])  # more errors may not fit 16 bits
-def test_metrics_on_both_sides_of_16_bits(monkeypatch, bits, most, alpha):
+@pytest.mark.parametrize(("bits", "most"), [(7, 258), (8, 128)])  # the sum of more errors can exceed 16 bits
+def test_metrics_below_and_above_16_bits(monkeypatch, bits, most, alpha):
     top, generator = 2**bits - 1, torch.Generator().manual_seed(alpha)
     for group_size in (1, 3, 4, 5, 16, most, most + 1):
         rows = [torch.full((group_size,), code) for code in (0, -top, top, -top // 2, top * 3 // 4)]
@@ -196,7 +196,7 @@ def test_metrics_on_both_sides_of_16_bits(monkeypatch, bits, most, alpha):
             rows.append(torch.randint(-scale, scale + 1, (group_size,), generator=generator))
             rows.append(rows[-1].abs())
         for shifts in (1, 2, bits - 1, bits):
-            first, *others = in_every_way(
+            first, *others = on_every_path(
                 monkeypatch, torch.stack(rows), "swis", shifts, group_size, alpha, bits
             )
             for other in others:
@@ -225,12 +225,12 @@ errors_of_four = st.sampled_from([1, 15, 127, 255]).flatmap(
 
 @settings(max_examples=500, deadline=None)
 @given(errors_of_four, limits)
-def test_lanes_are_exact_below_their_limit_and_say_so_above(errors, alpha):
+def test_lanes_are_exact_below_their_limit_and_return_the_limit_above(errors, alpha):
     errors = np.array(errors, np.int16)
     narrow = lanes.narrow(alpha, errors, 4)
     squares = np.empty(32, np.int32)
     codes = np.arange(-2, 2, dtype=np.int8)
-    table = np.concatenate([errors, errors[:1]])  # five codes, -2 to 2; the last one is not used
+    table = np.concatenate([errors, errors[:1]])  # five codes from -2 to 2; the last one is not used
     found = least_of_row(codes, table, narrow.alpha, narrow.reach, squares)
     errors = errors.astype(np.int64)
     square = (errors**2).sum(0)
@@ -252,7 +252,7 @@ def check_narrow(found, metric, narrow):
         assert found[0] >= narrow.limit
 
 
-def test_what_16_bits_do_not_hold_is_left_to_64():
+def test_metrics_that_do_not_fit_into_16_bits_use_the_64_bit_path():
     errors = np.array([[-127, 60]], np.int16)
     assert lanes.narrow(1, errors, 258).limit == 255**2
     assert lanes.narrow(0.0, errors, 258).limit == 65535

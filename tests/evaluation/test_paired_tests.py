@@ -11,32 +11,32 @@ from swis.results.intervals import wilson_interval
 
 
 @pytest.mark.parametrize("images", [1, 7, 8, 500])
-def test_what_was_right_comes_back(images):
+def test_correct_images_are_packed_and_unpacked(images):
     correct = np.random.default_rng(0).random(images) < 0.7
     assert np.array_equal(unpack_correct(pack_correct(correct)), correct)
 
 
-def test_by_hand():
+def test_a_comparison_computed_by_hand():
     one, other = np.zeros((2, 50), bool)
     one[:10], other[8:11] = True, True  # 8 gained, 1 lost
     found = compare(pack_correct(one), pack_correct(other))
     assert found.difference == pytest.approx(14)
-    assert found.p_value == pytest.approx(2 * (1 + 9) / 2**9)  # at most one of nine on the other side
+    assert found.p_value == pytest.approx(2 * (1 + 9) / 2**9)  # at most one of nine is lost
     assert 0 < found.low < 14 < found.high
 
 
-def test_the_interval_is_nearly_that_of_resampled_images():
+def test_the_interval_is_close_to_the_bootstrap_interval():
     generator = np.random.default_rng(1)
     one, other = generator.random(400) < 0.8, generator.random(400) < 0.7
     found = compare(pack_correct(one), pack_correct(other))
-    drawn = generator.integers(0, 400, (4000, 400))
-    differences = 100 * (one[drawn].mean(1) - other[drawn].mean(1))
+    resampled = generator.integers(0, 400, (4000, 400))
+    differences = 100 * (one[resampled].mean(1) - other[resampled].mean(1))
     assert np.quantile(differences, [0.025, 0.975]) == pytest.approx([found.low, found.high], abs=0.6)
 
 
 @pytest.mark.parametrize(("gained", "lost"), [(0, 0), (1, 0), (5, 1), (12, 12), (40, 3), (60, 0)])
 def test_the_ends_are_the_differences_that_a_score_test_just_rejects(gained, lost):
-    """With the share of lost images that the data are most likely for, found by search."""
+    """The maximum-likelihood share of lost images is found by a numerical search."""
     images = 60
     one, other = np.arange(images) < gained, np.arange(images) >= images - lost
     found = compare(pack_correct(one), pack_correct(other))
@@ -70,7 +70,7 @@ def test_the_interval_of_one_accuracy_is_wilson_s():
         assert (low < high).all()
 
 
-def test_equals_do_not_differ_and_order_only_turns_the_sign():
+def test_equal_rows_have_no_difference_and_swapping_changes_the_sign():
     one, other = np.arange(30) < 20, np.arange(30) < 12
     same = compare(pack_correct(one), pack_correct(one))
     assert (same.difference, same.p_value) == (0, 1)
@@ -82,7 +82,7 @@ def test_equals_do_not_differ_and_order_only_turns_the_sign():
     assert there.p_value == back.p_value
 
 
-def test_other_numbers_of_images_are_refused():
+def test_different_numbers_of_images_are_refused():
     with pytest.raises(InputError, match="3 and 4 images"):
         compare(pack_correct(np.ones(3)), pack_correct(np.ones(4)))
 

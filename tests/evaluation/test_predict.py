@@ -9,24 +9,24 @@ from torch.utils.data import DataLoader, TensorDataset
 from swis.evaluation.predict import Prediction, predict, score
 
 
-def test_scores_by_hand():
+def test_scores_computed_by_hand():
     logits = torch.tensor([[9.0, 1, 2, 3, 4, 5], [1, 9, 2, 3, 4, 5], [9, 0, 5, 4, 3, 2], [0, 1, 2, 3, 4, 9]])
     labels = torch.tensor([0, 1, 1, 4])
     reference = torch.tensor([[9.0, 1, 2, 3, 4, 5]] * 4)
     columns = score(Prediction(logits, labels, 0.5), reference)
     assert columns["top1"] == 50
-    assert columns["top5"] == 75  # the third image's label has the smallest logit of all six
+    assert columns["top5"] == 75  # the label of the third image has the smallest of six logits
     assert columns["agreement"] == 50
     assert columns["images"] == 4
     assert columns["images_per_second"] == 8
 
 
-def test_two_classes_have_no_fifth():
+def test_top5_of_two_classes():
     columns = score(Prediction(torch.eye(2), torch.tensor([0, 0]), 1.0), torch.eye(2))
     assert (columns["top1"], columns["top5"], columns["logit_sqnr_db"]) == (50, 100, float("inf"))
 
 
-def test_none_or_all_of_few_images_are_not_certain():
+def test_no_or_all_correct_images_have_an_interval():
     logits = torch.eye(10)[torch.zeros(500, dtype=torch.long)]
     none, all_ = (score(Prediction(logits, torch.full((500,), label), 1.0), logits) for label in (1, 0))
     assert (none["top1"], none["top1_low"]) == (0, 0)
@@ -35,7 +35,7 @@ def test_none_or_all_of_few_images_are_not_certain():
     assert all_["top1_low"] == pytest.approx(100 - none["top1_high"])
 
 
-def test_predictions_are_the_network_s_in_order():
+def test_predictions_are_the_network_s_logits_in_order():
     images, labels = torch.randn(10, 3), torch.arange(10)
     model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5))  # evaluation mode turns dropout off
     prediction = predict(model, DataLoader(TensorDataset(images, labels), 3), torch.device("cpu"))
@@ -46,7 +46,7 @@ def test_predictions_are_the_network_s_in_order():
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_threads_change_no_logit_and_stay_as_they_were(threads):
+def test_threads_change_no_logit_and_their_number_is_restored(threads):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(2, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 4))
     batches = [(torch.randn(size, 2, 8, 8), torch.arange(size)) for size in (7, 7, 7, 2)]
@@ -71,7 +71,7 @@ def test_a_batch_that_fails_ends_the_prediction():
         predict(model, batches, torch.device("cpu"))
 
 
-def test_logits_that_are_not_finite_are_no_prediction():
+def test_logits_that_are_not_finite_are_refused():
     model = nn.Linear(3, 4)
     model.bias.data[2] = torch.inf
     batches = DataLoader(TensorDataset(torch.randn(5, 3), torch.arange(5)), 3)

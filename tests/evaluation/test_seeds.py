@@ -25,7 +25,7 @@ def test_the_interval_is_student_s(rows):
     assert line["seeds"] == 4
 
 
-def test_a_gap_is_of_the_same_seed(rows):
+def test_a_gap_is_between_rows_of_the_same_seed(rows):
     shifted = rows.assign(top1=rows["top1"] + 100 * rows["seed"])  # seeds differ, pairs do not
     plain, moved = (gap(some, "swis", "truncate", ["bits"]) for some in (rows, shifted))
     pd.testing.assert_frame_equal(plain, moved)
@@ -33,13 +33,13 @@ def test_a_gap_is_of_the_same_seed(rows):
         gap(rows, "swis", "round", ["bits"])
 
 
-def test_rows_without_a_key_are_a_group_too(rows):
+def test_rows_with_a_null_key_are_a_group(rows):
     without = rows.assign(bits=rows["bits"].where(rows["method"] == "swis"), top1=90.0, seed=range(len(rows)))
     summary = over_seeds(without, ["method", "bits"])
     assert summary["seeds"].sum() == len(rows)
 
 
-def test_equal_seeds_do_not_show_how_far_they_spread(rows):
+def test_seeds_with_equal_values_have_no_interval(rows):
     equal = rows.assign(top1=rows["top1"].where(rows["method"] == "swis", 93.54))
     summary = over_seeds(equal, ["method", "bits"])
     assert summary.loc["truncate", ["low", "high"]].isna().all(axis=None)
@@ -47,7 +47,7 @@ def test_equal_seeds_do_not_show_how_far_they_spread(rows):
     assert table(summary).loc[("truncate", 2.0)] == "93.54"
 
 
-def test_one_seed_has_no_interval_and_one_seed_twice_is_refused(rows):
+def test_one_seed_has_no_interval_and_a_repeated_seed_is_refused(rows):
     line = over_seeds(rows[rows["seed"] == 0], ["method", "bits"])
     assert line["low"].isna().all()
     assert "±" not in table(line).iloc[0]

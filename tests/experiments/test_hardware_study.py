@@ -1,4 +1,4 @@
-"""Networks and shapes on hardware: what reaches it is what evaluation counts, in the schedule's order."""
+"""Networks and shapes on accelerators: the operands are those of the evaluation, in the schedule's order."""
 
 import shutil
 from dataclasses import replace
@@ -40,7 +40,7 @@ def test_a_workload_of_shapes_needs_no_weights(tmp_path, command_line):
     assert done.status == 0, done.err
     assert "small on swis_ds" in done.out
     rows = pd.read_parquet(out)
-    assert len(rows) == 2 * 6 * len(LAYERS)  # on two designs, the 8-bit format and five methods
+    assert len(rows) == 2 * 6 * len(LAYERS)  # two designs, the 8-bit format and five methods
     lines, layers, _ = simulate_methods(load([*chosen, "versus=[stripes]"]))
     mine = rows[rows["accelerator"] == "swis_ds"].reset_index(drop=True)
     pd.testing.assert_frame_equal(layers.reset_index(drop=True), mine[layers.columns], check_dtype=False)
@@ -49,7 +49,7 @@ def test_a_workload_of_shapes_needs_no_weights(tmp_path, command_line):
     assert swis["latency_cycles"] == mine[mine["method"] == "swis"]["latency_cycles"].sum()
 
 
-def test_a_model_s_schedule_and_skipped_layers_count():
+def test_schedules_and_skipped_layers_change_the_cycles():
     common = ["task=simulate", "methods=[swis]", "model=mobilenet_v2"]
     found = {
         name: simulate_methods(load([*common, *more]))[0].set_index("method")["latency_cycles"]
@@ -64,7 +64,7 @@ def test_a_model_s_schedule_and_skipped_layers_count():
     assert found["two"]["swis"] < found["skipped"]["swis"] < found["two"]["int8"]
 
 
-def test_baselines_see_the_bits_of_real_weights():
+def test_baselines_depend_on_the_bits_of_the_weights():
     common = ["task=simulate", "methods=[swis]", "model=mobilenet_v2", "bits=2"]
     cycles = {
         name: simulate_methods(load([*common, f"accelerator={name}"]))[0].set_index("method")[
@@ -91,7 +91,7 @@ def form_of(config, method: str):
 
 
 def test_weights_are_stored_in_the_bits_that_evaluation_counts(study):
-    """And a schedule's with its place for every filter's shifts."""
+    """With a schedule, the number of shifts of every filter is stored as well."""
     for more in (["bits=2"], ["bits=2.5", "schedule=greedy", "schedule.filters_per_tile=8"]):
         mine = hardware(study, "methods=[swis]", *more)
         fmt, network = form_of(mine.config, "swis"), mine.operands.study
@@ -102,8 +102,8 @@ def test_weights_are_stored_in_the_bits_that_evaluation_counts(study):
         assert sum(weights.stored_bits for weights in found) == sum(cost.stored_bits for cost in costs)
 
 
-def test_filters_occupy_the_rows_as_their_schedule_says(study):
-    """A tile of filters, as many as rows, takes the most shifts among its own: what the schedule counts."""
+def test_filters_are_on_the_rows_in_the_order_of_the_schedule(study):
+    """A tile has as many filters as the array has rows, and takes the cycles of its slowest filter."""
     mine = hardware(study, "methods=[swis]", "bits=2.5", "schedule=greedy", "schedule.filters_per_tile=8")
     fmt, array = form_of(mine.config, "swis"), mine.mine[0]
     whole, better = mine.operands.study.schedule(fmt), 0
@@ -116,7 +116,7 @@ def test_filters_occupy_the_rows_as_their_schedule_says(study):
     assert better > 10
 
 
-def test_skipping_hardware_sees_a_filter_s_weights_where_the_layer_has_them(study):
+def test_skipping_hardware_gets_the_weights_in_the_layer_s_order(study):
     mine = hardware(study, "accelerator=pragmatic")
     found = mine.operands.of(form_of(mine.config, "int8"), mine.mine[0])
     codes = {layer.name: weights.codes for layer, weights in zip(mine.operands.layers, found, strict=True)}
@@ -127,7 +127,7 @@ def test_skipping_hardware_sees_a_filter_s_weights_where_the_layer_has_them(stud
 
 
 def test_inputs_on_hardware_are_those_of_a_calibration_image():
-    """Every layer's, at full size; those that a ReLU6 leaves are up to half zeros, and none is negative."""
+    """Every layer has its full input; inputs after a ReLU6 have many zeros and no negative value."""
     config = load(["task=simulate", "accelerator=laconic", "model=mobilenet_v2"])
     mine = Hardware(config, StudyOperands(prepare(config)))
     fmt = form_of(config, "int8")
@@ -143,7 +143,7 @@ def test_inputs_on_hardware_are_those_of_a_calibration_image():
     assert busy[0] == work.useful_lane_cycles
 
 
-def test_shapes_alone_have_drawn_values_where_hardware_looks_at_them(tmp_path):
+def test_shapes_have_random_values_where_hardware_depends_on_them(tmp_path):
     path = tmp_path / "small.csv"
     write_workload(LAYERS, path)
     common = ["task=simulate", f"workload={path}", "methods=[swis]"]
@@ -171,7 +171,7 @@ def test_a_table_of_networks_has_the_sums_of_their_layers(tmp_path):
     pd.testing.assert_frame_equal(networks.set_index(keys).sort_index()[list(sums)], sums, check_dtype=False)
 
 
-def test_speedups_are_over_the_base_format_on_the_other_design(study):
+def test_speedups_are_over_int8_weights_on_the_other_design(study):
     versus = "versus=[stripes,pragmatic,swis_ss]"
     mine = hardware(study, "accelerator=swis_ds", "methods=[swis]", "bits=2", versus)
     base, swis = (form_of(mine.config, method) for method in ("int8", "swis"))
@@ -184,11 +184,15 @@ def test_speedups_are_over_the_base_format_on_the_other_design(study):
     assert mine.columns(form_of(mine.config, "float")) == {}
 
 
-def test_rows_keep_their_hardware_and_a_table_has_them_for_every_accelerator(tiny, tmp_path, monkeypatch):
+def test_hardware_results_are_stored_and_a_table_has_all_accelerators(tiny, tmp_path, monkeypatch):
     common = [*tiny, "methods=[swis]", "versus=[stripes]"]
     first = evaluate_methods(load(common))
-    assert first["accelerator"].isna().tolist() == [True, False, False]  # float has none
-    # accuracy is not computed again for another accelerator, nor anything for one seen before
+    assert first["accelerator"].isna().tolist() == [
+        True,
+        False,
+        False,
+    ]  # float has no hardware result
+    # another accelerator does not compute accuracies again, and a known one computes nothing
     monkeypatch.setattr("swis.experiments.study.Study.measure", None)
     second = evaluate_methods(load([*common, "accelerator=swis_ds"]))
     monkeypatch.setattr("swis.experiments.network_hardware.Hardware.columns", lambda *_: {})
@@ -203,11 +207,11 @@ def test_rows_keep_their_hardware_and_a_table_has_them_for_every_accelerator(tin
     dearer = evaluate_methods(load([*common, "energy.dram_pj_per_bit=30"])).set_index("method").loc["swis"]
     assert dearer["dram_energy_pj"] == 2 * swis.loc["swis_ss", "dram_energy_pj"]
     assert len(load_table(tmp_path / "runs", "all")) == len(table) + 2
-    # other designs to compare with are other columns of the same result
+    # comparing with another design adds columns to the same result
     fresh = evaluate_methods(load([*common[:-1], "versus=[pragmatic]"])).set_index("method").loc["swis"]
     assert fresh["speedup_vs_pragmatic"] > 1
     assert len(load_table(tmp_path / "runs", "all")) == len(table) + 2
-    # groups of another size find the same machine, and a row without groups has its result
+    # another group size does not change the array, and a row without groups has the same result
     eight = evaluate_methods(load([*common, "group_size=8"])).set_index("method")
     wide = evaluate_methods(load([*common, "group_size=8", "accelerator.lanes=group_size"]))
     wide, narrow = wide.set_index("method"), first.set_index("method")
@@ -222,53 +226,53 @@ def test_rows_keep_their_hardware_and_a_table_has_them_for_every_accelerator(tin
     assert dearer[parts].sum() == dearer["energy_pj"]
 
 
-def test_weights_only_has_no_hardware_and_what_does_not_fit_stops_before_any_work(tiny, command_line):
+def test_float_activations_have_no_hardware_and_wrong_hardware_is_refused_before_any_work(tiny, command_line):
     plain = evaluate_methods(load([*tiny, "methods=[swis]", "activation_bits=null"]))
     assert "accelerator" not in plain
-    for bad, said in {
+    for bad, message in {
         "accelerator.lanes=many": "accelerator.lanes must be a whole number or group_size, not many",
         "accelerator.lanes=0": "accelerator.lanes must be at least 1, not 0",
-        "accelerator=stripes accelerator.groups_share_lanes=true": "groups_share_lanes is for datapath=swis",
-        "accelerator.unit=gate": "accelerator.unit is one of stripes",
-        "versus=[abacus]": "versus is one of bitfusion",
+        "accelerator=stripes accelerator.groups_share_lanes=true": "is only for datapath=swis, not serial",
+        "accelerator.unit=gate": "accelerator.unit must be one of stripes",
+        "versus=[abacus]": "versus must be one of bitfusion",
         "energy.banks=[]": "energy.banks is empty",
-        "energy.units.swis_ss.node=nm3": "energy.units.swis_ss.node=nm3 is none of energy.nodes",
-        "energy.dram_pj_per_bit=-1": "energy.dram_pj_per_bit must be at least 0",
+        "energy.units.swis_ss.node=nm3": "energy.units.swis_ss.node=nm3 is not in energy.nodes",
+        "energy.dram_pj_per_bit=-1": "energy.dram_pj_per_bit must be finite and at least 0",
         "accelerator=systolic_os accelerator.systolic=false": "systolic must be true for datapath=systolic",
-        "accelerator.array_um2=10": "accelerator.array_um2=10 is less than a column of units",
-        "accelerator.array_um2=inf": "accelerator.array_um2 must be above 0, and finite, not inf",
+        "accelerator.array_um2=10": "accelerator.array_um2=10 is less than a column of PEs",
+        "accelerator.array_um2=inf": "accelerator.array_um2 must be finite and above 0, not inf",
         "accelerator=systolic_os accelerator.lanes=4": "accelerator.lanes must be 1 for datapath=systolic",
         "energy.units.swis_ss.shared=2": "energy.units.swis_ss.shared must be in [0, 1], not 2",
         "energy.units.swis_ss.area_um2=0": "energy.units.swis_ss.area_um2 must be above 0",
-        "versus=[all,stripes]": "versus=[all] has all designs",
+        "versus=[all,stripes]": "versus=[all] includes all designs",
     }.items():
         done = command_line(*tiny, "methods=[swis]", *bad.split())
         assert done.status == 2, bad
-        assert said in done.err
+        assert message in done.err
         assert len(done.err.strip().splitlines()[-1:]) == 1
         assert "float:" not in done.err  # no network has run
 
 
-def test_rows_of_networks_that_do_not_fit_the_hardware_say_why(tiny, tmp_path, command_line, caplog):
-    """Whether it is asked for or not, and once: fusion units take no 9 bits, one byte holds no tile."""
+def test_rows_of_networks_that_do_not_fit_the_hardware_have_the_reason(tiny, tmp_path, command_line, caplog):
+    """Fusion units do not take 9 bits, and one byte of SRAM holds no tile; the warning is given once."""
     warn_once.cache_clear()
     rows = evaluate_methods(load([*tiny, "methods=[swis]", "magnitude_bits=8", "versus=[bitfusion,stripes]"]))
     assert "no comparison with int8 on bitfusion: fusion units take operands of up to 8 bits" in caplog.text
     swis = rows.set_index("method").loc["swis"]
     assert pd.isna(swis["speedup_vs_bitfusion"])
     assert swis["speedup_vs_stripes"] > 1
-    for asked, said in {
+    for option, reason in {
         "accelerator.weight_sram_bytes=1": "weight_sram_bytes=1 holds no tile of",
         "accelerator=bitfusion": "fusion units take operands of up to 8 bits, not 9",
     }.items():
-        common = [*tiny, "methods=[swis]", "magnitude_bits=8", asked, "versus=[stripes]"]
+        common = [*tiny, "methods=[swis]", "magnitude_bits=8", option, "versus=[stripes]"]
         rows = evaluate_methods(load(common)).set_index("method")
         assert (rows["status"] == "ok").all()
         assert rows["top1"].notna().all()
-        assert said in rows.at["swis", "hardware_error"]
+        assert reason in rows.at["swis", "hardware_error"]
         assert "latency_ms" not in rows or pd.isna(rows.at["swis", "latency_ms"])
         done = command_line(*common)
-        assert f"no numbers of hardware: {rows.at['swis', 'accelerator']}: " in done.out
+        assert f"no hardware results on {rows.at['swis', 'accelerator']}: " in done.out
         assert done.status == 0, done.err
         assert f"swis: {rows.at['swis', 'hardware_error']}" in done.out
         assert command_line(*common, "dry_run=true").out.strip() == "float done, int8 done, swis done"
@@ -286,42 +290,42 @@ def test_methods_that_an_accelerator_cannot_run_are_left_out_by_name(tmp_path, c
     write_workload(LAYERS[2:], path)
     common = ["task=simulate", f"workload={path}", "accelerator=bitfusion", "magnitude_bits=8", "versus=[]"]
     lines, *_ = simulate_methods(load([*common, "methods=[truncate,swis]"]))
-    said = "fusion units take operands of up to 8 bits, not 9"
+    reason = "fusion units take operands of up to 8 bits, not 9"
     found = lines.set_index("method")
-    assert found.loc[["int8", "swis"], "hardware_error"].tolist() == [said, said]
+    assert found.loc[["int8", "swis"], "hardware_error"].tolist() == [reason, reason]
     assert found["latency_cycles"].isna().to_dict() == {"truncate": False, "int8": True, "swis": True}
-    assert f"swis left out: bitfusion: {said}" in caplog.text
-    with pytest.raises(InputError, match=said):
+    assert f"swis on bitfusion is left out: {reason}" in caplog.text
+    with pytest.raises(InputError, match=reason):
         simulate_methods(load([*common, "methods=[swis]"]))
 
 
 @pytest.mark.parametrize("methods", ["swis", "truncate,swis"])
-def test_a_table_without_numbers_says_why_and_is_done(tmp_path, command_line, methods):
+def test_a_table_without_numbers_has_the_reason_and_is_done(tmp_path, command_line, methods):
     path, out = tmp_path / "small.csv", tmp_path / "table.parquet"
     write_workload(LAYERS[2:], path)
     common = ["task=simulate", f"workload={path}", "accelerator=bitfusion", "magnitude_bits=8", "versus=[]"]
     common += [f"methods=[{methods}]", f"out={out}", "per_layer=false"]
     done = command_line(*common)
     assert done.status == 0, done.err
-    assert "none of int8, swis: fusion units take operands of up to 8 bits, not 9" in done.out
+    assert "no results of int8, swis: fusion units take operands of up to 8 bits, not 9" in done.out
     assert pd.read_parquet(out)["hardware_error"].notna().sum() == 2
     assert command_line(*common, "dry_run=true").out.strip() == f"{out} done"
 
 
-def test_a_damaged_hardware_result_is_set_aside_and_simulated_anew(tiny, tmp_path, caplog):
+def test_a_damaged_hardware_result_is_set_aside_and_simulated_again(tiny, tmp_path, caplog):
     config = load([*tiny, "methods=[swis]", "versus=[]"])
     whole = evaluate_methods(config)
     path = next((tmp_path / "runs" / "_hardware").glob("*.parquet"))
     path.write_bytes(b"damaged")
     assert load_table(tmp_path / "runs", "all")["accelerator"].notna().sum() == 1
-    assert f"the first: {path} cannot be read" in caplog.text
+    assert f"the first is {path}, which cannot be read" in caplog.text
     pd.testing.assert_frame_equal(evaluate_methods(config), whole)
     assert (path.parent / "_set_aside" / path.name).read_bytes() == b"damaged"
     assert load_table(tmp_path / "runs", "all")["accelerator"].notna().sum() == 2
 
 
 def test_compaction_keeps_hardware_results(tiny, tmp_path, monkeypatch):
-    """Each with the columns that it was written with, though a compacted file has those of all."""
+    """Each keeps its own columns, although a compacted file has the columns of all results."""
     common, folder = [*tiny, "methods=[swis]", "bits=3"], tmp_path / "runs"
     configs = [
         load([*common, "accelerator=swis_ss", "versus=[stripes,pragmatic]"]),
@@ -338,12 +342,12 @@ def test_compaction_keeps_hardware_results(tiny, tmp_path, monkeypatch):
     for config, before in zip(configs, rows, strict=True):
         pd.testing.assert_frame_equal(evaluate_methods(config), before)
     monkeypatch.undo()
-    # facts of older code stay on disk, and out of the table
+    # results of older code stay on disk, but are not in the table
     monkeypatch.setattr("swis.results.hardware_results.HARDWARE_VERSION", HARDWARE_VERSION + 1)
     assert "accelerator" not in load_table(folder, "all")
 
 
-def test_hardware_results_outlive_units_and_memories_added_to_the_energy_table(tiny, monkeypatch):
+def test_units_and_memories_added_to_the_energy_table_change_no_hardware_result(tiny, monkeypatch):
     common = [*tiny, "methods=[swis]", "versus=[stripes]"]
     rows = evaluate_methods(load(common))
     config = load(common)
@@ -354,14 +358,14 @@ def test_hardware_results_outlive_units_and_memories_added_to_the_energy_table(t
         "swis.experiments.network_hardware.Hardware.columns", None
     )  # nothing is simulated again
     pd.testing.assert_frame_equal(evaluate_methods(replace(config, energy=energy)), rows)
-    for name in ("swis_ss", "stripes"):  # the design's own, and that of a baseline
+    for name in ("swis_ss", "stripes"):  # the energies of the design, and those of a baseline
         dearer = replace(energy.units[name], pj_per_cycle=9.0)
         changed = replace(config, energy=replace(energy, units=energy.units | {name: dearer}))
         with pytest.raises(TypeError):
             evaluate_methods(changed)
 
 
-def test_a_hardware_result_keeps_what_it_was_compared_with(tiny, tmp_path, monkeypatch):
+def test_a_hardware_result_keeps_its_earlier_comparisons(tiny, tmp_path, monkeypatch):
     many, one, none = (
         load([*tiny, "methods=[swis]", f"versus={names}"]) for names in ("[stripes,bitwave]", "[loom]", "[]")
     )
@@ -380,7 +384,7 @@ def test_a_hardware_result_keeps_what_it_was_compared_with(tiny, tmp_path, monke
         pd.testing.assert_frame_equal(again, rows[id(config)].drop(columns="hardware"))
 
 
-def test_a_design_of_the_user_s_builds_on_another(tmp_path, monkeypatch):
+def test_a_user_s_design_extends_another(tmp_path, monkeypatch):
     folder = tmp_path / "accelerator"
     shutil.copytree(ROOT / "conf" / "accelerator", folder)
     (folder / "wide.yaml").write_text("defaults: [swis_ds, _self_]\nname: wide\ncolumns: 16\n")

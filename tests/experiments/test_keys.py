@@ -1,4 +1,4 @@
-"""Any option that changes a row's numbers changes its key; python -m benchmarks.keys tries all settings."""
+"""An option that changes a row's numbers changes its key; python -m benchmarks.keys tries all settings."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from swis.options.choices import Clip
 
 @pytest.fixture(scope="module")
 def of(tmp_path_factory):
-    """A function that returns the configuration of a setting."""
+    """Return a function that returns the configuration of a setting."""
     folder = tmp_path_factory.mktemp("keys")
     weights = checkpoint(folder)
     return lambda setting: configuration(setting, weights, folder / "runs")
@@ -22,14 +22,14 @@ def scheduled(of):
     return of("scheduled")
 
 
-def test_what_leaves_keys_alone_changes_no_number(of):
+def test_options_that_do_not_change_keys_change_no_number(of):
     config = of("plain")
     found = list(harmless(config, values=1))
     assert len(found) > 100
     assert together(config, found) == []
 
 
-def test_an_option_that_is_left_out_of_keys_is_found(of, monkeypatch):
+def test_an_option_that_is_missing_in_keys_is_found(of, monkeypatch):
     config = of("plain")
     key, forms = study.Study.key, {fmt.name: fmt for fmt in config.formats}
     monkeypatch.setattr(
@@ -41,7 +41,7 @@ def test_an_option_that_is_left_out_of_keys_is_found(of, monkeypatch):
 
 
 def test_a_scheduled_uniform_row_has_a_key_for_every_8_bit_format(scheduled):
-    """Its own bits and clip are no option, but its loss is over the 8-bit format's codes."""
+    """The uniform format does not depend on these options, but its loss is relative to the 8-bit codes."""
     before = numbers(scheduled, ["uniform"])["uniform"]
     fmt = next(fmt for fmt in scheduled.formats if fmt.name == "uniform")
     for changes in ({"clip": Clip.mse}, {"magnitude_bits": 6}):

@@ -1,4 +1,4 @@
-"""Packed files measured: as the network they were made from."""
+"""Packed files are measured like the networks that they were made from."""
 
 import pandas as pd
 import pytest
@@ -52,7 +52,7 @@ def test_a_packed_network_is_measured_as_it_was_before(tiny, tmp_path, monkeypat
             assert after["weight_bits"] == pytest.approx(before["weight_bits"], abs=0.01)
         else:
             assert after["weight_bits"] < before["weight_bits"]
-        assert "swis" in run(load(packed))  # read, not measured again
+        assert "swis" in run(load(packed))  # the row is read, not measured again
     assert len(logits) == 5
 
 

@@ -1,4 +1,4 @@
-"""What is refused before any work starts."""
+"""Checks before any work starts."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from swis.runtime.devices import pick_device
 
 
 def test_a_network_for_other_classes_is_refused():
-    with pytest.raises(InputError, match="tells 1000 classes apart, data=fashion_mnist has 10"):
+    with pytest.raises(InputError, match="has 1000 classes, but data=fashion_mnist has 10"):
         study.prepare(load(["model=efficientnet_lite0"]))
 
 

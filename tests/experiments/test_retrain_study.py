@@ -1,4 +1,4 @@
-"""task=retrain: rows of retrained networks, their curves, and what they depend on."""
+"""task=retrain: rows of retrained networks, their learning curves, and their keys."""
 
 import json
 from dataclasses import replace
@@ -24,10 +24,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture
 def quick(tiny, model, tmp_path) -> list[str]:
-    """Two epochs of 64 images, of a network whose normalisations have statistics."""
-    drawn = new_network(ModelConfig(label="tiny", name=TINY, kwargs=TINY_KWARGS), 10, TINY_INPUTS, seed=0)
+    """Return settings for two epochs of 64 images; the network's batch normalisation has statistics."""
+    network = new_network(ModelConfig(label="tiny", name=TINY, kwargs=TINY_KWARGS), 10, TINY_INPUTS, seed=0)
     weights = tmp_path / "normalised.safetensors"
-    save_checkpoint(replace(drawn, module=model), weights, {"data": "fashion_mnist"})
+    save_checkpoint(replace(network, module=model), weights, {"data": "fashion_mnist"})
     return [
         *tiny,
         f"model.weights={weights}",
@@ -41,7 +41,7 @@ def row_of(overrides):
     return evaluate_methods(load(overrides)).set_index("method").loc["swis"]
 
 
-def test_a_row_says_how_it_was_retrained(quick, tmp_path):
+def test_a_row_records_its_retraining(quick, tmp_path):
     before, after = row_of([*quick, "task=evaluate"]), row_of([*quick, "retrain.learning_rate=0.001"])
     assert after["status"] == "ok", after["error"]
     assert after["weight_bits"] == before["weight_bits"]
@@ -56,20 +56,20 @@ def test_a_row_says_how_it_was_retrained(quick, tmp_path):
     assert f"{after['training']}.curve.parquet" in report
 
 
-def test_retraining_wins_back_more_than_normalisation_alone(tmp_path):
+def test_retraining_recovers_more_than_new_statistics_alone(tmp_path):
     overrides = ["task=retrain", "bits=1", "data.limit=300", "data.workers=0", "calibration.images=32"]
     overrides += ["retrain.images=384", "retrain.epochs=1", "retrain.batch_size=16"]
     overrides += ["retrain.distillation=1.0", f"results_dir={tmp_path}"]
 
     def agreement(rate: float) -> float:
-        """On how many images the trained network agrees with float: statistics are taken anew at any rate."""
+        """Return the agreement with the float network [%]; any rate estimates the statistics again."""
         made = prepare(load([*overrides, f"retrain.learning_rate={rate}", f"retrain.scale_rate={rate}"]))
         fmt = next(fmt for fmt in made.config.formats if fmt.name == "swis")
         float_logits = predict(made.network.module, made.batches, made.device, "").logits
         prediction = predict(made.emulate(fmt, 8)[0], made.batches, made.device, "")
         return score(prediction, float_logits)["agreement"]
 
-    assert agreement(0.01) > agreement(1e-12) + 5  # with other seeds it is 12 to 16 points above
+    assert agreement(0.01) > agreement(1e-12) + 5  # with other seeds the difference is 12 to 16 points
 
 
 def test_the_references_are_those_without_retraining(quick, monkeypatch):
@@ -87,7 +87,7 @@ def test_the_references_are_those_without_retraining(quick, monkeypatch):
 @pytest.mark.parametrize(
     "settings", [["calibrate=none"], ["calibrate=stats"], ["calibrate=stats", "fold_bn=true"]]
 )
-def test_the_measured_network_is_that_of_the_encoded_weights(settings, quick):
+def test_the_measured_network_has_the_encoded_weights(settings, quick):
     config = load([*quick, *settings, "bits=2.5", "schedule=optimal"])
     made = prepare(config)
     fmt = next(fmt for fmt in config.formats if fmt.name == "swis")
@@ -98,7 +98,7 @@ def test_the_measured_network_is_that_of_the_encoded_weights(settings, quick):
     normalised = any(isinstance(part, torch.nn.BatchNorm2d) for part in module.modules())
     assert normalised == made.live == ("fold_bn=true" not in settings)
     assert not any(layer._forward_pre_hooks for layer in weight_layers(module).values())
-    _, same = made.retrained(fmt, made.schedule(fmt), 8)  # read from the finished state
+    _, same = made.retrained(fmt, made.schedule(fmt), 8)  # read from the stored state
     assert all(torch.equal(same[name].codes, found.codes) for name, found in encoded.items())
 
 
@@ -109,7 +109,7 @@ def test_a_retrained_network_is_packed_and_measured_as_it_was_before(settings, q
     quick = [*quick, *settings, "retrain.epochs=1"]
     row, path = row_of(quick), tmp_path / "packed"
     assert row["status"] == "ok", row["error"]
-    monkeypatch.setattr("swis.training.qat.task_loss", None)  # nothing is trained: the state is there
+    monkeypatch.setattr("swis.training.qat.task_loss", None)  # nothing is trained, the state exists
     run(load([*quick, "task=pack", "retrained=true", f"out={path}"]))
     measured = load(["data.limit=64", "data.workers=0", f"results_dir={tmp_path}", f"weights={path}"])
     (packed,) = evaluate_packed(measured).to_dict("records")
@@ -124,7 +124,7 @@ def test_a_packed_file_is_replaced_without_training_again(quick, tmp_path, monke
     run(load([*pack, "force=true"]))
 
 
-def test_a_rate_that_is_too_high_is_one_line_when_packing(quick, tmp_path):
+def test_packing_with_too_high_a_rate_fails_with_one_line(quick, tmp_path):
     wild = ["task=pack", "retrained=true", f"out={tmp_path / 'packed'}", "retrain.learning_rate=1e12"]
     with pytest.raises(RunFailed, match=r"swis could not be retrained: the .* became .* a lower"):
         run(load([*quick, *wild]))
@@ -137,7 +137,7 @@ def test_a_rate_that_is_too_high_is_one_line_when_packing(quick, tmp_path):
         ["fold_bn=true", "rewrites=[permute,equalize]", "calibrate=bias", "methods=[uniform]"],
     ],
 )
-def test_layers_left_alone_and_rewritten_ones_are_retrained_and_packed(settings, quick, tmp_path):
+def test_networks_with_skipped_and_rewritten_layers_are_retrained_and_packed(settings, quick, tmp_path):
     quick = [*quick, *settings, "retrain.epochs=1"]
     row, path = evaluate_methods(load(quick)).iloc[2], tmp_path / "packed"
     assert row["status"] == "ok", row["error"]
@@ -146,7 +146,7 @@ def test_layers_left_alone_and_rewritten_ones_are_retrained_and_packed(settings,
     assert evaluate_packed(measured)["correct"].item() == row["correct"]
 
 
-def test_a_key_has_only_what_has_an_effect(quick):
+def test_a_key_has_only_options_with_an_effect(quick):
     def key(*overrides):
         study = prepare(load([*quick, *overrides]))
         fmt = next(fmt for fmt in study.config.formats if fmt.name == study.config.methods[0])
@@ -161,8 +161,8 @@ def test_a_key_has_only_what_has_an_effect(quick):
     assert key("retrain.distillation=1") == key("retrain.distillation=1", "retrain.label_smoothing=0.1")
 
 
-def test_sets_are_chosen_anew_once_an_epoch(quick):
-    quick = [*quick, "retrain.batch_size=24"]  # 2 steps, and 16 images left over
+def test_shift_sets_are_updated_once_per_epoch(quick):
+    quick = [*quick, "retrain.batch_size=24"]  # 2 steps per epoch, and 16 images are left over
     epoch, two, never = (
         row_of([*quick, f"retrain.set_update_interval={value}"]) for value in ("epoch", 2, "null")
     )
@@ -171,7 +171,7 @@ def test_sets_are_chosen_anew_once_an_epoch(quick):
 
 
 class Forked(torch.nn.Module):
-    """A convolution whose output is used beside its normalisation: no folding computes that."""
+    """A convolution whose output is also used without normalisation, so that folding is impossible."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -211,11 +211,11 @@ def test_force_trains_again(quick, monkeypatch):
     quick = [*quick, "retrain.epochs=1"]
     first = row_of(quick)
     monkeypatch.setattr("swis.training.qat.task_loss", None)
-    assert row_of([*quick, "force=true"])["status"] == "failed"  # it tried
+    assert row_of([*quick, "force=true"])["status"] == "failed"  # because it trained again
     assert row_of(quick)["created"] == first["created"]
 
 
-def test_other_images_to_measure_on_need_no_other_training(quick, monkeypatch, tmp_path):
+def test_measuring_on_other_images_does_not_train_again(quick, monkeypatch, tmp_path):
     first = row_of(quick)
     monkeypatch.setattr("swis.training.qat.task_loss", None)
     second = row_of([*quick, "data.limit=20"])
@@ -224,7 +224,7 @@ def test_other_images_to_measure_on_need_no_other_training(quick, monkeypatch, t
     assert second["key"] != first["key"]
 
 
-def test_an_interrupted_run_goes_on(quick, monkeypatch, tmp_path):
+def test_an_interrupted_run_continues(quick, monkeypatch, tmp_path):
     whole = row_of([*quick, f"results_dir={tmp_path / 'whole'}"])
     write = records.write_table
 
@@ -240,14 +240,14 @@ def test_an_interrupted_run_goes_on(quick, monkeypatch, tmp_path):
     assert resumed["correct"] == whole["correct"]
 
 
-def test_what_cannot_be_is_refused_before_any_work(quick):
-    with pytest.raises(InputError, match=r"data\.split=test is to measure on"):
+def test_impossible_settings_are_refused_before_any_work(quick):
+    with pytest.raises(InputError, match=r"data\.split=test has the images to measure on"):
         load([*quick, "retrain.split=test"])
     with pytest.raises(InputError, match=r"64 images do not fill a batch of retrain\.batch_size=65"):
         prepare(load([*quick, "retrain.batch_size=65"]))
-    with pytest.raises(InputError, match="retraining takes nearest levels"):
+    with pytest.raises(InputError, match="retraining, which uses nearest levels"):
         load([*quick, "selection=joint"])
-    with pytest.raises(InputError, match="retrained=true goes with task=pack"):
+    with pytest.raises(InputError, match="retrained=true needs task=pack"):
         load([*quick, "retrained=true"])
     with pytest.raises(InputError, match=r"retrain\.distillation must be in \[0, 1\], not 2"):
         load([*quick, "retrain.distillation=2"])

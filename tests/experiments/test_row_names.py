@@ -1,4 +1,4 @@
-"""Rows that are there are found without loading a network, and never by the name of others."""
+"""Existing rows are found by cached keys, without loading a network, and never by the key of other rows."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ from swis.experiments.study import prepare
 from swis.formats.round import Round
 from swis.runtime import notices
 
-# What a process prints of a configuration, and whether it has loaded PyTorch for it.
+# A process that prints the report of a configuration, and whether it has loaded PyTorch.
 SOURCE = """
 import sys
 from swis.experiments.config import load
@@ -32,7 +32,7 @@ print("loaded" if "torch" in sys.modules else "not loaded")
 
 @pytest.fixture
 def settings(tiny_checkpoint, tiny, tmp_path, monkeypatch) -> list[str]:
-    """Settings of a run of two methods, with weights that nobody has written to for a while."""
+    """Settings of a run of one method, with a file of weights that counts as unchanged for long."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(notices, "_given", False)
     weights = tmp_path / "weights.safetensors"
@@ -45,7 +45,7 @@ def recall(config: Config) -> RowNames | None:
     return Memory.of(config).recall(config)
 
 
-def said(settings: list[str]) -> list[str]:
+def printed(settings: list[str]) -> list[str]:
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", SOURCE, *settings], env=env, capture_output=True, text=True, check=True
@@ -53,14 +53,14 @@ def said(settings: list[str]) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_what_is_there_is_found_without_loading_torch(settings):
+def test_existing_rows_are_found_without_loading_torch(settings):
     before = run(load(settings)).splitlines()
-    assert said(settings) == [*before, "not loaded"]
-    assert said([*settings, "dry_run=true"]) == ["float done, int8 done, round done", "not loaded"]
-    assert said([*settings, "dry_run=true", "bits=1"]) == ["float done, int8 done, round to do", "loaded"]
+    assert printed(settings) == [*before, "not loaded"]
+    assert printed([*settings, "dry_run=true"]) == ["float done, int8 done, round done", "not loaded"]
+    assert printed([*settings, "dry_run=true", "bits=1"]) == ["float done, int8 done, round to do", "loaded"]
 
 
-def test_a_file_that_changed_is_loaded_again(settings, tiny_checkpoint, monkeypatch):
+def test_a_changed_file_is_loaded_again(settings, tiny_checkpoint, monkeypatch):
     run(load(settings))
     names = recall(load(settings))
     assert list(names.keys) == ["float", "int8", "round"]
@@ -81,7 +81,7 @@ def test_a_file_that_may_still_change_is_not_trusted(settings, monkeypatch):
     assert recall(load(settings)) is None
 
 
-def test_names_are_those_of_options_that_rows_depend_on(settings):
+def test_cached_keys_depend_on_the_options_that_rows_depend_on(settings):
     run(load(settings))
     for same in ("device=cpu", "threads=1", "results_dir=elsewhere"):
         assert recall(load([*settings, same])) is not None
@@ -91,24 +91,24 @@ def test_names_are_those_of_options_that_rows_depend_on(settings):
     assert recall(load([*settings, "force=true"])) is None
 
 
-def test_a_damaged_name_is_no_name(settings, tmp_path):
+def test_a_damaged_cache_file_is_ignored(settings, tmp_path):
     run(load(settings))
     (kept,) = (tmp_path / "cache" / "swis" / "row_names").glob("*/*.json")
     kept.write_bytes(kept.read_bytes().replace(b"round", b"swis_", 1))
     assert recall(load(settings)) is None
 
 
-def test_who_was_warned_is_warned_again(settings, caplog):
+def test_a_run_with_a_warning_caches_no_keys_and_warns_again(settings, caplog):
     run(load(settings))
     assert recall(load(settings)) is not None
-    notices.log.warning("something is not as it seems")
+    notices.log.warning("something is wrong")
     run(load([*settings, "bits=1"]))
     assert recall(load([*settings, "bits=1"])) is None
 
 
-def test_images_in_files_of_their_own_are_looked_at(cifar10_jpeg, settings, tmp_path):
+def test_keys_of_images_in_separate_files_are_not_cached(cifar10_jpeg, settings, tmp_path):
     weights = tmp_path / "weights.safetensors"
-    save_file(load_file(weights), weights)  # without saying what it was trained on
+    save_file(load_file(weights), weights)  # without the metadata on training data
     settings += ["model.kwargs.in_chans=1", "model.kwargs.num_classes=10", "model.input_size=[1,32,32]"]
     settings += ["model.mean=[0.3]", "model.std=[0.4]", "data=image_folder", f"data.root={cifar10_jpeg}"]
     settings += ["data.split=test"]
@@ -116,7 +116,7 @@ def test_images_in_files_of_their_own_are_looked_at(cifar10_jpeg, settings, tmp_
     assert recall(load(settings)) is None
 
 
-def test_images_and_designs_that_changed_are_looked_at_again(settings, tmp_path, monkeypatch):
+def test_changed_images_and_designs_are_read_again(settings, tmp_path, monkeypatch):
     images = tmp_path / "images"
     shutil.copytree(ROOT / "swis" / "assets" / "fashion_mnist", images)
     conf = tmp_path / "conf"
@@ -138,13 +138,13 @@ def test_images_and_designs_that_changed_are_looked_at_again(settings, tmp_path,
     assert recall(load(settings)) is None
 
 
-def test_relative_paths_are_of_one_folder(settings, tmp_path, monkeypatch):
+def test_cached_keys_depend_on_the_working_folder(settings, tmp_path, monkeypatch):
     named(load(settings))
     monkeypatch.chdir(tmp_path)
     assert recall(load(settings)) is None
 
 
-def test_weights_that_are_replaced_while_a_run_looks_at_them_are_not_named(settings, tiny_checkpoint):
+def test_keys_of_weights_that_change_during_a_run_are_not_cached(settings, tiny_checkpoint):
     memory = Memory.of(load(settings))
     study = prepare(load(settings))
     weights = Path(load(settings).model.weights)
@@ -154,14 +154,14 @@ def test_weights_that_are_replaced_while_a_run_looks_at_them_are_not_named(setti
     assert recall(load(settings)) is None
 
 
-def test_a_format_from_elsewhere_and_downloaded_weights_are_not_kept(settings, monkeypatch):
+def test_keys_of_user_formats_and_downloaded_weights_are_not_cached(settings, monkeypatch):
     monkeypatch.setattr(Round, "__module__", "elsewhere")
     assert Memory.of(load(settings)).path is None
     monkeypatch.undo()
     assert Memory.of(load(["model.weights=timm"])).path is None
 
 
-def test_a_float_accuracy_that_is_off_is_said_again(settings):
+def test_rows_with_an_unexpected_float_accuracy_are_not_returned(settings):
     names = RowNames({"float": "no such key"}, recorded_top1=50.0)
     run(load(settings))
     found = recall(load(settings))

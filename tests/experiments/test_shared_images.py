@@ -1,4 +1,4 @@
-"""What a run makes of images in files: rows of their contents, and one line for what cannot be read."""
+"""Images in files: rows depend on their contents, and a damaged image ends a run with one line."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def colour_checkpoint(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def folders(colour_checkpoint, tmp_path) -> list[str]:
-    """Command-line overrides for the network; data.root is to be added."""
+    """Command-line overrides for the network; a test adds data.root."""
     return [
         *("model=timm", f"model.name={TINY}", f"model.weights={colour_checkpoint}", "data=image_folder"),
         *("data.workers=0", "methods=[swis]", f"results_dir={tmp_path / 'runs'}", "versus=[]"),
@@ -48,13 +48,13 @@ def image_set(root: Path, seed: int, kind: str = "bmp") -> Path:
     return root
 
 
-def test_sets_of_equal_names_and_sizes_have_rows_of_their_own(folders, tmp_path):
+def test_image_sets_with_equal_names_and_sizes_have_different_rows(folders, tmp_path):
     sets = [image_set(tmp_path / name, seed) for seed, name in enumerate(("first", "second"))]
     first, second = (
         evaluate_methods(load([*folders, f"data.root={root}", "force=true"])).iloc[-1] for root in sets
     )
     assert first["key"] != second["key"]
-    assert first["logit_sqnr_db"] != second["logit_sqnr_db"]  # of its own decoded images
+    assert first["logit_sqnr_db"] != second["logit_sqnr_db"]  # decoded images are not shared either
 
 
 @pytest.mark.parametrize("split", ["val", "train"])
@@ -64,7 +64,7 @@ def test_a_damaged_image_ends_a_run_with_one_line_before_work_starts(folders, co
     bad.write_bytes(bad.read_bytes()[:200])
     done = command_line(*folders, f"data.root={root}")
     assert done.status == 2
-    assert done.err.startswith(f"error: {bad} is not a whole image (")
+    assert done.err.startswith(f"error: {bad} cannot be decoded (")
     assert done.err.endswith("; data.damaged=skip leaves such files out\n")
     assert done.err.count("\n") == 1
     assert not list((tmp_path / "runs").rglob("*.parquet"))
@@ -76,26 +76,27 @@ def test_a_damaged_image_is_left_out_on_request(folders, command_line, tmp_path)
         (root / split / "b" / "3.png").write_bytes(b"no image")
     done = command_line(*folders, f"data.root={root}", "data.damaged=skip")
     assert done.status == 0
-    assert "5 images (2 damaged ones are left out)" in done.out
+    assert "5 images (2 damaged images are left out)" in done.out
     rows = swis.load_table(tmp_path / "runs", "all").set_index("method")
     assert (rows["images"] == 5).all()
-    assert rows["damaged_images"].to_dict() == {"float": 1, "int8": 2, "swis": 2}  # one to calibrate on
+    assert rows["damaged_images"].to_dict() == {"float": 1, "int8": 2, "swis": 2}  # one of calibration
     for split in ("val", "train"):
         (root / split / "b" / "3.png").unlink()
     again = evaluate_methods(load([*folders, f"data.root={root}"]))
-    assert set(again["key"]) == set(rows["key"])  # the same images
+    assert set(again["key"]) == set(rows["key"])  # because the images are the same
 
 
-def test_images_to_calibrate_on_that_are_measured_on_are_left_out(folders, tmp_path, caplog):
+def test_measured_images_are_left_out_of_the_calibration_set(folders, tmp_path, caplog):
     root = image_set(tmp_path / "set", 0)
     before = evaluate_methods(load([*folders, f"data.root={root}"]))
     assert not before["config"].str.contains("left_out").any()
     shared = root / "train" / "a" / "9.bmp"
     shared.write_bytes((root / "val" / "a" / "0.bmp").read_bytes())
     after = evaluate_methods(load([*folders, f"data.root={root}"]))
-    assert after["key"].tolist() == before["key"].tolist()  # of the images that are used
+    assert after["key"].tolist() == before["key"].tolist()  # because the same images are used
     (line,) = (message for message in caplog.messages if "measured on" in message)
-    assert line.startswith(f"1 of 7 images of {root / 'train'} to calibrate") and line.endswith(str(shared))
+    assert line.startswith(f"1 of 7 calibration or training images of {root / 'train'} are left out")
+    assert line.endswith(str(shared))
     rows = evaluate_methods(load([*folders, f"data.root={root}", "force=true"])).set_index("method")
     counted = rows["config"].map(lambda text: json.loads(text).get("images_left_out"))
     assert counted.to_dict() == {"float": None, "int8": {"calibration": 1}, "swis": {"calibration": 1}}
@@ -105,7 +106,7 @@ def test_images_to_calibrate_on_that_are_measured_on_are_left_out(folders, tmp_p
     assert rows.loc["swis", "key"] not in set(after["key"])
 
 
-def test_a_sweep_s_log_takes_names_that_are_not_utf_8(tmp_path):
+def test_a_log_file_accepts_names_that_are_not_utf_8(tmp_path):
     with _Log(tmp_path / "0.log") as log:
         log.write(os.fsdecode(b"data.root=caf\xe9"))
     assert (tmp_path / "0.log").read_text() == r"data.root=caf\udce9"
@@ -113,11 +114,11 @@ def test_a_sweep_s_log_takes_names_that_are_not_utf_8(tmp_path):
 
 def test_a_results_folder_s_name_must_be_utf_8(tmp_path):
     config = replace(load(), results_dir=str(tmp_path / os.fsdecode(b"caf\xe9")))
-    with pytest.raises(InputError, match=r"caf\\xe9 must be a name in UTF-8"):
+    with pytest.raises(InputError, match=r"caf\\xe9 must be a folder with a name in UTF-8"):
         results_folder(config)
 
 
-def test_16_bit_images_give_the_rows_that_8_bit_ones_give(folders, tmp_path):
+def test_16_bit_images_give_the_same_numbers_as_8_bit_images(folders, tmp_path):
     random, roots = np.random.default_rng(0), [tmp_path / "eight", tmp_path / "sixteen"]
     for number in range(12):
         values = random.integers(0, 255, (32, 32), np.uint8)
@@ -130,10 +131,10 @@ def test_16_bit_images_give_the_rows_that_8_bit_ones_give(folders, tmp_path):
     assert eight["logit_sqnr_db"] == sixteen["logit_sqnr_db"]
 
 
-def test_an_image_that_is_damaged_later_is_no_failed_row(folders, command_line, tmp_path, monkeypatch):
+def test_an_image_that_is_damaged_later_leaves_no_failed_row(folders, command_line, tmp_path, monkeypatch):
     root = image_set(tmp_path / "set", 0, "png")
     monkeypatch.setattr("swis.experiments.shared_images.can_be_kept", lambda _: False)
-    # as if whole a moment ago
+    # as if the image had been undamaged when it was checked
     monkeypatch.setattr("swis.data.split.Split.looked_at", lambda split, *_, **__: split)
     monkeypatch.setattr("swis.data.split.Split.identities", [])
     monkeypatch.setattr("swis.data.split.Split.digest", "0")
@@ -141,5 +142,5 @@ def test_an_image_that_is_damaged_later_is_no_failed_row(folders, command_line, 
     done = command_line(*folders, f"data.root={root}", "data.workers=1")
     line = done.err.splitlines()[-1]
     assert (done.status, "Traceback" in done.err) == (2, False)
-    assert line.startswith(f"error: {root / 'val' / 'b' / '3.png'} is not a whole image")
+    assert line.startswith(f"error: {root / 'val' / 'b' / '3.png'} cannot be decoded")
     assert not list((tmp_path / "runs").glob("*.parquet"))

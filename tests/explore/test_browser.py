@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from itertools import product
 
 import pytest
 from conftest import ROOT
@@ -17,6 +18,13 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 _SECONDS = 180  # a cold start on a busy machine
 # without waiting for what it returns, which comes when all cells have run
+_WIDER = """
+const tab = arguments[0].getBoundingClientRect();
+const parts = arguments[0].querySelectorAll('.widget-label, .jupyter-widgets, svg, .swis-note, .swis-lines');
+return [...parts].filter(part => part.getBoundingClientRect().right > tab.right + 1
+    || (part.classList.contains('widget-label') && part.scrollWidth > part.clientWidth + 1))
+    .map(part => part.outerHTML.slice(0, 80));
+"""
 _RUN_ALL = "return !!window.jupyterapp && !!window.jupyterapp.commands.execute('notebook:run-all-cells')"
 
 
@@ -105,6 +113,17 @@ class Page:
         next(each for each in options if each.text == value).click()
         self.wait.until(lambda _: self.text() != before)
 
+    def tick(self, name):
+        before = self.text()
+        box = next(each for each in self.seen(".swis-tab .widget-checkbox") if each.text.strip() == name)
+        box.find_element(By.TAG_NAME, "input").click()
+        self.wait.until(lambda _: self.text() != before)
+
+    def press(self, name):
+        before = self.text()
+        next(each for each in self.seen(".swis-tab button") if each.text == name).click()
+        self.wait.until(lambda _: self.text() != before)
+
     def click(self, shape):
         ActionChains(self.browser).move_to_element(shape).click().perform()
 
@@ -130,23 +149,41 @@ def page(browser, tmp_path):
 def test_a_control_moves_in_every_tab_and_the_picture_follows(page):
     assert page.saved  # a picture that was there before a kernel computed any
     page.move("shifts")
-    assert "SWIS, any shifts: 3 of 7" in page.text()
+    assert "SWIS, 3 of 7 shifts" in page.text()
+    page.tick("Rounding")
+    assert "Rounding, 3 of 7 shifts" in page.text()
 
     page.open("Network")
     page.move("its shifts")
-    assert "beside all layers alike" in page.text()
-    bar = page.seen("rect[data-name='blocks.0.0.conv_dw']")[0]
-    page.click(bar)
-    page.wait.until(lambda _: page.opened() == "Weights")
-    page.wait.until(lambda _: "blocks.0.0.conv_dw" in page.text())
+    assert "the change to all layers alike" in page.text()
+    for shape in ("rect", "tr"):  # a bar, and a line of the table
+        page.open("Network")
+        page.click(page.seen(f"{shape}[data-name='blocks.0.0.conv_dw']")[0])
+        page.wait.until(lambda _: page.opened() == "Weights")
+        page.wait.until(lambda _: "weights of blocks.0.0.conv_dw" in page.text())
+        page.choose("layer", "conv_stem")
 
     page.open("Trade-off")
-    page.choose("upwards", "same class as the float network [%] (agreement)")
+    page.choose("y axis", "same class as the float network [%]")
     page.click(page.seen("circle[data-name]")[0])
     page.wait.until(lambda _: "The row behind the mark" in page.text())
+    page.choose("panels", "(none)")
+    assert "All rows" in page.text()
 
     page.open("Accelerator")
     page.move("DRAM per cycle")
+    page.tick("BitWave*")
+    assert "Not computed for these sizes: BitWave" in page.text()
+    page.press("compute slow designs")
+    assert "Not computed" not in page.text() and "BitWave (8 bits)" in page.text()
+
+
+def test_nothing_is_wider_than_its_tab(page):
+    for width, title in product((1500, 900), ("Weights", "Network", "Trade-off", "Accelerator")):
+        page.browser.set_window_size(width, 1200)
+        page.open(title)
+        (tab,) = page.seen(".swis-tab")
+        assert page.browser.execute_script(_WIDER, tab) == []
 
 
 def until(act) -> None:

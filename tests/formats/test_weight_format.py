@@ -1,4 +1,4 @@
-"""Weight formats: what they say of themselves, and formats that contradict themselves."""
+"""Weight formats: their properties, and formats that contradict themselves."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -21,7 +21,7 @@ from swis.hardware.operands import operands_of
 
 @dataclass(frozen=True)
 class Codebook(WeightFormat):
-    """One set of levels for all weights, as given."""
+    """One set of given levels for all weights."""
 
     levels: tuple[int, ...] = (0, 9, 40, 127)
 
@@ -79,15 +79,15 @@ def added(monkeypatch):
 @pytest.mark.parametrize(
     ("fmt", "message"),
     [
-        (Codebook(levels=(0, 64, 128)), "levels ascend from 0 and stay below 128"),
-        (Codebook(levels=(1, 16, 64)), "levels ascend from 0"),
-        (Codebook(levels=(0, 64, 16)), "levels ascend from 0"),
-        (Several(), "groups choose among its sets"),
-        (ManySets(), "it has 257 candidate sets, not 1 to 256"),
-        (Codes(), "levels that are not all codes need on_codes"),
-        (Wider(), "need own_quantizer"),
-        (Twice(), "a level takes a cycle for each of its shifts"),
-        (OwnButNotAlone(), "its own quantizer does not depend on others"),
+        (Codebook(levels=(0, 64, 128)), "levels must ascend from 0 and stay below 128"),
+        (Codebook(levels=(1, 16, 64)), "levels must ascend from 0"),
+        (Codebook(levels=(0, 64, 16)), "levels must ascend from 0"),
+        (Several(), "several candidate sets, which needs grouped = True"),
+        (ManySets(), "it must have 1 to 256 candidate sets, not 257"),
+        (Codes(), "not every code is a level, which needs on_codes = True"),
+        (Wider(), "own code_bits or code_clip need own_quantizer = True"),
+        (Twice(), "level_bits must be the number of shifts"),
+        (OwnButNotAlone(), "code_bits and code_clip must not depend on magnitude_bits and clip"),
     ],
 )
 def test_a_format_that_contradicts_itself_is_refused_in_one_line(fmt, message):
@@ -95,13 +95,13 @@ def test_a_format_that_contradicts_itself_is_refused_in_one_line(fmt, message):
         encode(torch.randn(2, 8), fmt)
 
 
-def test_levels_are_the_nearest_ones_or_those_below():
+def test_codes_take_the_nearest_level_or_the_one_below():
     codes = torch.tensor([[0, 5, 24, 30, 90, 127, -8]])
     assert decompose(codes, Codebook()).codes.tolist() == [[0, 9, 9, 40, 127, 127, -9]]
     assert decompose(codes, Down()).codes.tolist() == [[0, 0, 9, 9, 40, 127, 0]]
 
 
-def test_hardware_without_sets_takes_all_bits_of_other_levels():
+def test_a_design_without_shift_sets_takes_all_bits_of_other_levels():
     layer = Layer("fc", 16, 4, 1, 1, 1, 1, 1, 1)
     schedule = LayerSchedule(np.array([1, 2, 2, 3]), np.arange(4))
     weight = torch.randn(4, 16)
@@ -114,7 +114,7 @@ def test_hardware_without_sets_takes_all_bits_of_other_levels():
 
 
 @pytest.mark.parametrize("kind", formats().values())
-def test_settings_make_the_format_again(kind):
+def test_from_settings_returns_the_same_format(kind):
     fmt = kind(shifts=3, group_size=8, alpha=0.5, magnitude_bits=6, granularity="tensor", clip="mse")
     assert from_settings(fmt.settings()) == fmt
     if fmt.quantized:
@@ -122,14 +122,14 @@ def test_settings_make_the_format_again(kind):
         assert int8_of(fmt) == int8_of(weight_format("swis", 3, 8, 0.5, 6, "tensor", "mse"))
 
 
-def test_fields_of_its_own_come_back_from_json(added):
+def test_added_fields_are_read_back_from_json(added):
     fmt = Codebook(levels=(0, 1, 2))
     assert from_settings(fmt.settings() | {"levels": [0, 1, 2]}) == fmt
     assert fmt.own_settings() == {"levels": (0, 1, 2)}
     assert weight_format("swis").own_settings() == {}
 
 
-def test_a_name_is_taken_once_but_a_class_may_be_defined_again(added):
+def test_two_formats_cannot_share_a_name_but_a_class_can_be_defined_again(added):
     with pytest.raises(ValueError, match="'swis'"):
         register(type("Mine", (Codebook,), {"name": "swis"}))
     again = type("Codebook", (Codebook,), {"__qualname__": "Codebook"})
@@ -138,8 +138,8 @@ def test_a_name_is_taken_once_but_a_class_may_be_defined_again(added):
     assert isinstance(weight_format("codebook"), again)
 
 
-def test_the_search_is_right_where_metrics_are_large():
-    """Sets without large levels: metrics that do not fit the fast path's 32 bits."""
+def test_the_search_is_right_for_large_metrics():
+    """Sets without large levels give metrics that do not fit the fast path's 32 bits."""
 
     @dataclass(frozen=True)
     class Small(WeightFormat):
@@ -155,7 +155,7 @@ def test_the_search_is_right_where_metrics_are_large():
         assert (found.codes == 20).all()
 
 
-def test_own_fields_are_in_the_name_of_a_row(added, tiny, monkeypatch):
+def test_added_fields_are_in_the_key_of_a_row(added, tiny, monkeypatch):
     from swis.experiments.config import load
     from swis.experiments.study import prepare
 

@@ -1,4 +1,4 @@
-"""Every design simulates, what it is given decides what comes out, and parts add up."""
+"""Every design can be simulated, its results depend on the operands as expected, and parts add up."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -36,7 +36,7 @@ LAYERS = [
 
 
 def operands_like(layer: Layer, shifts: int, seed: int = 0) -> Operands:
-    """Weights whose codes have ones in their lowest bits alone, as many as there are shifts."""
+    """Return operands whose codes have ones only in their lowest bits, as many bits as shifts."""
     shape = (layer.out_channels, layer.in_channels // layer.groups, layer.kernel_h, layer.kernel_w)
     random = np.random.default_rng(seed)
     codes, inputs = random.integers(0, 2**shifts, shape), (layer.in_channels, layer.in_h, layer.in_w)
@@ -59,7 +59,7 @@ def run(accelerator: Accelerator, shifts: int) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("name", DESIGNS)
-def test_every_design_has_a_source_and_more_bits_never_take_less(name):
+def test_every_design_has_a_source_and_more_bits_never_take_fewer_cycles(name):
     accelerator = designed(f"accelerator={name}")
     assert accelerator.name == name
     assert len(accelerator.source) > 20
@@ -80,8 +80,8 @@ def ideal(name: str) -> Accelerator:
     return designed(f"accelerator={name}", "accelerator.dram_bits_per_cycle=null")
 
 
-def test_designs_are_the_models_that_the_oracles_check():
-    """Without stalls, a layer of one tile: SCALE-Sim's and BitSim's cycles, rows and columns in place."""
+def test_designs_use_the_models_that_are_compared_with_references():
+    """A layer in one tile without stalls takes the cycles of SCALE-Sim and BitSim."""
     layer, weights = LAYERS[2], operands_like(LAYERS[2], 3)
     for name in ("os", "ws"):
         accelerator = designed(f"accelerator=systolic_{name}", "accelerator.rows=4")
@@ -90,7 +90,7 @@ def test_designs_are_the_models_that_the_oracles_check():
         )
     sizes = (layer, 8, 8, 4)
     expected = {
-        "stripes": stripes_work(*sizes, 4),  # and the sign
+        "stripes": stripes_work(*sizes, 4),  # three bits and the sign
         "truncation": layer_work(layer, np.full(64, 3), 4, 8, 8, 1),
         "stripes_activations": stripes_work(*sizes, 8),
         "loom": stripes_work(layer, 8, 8, 32, 8 * 4),
@@ -107,8 +107,8 @@ def test_a_double_shift_array_takes_half_the_steps_rounded_up(shifts):
     assert double.steps == single.steps / shifts * -(-shifts // 2)
 
 
-def test_only_shared_sets_shorten_weights_whose_groups_differ():
-    """A SWIS weight of two shifts has bits anywhere among seven: without its set it takes all of them."""
+def test_weights_of_swis_take_fewer_cycles_only_with_shift_sets():
+    """A SWIS weight with two shifts may have any of seven bits, so without a shift set it takes all."""
     layer = LAYERS[2]
     swis = Operands(np.full(64, 2), 5 * layer.weights, np.full(64, 7))
     base = Operands(np.full(64, 7), 8 * layer.weights, np.full(64, 7))
@@ -119,7 +119,7 @@ def test_only_shared_sets_shorten_weights_whose_groups_differ():
     assert ideal("swis_ss").weight_bits(layer, swis) == 5 * layer.weights
 
 
-def test_totals_are_sums_in_units():
+def test_totals_are_sums_and_have_the_right_units():
     accelerator = Accelerator(name="swis_ss", frequency_mhz=200.0)
     table = run(accelerator, 2)
     found = totals(table, accelerator, Chip.of(accelerator, TABLE))
@@ -131,8 +131,8 @@ def test_totals_are_sums_in_units():
 
 
 @pytest.mark.parametrize("name", DESIGNS)
-def test_lanes_are_never_more_than_busy_and_rooflines_hold(name):
-    """Nothing beats its roof, be it the lanes or the DRAM."""
+def test_utilization_is_at_most_one_and_rooflines_hold(name):
+    """No layer has more MACs per cycle than its lanes and the DRAM allow."""
     table = run(designed(f"accelerator={name}"), 3)
     assert table["utilization"].between(0, 1).all()
     assert (table["macs_per_cycle"] <= table["roof_macs_per_cycle"] * (1 + 1e-12)).all()
@@ -141,16 +141,16 @@ def test_lanes_are_never_more_than_busy_and_rooflines_hold(name):
 
 
 @pytest.mark.parametrize("name", DESIGNS)
-def test_more_bandwidth_never_stalls_more_and_unlimited_never(name):
+def test_more_bandwidth_never_stalls_more(name):
     wide = None if name != "bitfusion" else 2**31
     stalls = []
     for bits in (16, 64, 512, wide):
         value = "null" if bits is None else bits
         table = run(designed(f"accelerator={name}", f"accelerator.dram_bits_per_cycle={value}"), 3)
         stalls.append(int(table["latency_cycles"].sum()))
-    # the least traffic is taken within a twentieth of the fewest cycles
+    # cycles may exceed the fewest by a twentieth, to save traffic
     assert all(slower * 1.05 >= faster for slower, faster in pairwise(stalls))
-    # a first load and a last store of every group
+    # the first load and the last store of every group take a cycle each
     limit = 0 if wide is None else 2
     assert (table["stall_cycles"] <= [limit * layer.groups for layer in LAYERS]).all()
 
@@ -165,22 +165,22 @@ def test_narrow_buses_of_srams_slow_the_array_down(name):
         ]
         assert (table[0] >= free).all(), bus
         assert table[0].sum() > free.sum(), bus
-        # as wide as all there is to move
+        # the bus is wide enough for everything at once
         assert (table[1] <= 1.05 * free).all(), bus
 
 
 def test_a_systolic_rival_fills_and_drains_every_fold():
     layer, operands = LAYERS[2], operands_like(LAYERS[2], 3)
     for name in ("stripes", "pragmatic", "laconic", "swis_ds"):
-        heard = replace(ideal(name), systolic=False)
-        passed = replace(heard, systolic=True)
-        folds = heard.work(layer, operands).folds
-        cycles = [array.work(layer, operands).cycles(layer) for array in (heard, passed)]
+        broadcast = replace(ideal(name), systolic=False)
+        passed = replace(broadcast, systolic=True)
+        folds = broadcast.work(layer, operands).folds
+        cycles = [array.work(layer, operands).cycles(layer) for array in (broadcast, passed)]
         assert folds == 64 / 8
         assert cycles[1] - cycles[0] == layer.out_h * layer.out_w / 8 * folds * 14
 
 
-def test_an_area_buys_columns_and_baselines_share_clock_memory_and_size():
+def test_an_area_sets_the_columns_and_baselines_share_clock_memory_and_size():
     two, four = (designed(f"accelerator.array_um2={area}") for area in (84e3, 168e3))
     assert (two.columns, four.columns) == (8, 16)
     small = load(
@@ -200,8 +200,8 @@ def test_an_area_buys_columns_and_baselines_share_clock_memory_and_size():
 
 
 @pytest.mark.parametrize("name", DESIGNS)
-def test_a_design_is_the_same_machine_for_groups_of_any_size(name):
-    """Lanes are its own, unless as many as weights in a group are asked for."""
+def test_a_design_does_not_depend_on_the_group_size(name):
+    """Its number of lanes is fixed, unless lanes=group_size."""
     settings = accelerator_named(name)
     assert design(settings, TABLE, 2) == design(settings, TABLE, 8)
     if settings.datapath not in ("systolic", "fusion"):
@@ -211,8 +211,8 @@ def test_a_design_is_the_same_machine_for_groups_of_any_size(name):
         assert chip.array_mm2 > design(chosen, TABLE, 2)[1].array_mm2
 
 
-def test_groups_are_mapped_onto_the_lanes_that_there_are():
-    """Portions of 4 lanes; a filter of 24 weights in groups of M, and the share of lanes that work."""
+def test_groups_of_any_size_are_mapped_to_four_lanes():
+    """The number of portions of a filter with 24 weights, by group size, and the share of busy lanes."""
     layer, array = Layer("fc", 24, 8, 1, 1, 1, 1, 1, 1), Accelerator(name="ss", systolic=False)
     shared = replace(array, groups_share_lanes=True)
     for group_size, count in {1: 24, 2: 12, 3: 8, 4: 6, 6: 8, 8: 6, 16: 6, 24: 6, 64: 6}.items():
@@ -221,11 +221,11 @@ def test_groups_are_mapped_onto_the_lanes_that_there_are():
         assert work.steps == 2 * count, group_size
         assert work.useful_lane_cycles / (array.units * array.lanes * work.steps) == 6 / count / 8
         assert shared.work(layer, swis).steps == 2 * 6
-    base = Operands(np.full(8, 7), 8 * layer.weights, np.full(8, 7))  # no sets: nothing to keep apart
+    base = Operands(np.full(8, 7), 8 * layer.weights, np.full(8, 7))  # without shift sets
     assert array.work(layer, base).steps == shared.work(layer, base).steps == 7 * 6
 
 
-def test_tiles_of_channels_do_not_part_groups():
+def test_tiles_of_channels_do_not_split_groups():
     layer = Layer("pw", 48, 8, 1, 1, 8, 8, 8, 8)
     for group_size, share, grain in ((2, False, 2), (6, False, 6), (6, True, 12), (16, False, 16)):
         swis = Operands(np.full(8, 2), 5 * layer.weights, np.full(8, 7), group_size=group_size)
@@ -233,7 +233,7 @@ def test_tiles_of_channels_do_not_part_groups():
 
 
 @pytest.mark.parametrize("name", DESIGNS)
-def test_the_area_of_a_design_buys_itself(name):
+def test_the_area_of_a_design_gives_its_own_columns(name):
     config = load([f"accelerator={name}"])
     accelerator, chip = design(config.accelerator, TABLE, 4)
     same = replace(config.accelerator, array_um2=chip.array_mm2 * 1e6)
@@ -241,8 +241,8 @@ def test_the_area_of_a_design_buys_itself(name):
 
 
 @pytest.mark.parametrize("name", ["swis_ss", "stripes", "pragmatic", "systolic_os", "systolic_ws"])
-def test_an_array_that_is_not_square_has_filters_on_rows_and_inputs_from_columns(name):
-    """And a bank for each."""
+def test_a_non_square_array_has_filters_on_rows_and_pixels_on_columns(name):
+    """Every row and column has its own SRAM bank."""
     accelerator = designed(f"accelerator={name}", "accelerator.rows=4", "accelerator.columns=16")
     work = accelerator.work(LAYERS[2], operands_like(LAYERS[2], 3))
     assert work.rows == 4
@@ -250,11 +250,11 @@ def test_an_array_that_is_not_square_has_filters_on_rows_and_inputs_from_columns
     assert accelerator.banks == {"weight": 4, "input": 16, "output": 4}
 
 
-def test_only_what_is_compressed_is_unpacked():
+def test_only_compressed_weights_are_unpacked():
     layer, array = LAYERS[2], ideal("swis_ss")
     plain = Operands(np.full(64, 7), 8 * layer.weights, np.full(64, 7))
     assert array.run(layer, plain).unpacked_bits == 0
-    for bits in (5, 8):  # sets and masks of as many bits as plain weights are decoded as well
+    for bits in (5, 8):  # also if the shift sets and masks take as many bits as plain weights
         packed = replace(plain, shifts=np.full(64, 4), stored_bits=bits * layer.weights, group_size=4)
         assert array.run(layer, packed).unpacked_bits == bits * layer.weights * 16 * 16 / 8
         assert ideal("stripes").run(layer, packed).unpacked_bits == 0
@@ -262,8 +262,8 @@ def test_only_what_is_compressed_is_unpacked():
 
 
 @pytest.mark.parametrize("method, shifts", [("swis", 4), ("swis_c", 4), ("swis", 3), ("round", 4)])
-def test_four_shifts_in_groups_of_four_are_unpacked_as_three_are(method, shifts):
-    """M (1 + N) + 3 N bits of a group of four are 8 a weight at four shifts: as many as plain ones have."""
+def test_four_shifts_in_groups_of_four_are_unpacked_like_three(method, shifts):
+    """With M = N = 4 the M (1 + N) + 3 N bits of a group are 8 bits per weight, like plain weights."""
     layer, array = LAYERS[2], Accelerator(name="swis_ss")
     operands = operands_of(layer, weight_format(method, shifts, 4), None, codes=False)
     table = simulate(array, [layer], [operands], Chip.of(array, TABLE))
@@ -271,7 +271,7 @@ def test_four_shifts_in_groups_of_four_are_unpacked_as_three_are(method, shifts)
     assert table["unpack_energy_pj"].item() == round(bits * TABLE.unpack_pj_per_bit)
 
 
-def test_whether_sets_are_consecutive_is_asked_of_the_format():
+def test_the_format_determines_whether_sets_are_consecutive():
     layer, array = LAYERS[2], ideal("swis_c")
     for method, shifts, steps in (("swis", 1, 1), ("swis", 2, 7), ("swis_c", 2, 2), ("round", 2, 2)):
         operands = operands_of(layer, weight_format(method, shifts, 4), None, codes=False)
@@ -281,8 +281,8 @@ def test_whether_sets_are_consecutive_is_asked_of_the_format():
     assert not operands_of(layer, mixed.fmt, mixed, codes=False).consecutive
 
 
-def test_what_is_no_datapath_and_no_size_is_refused():
-    with pytest.raises(ValueError, match="datapath is one of"):
+def test_unknown_datapaths_and_wrong_sizes_are_refused():
+    with pytest.raises(ValueError, match="datapath must be one of"):
         Accelerator(name="a", datapath="gpu")
     with pytest.raises(ValueError, match="rows must be at least 1"):
         Accelerator(name="a", rows=0)
@@ -292,7 +292,7 @@ def test_what_is_no_datapath_and_no_size_is_refused():
 
 
 @pytest.mark.parametrize("name", ["swis_ss", "stripes", "pragmatic", "laconic"])
-def test_filters_of_one_pixel_on_columns_as_well_take_an_eighth_of_the_steps(name):
+def test_spread_fc_takes_an_eighth_of_the_steps(name):
     layer = Layer("fc", 64, 128, 1, 1, 1, 1, 1, 1)
     one = replace(ideal(name), systolic=False)
     operands = operands_like(layer, 3)
@@ -308,8 +308,8 @@ def test_filters_of_one_pixel_on_columns_as_well_take_an_eighth_of_the_steps(nam
     )
 
 
-def test_an_array_for_consecutive_shifts_shares_no_other_sets():
-    """Its unit costs less than one for any shifts, and SWIS weights take all their bits on it."""
+def test_an_array_for_consecutive_shifts_uses_no_other_shift_sets():
+    """Its PE costs less than a PE for any shifts, and SWIS weights take all their bits on it."""
     layer, array = LAYERS[2], ideal("swis_c")
     consecutive = Operands(np.full(64, 2), 5 * layer.weights, np.full(64, 7))
     swis = replace(consecutive, consecutive=False)

@@ -1,4 +1,4 @@
-"""DRAM traffic against a cache that is simulated access by access, and properties of the best run."""
+"""DRAM traffic compared with a simulated cache, and properties of the best run."""
 
 from collections import OrderedDict
 from dataclasses import replace
@@ -25,7 +25,7 @@ from swis.options.hardware import Memory
     st.sets(st.sampled_from(LOOPS), min_size=1, max_size=2),
     st.integers(1, 20),
 )
-def test_traffic_is_what_a_cache_of_least_recent_use_misses(order, counts, moving, room):
+def test_traffic_equals_the_misses_of_an_lru_cache(order, counts, moving, room):
     cache, misses = OrderedDict(), 0
     for place in product(*(range(count) for count in counts)):
         tile = tuple(at for loop, at in zip(order, place, strict=True) if loop in moving)
@@ -65,7 +65,7 @@ def swis_work(layer: Layer, shifts: int = 2, side_by_side: bool = False) -> Arra
 
 
 def lines_of(layer: Layer, first: int, last: int) -> set[int]:
-    """Lines that the outputs from ``first`` to before ``last`` see, one by one."""
+    """Return the input rows that the output rows from ``first`` to before ``last`` need, one by one."""
     used = {
         line * layer.stride_h + tap * layer.dilation_h - layer.pad_top
         for line in range(first, last)
@@ -80,13 +80,13 @@ def lines_read(layer: Layer) -> tuple[int, ...]:
 
 
 def pixels_used(layer: Layer) -> int:
-    """Input pixels that some output needs, counted one by one."""
+    """Return the number of input pixels that outputs need, counted one by one."""
     return layer.maps * len(lines_of(layer, 0, layer.out_h)) ** 2
 
 
 @settings(max_examples=60, deadline=None)
 @given(layers(), st.integers(1, 30), st.integers(1, 12), st.booleans())
-def test_ragged_tiles_read_and_compute_what_they_have(layer, tile, columns, by_row):
+def test_smaller_tiles_at_the_border_read_and_compute_less(layer, tile, columns, by_row):
     tile = min(tile, layer.out_h)
     pieces = [(start, min(start + tile, layer.out_h)) for start in range(0, layer.out_h, tile)]
     read = [len(lines_of(layer, *piece)) for piece in pieces]
@@ -107,7 +107,7 @@ def test_ragged_tiles_read_and_compute_what_they_have(layer, tile, columns, by_r
 
 @settings(max_examples=60, deadline=None)
 @given(layers(), st.integers(1, 5), st.integers(1, 12), st.booleans())
-def test_tiles_of_several_maps_hold_them_whole(layer, together, columns, by_row):
+def test_tiles_of_several_maps_have_whole_maps(layer, together, columns, by_row):
     together = min(together, layer.maps)
     parts = [min(together, layer.maps - first) for first in range(0, layer.maps, together)]
     work = ArrayWork(8, columns, 4, steps=1, folds=1, useful_lane_cycles=0, by_row=by_row)
@@ -127,7 +127,7 @@ def test_tiles_of_several_maps_hold_them_whole(layer, together, columns, by_row)
 
 @settings(max_examples=60, deadline=None)
 @given(layers(), st.booleans())
-def test_runs_move_all_there_is_and_more_memory_never_hurts(layer, side_by_side):
+def test_runs_move_every_operand_and_more_memory_never_costs_cycles(layer, side_by_side):
     work, weight_bits = swis_work(layer, side_by_side=side_by_side), 5 * layer.weights
     run = best_run(layer, work, SMALL, weight_bits)
     assert run.compute_cycles >= work.cycles(layer)
@@ -152,7 +152,7 @@ def test_runs_move_all_there_is_and_more_memory_never_hurts(layer, side_by_side)
     assert fewer.cycles <= fastest.cycles
 
 
-def test_traffic_is_not_multiplied_for_a_hair_of_time():
+def test_slack_avoids_much_traffic_for_little_time():
     layer = Layer("pw", 512, 512, 1, 1, 28, 28, 28, 28)
     work = ArrayWork(8, 8, 1, steps=64 * 512, folds=64, useful_lane_cycles=0, restart=14)
     fast, lean = (best_run(layer, work, Memory(), 8 * layer.weights, slack=slack) for slack in (0, 0.05))
@@ -161,7 +161,7 @@ def test_traffic_is_not_multiplied_for_a_hair_of_time():
 
 
 @pytest.mark.parametrize(("channels", "bits"), [(8, 8), (64, 32)])
-def test_a_weight_stationary_array_keeps_sums_of_several_folds_outside(channels, bits):
+def test_a_weight_stationary_array_writes_partial_sums_of_several_folds(channels, bits):
     layer, one = Layer("pw", channels, 8, 1, 1, 16, 16, 16, 16), np.array([1])
     for flow, expected in (("os", 8), ("ws", bits)):
         work = systolic_work(layer, 8, 8, flow)
@@ -171,7 +171,7 @@ def test_a_weight_stationary_array_keeps_sums_of_several_folds_outside(channels,
 
 @settings(max_examples=30, deadline=None)
 @given(layers())
-def test_a_dram_without_limit_never_stalls_and_large_srams_fetch_everything_once(layer):
+def test_unlimited_bandwidth_has_no_stalls_and_large_srams_fetch_everything_once(layer):
     work, much = swis_work(layer), Memory(2**24, 2**24, 2**24, None)
     run = best_run(layer, work, much, 5 * layer.weights, slack=0)
     assert run.stall_cycles == 0
@@ -182,7 +182,7 @@ def test_a_dram_without_limit_never_stalls_and_large_srams_fetch_everything_once
     assert once.input_read_bits <= 8 * layer.inputs
 
 
-def test_heads_take_as_long_as_one_map_after_another_and_share_their_weights():
+def test_several_maps_run_one_after_another_and_share_their_weights():
     one = Layer("pool", 24, 24, 3, 3, 14, 14, 14, 14, groups=24)
     four = replace(one, maps=4)
     works = [swis_work(layer) for layer in (one, four)]
@@ -190,7 +190,7 @@ def test_heads_take_as_long_as_one_map_after_another_and_share_their_weights():
         best_run(layer, work, Memory(), 5 * layer.weights)
         for layer, work in zip((one, four), works, strict=True)
     )
-    # 196 pixels of one map take 25 folds of 8 columns, 784 of four 98
+    # the 196 pixels of one map take 25 folds of 8 columns, the 784 pixels of four maps take 98
     assert (single.pixel_folds, all_of_them.pixel_folds) == (25, 98)
     assert all_of_them.compute_cycles * 25 == single.compute_cycles * 98
     assert all_of_them.weight_read_bits == single.weight_read_bits
@@ -199,8 +199,8 @@ def test_heads_take_as_long_as_one_map_after_another_and_share_their_weights():
     assert works[1].useful_lane_cycles == 4 * works[0].useful_lane_cycles
 
 
-def test_a_layer_by_hand():
-    """Half of the weight SRAM holds 8 of 16 filters, half of the others all inputs and all outputs."""
+def test_a_layer_computed_by_hand():
+    """Half of the weight SRAM holds 8 of 16 filters; half of the others holds all inputs and outputs."""
     layer = Layer("conv", 4, 16, 1, 1, 8, 8, 8, 8)
     memory = Memory(2 * 8 * 4, 2 * 4 * 64, 2 * 16 * 64, 8)
     run = best_run(
@@ -209,18 +209,19 @@ def test_a_layer_by_hand():
     assert run.tile == (8, 8, 4, 8)
     assert run.compute_cycles == 8 * 2
     assert (run.weight_read_bits, run.input_read_bits, run.output_write_bits) == (8 * 64, 8 * 256, 8 * 1024)
-    # first tiles, 32 + 256 cycles, last outputs, 512; between them 32 and 512, 16 of which compute hides
+    # 32 + 256 cycles for the first tiles, 512 for the last outputs, and between them 32 + 512, of which 16
+    # overlap with computing
     assert run.stall_cycles == 32 + 256 + (32 + 512 - 16) + 512
 
 
-def test_channels_in_tiles_spill_partial_sums():
+def test_tiles_of_channels_write_partial_sums():
     layer = Layer("fc", 1024, 8, 1, 1, 1, 64, 1, 64)
     memory = Memory(2 * 512 * 8, 2 * 8 * 512, 2 * 8 * 4 * 8, 64)
     run = best_run(
         layer, ArrayWork(8, 8, 4, steps=512, folds=1, useful_lane_cycles=0), memory, 8 * layer.weights
     )
     assert run.tile[2] == 512
-    # 512 sums written and read back once cost less than weights fetched for each tile of pixels
+    # writing and reading 512 sums once costs less than fetching the weights for each tile of pixels
     assert run.order[0] == "channel"
     assert run.sum_read_bits == 512 * 32
     assert run.output_write_bits == 512 * 32 + 512 * 8
@@ -228,7 +229,7 @@ def test_channels_in_tiles_spill_partial_sums():
 
 
 @pytest.mark.parametrize("name", ["weight_sram_bytes", "input_sram_bytes", "output_sram_bytes"])
-def test_an_sram_that_holds_no_tile_is_named(name):
+def test_an_sram_too_small_for_any_tile_is_named(name):
     layer = Layer("conv", 64, 64, 3, 3, 16, 16, 14, 14)
     with pytest.raises(InputError, match=f"layer conv: {name}=2 holds no tile of [0-9]+ bytes twice"):
         best_run(layer, swis_work(layer), replace(SMALL, **{name: 2}), 8 * layer.weights)

@@ -1,4 +1,4 @@
-"""Energy by hand, from tables whose numbers are those of their sources."""
+"""Energies computed by hand, and tables whose numbers equal those of their sources."""
 
 import pytest
 import yaml
@@ -15,21 +15,21 @@ TABLES = sorted(path.stem for path in (ROOT / "conf" / "energy").glob("*.yaml"))
 BANKS = [Bank(1024, 0.1, 0.2, 1.0, 0.01), Bank(4096, 0.3, 0.4, 3.0, 0.03)]
 
 
-def test_every_component_by_hand():
+def test_every_component_computed_by_hand():
     table = EnergyTable("t", {}, BANKS, 15.0, 0.01, 0.02, 0.5)
     srams = {"weight": table.sram(8192, 2), "input": table.sram(1000), "output": table.sram(5000)}
     chip = Chip(table, Unit(0.5, 200.0), 64, srams, 250.0)
     whole = Chip(table, Unit(0.5, 200.0, with_registers=True), 64, srams, 250.0)
     run = LayerRun(1000, 200, 0, 10, 70, 30, 40, OnChip(100, 10, 200, 20, 300, 30, 5000))
     energy = chip.energy(run)
-    assert energy.datapath_energy_pj == 64 * 0.5 * 1000  # stalled cycles are not clocked
+    assert energy.datapath_energy_pj == 64 * 0.5 * 1000  # stall cycles take no energy of PEs
     assert (energy.register_energy_pj, whole.energy(run).register_energy_pj) == (50, 0)
     assert energy.weight_sram_energy_pj == 100 * 0.3 + 10 * 0.4
     assert energy.input_sram_energy_pj == 200 * 0.1 + 20 * 0.2
     assert energy.output_sram_energy_pj == 300 * 0.3 + 30 * 0.4
     assert energy.unpack_energy_pj == round(40 * 0.02)
     assert energy.dram_energy_pj == 100 * 15
-    # 64 x 200 um2 x 0.5 uW and banks of 3, 3, 1, 3 and 3 mW, for 1200 cycles of 4 ns
+    # 64 x 200 um2 x 0.5 uW/um2 and banks of 3, 3, 1, 3 and 3 mW, during 1200 cycles of 4 ns
     assert energy.leakage_energy_pj == round((6.4 + 13) * 1200 * 4)
     parts = [value for name, value in vars(energy).items() if name.endswith("_energy_pj")]
     assert len(parts) == 8
@@ -49,15 +49,15 @@ def test_every_number_of_a_table_has_its_source(name):
     assert sizes == sorted(set(sizes))
 
 
-def test_tables_have_a_unit_for_every_design():
+def test_tables_have_a_pe_for_every_design():
     for table in (energy_table(load([f"energy={name}"]).energy) for name in TABLES):
         for name in accelerator_names():
             _, chip = design(accelerator_named(name), table, 4)
             assert chip.unit.pj_per_cycle > 0
 
 
-def test_published_numbers_arrive_at_the_table_s_node():
-    """Those of HARDWARE.md: BitFusion's MAC at 45 nm as it is, 28 nm scaled, SRAMs of fast transistors."""
+def test_published_numbers_are_scaled_to_the_table_s_node():
+    """BitFusion's MAC is published at 45 nm, others at 28 nm; one table has high-performance SRAMs."""
     plain, code, fast = (
         energy_table(load([f"energy={name}"]).energy) for name in ("nm45", "nm45_bitsim", "nm45_hp")
     )
@@ -69,10 +69,10 @@ def test_published_numbers_arrive_at_the_table_s_node():
         bank = fast.sram(size)
         assert 32 * bank.read_pj_per_bit == pytest.approx(read, rel=5e-3)
         assert 32 * bank.write_pj_per_bit == pytest.approx(write, rel=5e-3)
-        assert leak <= bank.leak_mw <= 1.05 * leak  # with the leakage of gates
+        assert leak <= bank.leak_mw <= 1.05 * leak  # includes the gate leakage
 
 
-def test_a_double_shift_unit_costs_less_than_two_and_more_lanes_share():
+def test_a_double_shift_pe_costs_less_than_two_and_lanes_share_parts():
     units = energy_table(load().energy).units
     single, double = units["swis_ss"].of(4), units["swis_ds"].of(4)
     for name in ("pj_per_cycle", "area_um2"):
@@ -80,8 +80,7 @@ def test_a_double_shift_unit_costs_less_than_two_and_more_lanes_share():
         assert getattr(units["swis_ss"].of(8), name) < 2 * getattr(single, name)
 
 
-def test_tables_are_written_once():
-    """The derived tables name only what is different."""
+def test_derived_tables_have_only_differences():
     main = yaml.safe_load((ROOT / "conf" / "energy" / "nm45.yaml").read_text())
     for name in TABLES:
         if name != "nm45":

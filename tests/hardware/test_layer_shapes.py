@@ -13,7 +13,7 @@ HEADER = "name,in_channels,out_channels,kernel_h,kernel_w,in_h,in_w,out_h,out_w"
 
 
 @pytest.mark.parametrize("name", ["mobilenetv2_100", "resnet18", "tf_efficientnet_lite0", "vgg16"])
-def test_macs_are_those_of_the_flop_counter(name):
+def test_macs_equal_those_of_the_flop_counter(name):
     with torch.device("meta"):
         model = timm.create_model(name).eval()
     layers = workload(model, (3, 224, 224))
@@ -30,7 +30,7 @@ def test_a_network_s_layers_are_in_the_order_of_their_calls():
             self.last, self.first = nn.Linear(4, 2), nn.Conv2d(1, 4, (1, 3), padding=(0, 1), groups=1)
 
         def forward(self, x):
-            x = self.first(x).flatten(2).transpose(1, 2)  # tokens of 4
+            x = self.first(x).flatten(2).transpose(1, 2)  # tokens with 4 channels
             return self.last(self.last.weight.new_ones(()) * x)
 
     first, last = workload(Backwards(), (1, 5, 6))
@@ -39,7 +39,7 @@ def test_a_network_s_layers_are_in_the_order_of_their_calls():
     assert (last.macs, last.inputs, last.outputs) == (240, 120, 60)
 
 
-def test_layers_come_back_from_a_file(tmp_path):
+def test_layers_are_written_to_a_file_and_read(tmp_path):
     layers = workload(timm.create_model("mobilenetv2_035", in_chans=1).eval(), (1, 32, 32))
     layers.append(Layer("odd", 4, 4, 3, 3, 8, 8, 4, 2, 2, 1, 1, 2, 3, maps=5))
     layers.append(Layer("same", 4, 4, 3, 3, 8, 8, 4, 4, 2, 2, 2, pad_bottom=1, pad_right=1))
@@ -48,7 +48,7 @@ def test_layers_come_back_from_a_file(tmp_path):
     assert any(layer.depthwise for layer in layers)
 
 
-def test_tokens_count_whatever_a_window_is():
+def test_tokens_of_windows_are_counted():
     class Windows(nn.Sequential):
         def forward(self, x):
             return super().forward(x.reshape(16, 4, 8))  # 16 windows of 4 tokens
@@ -57,7 +57,7 @@ def test_tokens_count_whatever_a_window_is():
     assert layer.macs == 64 * 8 * 4
 
 
-def test_maps_of_one_image_count_once_each():
+def test_every_map_of_an_image_is_counted():
     class Heads(nn.Module):
         def __init__(self):
             super().__init__()
@@ -74,13 +74,13 @@ def test_maps_of_one_image_count_once_each():
     assert layer_macs(Heads(), (12, 8, 6)) == {"pool": layer.macs}
 
 
-def test_a_dilated_convolution_spans_more_lines():
+def test_a_dilated_convolution_spans_more_rows():
     [layer] = workload(nn.Sequential(nn.Conv2d(1, 1, 3, dilation=(2, 1))), (1, 8, 8))
     assert layer == Layer("0", 1, 1, 3, 3, 8, 8, 4, 6, dilation_h=2)
     assert (layer.span_h, layer.span_w, layer.macs) == (5, 3, 24 * 9)
 
 
-def test_macs_of_a_network_that_hands_a_parameter_to_a_module():
+def test_macs_of_a_network_that_passes_a_parameter_to_a_module():
     class Token(nn.Module):
         def __init__(self):
             super().__init__()
@@ -102,13 +102,13 @@ def test_macs_of_a_network_that_hands_a_parameter_to_a_module():
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
-def test_names_stay_as_they_are(tmp_path):
+def test_names_are_not_changed_by_a_file(tmp_path):
     layers = [Layer(name, 1, 1, 1, 1, 1, 1, 1, 1) for name in ("0.1", "0.10", "NA")]
     write_workload(layers, tmp_path / "net.csv")
     assert read_workload(tmp_path / "net.csv") == layers
 
 
-def test_columns_may_be_left_out(tmp_path):
+def test_optional_columns_may_be_missing(tmp_path):
     (tmp_path / "net.csv").write_text(f"{HEADER}\nfc,16,10,1,1,1,1,1,1\n")
     assert read_workload(tmp_path / "net.csv") == [Layer("fc", 16, 10, 1, 1, 1, 1, 1, 1)]
 
@@ -119,7 +119,7 @@ def test_columns_may_be_left_out(tmp_path):
         ("", "cannot be read"),
         (HEADER, "has no layers"),
         ("name,in_channels\na,1", "has no column out_channels, kernel_h"),
-        (f"{HEADER},colour\na,1,1,1,1,1,1,1,1,red", "has a column colour"),
+        (f"{HEADER},colour\na,1,1,1,1,1,1,1,1,red", "has an unknown column colour"),
         (f"{HEADER}\na,1,1,1,1,1,1,1,1.5", "column out_w must hold whole numbers"),
         (f"{HEADER}\na,1,1,1,1,1,1,1,0", "layer a: out_w must be at least 1, not 0"),
         (f"{HEADER}\na,1,1,1,1,1,1,1,1,2", "more fields than its header"),
@@ -133,13 +133,13 @@ def test_columns_may_be_left_out(tmp_path):
         (f"{HEADER},pad_top\na,1,1,1,1,1,1,1,1,-1", "line 2: layer a: pad_top must be at least 0, not -1"),
     ],
 )
-def test_a_file_that_is_no_workload_is_refused(tmp_path, text, message):
+def test_a_wrong_workload_file_is_refused(tmp_path, text, message):
     (tmp_path / "net.csv").write_text(text)
     with pytest.raises(InputError, match=message):
         read_workload(tmp_path / "net.csv")
 
 
-def test_a_name_of_two_lines_does_not_move_the_lines_behind_it(tmp_path):
+def test_line_numbers_are_right_after_a_name_of_two_lines(tmp_path):
     (tmp_path / "net.csv").write_text(f'{HEADER}\n"a\nb",1,1,1,1,1,1,1,1\nc,1,1,3,3,8,8,8,6\n')
     with pytest.raises(InputError, match="line 4: layer c: out_h is at most 6"):
         read_workload(tmp_path / "net.csv")
@@ -152,11 +152,11 @@ def test_a_transposed_convolution_that_cuts_its_input_is_refused(kernel, padding
         workload(nn.Sequential(layer), (2, 6, 6))
 
 
-def test_outputs_that_are_not_computed_are_said(tmp_path, caplog):
+def test_a_layer_with_fewer_outputs_than_possible_gives_a_warning(tmp_path, caplog):
     (tmp_path / "net.csv").write_text(f"{HEADER}\nstem,3,8,3,3,9,9,4,7\n")
     [layer] = read_workload(tmp_path / "net.csv")
     assert layer.out_h == 4
-    assert "line 2: layer stem has out_h=4 of 7 outputs that its inputs give" in caplog.text
+    assert "line 2: layer stem has out_h=4, but its inputs give 7 outputs" in caplog.text
 
 
 def test_a_missing_file_is_refused(tmp_path):
@@ -173,12 +173,12 @@ def test_a_missing_file_is_refused(tmp_path):
         ("efficientnet_lite0", "tf_efficientnet_lite0"),
     ],
 )
-def test_shipped_shapes_are_those_of_the_networks(file, name):
+def test_shapes_in_conf_equal_those_of_the_networks(file, name):
     with torch.device("meta"):
         model = timm.create_model(name)
     assert read_workload(file) == workload(model, (3, 224, 224))
 
 
-def test_what_is_neither_a_file_nor_a_name_is_refused():
+def test_an_unknown_workload_name_is_refused():
     with pytest.raises(InputError, match=r"neither a file NAME.csv nor one of efficientnet_lite0, mobile"):
         read_workload("lenet")

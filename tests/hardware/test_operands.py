@@ -1,4 +1,4 @@
-"""Operands of layers that networks use in several ways, and of layers that are shapes alone."""
+"""Operands of layers that a network calls twice or not at all, and of layer shapes without a network."""
 
 from types import SimpleNamespace
 
@@ -26,7 +26,7 @@ BASE = weight_format("int8")
 
 
 def study_of(module: nn.Module, image: torch.Tensor) -> SimpleNamespace:
-    """What operands ask of a study."""
+    """Return the attributes of a study that operands need."""
     return SimpleNamespace(
         base_module=module,
         network=SimpleNamespace(inputs={"input_size": image.shape[1:]}),
@@ -65,7 +65,7 @@ def test_every_call_of_a_layer_has_its_own_inputs():
     assert np.abs(other.inputs - pooled).max() <= 1
 
 
-def test_a_layer_that_is_not_called_has_no_inputs_to_look_at():
+def test_missing_inputs_of_a_layer_that_is_not_called_are_named():
     operands = StudyOperands(study_of(NeverCalled(), torch.rand(1, 2, 2, 2)))
     with pytest.raises(InputError, match="laconic needs the inputs of layer second, which is not called"):
         operands.of(BASE, LACONIC)
@@ -75,13 +75,13 @@ def test_a_layer_that_is_not_called_has_no_inputs_to_look_at():
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_inputs_of_shapes_are_of_so_many_bits(seed):
-    """Even if all values that are drawn are negative."""
+def test_random_inputs_of_shapes_use_the_whole_range(seed):
+    """This holds even if all random values are negative."""
     [found] = ShapeOperands([Layer("fc", 1, 2, 1, 1, 1, 1, 1, 1)], seed).of(BASE, LACONIC)
     assert found.inputs.item() in (0, 255)
 
 
-def test_a_depthwise_filter_in_another_row_meets_its_own_channel():
+def test_a_reordered_depthwise_filter_gets_its_own_channel():
     layer = Layer("conv", 4, 4, 3, 3, 3, 3, 1, 1, groups=4)
     fmt, order = weight_format("swis", shifts=2, group_size=3), np.array([2, 3, 0, 1])
     weight = torch.randn(4, 1, 3, 3, generator=torch.Generator().manual_seed(0))

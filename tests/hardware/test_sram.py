@@ -1,4 +1,4 @@
-"""What SRAMs move, counted access by access for one tiling, and as properties."""
+"""SRAM traffic, counted access by access for one tiling, and its properties."""
 
 import numpy as np
 import pytest
@@ -16,13 +16,13 @@ WHOLE = Run((10, 10, 16, 24), ("pixel", "channel", "filter"), 1, 13, 1, 0, 0, 0,
 
 
 def test_an_output_stationary_array_access_by_access():
-    """8 filters x 8 pixels at a time: a group of weights a filter, 4 inputs a pixel, and sums at the end."""
+    """It computes 8 filters x 8 pixels at once, with a group of weights per filter and 4 inputs per pixel."""
     weights = inputs = outputs = passed = 0
     for first in range(0, 100, 8):
         for _ in range(0, 24, 8):
             pixels = min(8, 100 - first)
             for _ in range(0, LAYER.filter_weights, 4):
-                weights += 8 * 18  # a group of two shifts
+                weights += 8 * 18  # the bits of a group with two shifts
                 inputs += pixels * 4 * 8
                 passed += 8 * 18 * 8 + pixels * 4 * 8 * 8
             outputs += 8 * pixels * 8
@@ -36,7 +36,7 @@ def test_an_output_stationary_array_access_by_access():
 
 
 def test_a_weight_stationary_array_access_by_access():
-    """8 weights x 8 filters stay; every pixel passes, and sums of 32 bits come and go but for the last."""
+    """It keeps 8 weights x 8 filters, and all sums of a pixel but the last have 32 bits."""
     weights = inputs = written = read = passed = 0
     passes = LAYER.filter_weights // 8
     for _ in range(0, 24, 8):
@@ -55,17 +55,17 @@ def test_a_weight_stationary_array_access_by_access():
 
 
 @pytest.mark.parametrize(("side_by_side", "times"), [(False, 8), (True, 1)])
-def test_channels_side_by_side_pass_no_inputs_on(side_by_side, times):
+def test_channels_side_by_side_do_not_pass_inputs_on(side_by_side, times):
     layer = Layer("dw", 64, 64, 3, 3, 12, 12, 10, 10, groups=64)
     work = layer_work(layer, np.full(64, 2), 4, 8, 8, 1, side_by_side)
     chip = on_chip(layer, work, WHOLE, 0, 8, systolic=True)
-    assert chip.input_read_bits == 8 * layer.macs  # a kernel of one channel each
+    assert chip.input_read_bits == 8 * layer.macs  # every filter has its own channel
     assert chip.register_bits == times * chip.input_read_bits
 
 
 @settings(max_examples=40, deadline=None)
 @given(layers())
-def test_srams_pass_on_what_the_dram_moves_and_read_it_at_least_once(layer):
+def test_srams_write_what_the_dram_reads_and_read_it_at_least_once(layer):
     work, bits = layer_work(layer, np.full(layer.out_channels, 2), 4, 8, 8, 1), 5 * layer.weights
     run = best_run(layer, work, SMALL, bits)
     chip = on_chip(layer, work, run, bits, 8, systolic=True)

@@ -1,4 +1,4 @@
-"""Ranges seen on calibration images, and the grid activations are rounded to."""
+"""Activation ranges on the calibration set, and the rounding of activations."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def layers(model: nn.Module) -> dict[str, nn.Module]:
     return {"0": model[0], "2": model[2]}
 
 
-def test_minmax_spans_all_batches_and_zero(model):
+def test_minmax_covers_all_batches_and_zero(model):
     batches = [torch.full((2, 4), 1.0), torch.full((2, 4), 3.0)]
     ranges = observe_ranges(model, layers(model), batches)
     with torch.no_grad():
@@ -27,21 +27,21 @@ def test_minmax_spans_all_batches_and_zero(model):
     assert ranges["2"].high == pytest.approx(hidden.max().item())
 
 
-def test_percentile_leaves_the_tails_out(model):
+def test_percentile_leaves_out_the_tails(model):
     values = torch.linspace(-1, 1, 4000).reshape(1000, 4)
     ranges = observe_ranges(model, layers(model), [values], percentile=99)
     assert ranges["0"].high == pytest.approx(0.98, abs=1e-3)
     assert ranges["0"].low == pytest.approx(-0.98, abs=1e-3)
 
 
-def test_percentiles_are_averaged_over_images_and_all_of_them_are_the_extremes(model):
+def test_percentiles_are_averaged_over_images_and_100_percent_equals_minmax(model):
     batches = [torch.full((6, 4), 4.0), torch.full((2, 4), 8.0)]
     assert observe_ranges(model, layers(model), batches, percentile=99)["0"].high == 5.0
     full = observe_ranges(model, layers(model), batches, percentile=100)
     assert full == observe_ranges(model, layers(model), batches)
 
 
-def test_observing_leaves_no_hook_behind(model):
+def test_observing_removes_its_hooks(model):
     observe_ranges(model, layers(model), [torch.ones(1, 4)])
     assert not model[0]._forward_pre_hooks
 
@@ -55,7 +55,7 @@ def test_inputs_are_rounded_and_clipped(model):
     assert seen[0].tolist() == [[-1.0, 0.0, 1.0, 2.0]]
 
 
-def test_eight_bits_err_by_half_a_step_and_keep_zero():
+def test_the_error_of_eight_bits_is_at_most_half_a_step_and_zero_is_exact():
     interval = ActivationRange(-0.37, 1.9)
     scale, zero_point = interval.affine(8)
     values = torch.linspace(-0.36, 1.89, 999)
@@ -64,13 +64,13 @@ def test_eight_bits_err_by_half_a_step_and_keep_zero():
     assert torch.fake_quantize_per_tensor_affine(torch.zeros(1), scale, zero_point, 0, 255) == 0
 
 
-def test_a_layer_that_only_sees_zeros_is_harmless(model):
+def test_a_layer_with_only_zero_inputs_gives_finite_outputs(model):
     ranges = observe_ranges(model, layers(model), [torch.zeros(1, 4)])
     quantize_activations(layers(model), ranges, bits=8)
     assert model(torch.zeros(1, 4)).isfinite().all()
 
 
-def test_a_layer_that_is_never_run_has_no_range(model):
+def test_a_layer_that_is_never_called_has_no_range(model):
     idle = {**layers(model), "idle": nn.Linear(1, 1)}
     assert set(observe_ranges(model, idle, [torch.zeros(1, 4)])) == {"0", "2"}
 
@@ -96,19 +96,19 @@ def test_the_fast_kernel_equals_torch_s(layout):
 
 
 @pytest.mark.parametrize("interval", [(-1.3, 2.7), (0.0, 4.0)])
-def test_gradients_pass_straight_through_within_the_interval(interval):
+def test_the_straight_through_gradient_equals_torch_s(interval):
     generator = torch.Generator().manual_seed(0)
     values = 3 * torch.randn(3, 5, 7, 11, generator=generator)
     upstream = torch.randn(values.shape, generator=generator)
     layer = nn.Identity()
     quantize_activations({"0": layer}, {"0": ActivationRange(*interval)}, bits=8)
     scale, zero_point = ActivationRange(*interval).affine(8)
-    ours, theirs = values.clone().requires_grad_(), values.clone().requires_grad_()
-    found = layer(ours)
-    expected = torch.fake_quantize_per_tensor_affine(theirs, scale, zero_point, 0, 255)
+    inputs, torch_inputs = values.clone().requires_grad_(), values.clone().requires_grad_()
+    found = layer(inputs)
+    expected = torch.fake_quantize_per_tensor_affine(torch_inputs, scale, zero_point, 0, 255)
     assert torch.equal(found, expected)
     found.backward(upstream)
     expected.backward(upstream)
-    assert torch.equal(ours.grad, theirs.grad)
-    assert (ours.grad == 0).any()
-    assert (ours.grad != 0).any()
+    assert torch.equal(inputs.grad, torch_inputs.grad)
+    assert (inputs.grad == 0).any()
+    assert (inputs.grad != 0).any()

@@ -1,4 +1,4 @@
-"""Which layers change, into what, and that nothing else does."""
+"""Networks with weights in a format: which layers change, their weights, and their costs."""
 
 import numpy as np
 import pytest
@@ -25,20 +25,20 @@ def test_swis_weights_are_the_decomposed_codes_times_the_scale(model):
     assert torch.equal(approximate(weight, weight_format("swis", shifts=2, group_size=4)), expected)
 
 
-def test_all_shifts_equal_the_base_quantizer(model):
+def test_with_all_shifts_the_weights_equal_those_of_int8(model):
     weight = model.conv_head.weight
     base = approximate(weight, weight_format("int8"))
     for method in ("swis", "swis_c", "truncate", "round"):
         assert torch.equal(approximate(weight, weight_format(method, shifts=7)), base)
 
 
-def test_uniform_has_its_levels_and_its_own_clip(model):
+def test_uniform_weights_have_at_most_its_number_of_levels(model):
     hat = approximate(model.conv_head.weight, weight_format("uniform", shifts=2))
     for row in hat.flatten(1)[:20]:
-        assert len(row.unique()) <= 7  # -3..3 times a scale
+        assert len(row.unique()) <= 7  # -3..3 x scale
 
 
-def test_float_is_untouched(model):
+def test_float_weights_do_not_change(model):
     assert torch.equal(approximate(model.conv_head.weight, weight_format("float")), model.conv_head.weight)
 
 
@@ -54,7 +54,7 @@ def test_only_weights_of_convolutions_and_linear_layers_change(model):
         assert torch.equal(value, after[key]) == (key not in names), key
 
 
-def test_the_metric_is_that_of_the_groups(model):
+def test_the_metric_is_the_sum_over_the_groups(model):
     fmt = weight_format("swis", shifts=2, group_size=4, alpha=0.5)
     weight = model.conv_head.weight
     found = encode(weight, fmt)
@@ -74,7 +74,7 @@ def test_the_metric_is_that_of_the_groups(model):
 
 @pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round", "uniform"])
 @pytest.mark.parametrize("granularity", ["channel", "tensor"])
-def test_filters_of_a_plan_are_those_of_their_number_of_shifts(model, method, granularity):
+def test_a_scheduled_filter_equals_one_with_its_number_of_shifts(model, method, granularity):
     weight = model.blocks[3][0].conv_pw.weight
     filters = len(weight)
     schedule = LayerSchedule(np.arange(filters) % 3 + 2, np.arange(filters))
@@ -88,7 +88,7 @@ def test_filters_of_a_plan_are_those_of_their_number_of_shifts(model, method, gr
             assert (found.metrics[mine] == alone.metrics[mine]).all()
 
 
-def test_a_plan_costs_what_its_filters_do(model):
+def test_the_cost_of_a_schedule_is_the_sum_over_its_filters(model):
     macs = layer_macs(model, (1, 32, 32))
     order = np.arange(10)[::-1].copy()
     schedule = LayerSchedule(np.array([1, 2, 3, 1, 2, 3, 1, 2, 3, 4]), order, filters_per_tile=2)
@@ -96,7 +96,7 @@ def test_a_plan_costs_what_its_filters_do(model):
     cost, per_filter = costs[-1], model.classifier.weight.shape[1]
     groups = per_filter // 4
     formula = sum(groups * (4 * (1 + n) + 3 * n) for n in schedule.shifts.tolist())
-    assert cost.stored_bits == formula + 10 * (3 + 4)  # shifts and place of each filter
+    assert cost.stored_bits == formula + 10 * (3 + 4)  # shifts and position of each filter
     # tiles of filters (9, 8), (7, 6), (5, 4), (3, 2), (1, 0)
     assert schedule.cycles.tolist() == [2, 2, 3, 3, 3, 3, 2, 2, 4, 4]
     assert cost.weight_cycles == per_filter * 28

@@ -1,4 +1,4 @@
-"""Folding batch normalisation changes weights, not the function."""
+"""Folding of batch normalisation: the weights change, the function does not."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from swis.errors import InputError
 from swis.networks.batch_norm import fold_batch_norm, fused
 
 
-def test_folding_keeps_the_function_and_drops_the_normalisation(model):
+def test_folding_keeps_the_function_and_removes_the_normalisation(model):
     folded = fold_batch_norm(model, (1, 32, 32))
     images = torch.randn(4, 1, 32, 32, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Rewriting: channels are scaled and permuted, and the network computes what it did."""
+"""Rewrites: channels are equalized and permuted, and the function of the network stays."""
 
 import pytest
 import timm
@@ -20,14 +20,14 @@ def folded():
 
 
 def by_input(layer):
-    """Ranges of the weights that meet each input channel."""
+    """Return the range of the weights of each input channel."""
     return layer.weight.detach().abs().transpose(0, 1).flatten(1).amax(1)
 
 
 @pytest.mark.parametrize(
     "rewrites", [["equalize"], ["permute"], ["equalize", "permute"], ["permute", "equalize"]]
 )
-def test_the_function_stays_and_the_weights_do_not(folded, rewrites):
+def test_rewrites_change_the_weights_but_not_the_function(folded, rewrites):
     changed = rewritten(folded, SIZE, rewrites)
     images = torch.randn(4, *SIZE, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
@@ -42,12 +42,12 @@ def test_the_function_stays_and_the_weights_do_not(folded, rewrites):
     ("name", "count"),
     [("resnet18", 8), ("vgg11_bn", 7), ("efficientnet_lite0", 35), ("mobilenetv2_100", 37)],
 )
-def test_layers_linked_in_real_networks(name, count):
-    # by hand: a sum of residuals uses an output twice and breaks a link; VGG's head cannot be traced
+def test_the_number_of_links_in_real_networks(name, count):
+    # counted by hand: a residual sum uses an output twice, which breaks a link; VGG's head cannot be traced
     assert len(links(fold_batch_norm(timm.create_model(name).eval(), (3, 32, 32)))) == count
 
 
-def test_a_link_names_what_lies_between():
+def test_a_link_names_the_modules_in_between():
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU6(), nn.Identity(), nn.Conv2d(2, 2, 3))
     assert links(model) == [Link("0", "3", ("1", "2"))]
 
@@ -64,14 +64,12 @@ def test_ranges_are_equal_after_equalizing():
     assert isinstance(changed[3], nn.ReLU)
     alive = torch.arange(8) != 3
     for first, second in ((changed[0], changed[2]), (changed[2], changed[4])):
-        made = first.weight.detach().flatten(1).abs().amax(1)[alive]
-        met = (second.weight.detach().flatten(1).abs().amax(1) if second.groups > 1 else by_input(second))[
-            alive
-        ]
-        assert torch.allclose(made, met, rtol=1e-3)
+        range1 = first.weight.detach().flatten(1).abs().amax(1)
+        range2 = second.weight.detach().flatten(1).abs().amax(1) if second.groups > 1 else by_input(second)
+        assert torch.allclose(range1[alive], range2[alive], rtol=1e-3)
 
 
-def test_neighbours_are_of_like_size_after_permuting():
+def test_neighbours_have_similar_sizes_after_permuting():
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Conv2d(1, 64, 1), nn.ReLU(), nn.Conv2d(64, 64, 3, groups=64), nn.ReLU(), nn.Conv2d(64, 8, 1)
@@ -84,7 +82,7 @@ def test_neighbours_are_of_like_size_after_permuting():
 
 
 class Residual(nn.Module):
-    """The first layer's output is used twice, the second's scaled in between."""
+    """The output of the first layer is used twice."""
 
     def __init__(self):
         super().__init__()
@@ -95,7 +93,7 @@ class Residual(nn.Module):
         return self.c(torch.relu(self.b(x)) + x)
 
 
-def test_outputs_that_are_used_otherwise_break_the_link():
+def test_a_second_use_of_an_output_breaks_the_link():
     assert links(Residual()) == []
 
 
@@ -109,7 +107,7 @@ class Deciding(nn.Module):
         return x if x.sum() > 0 else -x
 
 
-def test_parts_that_cannot_be_traced_are_left_alone():
+def test_modules_that_cannot_be_traced_are_not_linked():
     model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2), Deciding(), nn.Linear(2, 2))
     assert links(model) == [Link("0", "2", ("1",))]
     with pytest.raises(InputError, match=r"torch\.fx"):
@@ -117,13 +115,13 @@ def test_parts_that_cannot_be_traced_are_left_alone():
 
 
 class Reused(nn.Sequential):
-    """Its first layer's weight has a second use that no graph of modules shows."""
+    """The first layer's weight is used a second time, which the graph of modules does not show."""
 
     def forward(self, x):
         return super().forward(x) + self[0].weight.sum()
 
 
-def test_a_network_that_would_compute_something_else_is_refused():
+def test_a_rewrite_that_changes_the_function_is_refused():
     torch.manual_seed(0)
     model = Reused(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
     with pytest.raises(InputError, match="rewrites"):
@@ -131,14 +129,14 @@ def test_a_network_that_would_compute_something_else_is_refused():
 
 
 def test_a_linear_layer_on_the_last_axis_is_in_no_link():
-    """Though it has as many inputs as the sequence before it has channels."""
+    """Even if its number of inputs equals the number of channels before it."""
     model = nn.Sequential(nn.Conv1d(4, 8, 1), nn.ReLU(), nn.Linear(8, 3), nn.Flatten(), nn.Linear(24, 2))
     assert links(model) == []
     flat = nn.Sequential(nn.Conv2d(4, 8, 2), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3))
     assert [link.second for link in links(flat)] == ["3"]
 
 
-def test_the_command_line_rewrites_folded_networks_only(command_line):
+def test_rewrites_need_a_folded_network_on_the_command_line(command_line):
     done = command_line("rewrites=[equalize]", "model=mobilenet_v2")
     assert done.status == 2
     assert "fold_bn=true" in done.err

@@ -1,4 +1,4 @@
-"""Weights that are computed are baked in, in a copy; the network that was given stays as it is."""
+"""Computed weights become parameters in a copy, and the original network does not change."""
 
 import io
 import warnings
@@ -35,14 +35,14 @@ FORM = weight_format("swis", 2, 4)
 def old(function):
     def applied(layer, *names):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they are deprecated, and in use
+            warnings.simplefilter("ignore")  # they are deprecated, but still used
             return function(layer, *names)
 
     return applied
 
 
 class LastStep(nn.Module):
-    """An LSTM over the rows of an image: what it puts out last."""
+    """An LSTM over the rows of an image; returns its last output."""
 
     def __init__(self, reweight):
         super().__init__()
@@ -98,7 +98,7 @@ def network(reweighted):
 
 
 def all_of(model):
-    """Everything that a network is: its tensors, byte for byte, its classes, hooks and parametrizations."""
+    """Return the whole state of a network: bytes of tensors, classes, hooks and parametrizations."""
     state = io.BytesIO()
     torch.save(model.state_dict(), state)
     parts = [
@@ -154,12 +154,12 @@ def test_no_copy_changes_the_network_it_copies(reweighted):
         with torch.no_grad():
             assert torch.equal(model(IMAGES), expected), name
             assert torch.equal(first(IMAGES), second(IMAGES)), name
-        theirs = {value.data_ptr() for value in model.state_dict().values()}
-        assert not theirs & {value.data_ptr() for value in first.state_dict().values()}, name
+        pointers = {value.data_ptr() for value in model.state_dict().values()}
+        assert not pointers & {value.data_ptr() for value in first.state_dict().values()}, name
 
 
 @pytest.mark.parametrize("reweighted", [*REWEIGHTED, *RECURRENT])
-def test_computed_weights_are_in_the_format_when_they_are_used(reweighted):
+def test_the_copy_uses_computed_weights_in_the_format(reweighted):
     model = network(reweighted)
     changed, _ = with_weights(model, FORM, layer_macs(model, SIZE))
     with torch.no_grad():
@@ -177,9 +177,9 @@ def test_computed_weights_are_in_the_format_when_they_are_used(reweighted):
 
 
 @pytest.mark.parametrize("reweighted", RECURRENT)
-def test_an_lstm_computes_with_its_parameters(reweighted):
+def test_a_copied_lstm_uses_its_parameters(reweighted):
     model = network(reweighted)
-    model(IMAGES)  # leaves a list of weights behind that are no leaves
+    model(IMAGES)  # the LSTM now stores a list of weights that are results of autograd
     lstm = plain_copy(model)[0].lstm
     assert [name for name, _ in lstm.named_parameters()] and type(lstm) is nn.LSTM
     assert all(
@@ -191,7 +191,7 @@ def test_an_lstm_computes_with_its_parameters(reweighted):
     assert torch.equal(lstm(rows)[0], fresh(rows)[0])
 
 
-def test_layers_that_share_a_computed_weight_share_it_still():
+def test_layers_that_share_a_computed_weight_share_it_in_the_copy():
     tied = nn.Sequential(symmetric(nn.Linear(4, 4)), nn.Linear(4, 4))
     tied[1].weight = nn.Parameter(torch.zeros(4, 4))
     symmetric(tied[1])
@@ -202,7 +202,7 @@ def test_layers_that_share_a_computed_weight_share_it_still():
 
 def test_a_network_with_gradients_of_its_hooks_can_be_copied():
     layer = REWEIGHTED["weight_norm"](nn.Linear(4, 4))
-    layer(torch.ones(1, 4)).sum().backward()  # leaves a weight behind that is no leaf
+    layer(torch.ones(1, 4)).sum().backward()  # the layer now stores a weight that is a result of autograd
     assert torch.equal(plain_copy(layer).weight, layer.weight)
 
 
@@ -212,17 +212,17 @@ def test_a_weight_that_an_unknown_hook_computes_is_refused():
     del layer.weight
     layer.weight = kept
     layer.register_forward_pre_hook(lambda module, _: setattr(module, "weight", kept * 2))
-    with pytest.raises(InputError, match="layer 0: something computes its weight"):
+    with pytest.raises(InputError, match="layer 0: an unknown hook computes its weight at every call"):
         plain_copy(nn.Sequential(layer))
 
 
 @pytest.mark.parametrize("lazy", [nn.LazyConv2d(4, 1), nn.LazyLinear(4), nn.LazyBatchNorm2d()], ids=repr)
 def test_a_lazy_layer_that_has_not_run_is_refused_by_name(lazy):
-    with pytest.raises(InputError, match="layer 1: it has no weights before its first call; run the network"):
+    with pytest.raises(InputError, match="layer 1 has no weights before its first call; run the network"):
         plain_copy(nn.Sequential(nn.ReLU(), lazy))
 
 
-def test_a_lazy_layer_that_has_run_is_one_like_all():
+def test_a_lazy_layer_that_has_run_can_be_copied():
     model = nn.Sequential(nn.LazyConv2d(4, 1))
     model(IMAGES)
     assert torch.equal(plain_copy(model)(IMAGES), model(IMAGES))
@@ -233,7 +233,7 @@ STANDARDISED = [StdConv2d, StdConv2dSame, ScaledStdConv2d, ScaledStdConv2dSame]
 
 @pytest.mark.parametrize("kind", STANDARDISED)
 @pytest.mark.parametrize("settings", [{"stride": 1}, {"stride": 2, "groups": 2}], ids=str)
-def test_a_standardised_convolution_becomes_an_ordinary_one(kind, settings):
+def test_a_standardised_convolution_becomes_a_plain_one(kind, settings):
     torch.manual_seed(0)
     layer = kind(4, 8, 3, bias=True, **settings)
     layer.weight.data += 1
@@ -259,11 +259,11 @@ def test_a_standardised_convolution_becomes_an_ordinary_one(kind, settings):
             nn.functional.pad(images, (1, 1, 1, 1)), changed[0].weight, groups=changed[0].groups
         )
     assert (levels - levels.round()).abs().max() < 1e-3
-    if settings == {"stride": 1}:  # and these weights are those it computes with
+    if settings == {"stride": 1}:  # the layer computes with these weights
         torch.testing.assert_close(moved, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
 
 
-def test_a_class_of_its_own_that_computes_as_all_do_becomes_an_ordinary_one():
+def test_a_subclass_that_computes_the_same_becomes_a_plain_layer():
     class Same(nn.Linear):
         def forward(self, x):
             return nn.functional.linear(x, self.weight, self.bias)
@@ -283,7 +283,7 @@ class Doubled(nn.Linear):
 
 
 @pytest.mark.parametrize("holder", [lambda x: [x], lambda x: (x,), lambda x: {0: x}])
-def test_a_layer_that_is_held_elsewhere_too_becomes_ordinary_there_too(holder):
+def test_a_layer_that_is_also_held_in_a_container_becomes_plain_there_too(holder):
     class Held(nn.Module):
         def __init__(self):
             super().__init__()
@@ -304,7 +304,7 @@ def test_a_layer_that_is_held_elsewhere_too_becomes_ordinary_there_too(holder):
     assert type(model.layer) is Doubled and model.held[0] is model.layer
 
 
-def test_hooks_of_a_layer_that_becomes_ordinary_stay():
+def test_a_plain_layer_keeps_the_hooks_of_the_original():
     layer = Doubled(4, 4)
     layer.register_forward_hook(lambda module, inputs, output: output + 1)
     made, inputs = plain_copy(layer), torch.randn(8, 4)
@@ -313,7 +313,7 @@ def test_hooks_of_a_layer_that_becomes_ordinary_stay():
 
 
 @pytest.mark.parametrize("limit", [6.0, 1e-2])
-def test_a_layer_that_limits_its_inputs_stays(limit):
+def test_a_layer_that_clips_its_inputs_is_not_replaced(limit):
     class Limited(nn.Linear):
         def forward(self, x):
             return nn.functional.linear(x.clamp(-limit, limit), self.weight, self.bias)
@@ -321,7 +321,7 @@ def test_a_layer_that_limits_its_inputs_stays(limit):
     assert type(plain_copy(nn.Sequential(Limited(4, 4)))[0]) is Limited
 
 
-def test_a_layer_that_cuts_small_inputs_stays():
+def test_a_layer_that_drops_small_inputs_is_not_replaced():
     class Cutting(nn.Linear):
         def forward(self, x):
             return nn.functional.linear(nn.functional.hardshrink(x, 1e-3), self.weight, self.bias)
@@ -330,18 +330,18 @@ def test_a_layer_that_cuts_small_inputs_stays():
 
 
 class HalvesWide(nn.Conv2d):
-    """Does more than compute its weight, of inputs larger than those that layers are tried on."""
+    """Does more than compute its weight, but only for inputs larger than those that layers are tested on."""
 
     def forward(self, x):
         x = x / 2 if x.shape[-1] > 20 else x
         return nn.functional.conv2d(x, self.weight * 2, self.bias)
 
 
-def test_a_network_that_computes_something_else_with_ordinary_layers_is_refused():
+def test_a_network_that_computes_something_else_with_plain_layers_is_refused():
     model = nn.Sequential(nn.Conv2d(2, 4, 3), HalvesWide(4, 4, 3))
     before = all_of(model)
     assert [type(layer) for layer in plain_copy(model, SIZE)] == [nn.Conv2d, nn.Conv2d]
-    with pytest.raises(InputError, match="ordinary layers in place of 1 change what the network computes"):
+    with pytest.raises(InputError, match="plain layers in place of 1 change the output of the network"):
         plain_copy(model, (2, 32, 32))
     assert all_of(model) == before
 
@@ -357,15 +357,15 @@ def standardised():
     return new_network(config, 10, inputs, seed=0)
 
 
-def test_a_standardised_network_gains_from_calibration(standardised):
+def test_calibration_improves_a_standardised_network(standardised):
     model, size = standardised.module, standardised.inputs["input_size"]
     images = torch.randn(8, *size, generator=torch.Generator().manual_seed(0))
     plain, _ = with_weights(model, FORM, layer_macs(model, size))
     reference, made = plain_copy(model), plain_copy(model)
     calibrate(reference, made, FORM, images, walking())
     with torch.no_grad():
-        wanted = model(images)
-        errors = [float((network(images) - wanted).square().mean()) for network in (plain, made)]
+        expected = model(images)
+        errors = [float((network(images) - expected).square().mean()) for network in (plain, made)]
     assert errors[1] < 0.8 * errors[0]
 
 
@@ -382,7 +382,7 @@ def test_a_packed_standardised_network_computes_the_same(standardised, tmp_path)
         load_packed(path)
 
 
-def test_a_network_is_packed_and_measured_only_if_ordinary_layers_compute_the_same(standardised, tmp_path):
+def test_a_network_is_packed_and_measured_only_if_plain_layers_compute_the_same(standardised, tmp_path):
     model = nn.Sequential(HalvesWide(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
     strange = replace(standardised, module=model)
     with pytest.raises(InputError, match="in place of 0 change"):
@@ -393,7 +393,7 @@ def test_a_network_is_packed_and_measured_only_if_ordinary_layers_compute_the_sa
 
 
 @pytest.mark.parametrize("name", ["dm_nfnet_f0", "skresnet18"])
-def test_timm_s_own_layers_are_all_known(name):
+def test_all_layer_classes_of_timm_networks_are_known(name):
     with torch.device("meta"):
         model = timm.create_model(name)
     kinds = {type(part) for part in model.modules() if isinstance(part, nn.Conv2d | nn.Linear)}

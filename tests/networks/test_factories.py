@@ -1,4 +1,4 @@
-"""A network of the user's own code, on the command line."""
+"""Networks from a user's own code, on the command line."""
 
 import sys
 
@@ -39,7 +39,7 @@ SWIS = [*OWN, "methods=[swis]"]
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A working folder with a module in it that nobody has imported."""
+    """A working folder with a module that has not been imported."""
     (tmp_path / "own_network.py").write_text(SOURCE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -47,14 +47,14 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_an_own_network_is_measured_packed_and_measured_again(here, command_line):
+def test_a_user_s_network_is_measured_packed_and_measured_again(here, command_line):
     done = command_line(*SWIS, "calibrate=stats")
     assert done.status == 0, done.err
     rows = swis.load_table("runs").set_index("method")
     assert list(rows.index) == ["float", "int8", "swis"]
     assert set(rows["model"]) == {"own_network:small"}
     assert set(rows["weights"]) == {"factory"}
-    assert "all rows are there" in command_line(*SWIS, "calibrate=stats", terminal=True).err
+    assert "all rows exist" in command_line(*SWIS, "calibrate=stats", terminal=True).err
     packed = command_line(*SWIS, "task=pack", "out=own.safetensors")
     assert packed.status == 0, packed.err
     assert "run.py weights=own.safetensors model=python model.factory=own_network:small" in packed.out
@@ -62,10 +62,10 @@ def test_an_own_network_is_measured_packed_and_measured_again(here, command_line
     assert again.status == 0, again.err
     lost = command_line("weights=own.safetensors", "data.limit=64", "results_dir=runs")
     assert (lost.status, lost.err.count("\n")) == (2, 1)
-    assert "timm does not know its network" in lost.err
+    assert "timm does not know the network" in lost.err
 
 
-def test_other_code_is_another_row(here, command_line):
+def test_changed_code_gives_new_rows(here, command_line):
     wider = command_line(*SWIS, "model.kwargs.width=9", "dry_run=true")
     assert command_line(*SWIS).status == 0
     assert wider.out == "float to do, int8 to do, swis to do\n"
@@ -93,16 +93,16 @@ def test_trained_weights_are_read_from_a_file(here, command_line):
         ("own_network:nothing", "returns str, not a torch module"),
     ],
 )
-def test_what_makes_no_network_is_named(here, command_line, factory, reason):
+def test_a_factory_that_returns_no_network_is_named(here, command_line, factory, reason):
     done = command_line(*OWN, f"model.factory={factory}")
     assert (done.status, done.err.count("\n")) == (2, 1)
     assert reason in done.err
 
 
-def test_what_a_network_takes_is_asked_for(here, command_line):
+def test_the_input_size_of_a_user_s_network_is_required(here, command_line):
     done = command_line("model=python", "model.factory=own_network:small")
     assert done.status == 2
-    assert "say model.input_size=[C,H,W]" in done.err
+    assert "set model.input_size=[C,H,W]" in done.err
     wrong = command_line(*OWN, "model.input_size=[3,28,28]", "model.mean=[0.5,0.5,0.5]", "model.std=[1,1,1]")
     assert wrong.status == 2
     assert "the network cannot be run on an image of [3, 28, 28]" in wrong.err

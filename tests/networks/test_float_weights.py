@@ -1,4 +1,4 @@
-"""Weights that no format applies to are counted and named, in rows and in tables of storage."""
+"""Float weights outside of layers are counted and named, in rows and in tables of storage."""
 
 import logging
 from contextlib import nullcontext
@@ -26,7 +26,7 @@ KWARGS = {"img_size": 32, "patch_size": 16, "embed_dim": 8, "depth": 1, "num_hea
 
 @pytest.fixture(scope="module")
 def transformer(tmp_path_factory) -> list[str]:
-    """Overrides for a small transformer, whose position embedding stays float."""
+    """Return overrides for a small transformer, whose position embedding stays float."""
     path = tmp_path_factory.mktemp("weights") / "vit.safetensors"
     config = ModelConfig(label="vit", name="vit_tiny_patch16_224", kwargs=KWARGS)
     save_checkpoint(new_network(config, 10, TINY_INPUTS, seed=0), path, {"data": "fashion_mnist"})
@@ -36,7 +36,7 @@ def transformer(tmp_path_factory) -> list[str]:
     ]
 
 
-def test_a_row_counts_them_as_float_and_one_warning_names_them(transformer, tmp_path, caplog):
+def test_a_row_counts_float_weights_and_one_warning_names_them(transformer, tmp_path, caplog):
     warn_once.cache_clear()
     config = load([*transformer, f"results_dir={tmp_path}", "methods=[swis]"])
     with caplog.at_level(logging.WARNING, "swis"):
@@ -56,20 +56,20 @@ def test_a_row_counts_them_as_float_and_one_warning_names_them(transformer, tmp_
     assert rows["float_weights"].isna()["float"]
 
 
-def test_a_table_of_storage_counts_them(transformer, tmp_path):
+def test_a_table_of_storage_counts_float_weights(transformer, tmp_path):
     out = tmp_path / "storage.parquet"
     run(load([*transformer, "task=storage", f"out={out}"]))
     assert (pd.read_parquet(out)["float_bits"] > 0).all()
 
 
-def test_networks_that_older_code_saw_in_part_have_rows_of_their_own(transformer, tiny):
+def test_networks_with_float_weights_have_other_keys_than_in_older_rows(transformer, tiny):
     plain, partly = prepare(load(tiny)), prepare(load([*transformer, *tiny[-1:]]))
     assert plain.network.digest == load_network(plain.config.model).digest
     assert partly.network.digest != load_network(partly.config.model).digest
 
 
-def test_a_simulation_says_what_it_leaves_out(transformer):
-    """The products of activations in the attention: 5 tokens of 8 features, with keys and with values."""
+def test_a_simulation_reports_the_macs_that_it_leaves_out(transformer):
+    """They are the products in attention: 5 tokens of 8 features, with keys and with values."""
     lines, layers, _ = simulate_methods(load([*transformer, "methods=[swis]", "versus=[]"]))
     assert (lines["unsimulated_macs"] == 2 * 5 * 5 * 8).all()
     assert layers["macs"].sum() / 2 == lines["macs"].iloc[0]
@@ -78,21 +78,29 @@ def test_a_simulation_says_what_it_leaves_out(transformer):
 
 
 @pytest.mark.parametrize("task", ["storage", "simulate"])
-def test_a_table_of_other_weights_at_the_same_path_is_not_done(transformer, tmp_path, task):
+def test_a_table_of_other_weights_at_the_same_path_does_not_count(transformer, tmp_path, task):
     weights, out = tmp_path / "vit.safetensors", tmp_path / "table.parquet"
     config = ModelConfig(label="vit", name="vit_tiny_patch16_224", kwargs=KWARGS)
     common = [*transformer, f"model.weights={weights}", f"task={task}", f"out={out}", "versus=[]"]
     for seed in (0, 1):
         network = new_network(config, 10, TINY_INPUTS, seed=seed)
         save_checkpoint(network, weights, {"data": "fashion_mnist"})
-        with nullcontext() if seed == 0 else pytest.raises(InputError, match="is there already"):
+        with nullcontext() if seed == 0 else pytest.raises(InputError, match="exists already"):
             assert not has_table(load(common))
         run(load([*common, f"force={seed == 1}"]))
         assert has_table(load(common))
 
 
+def test_a_table_counts_when_its_sources_are_described_in_other_words(transformer, tmp_path):
+    common = [*transformer, "task=simulate", f"out={tmp_path / 'table.parquet'}", "versus=[]"]
+    run(load(common))
+    assert has_table(load([*common, "energy.dram_source=elsewhere", "accelerator.source=elsewhere"]))
+    with pytest.raises(InputError, match="exists already"):
+        has_table(load([*common, "energy.dram_pj_per_bit=14"]))
+
+
 def test_a_row_has_the_share_of_float_macs(tmp_path):
-    """Of a mixture of kernels for every image, which is most of what this network multiplies."""
+    """This network mixes kernels for every image; most of its MACs have such computed weights."""
     path = tmp_path / "mixed.safetensors"
     config = ModelConfig(label="mixed", name="tf_efficientnet_cc_b0_4e")
     network = new_network(config, 10, TINY_INPUTS, seed=0)

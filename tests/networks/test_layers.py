@@ -1,4 +1,4 @@
-"""Convolutions of one dimension and transposed ones are layers like all others, from format to file."""
+"""One-dimensional and transposed convolutions are layers like all others, from format to file."""
 
 import copy
 
@@ -30,7 +30,7 @@ FORM = weight_format("swis", 2, 4)
 
 
 class Both(nn.Module):
-    """Convolutions of two dimensions, transposed and not, one of one dimension, and a linear layer."""
+    """A convolution, a transposed one, a one-dimensional one, and a linear layer."""
 
     def __init__(self):
         super().__init__()
@@ -65,12 +65,12 @@ LAYERS = [
     nn.Conv1d(4, 8, 3, padding="same", groups=4, padding_mode="circular"),
     nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1),
     nn.ConvTranspose2d(4, 6, (2, 3), stride=(3, 1), groups=2, dilation=(1, 2)),
-    nn.ConvTranspose2d(4, 4, 1, stride=2, padding=1, groups=4, output_padding=1),  # cuts its input
+    nn.ConvTranspose2d(4, 4, 1, stride=2, padding=1, groups=4, output_padding=1),  # crops its input
 ]
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
-def test_patches_times_filters_are_the_layer_s_output(layer):
+def test_windows_times_filters_are_the_layer_s_output(layer):
     inputs = torch.randn(3, 4, 9) if isinstance(layer, nn.Conv1d) else torch.randn(3, 4, 5, 6)
     found = encode_layers(nn.Sequential(layer), weight_format("int8"))["0"]
     assert found.shape == filter_shape(layer) == filters_of(layer).shape
@@ -82,7 +82,7 @@ def test_patches_times_filters_are_the_layer_s_output(layer):
     torch.testing.assert_close(outputs, layer(inputs).movedim(1, -1).flatten(0, -2), atol=1e-5, rtol=0)
 
 
-def test_every_output_channel_of_a_transposed_convolution_has_its_scale():
+def test_every_filter_of_a_transposed_convolution_has_its_own_scale():
     layer = nn.ConvTranspose2d(2, 3, 2)
     layer.weight.data *= torch.tensor([1.0, 10.0, 100.0]).reshape(1, 3, 1, 1)
     scale = encode_layers(nn.Sequential(layer), FORM)["0"].scale
@@ -90,7 +90,7 @@ def test_every_output_channel_of_a_transposed_convolution_has_its_scale():
     torch.testing.assert_close(scale.flatten(), expected)
 
 
-def test_all_weights_of_all_kinds_are_in_the_format(both):
+def test_layers_of_all_kinds_are_in_the_format(both):
     changed, costs = with_weights(both, FORM, layer_macs(both, SIZE))
     assert list(weight_layers(both)) == ["stem", "up", "row", "head"]
     assert [cost.weights for cost in costs] == [144, 216, 180, 50]
@@ -102,7 +102,7 @@ def test_all_weights_of_all_kinds_are_in_the_format(both):
         assert max(bin(bits).count("1") for bits in used.tolist()) == 2, name
 
 
-def test_normalisation_behind_all_kinds_is_folded(both, images):
+def test_normalisation_after_all_kinds_of_layers_is_folded(both, images):
     folded = fold_batch_norm(both, SIZE)
     assert not any(isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) for part in folded.modules())
     with torch.no_grad():
@@ -110,7 +110,7 @@ def test_normalisation_behind_all_kinds_is_folded(both, images):
 
 
 @pytest.mark.parametrize("kind", [STATS, walking()], ids=["stats", "output_aware"])
-def test_calibration_helps_networks_of_all_kinds(both, images, kind):
+def test_calibration_helps_layers_of_all_kinds(both, images, kind):
     reference = fold_batch_norm(both, SIZE)
     plain, _ = with_weights(reference, FORM, dict.fromkeys(weight_layers(reference), 0))
     network = copy.deepcopy(reference)
@@ -118,16 +118,16 @@ def test_calibration_helps_networks_of_all_kinds(both, images, kind):
     if kind.choose is not None:
         reconstruct(reference, network, encoded, images, Reconstruction(steps=2))
     with torch.no_grad():
-        wanted, before, after = (model(images) for model in (reference, plain, network))
+        expected, before, after = (model(images) for model in (reference, plain, network))
         mean = network.up(reference.stem(images).relu()).mean((0, 2, 3))
-    assert sqnr_db(wanted, after) > sqnr_db(wanted, before) + 1
+    assert sqnr_db(expected, after) > sqnr_db(expected, before) + 1
     assert mean.isfinite().all()
 
 
-def test_output_aware_weights_of_one_layer_beat_the_nearest_ones():
+def test_output_aware_weights_of_a_layer_are_better_than_nearest_ones():
     torch.manual_seed(0)
     for layer, images in ((LAYERS[2], torch.randn(32, 4, 4, 4)), (LAYERS[0], torch.randn(32, 4, 16))):
-        images = images + 2 * images[:, :1]  # channels that go together
+        images = images + 2 * images[:, :1]  # correlated channels
         network = nn.Sequential(copy.deepcopy(layer))
         calibrate(nn.Sequential(layer), network, FORM, images, walking())
         plain = nn.Sequential(copy.deepcopy(layer))
@@ -136,7 +136,7 @@ def test_output_aware_weights_of_one_layer_beat_the_nearest_ones():
             assert sqnr_db(layer(images), network(images)) > sqnr_db(layer(images), plain(images)) + 0.5
 
 
-def test_latent_weights_of_all_kinds(both, images):
+def test_layers_of_all_kinds_can_be_retrained(both, images):
     encoded = encode_layers(both, FORM)
     expected, _ = with_weights(both, FORM, dict.fromkeys(encoded, 0))
     student = add_latents(plain_copy(both), encoded, LatentTraining())
@@ -150,7 +150,7 @@ def test_latent_weights_of_all_kinds(both, images):
 
 
 @pytest.mark.parametrize("rewrite", [equalize, permute])
-def test_channels_are_rewritten_between_all_kinds(rewrite):
+def test_channels_are_rewritten_between_layers_of_all_kinds(rewrite):
     torch.manual_seed(0)
     network = nn.Sequential(
         *(nn.Conv2d(2, 6, 3), nn.ReLU(), nn.ConvTranspose2d(6, 4, 3), nn.ReLU6()),
@@ -163,7 +163,7 @@ def test_channels_are_rewritten_between_all_kinds(rewrite):
     assert not torch.equal(rewrite(rows, (8, 8))[2].weight, rows[2].weight)
 
 
-def test_the_workload_has_what_each_layer_does(both, images):
+def test_the_workload_has_the_shapes_of_all_kinds_of_layers(both, images):
     stem, up, row, head = workload(both, SIZE)
     assert (up.in_h, up.in_w, up.out_h, up.kernel_h, up.stride_h, up.groups) == (7, 7, 8, 3, 1, 2)
     assert (up.pad_top, up.pad_left, up.pad_bottom, up.pad_right) == (1, 1, 2, 2)
@@ -179,14 +179,14 @@ def test_the_workload_has_what_each_layer_does(both, images):
     assert not codes["up"][0][:, 1::2].any()
 
 
-def test_a_weight_that_two_kinds_share_is_refused():
+def test_a_weight_that_two_kinds_of_layers_share_is_refused():
     tied = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ConvTranspose2d(4, 2, 3))
     tied[1].weight = tied[0].weight
     with pytest.raises(InputError, match="layers 0 and 1 share a weight"):
         encode_layers(tied, FORM)
 
 
-def test_a_layer_that_computes_otherwise_is_none():
+def test_a_module_with_another_forward_is_not_a_layer():
     class Twice(nn.Linear):
         def forward(self, x):
             return 2 * super().forward(x)

@@ -1,4 +1,4 @@
-"""Multiply-accumulates against torch's own count, over networks that use their weights in many ways."""
+"""MACs compared with torch's own count, for networks that use their weights in many ways."""
 
 import pytest
 import timm
@@ -17,7 +17,7 @@ NETWORKS = {
     "test_nfnet": {},
     "test_convnext": {},
     "mvitv2_tiny": {"img_size": 64},  # convolutions over attention heads
-    "cait_xxs24_224": {"img_size": 32, "depth": 1},  # a class token is handed to modules
+    "cait_xxs24_224": {"img_size": 32, "depth": 1},  # a class token is an argument of modules
     "tnt_s_legacy_patch16_224": {"img_size": 32, "depth": 1},
     "vit_base_patch16_siglip_224": {"img_size": 32, "depth": 1, "embed_dim": 64, "num_heads": 2},
     "swinv2_tiny_window8_256": {"img_size": 64, "depths": (1, 1), "num_heads": (1, 2), "embed_dim": 16},
@@ -26,22 +26,22 @@ NETWORKS = {
 
 
 def torch_s_count(model: nn.Module, input_size: tuple[int, ...]) -> int:
-    """On a network without gradients: of others the counter fails where parameters are handed to modules."""
+    """Return torch's count; with gradients it fails if a parameter is an argument of a module."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model.requires_grad_(False)(torch.zeros(1, *input_size, device=next(model.parameters()).device))
     return counter.get_total_flops() // 2
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_macs_of_networks_are_torch_s(name):
+def test_macs_of_networks_equal_torch_s_count(name):
     with torch.device("meta"):
         model = timm.create_model(name, **NETWORKS[name]).eval()
     size = (3, *[NETWORKS[name].get("img_size", 64)] * 2)
     macs = network_macs(model, size)
     assert macs.total == torch_s_count(model, size)
-    # of mvitv2's embeddings of relative positions, with which queries are multiplied
+    # mvitv2 multiplies queries by its embeddings of relative positions
     assert (macs.float_weights > 0) == (name == "mvitv2_tiny")
-    # and by shapes, layer by layer
+    # the shapes of the layers give the same MACs
     by_shape = dict.fromkeys(macs.layers, 0)
     for layer in workload(model, size):
         by_shape[layer.name] += layer.macs
@@ -63,10 +63,11 @@ class Unusual(nn.Module):
         return self.two(self.one(x)) @ x.transpose(1, 2)
 
 
-def test_what_torch_does_not_count():
+def test_macs_that_torch_does_not_count():
     macs = network_macs(Unusual().eval(), (5, 2, 4))
     layers = {"attention.out_proj": 5 * 64, "one": 5 * 16, "two": 5 * 16, "unused": 0}
-    # 3 projections of 5 tokens, and the 4 gates of the LSTM; scores and sums of 2 heads, and 5 x 5 x 4
+    # float weights: 3 projections of 5 tokens and the 4 gates of the LSTM; activations: scores and sums of
+    # 2 heads, and the last product
     floats, products = 5 * 8 * 24 + 5 * 16 * (8 + 4), 2 * 5 * 5 * 8 + 5 * 5 * 4
     assert macs == Macs(layers, floats, products, ["attention.out_proj"])
     assert macs.total == sum(layers.values()) + floats + products
@@ -88,7 +89,7 @@ def test_a_linear_layer_that_is_used_without_a_call_is_simulated():
     assert workload(Inside(), (5, 2, 4)) == [Layer("qkv", 8, 24, 1, 1, 1, 5, 1, 5)]
 
 
-def test_a_network_of_one_layer_keeps_what_it_puts_out():
+def test_macs_of_a_network_that_is_one_layer():
     assert layer_macs(nn.Linear(4, 2), (3, 4)) == {"": 3 * 8}
 
 
@@ -105,7 +106,7 @@ def test_a_computed_kernel_counts_as_float():
 
 
 class Multiplied(nn.Module):
-    """A weight that no format applies to, used in one of several ways."""
+    """A weight outside of layers, used in one of several ways."""
 
     def __init__(self, use, *shape):
         super().__init__()
@@ -126,11 +127,11 @@ class Multiplied(nn.Module):
     ],
     ids=["scaled", "einsum", "einsum that copies nothing", "bilinear", "vector"],
 )
-def test_weights_that_stay_float_are_not_taken_for_activations(network, count):
+def test_float_weights_are_not_counted_as_activations(network, count):
     assert network_macs(network, (3, 2, 2)) == Macs({}, float_weights=count)
 
 
-def test_a_layer_whose_input_is_handed_over_by_name_is_refused():
+def test_a_layer_with_its_input_as_a_keyword_argument_is_refused():
     class ByName(nn.Module):
         def __init__(self):
             super().__init__()
@@ -139,5 +140,5 @@ def test_a_layer_whose_input_is_handed_over_by_name_is_refused():
         def forward(self, x):
             return self.conv(input=x)
 
-    with pytest.raises(InputError, match="layer conv is called with its input by name"):
+    with pytest.raises(InputError, match="layer conv gets its input as a keyword argument"):
         network_macs(ByName(), (1, 2, 2))

@@ -1,4 +1,4 @@
-"""Networks and weights: every source, and every way a checkpoint can be wrong."""
+"""Networks and weights: every source of weights, and every fault of a checkpoint."""
 
 import json
 
@@ -21,7 +21,7 @@ def tiny_config(weights, **changes) -> ModelConfig:
     return ModelConfig(label="tiny", name=TINY, weights=str(weights), **changes)
 
 
-def test_a_saved_network_comes_back_as_it_was(tmp_path):
+def test_a_saved_network_is_loaded_unchanged(tmp_path):
     network = new_network(ModelConfig(label="tiny", name=TINY), 10, TINY_INPUTS, seed=3)
     path = tmp_path / "w.safetensors"
     save_checkpoint(network, path, {"data": "fashion_mnist", "top1": "12.5"})
@@ -35,7 +35,7 @@ def test_a_saved_network_comes_back_as_it_was(tmp_path):
         assert torch.equal(loaded.module.state_dict()[key], expected), key
 
 
-def test_initial_weights_follow_the_seed_and_leave_the_global_generator_alone():
+def test_initial_weights_depend_on_the_seed_and_not_on_the_global_generator():
     config = ModelConfig(label="tiny", name=TINY)
     torch.manual_seed(5)
     expected = torch.rand(1)
@@ -45,7 +45,7 @@ def test_initial_weights_follow_the_seed_and_leave_the_global_generator_alone():
     assert first == again != other
 
 
-def test_the_digest_is_of_the_content_not_of_the_path(tiny_checkpoint, tmp_path):
+def test_the_digest_depends_on_the_content_and_not_on_the_path(tiny_checkpoint, tmp_path):
     copy = tmp_path / "renamed.safetensors"
     copy.write_bytes(tiny_checkpoint.read_bytes())
     assert load_network(tiny_config(copy)).digest == load_network(tiny_config(tiny_checkpoint)).digest
@@ -56,7 +56,7 @@ def test_a_pickled_state_dict_gives_the_same_network(tiny_checkpoint, tmp_path):
     overrides = {"kwargs": {"in_chans": 1, "num_classes": 10}, **TINY_INPUTS}
     torch.save(state, tmp_path / "plain.pth")
     torch.save({"state_dict": state, "epoch": 3}, tmp_path / "nested.pth")
-    # as trained on several devices, by a torch that did not count batches
+    # as trained on several devices with an old torch, which did not count batches
     uncounted = {f"module.{key}": value for key, value in state.items() if "num_batches" not in key}
     torch.save({"state_dict": uncounted}, tmp_path / "parallel.th")
     plain, nested, parallel = (
@@ -68,7 +68,7 @@ def test_a_pickled_state_dict_gives_the_same_network(tiny_checkpoint, tmp_path):
     assert plain.inputs == TINY_INPUTS
 
 
-def test_the_transform_feeds_the_network(tiny_checkpoint):
+def test_the_transform_prepares_images_for_the_network(tiny_checkpoint):
     network = load_network(tiny_config(tiny_checkpoint))
     image = network.transform()(Image.new("L", (28, 28), 73))
     assert image.shape == (1, 32, 32)
@@ -76,14 +76,14 @@ def test_the_transform_feeds_the_network(tiny_checkpoint):
     assert network.module(image[None]).shape == (1, 10)
 
 
-def test_overrides_win_over_the_checkpoint(tiny_checkpoint):
+def test_overrides_take_precedence_over_the_checkpoint(tiny_checkpoint):
     network = load_network(tiny_config(tiny_checkpoint, mean=[0.5], input_size=[1, 40, 40]))
     assert network.inputs["mean"] == [0.5]
     assert network.transform()(Image.new("L", (28, 28))).shape == (1, 40, 40)
 
 
 @pytest.mark.parametrize("model", ["mobilenet_v2", "resnet18"])
-def test_the_embedded_checkpoints_say_how_they_were_trained(model):
+def test_the_embedded_checkpoints_have_the_metadata_of_their_training(model):
     network = load_network(load([f"model={model}"]).model)
     assert network.channels == 1
     assert network.num_classes == 10
@@ -91,7 +91,7 @@ def test_the_embedded_checkpoints_say_how_they_were_trained(model):
     assert network.metadata["command"].startswith(f"python run.py task=train model={model}")
     assert network.metadata["data"] == "fashion_mnist"
     assert {"seed", "recipe", "git_commit", "packages", "machine"} <= set(network.metadata)
-    # what the cycle really made of momentum: their recipes named one number, which it replaced
+    # the momentum that the cycle really used; the recipes had one number, which the cycle replaced
     assert json.loads(network.metadata["recipe"])["momentum"] == [0.85, 0.95]
 
 
@@ -114,7 +114,7 @@ def broken(tmp_path, tiny_checkpoint, change):
     ("change", "message"),
     [
         (lambda state: state.pop("conv_head.weight"), "conv_head.weight is missing"),
-        (lambda state: state.update(extra=torch.ones(1)), "extra is not the model's"),
+        (lambda state: state.update(extra=torch.ones(1)), "extra is not in the model"),
         (
             lambda state: state.update({"classifier.weight": torch.ones(7, 256)}),
             r"classifier.weight is \[7, 256\] instead of \[10, 256\]",
@@ -159,7 +159,7 @@ def test_a_pickle_with_code_is_refused(tmp_path):
     ("changes", "message"),
     [
         ({"name": "mobilenetv9"}, "timm has no model named 'mobilenetv9'"),
-        ({"weights": "embedded"}, "no weights are embedded for test_efficientnet"),
+        ({"weights": "embedded"}, "there are no embedded weights for test_efficientnet, only for"),
         ({"weights": "nowhere.pth"}, "neither embedded, timm nor a file"),
         ({"name": "resnet18.nonsense", "weights": "timm"}, "timm has no weights 'resnet18.nonsense'"),
         ({"name": "resnet18.nonsense", "weights": "x.pth"}, "timm has no weights 'resnet18.nonsense'"),
@@ -183,12 +183,12 @@ def test_wrong_arguments_for_the_architecture(tiny_checkpoint):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"in_chans": 2}, "in_chans=2 is not the 1 channels of the input; say model.input_size=\\[2,"),
-        ({"features_only": True}, "tells no classes apart .* leave out features_only"),
-        ({"num_classes": 0}, "tells no classes apart"),
+        ({"in_chans": 2}, "in_chans=2 differs from .*, 1; also set model.input_size=\\[2,"),
+        ({"features_only": True}, "has no classes .* leave out features_only"),
+        ({"num_classes": 0}, "has no classes"),
     ],
 )
-def test_arguments_that_change_what_goes_in_or_comes_out(tmp_path, kwargs, message):
+def test_arguments_that_change_the_inputs_or_the_classes_are_refused(tmp_path, kwargs, message):
     state = new_network(ModelConfig(label="tiny", name=TINY), 10, TINY_INPUTS, seed=0).module.state_dict()
     if kwargs == {"in_chans": 2}:
         state["conv_stem.weight"] = state["conv_stem.weight"].repeat(1, 2, 1, 1)
@@ -206,11 +206,11 @@ def test_arguments_that_change_what_goes_in_or_comes_out(tmp_path, kwargs, messa
         (lambda weight: weight.to("meta"), "conv_stem.weight is without values"),
         (lambda weight: weight.to(torch.complex64), "conv_stem.weight is complex"),
         (lambda weight: torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8), "conv_stem.weight is quant"),
-        (lambda weight: weight.to(torch.int8), r"conv_stem.weight holds whole numbers \(torch.int8\)"),
+        (lambda weight: weight.to(torch.int8), r"conv_stem.weight has integers \(torch.int8\)"),
     ],
     ids=["sparse", "meta", "complex", "quantized", "int8"],
 )
-def test_tensors_that_are_no_float_weights_are_named(tmp_path, change, message):
+def test_tensors_that_are_not_dense_float_weights_are_named(tmp_path, change, message):
     state = new_network(ModelConfig(label="tiny", name=TINY), 10, TINY_INPUTS, seed=0).module.state_dict()
     torch.save(state | {"conv_stem.weight": change(state["conv_stem.weight"])}, tmp_path / "w.pth")
     with pytest.raises(InputError, match=message):
@@ -224,7 +224,7 @@ def test_mean_must_have_a_value_per_channel(tiny_checkpoint):
         load_network(tiny_config(tiny_checkpoint, mean=[0.5, 0.5, 0.5]))
 
 
-def test_the_tag_decides_how_images_are_prepared(tmp_path):
+def test_the_tag_decides_the_preprocessing_of_images(tmp_path):
     network = new_network(ModelConfig(label="x", name="resnet18.a1_in1k"), 10, TINY_INPUTS, seed=0)
     torch.save(network.module.state_dict(), tmp_path / "w.pth")
     kwargs = {"in_chans": 1, "num_classes": 10}
@@ -236,7 +236,7 @@ def test_the_tag_decides_how_images_are_prepared(tmp_path):
     assert crops == {"resnet18.tv_in1k": 0.875, "resnet18.a1_in1k": 0.95}
 
 
-def test_hub_weights_without_a_network_say_what_works_offline(monkeypatch):
+def test_without_a_connection_the_error_names_the_offline_weights(monkeypatch):
     told = []
 
     class NoNetwork:
@@ -254,7 +254,7 @@ def test_hub_weights_without_a_network_say_what_works_offline(monkeypatch):
         InputError, match=r"could not be downloaded.*model.weights=embedded \(mobilenetv2_100"
     ):
         load_network(load(["model=vgg16"]).model)
-    assert told == [True]  # so that the hub's client does not retry for a minute
+    assert told == [True]  # the offline mode, in which the hub's client does not retry for a minute
     assert before == huggingface_hub.constants.HF_HUB_OFFLINE
 
 
@@ -265,5 +265,5 @@ def test_the_published_resnet20_recognises_cifar_images(shared, cifar10_jpeg):
     images = open_split(config.data, "test").prepared(network.transform(), network.channels)
     assert len(images) == 500
     prediction = predict(network.module, loader(images, 250, 0), torch.device("cpu"), "float")
-    # 91.7 on the original images; their copies in JPEG lose ten points
+    # 91.7 % on the original images; the JPEG copies cost ten points
     assert 78 < score(prediction, prediction.logits)["top1"] < 92

@@ -1,4 +1,4 @@
-"""Calibrated weights in front of the normalisation that was folded into them."""
+"""Unfolding: calibrated weights are put back before the normalisation that was folded into them."""
 
 import copy
 
@@ -20,7 +20,7 @@ SIZE = (1, 32, 32)
 
 
 def calibrated(network, fmt, schedules=None):
-    """A folded copy of a network in a format, with biases of its own."""
+    """Return a folded copy of a network in a format with changed biases, and its encoded weights."""
     folded = fused(network, SIZE)
     encoded = encode_layers(folded, fmt, schedules=schedules)
     for name, layer in weight_layers(folded).items():
@@ -30,7 +30,7 @@ def calibrated(network, fmt, schedules=None):
 
 
 @pytest.mark.parametrize("method", ["swis", "truncate", "uniform"])
-def test_folded_again_it_has_the_calibrated_weights(method, model):
+def test_an_unfolded_network_that_is_folded_again_has_the_calibrated_weights(method, model):
     folded, encoded = calibrated(model, weight_format(method, 2, 4))
     network, restored = unfolded(model, folded, encoded, SIZE)
     assert normalises(network)
@@ -45,7 +45,7 @@ def test_folded_again_it_has_the_calibrated_weights(method, model):
     assert torch.equal(network.classifier.bias, folded.classifier.bias)
 
 
-def test_negative_gains_turn_signs_and_a_gain_of_zero_loses_no_filter():
+def test_negative_gains_flip_signs_and_a_gain_of_zero_loses_no_filter():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)).eval()
     network[1].weight.data = torch.tensor([1.0, -2.0, 0.0, 3.0])
@@ -62,7 +62,7 @@ def test_negative_gains_turn_signs_and_a_gain_of_zero_loses_no_filter():
 
 
 @pytest.mark.parametrize("method", ["swis", "truncate", "round", "uniform"])
-def test_what_calibration_made_is_put_back(method, model):
+def test_the_result_of_calibration_is_unfolded(method, model):
     torch.manual_seed(0)
     reference = fused(model, SIZE)
     folded, fmt = copy.deepcopy(reference), weight_format(method, 2, 4)
@@ -73,10 +73,10 @@ def test_what_calibration_made_is_put_back(method, model):
         torch.testing.assert_close(layer.weight, encoded[name].weight(), rtol=1e-5, atol=1e-7)
     add_latents(network, restored, LatentTraining())
     for name, layer in weight_layers(network).items():
-        assert torch.equal(layer.weight, restored[name].weight())  # of sets that express it
+        assert torch.equal(layer.weight, restored[name].weight())  # the shift sets fit the weights
 
 
-def test_a_network_that_is_folded_in_part_gets_back_what_was():
+def test_only_the_folded_normalisations_are_unfolded():
     torch.manual_seed(0)
     network = nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4)).eval()
     for norm in (network[0], network[2]):
@@ -87,7 +87,7 @@ def test_a_network_that_is_folded_in_part_gets_back_what_was():
     assert isinstance(folded[0], nn.BatchNorm2d)
     assert not isinstance(folded[2], nn.BatchNorm2d)
     for layer in weight_layers(network).values():
-        layer.weight.data.zero_()  # what is put back is not what was there
+        layer.weight.data.zero_()  # so that the restored weights can only come from the folded copy
     restored, _ = unfolded(network, folded, encoded, SIZE)
     assert isinstance(restored[0], nn.BatchNorm2d)
     assert isinstance(restored[2], nn.BatchNorm2d)

@@ -1,4 +1,4 @@
-"""Options: what identities are made of, and older names."""
+"""Options: which of them are in a row's identity, and their older names."""
 
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
@@ -26,7 +26,7 @@ GROUPS = (
     ScheduleConfig,
     Stage,
 )
-# Settings under which every option of a group counts, but those that never do.
+# Settings with which every option of a group affects results, except those in NEVER.
 ALL_COUNT = {
     ActivationConfig: {"range": "percentile"},
     RetrainConfig: {"distillation": 0.25, "freeze_threshold": 0.1},
@@ -46,7 +46,7 @@ OTHER = {
 
 
 def another(group: type, name: str, value):
-    """A valid value of an option that is another one."""
+    """Return a valid value of an option that differs from ``value``."""
     if name in OTHER and not isinstance(value, list):
         return OTHER[name]
     if isinstance(value, bool):
@@ -78,32 +78,32 @@ def test_options_without_effect_are_in_no_identity():
     assert identity(ActivationConfig(percentile=99.0)) == identity(ActivationConfig())
 
 
-def test_an_option_that_is_younger_than_rows_counts_only_where_it_is_set():
+def test_an_option_younger_than_the_rows_is_in_the_key_only_if_it_is_set():
     assert "mirror" not in identity(RetrainConfig())
     assert identity(RetrainConfig(hflip=False))["mirror"] is False
 
 
 @pytest.mark.parametrize("group", [*GROUPS, Config])
-def test_no_older_name_is_that_of_another_option(group):
+def test_no_older_name_is_the_present_name_of_an_option(group):
     assert not former_names(group).keys() & {each.name for each in fields(group)}
 
 
-def test_an_interrupted_training_of_older_code_goes_on():
-    """What identifies it is written with the names that options had."""
+def test_an_interrupted_training_of_older_code_continues():
+    """Its identity uses the older names of the options."""
     assert list(identity(FloatTraining())) == [
         *("batch_size", "momentum", "weight_decay", "label_smoothing", "shift", "precision")
     ]
     assert list(identity(Stage())) == ["epochs", "learning_rate", "image_sizes", "erase"]
 
 
-def test_every_option_of_a_run_has_one_part():
+def test_every_option_of_a_run_affects_exactly_one_part():
     parts = [of_part(Config, part) for part in Part]
     assert set().union(*parts) == {each.name for each in fields(Config)}
     assert sum(map(len, parts)) == len(fields(Config))
     assert {"device", "threads", "out"} <= of_part(Config, Part.run)
 
 
-def test_commands_with_older_names_mean_the_same():
+def test_commands_with_older_names_give_the_same_configuration():
     old = ["retrain.mirror=false", "retrain.refresh=epoch", "schedule.price=macs", "bits=2.5"]
     new = [
         "retrain.hflip=false",
@@ -118,7 +118,7 @@ def test_commands_with_older_names_mean_the_same():
     assert stage.random_erasing == 0.125
 
 
-def test_older_configurations_are_read_by_present_names():
+def test_older_configurations_are_read_with_the_present_names():
     config = load(["retrain.translate=0.25", "schedule.budget_unit=macs"])
     written = {"retrain": {"shift": 0.25, "erase": 0.5}, "schedule": {"price": "macs"}, "bits": 3}
     now = renamed(written, config)
@@ -142,7 +142,7 @@ def test_the_8_bit_format_has_one_name():
 
 
 @pytest.mark.parametrize("folder", ["calibration", "scheduling", "retrain"])
-def test_committed_rows_have_the_names_of_today(folder):
+def test_committed_rows_are_read_with_the_present_names(folder):
     rows = swis.load_table(ROOT / "results" / folder)
     assert "base" not in set(rows["method"])
     assert rows["shifts"].equals(rows["bits"])
@@ -156,7 +156,7 @@ def test_committed_rows_have_the_names_of_today(folder):
     )
 
 
-def test_defaults_are_those_of_a_new_value():
+def test_default_of_returns_the_default_of_every_field():
     for group in GROUPS:
         assert group(**{each.name: default_of(each) for each in fields(group)}) == group()
     assert is_dataclass(default_of(Config.__dataclass_fields__["retrain"]))

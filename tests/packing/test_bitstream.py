@@ -1,4 +1,4 @@
-"""Packed bits against an encoder of strings, round trips, and payloads that are wrong."""
+"""Packed bits are compared with an encoder of strings; also round trips, and damaged payloads."""
 
 from math import ceil, comb, log2
 
@@ -42,12 +42,12 @@ def encoded(layout: Layout, seed: int, spread: float) -> tuple[np.ndarray, np.nd
 
 
 def number(value: int, width: int) -> str:
-    """Bits of a field in the order they are written: the lowest first."""
+    """Return the bits of a field in the order in which they are written: the lowest first."""
     return f"{value:0{width}b}"[::-1] if width else ""
 
 
 def plain_bits(layout: Layout, codes: np.ndarray, fields: np.ndarray | None) -> str:
-    """The plain coding by its description, as a string of 0 and 1."""
+    """Return the plain coding of a layer, written after its description, as a string of 0 and 1."""
     position, size = ceil(log2(layout.fmt.magnitude_bits)), layout.fmt.weights_per_group
     text = ""
     for row, filter_codes in enumerate(codes.tolist()):
@@ -68,7 +68,7 @@ def plain_bits(layout: Layout, codes: np.ndarray, fields: np.ndarray | None) -> 
 
 @settings(max_examples=300, deadline=None)
 @given(layers())
-def test_what_is_packed_comes_back(layer):
+def test_unpack_returns_the_packed_codes(layer):
     layout, codes, fields = layer
     payload, bits = pack(codes, fields, layout)
     assert sum(bits.values()) == 8 * len(payload)
@@ -80,7 +80,7 @@ def test_what_is_packed_comes_back(layer):
 
 @settings(max_examples=200, deadline=None)
 @given(layers())
-def test_plain_bits_are_the_described_ones(layer):
+def test_plain_bits_follow_the_description(layer):
     layout, codes, fields = layer
     layout = Layout(**{**vars(layout), "coding": "plain"})
     expected = plain_bits(layout, codes, fields)
@@ -92,34 +92,34 @@ def test_plain_bits_are_the_described_ones(layer):
 
 @pytest.mark.parametrize("method", [*METHODS, "int8"])
 @pytest.mark.parametrize(("shifts", "group_size"), [(1, 16), (2, 4), (4, 5)])
-def test_plain_bits_are_those_of_the_formula(method, shifts, group_size):
+def test_plain_codings_have_the_bits_of_the_formula(method, shifts, group_size):
     layout = Layout(weight_format(method, shifts, group_size), 5, 37, "plain")
     _, bits = pack(*encoded(layout, 0, 32), layout)
     formula = layer_cost(weight_format(method, shifts, group_size), 5, 37, 0).stored_bits
     assert bits["sign"] + bits["mask"] + bits["shift"] == formula
 
 
-def test_compact_saves_what_it_says():
+def test_the_compact_coding_saves_bits_of_every_part():
     layout = Layout(weight_format("swis", 3, 4), 64, 512, "compact")
     codes, fields = encoded(layout, 0, 32)
     payload, bits = pack(codes, fields, layout)
-    assert bits["shift"] == 64 * 128 * 6  # 35 sets, and not three times three bits
+    assert bits["shift"] == 64 * 128 * 6  # 6 bits for 35 sets, not three times three bits
     assert comb(7, 3) == len(weight_format("swis", 3).shift_sets()) == 35
     assert bits["sign"] == np.count_nonzero(codes)
     assert bits["mask"] <= 3 * codes.size
     assert len(payload) < len(pack(codes, fields, Layout(weight_format("swis", 3, 4), 64, 512, "plain"))[0])
 
 
-def test_masks_are_huffman_coded_where_it_pays():
+def test_masks_are_huffman_coded_if_it_saves_bits():
     counts = np.array([900, 50, 30, 20])
     assert _huffman_lengths(counts, 2).tolist() == [1, 2, 3, 3]
-    assert _huffman_lengths(np.array([1, 1, 1, 1]), 2).tolist() == [0, 0, 0, 0]  # two bits each do
+    assert _huffman_lengths(np.array([1, 1, 1, 1]), 2).tolist() == [0, 0, 0, 0]  # two bits each are enough
 
 
 def test_huffman_lengths_fit_four_bits():
     fibonacci = [1, 1]
     while len(fibonacci) < 32:
-        fibonacci.append(sum(fibonacci[-2:]))  # the deepest trees there are
+        fibonacci.append(sum(fibonacci[-2:]))  # these counts give the deepest trees
     lengths = _huffman_lengths(np.array(fibonacci), 5)
     assert 5 < lengths.max() <= 15
     assert sum(2.0**-length for length in lengths) == 1
@@ -134,16 +134,16 @@ def test_a_payload_of_another_length_is_refused(coding, damage):
         unpack(damage(payload), layout)
 
 
-def test_bits_that_fill_the_last_byte_are_zero():
+def test_unused_bits_of_the_last_byte_must_be_zero():
     layout = Layout(weight_format("swis", 2, 3), 1, 3, "plain")  # 15 bits
     payload, _ = pack(*encoded(layout, 0, 32), layout)
     payload[-1] |= 0x80
-    with pytest.raises(InputError, match="not whole"):
+    with pytest.raises(InputError, match="is damaged"):
         unpack(payload, layout)
 
 
-def test_a_layer_larger_than_its_payload_is_refused_before_memory_is_taken():
-    with pytest.raises(InputError, match="too few for what it declares"):
+def test_a_layer_larger_than_its_payload_is_refused_before_memory_is_allocated():
+    with pytest.raises(InputError, match="too few for its shape"):
         unpack(
             np.zeros(3, np.uint8),
             Layout(weight_format("swis", 2, 4), 10**9, 10**9, "plain"),
@@ -153,11 +153,11 @@ def test_a_layer_larger_than_its_payload_is_refused_before_memory_is_taken():
 @pytest.mark.parametrize(
     ("codes", "fields", "message"),
     [
-        ([[5, 7, -127, 1]], [[3]], "none of the levels of its set"),
-        ([[1, 2, 3, 0]], [[7]], "none of the candidates"),
+        ([[5, 7, -127, 1]], [[3]], "not a level of its set"),
+        ([[1, 2, 3, 0]], [[7]], "not one of the candidate sets"),
         ([[1, 2, 300, 0]], [[3]], "do not fit 7"),
-        ([[1, 2, 3]], [[3]], "other shapes"),
-        ([[1, 2, 3, 0]], [[3, 3]], "other shapes"),
+        ([[1, 2, 3]], [[3]], "do not have the shapes"),
+        ([[1, 2, 3, 0]], [[3, 3]], "do not have the shapes"),
     ],
 )
 def test_codes_that_the_layout_cannot_hold_are_refused(codes, fields, message):
@@ -177,10 +177,10 @@ def test_compact_is_at_most_a_bit_longer_than_plain(layer):
         sum(pack(codes, fields, Layout(**{**vars(layout), "coding": coding}))[1].values())
         for coding in CODINGS
     )
-    assert compact <= plain + 8  # one bit may begin a byte
+    assert compact <= plain + 8  # the one bit can start a new byte
 
 
-def test_a_set_that_is_none_is_refused():
+def test_a_shift_set_with_equal_shifts_is_refused():
     layout = Layout(weight_format("swis", 2, 4), 1, 4, "plain")
-    with pytest.raises(InputError, match="not whole"):
-        unpack(np.zeros(3, np.uint8), layout)  # the exponents 0 and 0
+    with pytest.raises(InputError, match="is damaged"):
+        unpack(np.zeros(3, np.uint8), layout)  # the shifts 0 and 0

@@ -1,4 +1,4 @@
-"""ONNX files: they hold the codes, and onnxruntime computes with them what the module does."""
+"""ONNX files hold the codes, and onnxruntime computes the same outputs as the module."""
 
 import json
 import sys
@@ -37,7 +37,7 @@ class Low:
 
 
 def lowered(model, fmt, example, bits=None) -> Low:
-    """A network in a format, its inputs rounded over the ranges that they have in ``example``."""
+    """Return a quantized network; layers' inputs are rounded to the ranges of ``example``."""
     module = plain_copy(model).eval()
     layers = weight_layers(module)
     ranges = observe_ranges(module, layers, [example]) if bits else {}
@@ -50,7 +50,7 @@ def lowered(model, fmt, example, bits=None) -> Low:
 
 
 class Mixed(nn.Module):
-    """All kinds of layers; two share a weight, two an input, and no format applies to the table."""
+    """All kinds of layers: two share a weight, two share an input, and the embedding table stays float."""
 
     def __init__(self, groups: int) -> None:
         super().__init__()
@@ -70,7 +70,8 @@ class Mixed(nn.Module):
 
 def mixed(fmt, groups=1, bits=None) -> Low:
     torch.manual_seed(0)
-    named = {"factor": 2.0, "shift": torch.randn(3, 1), "index": torch.arange(3)}  # in an order of their own
+    # their order differs from that of forward's parameters
+    named = {"factor": 2.0, "shift": torch.randn(3, 1), "index": torch.arange(3)}
     return lowered(Mixed(groups), fmt, Inputs((torch.randn(3, 4, 5, 7),), named), bits)
 
 
@@ -81,7 +82,7 @@ def linear(**changes) -> Low:
 
 
 class Model:
-    """A file of ONNX: its initializers, its nodes by what they compute, and what onnxruntime makes of it."""
+    """An ONNX file: its initializers, its nodes by the name of their output, and its outputs."""
 
     def __init__(self, path) -> None:
         import onnx
@@ -108,7 +109,7 @@ class Model:
 
 
 def assert_holds_codes(model: Model, low: Low, shifts: int, kind) -> None:
-    """Every encoded weight is an initializer of the codes, with few powers of two, and gives the weight."""
+    """Check that codes x scale is the weight, and that no code has more powers of two than ``shifts``."""
     for name, layer in weight_layers(low.module).items():
         name = next(each for each in low.encoded if low.encoded[each] is low.encoded[name])
         codes, scale = model.initializers[f"{name}.weight"], model.initializers[f"{name}.weight_scale"]
@@ -136,7 +137,7 @@ def test_a_network_of_timm_computes_the_same(model, tmp_path, monkeypatch):
     warned = []
     monkeypatch.setattr(onnx_export, "warn_once", warned.append)
     folded = fold_batch_norm(model, (1, 32, 32))
-    # one input: the exported network takes any number of them all the same
+    # the example has one image, but the exported network takes batches of any size
     low = lowered(folded, SWIS, Inputs((torch.randn(1, 1, 32, 32),)), bits=8)
     export_onnx(low, tmp_path / "new" / "tiny.onnx")
     found = Model(tmp_path / "new" / "tiny.onnx")
@@ -186,7 +187,7 @@ def test_groups_more_magnitude_bits_and_odd_activation_bits(tmp_path):
     assert_holds_codes(found, low, 4, np.int16)
     assert found.initializers["up.weight_scale"].shape == (2, 3, 2, 3)
     assert found.scale_and_zero_point(found.of_kind("QuantizeLinear")[0])[1].dtype == np.uint8
-    # what is beyond a range ends at the top of its 5 bits, as in the module
+    # inputs outside a range are clipped to its 5 bits, as in the module
     far, named = 3 * low.example.args[0], low.example.kwargs
     with torch.inference_mode():
         expected = low.module(far, **named)["all"].numpy()
@@ -199,7 +200,7 @@ def test_one_scale_and_16_bits(tmp_path, monkeypatch):
     torch.manual_seed(0)
     fmt = weight_format("swis", 3, granularity="tensor")
     low = lowered(nn.Sequential(nn.Linear(6, 4)), fmt, Inputs((torch.randn(9, 6),)), bits=16)
-    monkeypatch.setattr(onnx_export, "_run", None)  # unchecked, nothing is run
+    monkeypatch.setattr(onnx_export, "_run", None)  # without a check, nothing is run
     export_onnx(low, tmp_path / "linear.onnx", opset=23, check=False)
     found = Model(tmp_path / "linear.onnx")
     assert_holds_codes(found, low, 3, np.int8)
@@ -214,17 +215,17 @@ def test_one_scale_and_16_bits(tmp_path, monkeypatch):
 
 @needs_onnx
 @pytest.mark.parametrize(
-    ("change", "line"),
+    ("change", "message"),
     [
-        (lambda low: low.module[0].weight.data.add_(0.1), "outputs are off the module's by"),
-        (lambda low: low.ranges.update({"0": ActivationRange(-9, 9)}), "rounded outputs are at"),
+        (lambda low: low.module[0].weight.data.add_(0.1), "outputs differ from the module's by"),
+        (lambda low: low.ranges.update({"0": ActivationRange(-9, 9)}), "outputs have only .* dB SQNR"),
     ],
 )
-def test_a_file_that_computes_something_else_is_not_written(tmp_path, change, line):
+def test_a_file_with_wrong_outputs_is_not_written(tmp_path, change, message):
     low, path = linear(), tmp_path / "linear.onnx"
     path.write_text("an older file")
     change(low)
-    with pytest.raises(InputError, match=line):
+    with pytest.raises(InputError, match=message):
         export_onnx(low, path)
     assert [each.read_text() for each in tmp_path.iterdir()] == ["an older file"]
 
@@ -236,23 +237,23 @@ class Branching(nn.Linear):
 
 @needs_onnx
 @pytest.mark.parametrize(
-    ("low", "options", "line"),
+    ("low", "options", "message"),
     [
-        (linear(), {"opset": 17}, "opset=17: the export needs 21 or later"),
+        (linear(), {"opset": 17}, "opset=17 is too old; the export needs 21 or later"),
         (linear(), {"opset": 99}, "opset=99"),
         (linear(module=nn.Sequential(nn.Linear(6, 4)).double()), {}, "float32 networks"),
         (linear(module=Branching(6, 4), encoded={}, ranges={}), {}, "cannot be exported to ONNX"),
     ],
 )
-def test_what_cannot_be_exported_is_one_line(tmp_path, low, options, line):
-    with pytest.raises(InputError, match=line) as raised:
+def test_a_failed_export_gives_one_line(tmp_path, low, options, message):
+    with pytest.raises(InputError, match=message) as raised:
         export_onnx(low, tmp_path / "linear.onnx", **options)
     assert "\n" not in str(raised.value)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("missing", ["onnxruntime", "onnxscript"])
-def test_without_the_extra_a_line_says_what_to_install(tmp_path, monkeypatch, missing):
+def test_without_the_extra_the_error_names_what_to_install(tmp_path, monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(InputError, match=r'pip install "swis\[onnx\]"'):
         export_onnx(linear(), tmp_path / "linear.onnx")

@@ -1,4 +1,4 @@
-"""Packed files: the same network comes back, and nothing else passes for one."""
+"""A packed file gives the same network back, and damaged or other files are refused."""
 
 import copy
 from dataclasses import replace
@@ -40,7 +40,7 @@ def packed_file(network, tmp_path):
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("fold_bn", [False, True])
 @pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round", "uniform", "int8"])
-def test_logits_are_the_same_to_the_bit(network, tmp_path, method, fold_bn, coding):
+def test_logits_are_bit_identical(network, tmp_path, method, fold_bn, coding):
     fmt, path = weight_format(method, 3), tmp_path / "packed.safetensors"
     save_packed(path, network, fmt, coding=coding, skip=["conv_stem"], fold_bn=fold_bn, label="tiny")
     packed = load_packed(path)
@@ -56,7 +56,7 @@ def test_logits_are_the_same_to_the_bit(network, tmp_path, method, fold_bn, codi
     assert sum(sum(layer.bits.values()) for layer in packed.layers.values()) == 8 * sum(sizes)
 
 
-def test_plain_files_take_the_bits_of_the_formula(network, tmp_path):
+def test_plain_files_have_the_bits_of_the_formula(network, tmp_path):
     path = tmp_path / "packed.safetensors"
     fmt = weight_format("swis", 2, group_size=16)
     save_packed(path, network, fmt)
@@ -81,7 +81,7 @@ def test_groups_of_any_size_come_back(network, tmp_path, method, group_size, cod
 
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "uniform"])
-def test_filters_with_shifts_of_their_own_come_back(network, schedules, tmp_path, method, coding):
+def test_filters_with_different_shifts_come_back(network, schedules, tmp_path, method, coding):
     fmt, path = weight_format(method, 2.5), tmp_path / "packed.safetensors"
     save_packed(path, network, fmt, coding=coding, skip=["conv_stem"], schedules=schedules, policy="greedy")
     packed = load_packed(path)
@@ -97,7 +97,7 @@ def test_filters_with_shifts_of_their_own_come_back(network, schedules, tmp_path
     assert packed.policy == "greedy"
     sizes = [len(t) for key, t in load_file(path).items() if key.endswith((".packed", ".schedule"))]
     assert sum(sum(layer.bits.values()) for layer in packed.layers.values()) == 8 * sum(sizes)
-    if coding == "plain":  # to a byte for each kind of filter
+    if coding == "plain":  # each number of shifts may take up to one byte more
         formula = sum(cost.stored_bits for cost in costs)
         assert formula <= 8 * sum(sizes) < formula + 8 * 5 * len(costs)
 
@@ -119,7 +119,7 @@ def schedules(network):
 
 
 @pytest.mark.parametrize("spoil", ["order", "length", "kinds"])
-def test_a_schedule_that_is_none_is_refused(network, schedules, tmp_path, spoil):
+def test_a_damaged_schedule_is_refused(network, schedules, tmp_path, spoil):
     path = tmp_path / "packed.safetensors"
     save_packed(path, network, weight_format("swis", 2.5), skip=["conv_stem"], schedules=schedules)
     name = next(name for name, schedule in schedules.items() if schedule.reordered)
@@ -134,7 +134,7 @@ def test_a_schedule_that_is_none_is_refused(network, schedules, tmp_path, spoil)
             header["layers"][name]["tiles"]["bytes"].append(0)
 
     changed(path, change, sound_checksum=True)
-    with pytest.raises(InputError, match="a packed layer is not"):
+    with pytest.raises(InputError, match="a packed layer is damaged"):
         load_packed(path)
 
 
@@ -152,7 +152,7 @@ def test_a_shared_weight_is_stored_once(network, tmp_path, monkeypatch):
         def __init__(self):
             super().__init__()
             self.a, self.b = nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)
-            self.table = nn.Embedding(4, 4)  # shares the weight, and is no weight layer
+            self.table = nn.Embedding(4, 4)  # shares the weight but is not a weight layer
             self.b.weight = self.table.weight = self.a.weight
 
         def forward(self, x):
@@ -171,7 +171,7 @@ def test_a_shared_weight_is_stored_once(network, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("position", [0.02, 0.3, 0.5, 0.7, 0.95, 1.0])
-def test_a_changed_byte_is_noticed(packed_file, position):
+def test_a_changed_byte_is_detected(packed_file, position):
     content = bytearray(packed_file.read_bytes())
     content[int(position * (len(content) - 1))] ^= 0x10
     packed_file.write_bytes(content)
@@ -179,7 +179,7 @@ def test_a_changed_byte_is_noticed(packed_file, position):
         load_packed(packed_file)
 
 
-def test_a_cut_file_is_noticed(packed_file):
+def test_a_truncated_file_is_detected(packed_file):
     packed_file.write_bytes(packed_file.read_bytes()[:-100])
     with pytest.raises(InputError, match="not a readable packed file"):
         load_packed(packed_file)
@@ -188,18 +188,18 @@ def test_a_cut_file_is_noticed(packed_file):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 3}, "version 3 of the format, this code reads 4 and 5"),
+        ({"version": 3}, "version 3 of the file format, but this code reads 4 and 5"),
         ({"coding": "plain"}, "is damaged"),
         ({"form": {}}, "is damaged"),
     ],
 )
-def test_a_changed_header_is_noticed(packed_file, change, message):
+def test_a_changed_header_is_detected(packed_file, change, message):
     changed(packed_file, lambda header, _: header.update(change), sound_checksum=False)
     with pytest.raises(InputError, match=message):
         load_packed(packed_file)
 
 
-def test_a_file_of_the_version_before_is_read(packed_file):
+def test_a_file_of_the_previous_version_is_read(packed_file):
     expected = load_packed(packed_file).network.module.state_dict()
     changed(packed_file, lambda header, _: header.update(version=4), sound_checksum=True)
     found = load_packed(packed_file).network.module.state_dict()
@@ -231,7 +231,7 @@ def of_head(header) -> dict:
         lambda _, tensors: tensors.update({"conv_head.weight.scale": torch.ones(3)}),
     ],
 )
-def test_a_file_that_is_wrong_under_a_right_checksum_is_refused(packed_file, change):
+def test_a_wrong_file_with_a_correct_checksum_is_refused(packed_file, change):
     changed(packed_file, change, sound_checksum=True)
     with pytest.raises(InputError, match=r"packed\.safetensors|packed layer|timm has no model"):
         load_packed(packed_file)
@@ -244,7 +244,7 @@ def test_the_same_network_gives_the_same_file(network, packed_file, tmp_path):
         assert path.read_bytes() == packed_file.read_bytes()
 
 
-def test_arguments_that_reach_for_other_files_stay_out(network, tmp_path):
+def test_network_arguments_that_read_other_files_are_not_stored(network, tmp_path):
     network = replace(network, kwargs={**network.kwargs, "checkpoint_path": "weights.pth"})
     save_packed(tmp_path / "p", network, weight_format("swis"))
     assert "checkpoint_path" not in load_packed(tmp_path / "p").network.kwargs
@@ -253,7 +253,7 @@ def test_arguments_that_reach_for_other_files_stay_out(network, tmp_path):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_other_precisions_are_refused(network, tmp_path, dtype):
     narrow = replace(network, module=copy.deepcopy(network.module).to(dtype))
-    with pytest.raises(ValueError, match="hold float32 networks"):
+    with pytest.raises(ValueError, match="only float32 networks can be packed"):
         save_packed(tmp_path / "p", narrow, weight_format("swis"))
 
 
@@ -263,9 +263,9 @@ def test_a_checkpoint_is_not_a_packed_file(tiny_checkpoint):
 
 
 def test_unknown_codings_are_refused(network, tmp_path):
-    with pytest.raises(ValueError, match="coding is one of"):
+    with pytest.raises(ValueError, match="coding must be one of"):
         save_packed(tmp_path / "p", network, weight_format("swis"), coding="zip")
-    with pytest.raises(ValueError, match="no bits to pack"):
+    with pytest.raises(ValueError, match="the format float cannot be packed"):
         save_packed(tmp_path / "p", network, weight_format("float"))
     with pytest.raises(InputError, match="'nowhere' matches no layer"):
         save_packed(tmp_path / "p", network, weight_format("swis"), skip=["nowhere"])

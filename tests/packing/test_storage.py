@@ -1,4 +1,4 @@
-"""Storage by formula and as packed, and what is represented without loss, against plain Python."""
+"""Storage by formula and as packed, and the share of lossless groups, are compared with plain Python."""
 
 import math
 from itertools import combinations
@@ -20,7 +20,7 @@ def layers() -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     shapes = {"a": (16, 48), "b": (8, 9)}
     return {
-        # mostly small codes, so that some groups are lossless
+        # most codes are small so that some groups are lossless
         name: (torch.randn(shape, generator=generator) * 6).round().clamp(-127, 127).to(torch.int8)
         for name, shape in shapes.items()
     }
@@ -41,7 +41,7 @@ def lossless(group: list[int], sets: list[tuple[int, ...]]) -> bool:
 
 @pytest.mark.parametrize("size", [2, 4])
 @pytest.mark.parametrize("shifts", [1, 2, 3])
-def test_lossless_fractions_by_their_definition(layers, table, size, shifts):
+def test_lossless_fractions_follow_their_definition(layers, table, size, shifts):
     sets = {
         "swis": list(combinations(range(7), shifts)),
         "swis_c": [tuple(range(low, low + shifts)) for low in range(8 - shifts)],
@@ -52,8 +52,8 @@ def test_lossless_fractions_by_their_definition(layers, table, size, shifts):
         table[(table["group_size"] == size) & (table["bits"] == shifts)].groupby("method")["lossless"].first()
     )
     for method, candidates in sets.items():
-        kept = sum(lossless(group, candidates) for some in groups.values() for group in some)
-        assert found[method] == pytest.approx(kept / count)
+        same = sum(lossless(group, candidates) for some in groups.values() for group in some)
+        assert found[method] == pytest.approx(same / count)
     common = sum(
         max(sum(lossless(group, [chosen]) for group in some) for chosen in sets["swis"])
         for some in groups.values()
@@ -63,7 +63,7 @@ def test_lossless_fractions_by_their_definition(layers, table, size, shifts):
     assert found["swis_c"] <= found["swis"]
 
 
-def test_the_error_is_that_of_all_codes_and_falls_with_shifts(layers, table):
+def test_the_sqnr_covers_all_codes_and_grows_with_the_shifts(layers, table):
     some = table.query("method == 'swis' and group_size == 4 and coding == 'plain'").set_index("bits")[
         "sqnr_db"
     ]
@@ -79,17 +79,17 @@ def test_the_error_is_that_of_all_codes_and_falls_with_shifts(layers, table):
     assert some.is_monotonic_increasing
 
 
-def test_lossless_groups_are_those_that_decompose_to_themselves(layers, table):
-    kept = total = 0
+def test_decomposition_does_not_change_lossless_groups(layers, table):
+    unchanged = total = 0
     for codes in layers.values():
         result = decompose(codes, weight_format("swis", 2, 4))
         same = [a == b for a, b in zip(groups_of(codes, 4), groups_of(result.codes, 4), strict=True)]
-        kept, total = kept + sum(same), total + len(same)
+        unchanged, total = unchanged + sum(same), total + len(same)
     row = table.query("method == 'swis' and group_size == 4 and bits == 2 and coding == 'plain'")
-    assert row["lossless"].item() == pytest.approx(kept / total)
+    assert row["lossless"].item() == pytest.approx(unchanged / total)
 
 
-def test_measured_bits_are_the_formula_and_compact_ones_are_fewer(table):
+def test_plain_bits_equal_the_formula_and_compact_bits_are_fewer(table):
     plain = table[table["coding"] == "plain"].set_index(["method", "group_size", "bits"])
     compact = table[table["coding"] == "compact"].set_index(["method", "group_size", "bits"])
     coded = plain["weight_bits"] - plain["metadata_bits"]
@@ -101,7 +101,7 @@ def test_measured_bits_are_the_formula_and_compact_ones_are_fewer(table):
     assert (compact["compression_vs_int8"] == 8 / compact["weight_bits"]).all()
 
 
-def test_the_claimed_compression_is_that_of_sixteen_weights_and_one_shift():
+def test_groups_of_sixteen_with_one_shift_have_the_claimed_compression():
     codes = torch.randint(-127, 128, (64, 64), generator=torch.Generator().manual_seed(0))
     table = storage_table({"layer": codes}, 7, group_sizes=(16,), shifts=(1,))
     row = table.query("method == 'swis' and coding == 'plain'")
@@ -109,7 +109,7 @@ def test_the_claimed_compression_is_that_of_sixteen_weights_and_one_shift():
     assert row["compression_vs_int8"].item() == pytest.approx(3.66, abs=0.005)
 
 
-def test_groups_with_a_precision_of_their_own(layers, table):
+def test_bits_of_groups_with_different_precisions(layers, table):
     bits = 0
     for codes in layers.values():
         for group in groups_of(codes, 4):
@@ -119,21 +119,21 @@ def test_groups_with_a_precision_of_their_own(layers, table):
     assert row["formula_bits"].item() == pytest.approx(bits / sum(c.numel() for c in layers.values()))
 
 
-def test_unions_of_a_short_group():
+def test_bit_positions_of_a_padded_group():
     assert group_unions(torch.tensor([[-128 + 1, 2, 4]]), 2).tolist() == [127, 4]
 
 
 @pytest.mark.parametrize("model", ["mobilenet_v2", "efficientnet_lite0"])
-def test_tables_stay_done_when_options_are_added(model):
-    """Those that are younger than a table are, in its configuration, as by default."""
+def test_a_table_stays_valid_when_options_are_added(model):
+    """Options that are newer than a table have their default in its configuration."""
     path = ROOT / "results" / "storage" / f"{model}.parquet"
     common = ["experiment=storage", f"model={model}", f"out={path}"]
     assert has_table(load(common))
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="exists already"):
         has_table(load([*common, "clip=mse"]))
 
 
-def test_weights_of_no_layer_are_stored_as_float(layers, table):
+def test_weights_outside_the_layers_are_stored_as_float(layers, table):
     whole = sum(codes.numel() for codes in layers.values())
     found = storage_table(layers, 7, group_sizes=(2, 4), shifts=(1, 2, 3), float_weights=3 * whole)
     for name in ("formula_bits", "weight_bits"):

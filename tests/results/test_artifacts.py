@@ -1,4 +1,4 @@
-"""Artifacts of rows: what one process makes others wait for, and a lock ends with who holds it."""
+"""Artifacts of rows: one process makes them while others wait, and a lock ends with its process."""
 
 import multiprocessing
 import os
@@ -16,7 +16,7 @@ _COPY = multiprocessing.get_context("fork")
 def make(made):
     with made.open("a") as file:
         file.write("once\n")
-    time.sleep(0.5)  # so that the others come meanwhile
+    time.sleep(0.5)  # so that the other processes arrive meanwhile
     return {"x": torch.arange(3)}
 
 
@@ -24,7 +24,7 @@ def have(folder, made):
     assert kept_tensors("key", folder, lambda: make(made))["x"].tolist() == [0, 1, 2]
 
 
-def test_of_many_processes_one_makes_what_all_have(tmp_path):
+def test_one_process_makes_the_tensors_that_all_processes_read(tmp_path):
     made = tmp_path / "made"
     processes = [_COPY.Process(target=have, args=(tmp_path / "results", made)) for _ in range(4)]
     for process in processes:
@@ -52,7 +52,7 @@ def test_the_lock_of_a_killed_process_ends(tmp_path):
     assert not list(tmp_path.rglob("*.lock"))
 
 
-def test_where_nothing_can_be_locked_work_is_done(tmp_path):
+def test_work_goes_on_where_files_cannot_be_locked(tmp_path):
     (tmp_path / "_references").write_text("no folder")
     with locked("key", tmp_path):
         pass

@@ -1,4 +1,4 @@
-"""What a table shows, in which order, and the dictionary that says what its columns mean."""
+"""The columns of a table, their order, and the dictionary of their meanings."""
 
 import re
 
@@ -12,21 +12,21 @@ from swis.results import records
 
 UNITS = {
     *("", "%", "x", "dB", "bits", "bits/weight", "steps^2"),
-    *("shifts", "shifts/weight", "weights", "filters", "images", "units", "lanes"),
+    *("shifts", "shifts/weight", "weights", "filters", "images", "PEs", "lanes"),
     *("cycles", "cycles/weight", "cycles/MAC", "bits/cycle", "MHz"),
     *("s", "ms", "images/s", "frames/s", "pJ", "pJ/bit", "frames/J", "bytes", "mm2"),
 }
-SAID = {"version": records.HARDWARE_VERSION}
+FACTS = {"version": records.HARDWARE_VERSION}
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with two rows, the second of which has results of two accelerators."""
+    """A folder with two rows; the second one has hardware results of two accelerators."""
     records.write_row(row("a", method="float", bits=None, group_size=None, alpha=None), tmp_path)
     records.write_row(row("b"), tmp_path)
     for number, name in enumerate(["swis_ds", "swis_ss"]):
         columns = {"accelerator": name, "latency_ms": 1.5 + number, "speedup_vs_stripes": 2.0}
-        records.write_hardware(columns, SAID | {"number": number}, {}, "b", tmp_path)
+        records.write_hardware(columns, FACTS | {"number": number}, {}, "b", tmp_path)
     return tmp_path
 
 
@@ -45,7 +45,7 @@ def test_the_dictionary_has_short_meanings_and_known_units():
     assert known["meaning"].str.fullmatch(r"\S[^\n]{1,80}[^\n.]").all()
 
 
-def test_results_come_first_and_once_whatever_was_simulated(folder):
+def test_a_table_of_results_has_each_row_once_without_hardware(folder):
     table = swis.load_table(folder)
     assert table["method"].tolist() == ["float", "swis"]
     known = swis.columns()
@@ -55,25 +55,25 @@ def test_results_come_first_and_once_whatever_was_simulated(folder):
     assert list(table) == [name for name in known.index if name in table]
     settings = ["model", "weights", "data", "method", "bits", "group_size", "seed", "alpha", "fold_bn"]
     assert list(groups.index[groups == "setting"]) == [*settings, "split", "images"]
-    # results are there though these rows have none, settings are not
+    # columns of results are kept even if all are null, columns of settings are not
     assert set(known.index[known["group"] == "result"]) <= set(table)
     assert table["agreement"].isna().all()
 
 
-def test_what_a_schedule_made_is_a_result_where_there_is_one(folder):
+def test_columns_of_schedules_are_kept_only_if_a_row_has_them(folder):
     records.write_row(row("c", schedule="optimal", schedule_loss=1.5), folder)
     assert "schedule_loss" in swis.load_table(folder)
     assert "schedule_bound" not in swis.load_table(folder)
 
 
-def test_all_columns_come_with_every_accelerator(folder):
+def test_all_columns_with_a_row_per_accelerator(folder):
     table = swis.load_table(folder, "all")
     assert list(table)[: len(records.COLUMNS)] == list(records.COLUMNS)
     assert table["key"].tolist() == ["a", "b", "b"]
     assert table["accelerator"].fillna("-").tolist() == ["-", "swis_ds", "swis_ss"]
 
 
-def test_names_are_given_exactly_and_hardware_with_its_accelerator(folder):
+def test_only_the_named_columns_and_the_accelerator_of_hardware(folder):
     assert swis.load_table(folder, ["top1", "key"]).columns.tolist() == ["top1", "key"]
     assert len(swis.load_table(folder, iter(["top1", "key"]))) == 2
     table = swis.load_table(folder, ["speedup_vs_stripes", "key"])
@@ -97,18 +97,18 @@ def test_an_empty_folder_has_all_columns_of_results(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "message"),
     [
         (
             ["top1", "top", "latncy_ms"],
-            r"no column top \(close are top5, top1\), no latncy_ms \(close are lat",
+            r"no column top \(similar: top5, top1\), no latncy_ms \(similar: lat",
         ),
-        (["compression"], r"no column compression \(close are compression_vs_int8, "),
-        (["speedup_vs_strips"], r"no column speedup_vs_strips \(close are speedup_vs_stripes\)"),
+        (["compression"], r"no column compression \(similar: compression_vs_int8, "),
+        (["speedup_vs_strips"], r"no column speedup_vs_strips \(similar: speedup_vs_stripes\)"),
         (["picture"], r"no column picture; swis\.columns"),
         ("top1", "columns are 'results', 'all' or a list of names, not 'top1'"),
     ],
 )
-def test_unknown_names_are_refused_with_those_that_are_close(folder, asked, said):
-    with pytest.raises(InputError, match=said):
+def test_unknown_names_are_refused_and_similar_ones_suggested(folder, asked, message):
+    with pytest.raises(InputError, match=message):
         swis.load_table(folder, asked)

@@ -1,4 +1,4 @@
-"""Keeping results in order: compactions that are killed or refused lose nothing, and the command line."""
+"""Compaction of results: a kill or a full disk loses nothing; and its command line."""
 
 import os
 import time
@@ -15,11 +15,11 @@ from swis.results.command import main
 
 
 class Killed(BaseException):
-    """What stands for SIGKILL in one process."""
+    """Stands for SIGKILL within one process."""
 
 
 def steps(monkeypatch, before) -> None:
-    """Call ``before`` whenever something on disk is about to change."""
+    """Call ``before`` before every change on disk."""
     for owner, name in ((Path, "rename"), (Path, "replace"), (Path, "unlink"), (Path, "rmdir")):
         original = getattr(owner, name)
 
@@ -31,7 +31,7 @@ def steps(monkeypatch, before) -> None:
 
 
 def test_a_compaction_killed_at_any_step_loses_nothing(tmp_path, monkeypatch):
-    """And its next step is the first of another one that is killed."""
+    """After each kill another compaction starts, which is killed at a later step."""
     rows, expected, stopped = simple(tmp_path), {}, 0
     for step in range(40):
         put(rows, f"n{step % 5}", step)
@@ -59,7 +59,7 @@ def test_a_compaction_killed_at_any_step_loses_nothing(tmp_path, monkeypatch):
 
 
 def test_a_reader_sees_every_row_at_every_step_of_a_compaction(tmp_path, monkeypatch):
-    """And a row that is written meanwhile without a lock stays."""
+    """A row that another process writes meanwhile without a lock is kept, too."""
     rows = simple(tmp_path)
     for number in range(3):
         put(rows, f"n{number}", number)
@@ -150,8 +150,8 @@ def test_a_check_reads_the_values_of_compacted_rows_too(tmp_path, capsys):
     table = records.write_row(row(), tmp_path)
     table.assign(key="j", top1=101.0).to_parquet(tmp_path / "rows-1.parquet", index=False)
     assert main(["check", str(tmp_path)]) == 1
-    assert "rows-1.parquet top1 is 101.0, not in 0..100" in capsys.readouterr().out
-    compaction.compact(tmp_path)  # which loses none of them
+    assert "rows-1.parquet has top1=101.0, not in 0..100" in capsys.readouterr().out
+    compaction.compact(tmp_path)  # compaction loses neither row
     assert set(records.load_table(tmp_path, "all")["key"]) == {"j", "k"}
 
 
@@ -166,7 +166,7 @@ def test_a_compacted_file_is_newer_than_one_from_the_future(tmp_path):
     assert records.load_table(tmp_path)["top1"].item() == 20.0
 
 
-def test_an_empty_folder_has_nothing_to_look_after(tmp_path, capsys):
+def test_the_commands_do_nothing_in_an_empty_folder(tmp_path, capsys):
     for command in ("summary", "compact", "check"):
         assert main([command, str(tmp_path)]) == 0
     with suppress(StopIteration):

@@ -1,4 +1,4 @@
-"""Rows on disk: named by content, checked, atomic, and one tidy table together."""
+"""Rows on disk: named by their settings, checked, written atomically, and read into one table."""
 
 import errno
 import json
@@ -21,7 +21,7 @@ from swis.results.compaction import compact
 from swis.results.tensors import read_tensors, write_tensors
 
 
-def test_a_row_comes_back_with_its_provenance(tmp_path):
+def test_a_row_is_read_with_its_provenance(tmp_path):
     records.write_row(row(), tmp_path)
     back = records.read_row("k", tmp_path).iloc[0].to_dict()
     assert {name: back[name] for name in ("model", "bits", "group_size", "top1")} == {
@@ -35,7 +35,7 @@ def test_a_row_comes_back_with_its_provenance(tmp_path):
     assert back["schema_version"] == records.SCHEMA_VERSION
 
 
-def test_the_table_has_every_column_typed_whatever_rows_lack(tmp_path):
+def test_the_table_has_every_column_with_its_type(tmp_path):
     records.write_row(row("a", method="float", bits=None, group_size=None, alpha=None), tmp_path)
     records.write_row(row("b", bits=3), tmp_path)
     records.write_row(row("c", status="failed", error="Traceback", top1=None), tmp_path)
@@ -84,26 +84,28 @@ def damage(path, kind):
 DAMAGE = {
     "torn": "cannot be read",
     "no parquet": "cannot be read",
-    "another version": "has schema version 99, this code reads 1",
-    "unknown column": "has columns that are not known: colour",
-    "wrong value": "top1 is 101.0, not in 0..100",
+    "another version": "has schema version 99, but this code reads version 1",
+    "unknown column": "has unknown columns: colour",
+    "wrong value": "has top1=101.0, not in 0..100",
     "wrong type": "cannot be read",
-    "missing value": "lacks a value of model",
-    "two rows": "has 2 rows, not one",
+    "missing value": "has no value of model",
+    "two rows": "has 2 rows instead of one",
 }
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_a_damaged_row_is_left_out_then_set_aside_and_computed_anew(tmp_path, caplog, kind):
+def test_a_damaged_row_is_left_out_then_set_aside_and_written_again(tmp_path, caplog, kind):
     for key in ("a", "b"):
         records.write_row(row(key), tmp_path)
     damage(tmp_path / "a.parquet", kind)
     broken = (tmp_path / "a.parquet").read_bytes()
     assert list(swis.load_table(tmp_path, "all")["key"]) == ["b"]
     (warning,) = caplog.messages
-    assert warning.startswith(f"1 of the files in {tmp_path} left out, the first: {tmp_path / 'a.parquet'} ")
+    assert warning.startswith(
+        f"files left out of {tmp_path}: 1; the first is {tmp_path / 'a.parquet'}, which "
+    )
     assert DAMAGE[kind] in warning
-    assert warning.endswith(f"python -m swis.results check {tmp_path} tells more")
+    assert warning.endswith(f"python -m swis.results check {tmp_path} lists all")
     caplog.clear()
     assert records.read_row("a", tmp_path) is None
     (warning,) = caplog.messages
@@ -115,7 +117,7 @@ def test_a_damaged_row_is_left_out_then_set_aside_and_computed_anew(tmp_path, ca
     assert len(swis.load_table(tmp_path, "all")) == 2
 
 
-def test_a_row_that_may_not_be_read_is_not_taken_for_damaged(tmp_path, monkeypatch):
+def test_a_row_without_permission_to_read_is_not_damaged(tmp_path, monkeypatch):
     records.write_row(row(), tmp_path)
 
     def refuse(*_, **__):
@@ -128,7 +130,7 @@ def test_a_row_that_may_not_be_read_is_not_taken_for_damaged(tmp_path, monkeypat
     assert records.read_row("k", tmp_path) is not None
 
 
-def test_a_row_older_than_a_column_is_read_without_it(tmp_path):
+def test_a_row_older_than_a_column_has_null_in_it(tmp_path):
     records.write_row(row(), tmp_path)
     path = tmp_path / "k.parquet"
     pd.read_parquet(path).drop(columns="selection").to_parquet(path)
@@ -151,7 +153,7 @@ def test_a_wrong_value_is_not_written(tmp_path, changes):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_interrupted_write_leaves_the_old_row_and_no_debris(tmp_path, monkeypatch):
+def test_an_interrupted_write_leaves_the_old_row_and_no_partial_file(tmp_path, monkeypatch):
     records.write_row(row(top1=10.0), tmp_path)
 
     def stop(table, path):
@@ -165,7 +167,7 @@ def test_an_interrupted_write_leaves_the_old_row_and_no_debris(tmp_path, monkeyp
     assert records.read_row("k", tmp_path)["top1"].item() == 10.0
 
 
-def test_a_key_depends_on_values_and_schema_not_on_order(monkeypatch):
+def test_a_key_depends_on_values_and_schema_version_not_on_order(monkeypatch):
     key = records.row_key({"a": 1, "b": [1, 2]})
     assert key == records.row_key({"b": [1, 2], "a": 1})
     assert key != records.row_key({"a": 1, "b": [2, 1]})
@@ -173,7 +175,7 @@ def test_a_key_depends_on_values_and_schema_not_on_order(monkeypatch):
     assert key != records.row_key({"a": 1, "b": [1, 2]})
 
 
-def test_tensors_come_back(tmp_path):
+def test_tensors_are_written_and_read(tmp_path):
     logits = torch.randn(5, 3)
     write_tensors({"logits": logits.T}, "k", tmp_path)
     assert torch.equal(read_tensors("k", tmp_path)["logits"], logits.T)
@@ -182,7 +184,7 @@ def test_tensors_come_back(tmp_path):
     assert read_tensors("k", tmp_path) is None  # computed again
 
 
-def test_only_changes_of_code_make_a_row_dirty(tmp_path, monkeypatch):
+def test_only_changed_code_sets_git_dirty(tmp_path, monkeypatch):
     def git(*arguments):
         identity = ("-c", "user.name=a", "-c", "user.email=a@b.c")
         subprocess.run(["git", "-C", tmp_path, *identity, *arguments], check=True, capture_output=True)
@@ -202,8 +204,8 @@ def test_only_changes_of_code_make_a_row_dirty(tmp_path, monkeypatch):
     assert dirty == [False, True]
 
 
-def test_intervals_of_older_rows_are_read_as_those_of_new_ones(tmp_path):
-    """The files of the first rows hold others, of no width where none or all images were right."""
+def test_intervals_of_older_rows_are_computed_again(tmp_path):
+    """The oldest files have other intervals: these had no width if no image or all images were correct."""
     old = row("old", top1=0.0, images=500, top1_low=0.0, top1_high=0.0)
     records.write_row(old, tmp_path)
     expected = 100 * binomtest(0, 500).proportion_ci(method="wilson").high

@@ -1,4 +1,4 @@
-"""Rows of large sweeps: written, compacted and read by several processes, and none is ever missing."""
+"""Rows of large sweeps: several processes write, compact and read them, and no row is ever missing."""
 
 import json
 import random
@@ -21,12 +21,12 @@ from swis.results.store import Store
 
 
 def simple(folder) -> Store:
-    """A store without any checks, of rows with a name and a number."""
+    """Return a store of rows with a name and a number, without any checks."""
     return Store(folder, "name", ("name",), conform=lambda table: table)
 
 
 def put(rows: Store, name: str, number: int = 0) -> None:
-    """Write a row without a lock, as where files cannot be locked."""
+    """Write a row without a lock, as on a file system that cannot lock files."""
     pq.write_table(pa.table({"name": [name], "number": [number]}), rows.path(name))
 
 
@@ -38,7 +38,7 @@ def numbers(rows: Store) -> dict[str, int]:
 
 
 def written(folder: Path, count: int, **changes) -> list[str]:
-    """Write rows that differ in their keys alone, quickly."""
+    """Write rows that differ only in their keys, quickly."""
     records.write_row(row("00", **changes), folder)
     one = pq.read_table(folder / "00.parquet")
     place = one.column_names.index("key")
@@ -63,11 +63,11 @@ def test_compacted_rows_are_the_same_rows(tmp_path):
     assert records.read_row("d", tmp_path) is None
     assert list(pd.read_parquet(tmp_path)) == list(records.COLUMNS)
     before = list(tmp_path.iterdir())
-    compact(tmp_path)  # there is nothing to do
+    compact(tmp_path)  # nothing is left to do
     assert list(tmp_path.iterdir()) == before
 
 
-def test_a_single_row_counts_before_a_compacted_one_and_a_failed_one_never(tmp_path):
+def test_a_single_row_replaces_a_compacted_one_unless_it_failed(tmp_path):
     records.write_row(row("a", top1=1.0), tmp_path)
     records.write_row(row("b", status="failed", error="Traceback", top1=None), tmp_path)
     compact(tmp_path)
@@ -77,7 +77,7 @@ def test_a_single_row_counts_before_a_compacted_one_and_a_failed_one_never(tmp_p
         assert swis.load_table(tmp_path)["top1"].tolist() == [2, 3]
         assert [records.read_row(key, tmp_path)["top1"].item() for key in "ab"] == [2, 3]
         compact(tmp_path)
-    # a failure that another process wrote, seeing no row yet
+    # another process, which saw no row yet, wrote a failed one
     failed = pd.read_parquet(next(tmp_path.glob("rows-*"))).query("key == 'a'").assign(status="failed")
     failed.to_parquet(tmp_path / "a.parquet", index=False)
     for _ in range(2):
@@ -86,8 +86,8 @@ def test_a_single_row_counts_before_a_compacted_one_and_a_failed_one_never(tmp_p
         compact(tmp_path)
 
 
-def test_of_two_compacted_rows_the_one_compacted_last_counts(tmp_path):
-    """A compaction that was killed before it deleted what it merged leaves both."""
+def test_the_newest_of_two_compacted_rows_counts(tmp_path):
+    """A compaction that is killed before it deletes the merged files leaves both."""
     table = records.write_row(row(), tmp_path)
     for name, top1 in (("1", 1.0), ("2", 2.0)):
         table.assign(top1=top1).to_parquet(tmp_path / f"rows-{name}.parquet", index=False)
@@ -108,13 +108,13 @@ def test_a_compacted_file_is_indexed_once(tmp_path, monkeypatch):
     assert len(read) == 1
 
 
-def test_hardware_results_come_in_the_order_of_rows_then_accelerators(tmp_path, monkeypatch):
+def test_hardware_results_are_sorted_by_row_and_accelerator(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "_BATCH", 2)
     for key in "ab":
         records.write_row(row(key), tmp_path)
     for key, name, facts in (("b", "x", 1), ("a", "y", 2), ("a", "x", 3), ("b", "x", 0), ("z", "x", 0)):
-        said = {"version": records.HARDWARE_VERSION, "number": facts}
-        records.write_hardware({"accelerator": name, "area": facts / 2}, said, {}, key, tmp_path)
+        identity = {"version": records.HARDWARE_VERSION, "number": facts}
+        records.write_hardware({"accelerator": name, "area": facts / 2}, identity, {}, key, tmp_path)
     records.write_row(row("c"), tmp_path)
     for _ in range(2):
         table = swis.load_table(tmp_path, "all")
@@ -148,7 +148,7 @@ def test_a_damaged_compacted_file_is_set_aside_whole(tmp_path, caplog, damage):
     elif damage == "no name":
         pd.read_parquet(path).drop(columns="key").to_parquet(path)
     assert swis.load_table(tmp_path, "all")["key"].tolist() == ["other"]
-    assert f"1 of the files in {tmp_path} left out, the first: {path} " in caplog.text
+    assert f"files left out of {tmp_path}: 1; the first is {path}, which " in caplog.text
     assert records.read_row("07", tmp_path) is None
     assert records.read_row("other", tmp_path) is not None
     assert (tmp_path / "_set_aside" / path.name).exists()
@@ -157,7 +157,7 @@ def test_a_damaged_compacted_file_is_set_aside_whole(tmp_path, caplog, damage):
 
 @pytest.mark.parametrize("reader", ["scan", "find"])
 def test_a_compaction_at_any_step_of_a_reader_hides_nothing(tmp_path, monkeypatch, reader):
-    """Before each of its listings and openings of files in turn, and before all of the first ten."""
+    """A compaction runs before each listing or opening of files in turn, then before all of the first ten."""
     expected, at, calls = {f"n{number}": number for number in range(4)}, 0, 1
     while at <= calls:
         rows = simple(tmp_path / str(at))
@@ -175,7 +175,7 @@ def test_a_compaction_at_any_step_of_a_reader_hides_nothing(tmp_path, monkeypatc
                     busy = True
                     calls += 1
                     if calls == at or (at == 0 and calls <= 10):
-                        put(rows, "new")  # so that there is something to merge
+                        put(rows, "new")  # so that the compaction has files to merge
                         compaction.merge(rows)
                     busy = False
                 return original(*arguments, **named)
@@ -194,7 +194,7 @@ def test_a_compaction_at_any_step_of_a_reader_hides_nothing(tmp_path, monkeypatc
     assert calls > 5
 
 
-def test_who_writes_waits_for_who_compacts(tmp_path):
+def test_a_write_waits_for_a_compaction(tmp_path):
     rows = simple(tmp_path)
     row = pd.DataFrame({"name": ["a"], "number": [1]})
     thread = threading.Thread(target=rows.write, args=("a", row))
@@ -208,10 +208,10 @@ def test_who_writes_waits_for_who_compacts(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
 
 
-def test_where_nothing_can_be_locked_rows_are_written_and_not_compacted(tmp_path):
+def test_without_locks_rows_are_written_but_not_compacted(tmp_path):
     (tmp_path / "_writing.lock").mkdir()
     records.write_row(row(), tmp_path)
-    with pytest.raises(CannotWrite, match="cannot be compacted: no file can be locked there"):
+    with pytest.raises(CannotWrite, match="cannot be compacted: its file system cannot lock files"):
         compact(tmp_path)
     assert records.read_row("k", tmp_path) is not None
 
@@ -228,7 +228,7 @@ def keep_compacting(folder: Path, stop) -> None:
         compact(folder)
 
 
-def test_two_write_and_two_compact_while_one_reads(tmp_path, caplog):
+def test_two_processes_write_and_two_compact_while_one_reads(tmp_path, caplog):
     keys, stop = written(tmp_path, 30), PROCESSES.Event()
     writers = [PROCESSES.Process(target=keep_writing, args=(tmp_path, name, stop)) for name in "xy"]
     compacting = [PROCESSES.Process(target=keep_compacting, args=(tmp_path, stop)) for _ in range(2)]

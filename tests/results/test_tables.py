@@ -1,4 +1,4 @@
-"""Tables joined: equal rows of several once, those of one table and of different designs all."""
+"""The union of tables: equal rows of several tables once, all rows of one table and of different designs."""
 
 import pandas as pd
 
@@ -21,12 +21,12 @@ def simulate(tmp_path, out: str, *overrides: str) -> pd.DataFrame:
     return pd.read_parquet(file)
 
 
-def test_layers_of_one_name_all_count(tmp_path):
+def test_layers_with_the_same_name_are_all_kept(tmp_path):
     one = simulate(tmp_path, "one", "versus=[stripes]")
     again = simulate(tmp_path, "two", "versus=[systolic_os]")
     table = load_simulated(tmp_path / "tables")
     swis = table.query("accelerator == 'swis_ss' and method == 'swis'")
-    assert swis["macs"].sum() == 2 * SAME.macs + OTHER.macs  # rows of both files, once
+    assert swis["macs"].sum() == 2 * SAME.macs + OTHER.macs  # rows that are in both files count once
     assert len(table) == len(one) + len(again) - 2 * 3  # both have the two formats on swis_ss
     assert table.groupby(["accelerator", "method"])["macs"].sum().eq(swis["macs"].sum()).all()
 
@@ -47,13 +47,13 @@ def test_designs_that_differ_in_one_number_are_all_kept(tmp_path):
     assert len(load_simulated(tmp_path / "tables")) == sum(map(len, tables)) == 2 * len(designs)
 
 
-def test_a_design_compared_with_itself_is_there_once(tmp_path):
+def test_a_design_compared_with_itself_appears_once(tmp_path):
     whole = simulate(tmp_path, "whole", "versus=[swis_ss,stripes]", "per_layer=false")
     assert whole.groupby(["accelerator", "method"]).size().eq(1).all()
     assert len(whole) == 4
 
 
-def test_what_one_table_is_compared_with_is_kept_and_what_differs_stays_apart():
+def test_comparisons_of_one_table_are_joined_and_different_ones_kept_apart():
     row = {"accelerator": "stripes", "macs": 100, "machine": "a"}
     none, one = pd.DataFrame([row]), pd.DataFrame([row | {"speedup_vs_loom": 2.0}])
     other = pd.DataFrame([row | {"speedup_vs_loom": 3.0, "speedup_vs_swis": None, "machine": "b"}])
@@ -62,32 +62,32 @@ def test_what_one_table_is_compared_with_is_kept_and_what_differs_stays_apart():
     assert union([none, one, other])["speedup_vs_loom"].tolist() == [2.0, 3.0]
 
 
-def test_rows_of_a_table_that_lacks_a_column_are_those_of_tables_that_have_it():
+def test_a_table_that_lacks_a_column_gets_it_from_equal_rows():
     old = pd.DataFrame({"layer": ["conv", "conv", "head"], "macs": [100, 100, 7], "machine": "a"})
     new = old.assign(unsimulated_macs=40, machine="b")
     for tables in ([old, new], [new, old], [old, old, new]):
         both = union(tables)
-        assert both["macs"].sum() == 207  # two layers of one name
+        assert both["macs"].sum() == 207  # two layers have the same name
         assert (both["unsimulated_macs"] == 40).all()
     newest = new.assign(idle=[1, 2, 3])
     both = union([old, new, newest])
     assert (both["idle"].tolist(), both["unsimulated_macs"].tolist()) == ([1, 2, 3], [40] * 3)
-    alone = union([old.assign(macs=1), new])  # nothing says what it lacks
+    alone = union([old.assign(macs=1), new])  # no equal row has the missing column
     assert (len(alone), alone["unsimulated_macs"].isna().sum()) == (6, 3)
 
 
-def test_what_is_null_in_a_table_that_has_the_column_is_another_row():
+def test_a_null_value_in_an_existing_column_makes_another_row():
     row = {"layer": "conv", "macs": 100}
     shapes, network = (
         pd.DataFrame([row | {"unsimulated_macs": None}]),
         pd.DataFrame([row | {"unsimulated_macs": 40}]),
     )
     assert len(union([shapes, network])) == 2
-    sums = pd.DataFrame([{"macs": 100, "frames_per_s": 5.0}])  # of networks, and not of a layer
+    sums = pd.DataFrame([{"macs": 100, "frames_per_s": 5.0}])  # a row of a network, not of a layer
     assert len(union([shapes, sums])) == 2
 
 
-def test_tables_older_than_shared_lanes_do_not_share_them():
+def test_tables_without_the_column_groups_share_lanes_get_false():
     old = pd.DataFrame({"layer": ["conv"], "macs": 100})
     both = union([old, old.assign(groups_share_lanes=True, unsimulated_macs=1)])
     assert both["groups_share_lanes"].tolist() == [False, True]

@@ -1,4 +1,4 @@
-"""Damage on disk: whatever byte of a result is changed, no other number is read."""
+"""Damage on disk: a changed byte anywhere in a result is noticed, and no wrong number is read."""
 
 import logging
 import random
@@ -22,12 +22,12 @@ HARDWARE = {"version": records.HARDWARE_VERSION, "energy": {"pj": 1.5}}
 
 
 def flips(content: bytes, count: int):
-    """Yield content with one bit flipped, of bytes all over it."""
-    draws = random.Random(0)
-    for place in draws.sample(range(len(content)), min(count, len(content))):
+    """Yield places all over a content, each with a copy of it in which one bit is flipped there."""
+    generator = random.Random(0)
+    for place in generator.sample(range(len(content)), min(count, len(content))):
         yield (
             place,
-            content[:place] + bytes([content[place] ^ 1 << draws.randrange(8)]) + content[place + 1 :],
+            content[:place] + bytes([content[place] ^ 1 << generator.randrange(8)]) + content[place + 1 :],
         )
 
 
@@ -42,7 +42,7 @@ def test_a_flipped_bit_anywhere_in_a_row_is_noticed(tmp_path, caplog):
     assert len(caplog.messages) == 300
     path.write_bytes(content)
     assert records.read_row("k", tmp_path)["top1"].item() == 50
-    assert pd.read_parquet(path)["top1"].item() == 50  # other readers pass over the checksum
+    assert pd.read_parquet(path)["top1"].item() == 50  # other readers ignore the checksum
 
 
 def test_a_flipped_bit_anywhere_in_compacted_rows_is_noticed(tmp_path):
@@ -68,7 +68,9 @@ def test_a_lost_checksum_is_noticed_and_files_without_one_are_read(tmp_path):
     assert records.read_row("a", tmp_path) is None
     assert next((tmp_path / "_set_aside").iterdir()).name == "a.parquet"
     path.write_bytes(content)
-    pq.write_table(pq.read_table(path), path)  # by another program, which keeps what the footer says
+    pq.write_table(
+        pq.read_table(path), path
+    )  # another program rewrites the file and keeps the footer's names
     assert records.read_row("a", tmp_path)["top1"].item() == 50
     pd.read_parquet(path).to_parquet(path)
     assert records.read_row("a", tmp_path)["top1"].item() == 50
@@ -79,7 +81,7 @@ def test_a_row_under_the_name_of_another_is_not_read(tmp_path, caplog):
         records.write_row(row(key, top1=top1), tmp_path)
     shutil.copy(tmp_path / "a.parquet", tmp_path / "b.parquet")
     assert records.read_row("b", tmp_path) is None
-    assert "is not of what its name says, but of a" in caplog.text
+    assert "has the row a, not the row of the file" in caplog.text
     assert records.read_row("a", tmp_path)["top1"].item() == 10
     assert swis.load_table(tmp_path, "all")["key"].tolist() == ["a"]
 
@@ -96,7 +98,7 @@ def test_a_hardware_result_under_the_name_of_another_is_not_read(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["a bit", "another file", "no checksum"])
-def test_kept_tensors_that_are_not_what_was_kept_are_made_anew(tmp_path, damage):
+def test_damaged_tensors_are_made_again(tmp_path, damage):
     for key in "ab":
         write_tensors({"logits": torch.full((4, 4), float(ord(key)))}, key, tmp_path)
     a, b = (records.artifact_path(key, tmp_path, TENSORS) for key in "ab")
@@ -116,7 +118,7 @@ def test_kept_tensors_that_are_not_what_was_kept_are_made_anew(tmp_path, damage)
     assert read_tensors("a", tmp_path)["logits"][0, 0].item() == ord("a")
 
 
-def test_a_training_never_goes_on_from_changed_weights(tmp_path, caplog):
+def test_a_training_never_continues_from_damaged_weights(tmp_path, caplog):
     path = tmp_path / "state"
     weights = torch.arange(1000.0)
     torch.save({"plan": "p", "model": {"w": weights}}, path)
@@ -136,7 +138,7 @@ def test_a_damaged_table_is_refused_in_one_line(tmp_path):
     content = bytearray(path.read_bytes())
     content[content.index(b"bits")] ^= 1
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"t\.parquet is damaged: its checksum is not that of its contents"):
+    with pytest.raises(InputError, match=r"t\.parquet is damaged: its checksum does not match its contents"):
         records.read_table(path)
     with pytest.raises(InputError, match="is damaged"):
         records.load_storage(tmp_path)

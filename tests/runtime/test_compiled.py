@@ -1,4 +1,4 @@
-"""Compiled functions are found again by other processes, and never those of other sources."""
+"""Other processes reuse compiled functions, but only those of the same source code."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-# What a process says: the value, and how many functions were read from the cache.
+# A process prints a value, how many functions it read from the cache, and how many it compiled.
 SOURCE = """
 import numpy as np
 from swis.encoding.metrics import filter_metrics
@@ -23,8 +23,8 @@ print(value[0], sum(stats.cache_hits.values()), sum(stats.cache_misses.values())
 """
 
 
-def said(cache: Path | str, package: Path = ROOT) -> list[str]:
-    """What a process says that keeps its code in a folder."""
+def printed(cache: Path | str, package: Path = ROOT) -> list[str]:
+    """Return what a process prints that stores its machine code in the folder ``cache``."""
     env = os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(package)}
     done = subprocess.run([sys.executable, "-c", SOURCE], env=env, capture_output=True, text=True, cwd="/")
     assert done.returncode == 0, done.stderr
@@ -40,21 +40,21 @@ def expected() -> str:
 
 
 def test_another_process_finds_the_code_unless_it_is_damaged(tmp_path, expected):
-    assert said(tmp_path) == [expected, "0", "1"]
-    assert said(tmp_path) == [expected, "1", "0"]
+    assert printed(tmp_path) == [expected, "0", "1"]
+    assert printed(tmp_path) == [expected, "1", "0"]
     for path in tmp_path.rglob("*.nb?"):
         path.write_bytes(path.read_bytes()[:10])
-    assert said(tmp_path) == [expected, "0", "1"]
-    assert said(tmp_path) == [expected, "1", "0"]
+    assert printed(tmp_path) == [expected, "0", "1"]
+    assert printed(tmp_path) == [expected, "1", "0"]
 
 
-def test_a_change_in_another_file_of_the_package_is_seen(tmp_path, expected):
+def test_a_change_in_another_file_of_the_package_is_noticed(tmp_path, expected):
     package = tmp_path / "copy"
     shutil.copytree(ROOT / "swis", package / "swis", ignore=shutil.ignore_patterns("__pycache__", "assets"))
-    assert said(tmp_path / "code", package) == [expected, "0", "1"]
-    assert said(tmp_path / "code", package) == [expected, "1", "0"]
+    assert printed(tmp_path / "code", package) == [expected, "0", "1"]
+    assert printed(tmp_path / "code", package) == [expected, "1", "0"]
     os.utime(package / "swis" / "encoding" / "search" / "simd.py", (1, 1))
-    assert said(tmp_path / "code", package) == [expected, "0", "1"]
+    assert printed(tmp_path / "code", package) == [expected, "0", "1"]
 
 
 # Two signatures of one function, compiled by two processes at the same time.
@@ -91,11 +91,11 @@ def test_only_old_code_of_this_package_is_deleted(tmp_path):
     for folder in (old, foreign, tmp_path / "other"):
         folder.mkdir(parents=True)
         os.utime(folder, (1, 1))
-    said(tmp_path)
+    printed(tmp_path)
     assert not old.exists()
     assert foreign.exists()
     assert (tmp_path / "other").exists()
 
 
-def test_where_nothing_can_be_kept_everything_runs(expected):
-    assert said("/proc/none") == [expected, "0", "1"]
+def test_everything_runs_without_a_writable_cache(expected):
+    assert printed("/proc/none") == [expected, "0", "1"]

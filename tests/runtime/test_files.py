@@ -1,4 +1,4 @@
-"""Files that cannot be written: one line that says why, and nothing half written."""
+"""Files that cannot be written: one line gives the reason, and no partial file is left."""
 
 import resource
 import subprocess
@@ -26,20 +26,20 @@ WRITERS = {
 
 
 def refusals(folder: Path, limit: int | None) -> dict[str, str]:
-    """Say how files of 400 kB are refused, by every library that writes, and a long row."""
+    """Return the error of each library that writes a file of 400 kB, and that of writing a long row."""
     if limit is not None:  # Python ignores the signal that would end the process
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    said = {}
+    messages = {}
     for name, write in WRITERS.items():
         try:
             write_atomically(folder / name, write)
         except CannotWrite as error:
-            said[name] = str(error)
+            messages[name] = str(error)
     try:
         records.write_row(row(config=str(torch.randperm(100_000).tolist())), folder)
     except CannotWrite as error:
-        said["k.parquet"] = str(error)
-    return said
+        messages["k.parquet"] = str(error)
+    return messages
 
 
 def in_a_process(folder: Path, limit: int | None) -> dict[str, str]:
@@ -56,14 +56,14 @@ def small_disk(tmp_path):
     try:
         done = subprocess.run(mount, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        pytest.skip("there is no mount")
+        pytest.skip("the program mount is missing")
     if done.returncode:
         pytest.skip(f"a small file system cannot be mounted: {done.stderr.strip()}")
     yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)  # what is mapped may stay a while
+    subprocess.run(["umount", "--lazy", folder], check=True)  # mapped files may stay in use for a while
 
 
-def test_a_full_disk_is_named_whoever_writes(small_disk):
+def test_a_full_disk_is_the_reason_whichever_library_writes(small_disk):
     expected = {
         name: f"{small_disk / name} cannot be written: No space left on device"
         for name in (*WRITERS, "k.parquet")
@@ -75,7 +75,7 @@ def test_a_full_disk_is_named_whoever_writes(small_disk):
     assert [path.name for path in small_disk.iterdir()] == ["a"]
 
 
-def test_a_limit_of_the_size_of_files_is_named_whoever_writes(tmp_path):
+def test_a_limit_of_the_size_of_files_is_the_reason_whichever_library_writes(tmp_path):
     expected = {
         name: f"{tmp_path / name} cannot be written: File too large" for name in (*WRITERS, "k.parquet")
     }
@@ -83,14 +83,14 @@ def test_a_limit_of_the_size_of_files_is_named_whoever_writes(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_cannot_be_is_named(tmp_path):
+def test_a_folder_that_cannot_be_created_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CannotWrite, match=r"file/a cannot be written: (Not a directory|File exists)"):
         write_atomically(tmp_path / "file" / "a", WRITERS["bytes"])
 
 
 @pytest.mark.parametrize("error", [ValueError("no number"), RuntimeError("no kernel"), KeyboardInterrupt()])
-def test_other_errors_stay_what_they_are(tmp_path, error):
+def test_other_errors_are_not_changed(tmp_path, error):
     def fail(path):
         Path(path).write_bytes(b"half")
         raise error
@@ -122,7 +122,7 @@ def test_a_sweep_whose_logs_and_rows_fill_a_disk_ends_with_one_line(small_disk, 
     assert "(and " in line
 
 
-def test_a_full_disk_of_logs_ends_no_job(small_disk, command_line, tiny):
+def test_a_full_disk_for_logs_does_not_end_a_job(small_disk, command_line, tiny):
     (small_disk / "logs").mkdir()
     for number in (0, 1):
         (small_disk / "logs" / f"{number}.log").touch()
@@ -131,11 +131,11 @@ def test_a_full_disk_of_logs_ends_no_job(small_disk, command_line, tiny):
         "--multirun", "methods=[round]", "bits=2,3", f"hydra.sweep.dir={small_disk}/logs", *tiny
     )
     assert done.status == 0, done.err
-    assert "4 computed, 0 there before, 0 failed" in done.out
+    assert "4 computed, 0 existed before, 0 failed" in done.out
 
 
-def test_what_cannot_be_written_is_no_failed_row(command_line, tiny, tmp_path, monkeypatch):
-    """As when a schedule or a state is written while a row is measured."""
+def test_a_file_that_cannot_be_written_leaves_no_failed_row(command_line, tiny, tmp_path, monkeypatch):
+    """The file may be a schedule or a training state that is written while a row is measured."""
 
     def refuse(*_):
         raise CannotWrite("somewhere/file cannot be written: Disk quota exceeded")

@@ -14,7 +14,7 @@ from swis.runtime.memory import keep_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 for number in range(21):
-    if number == 1:  # after the first, the pages are there
+    if number == 1:  # the first array has allocated the pages
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     np.ones(8 << 20)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
@@ -29,6 +29,6 @@ def page_faults(argument):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
 def test_large_arrays_need_no_fresh_pages():
-    # where the kernel deals in huge pages the second is small as well, but never smaller
+    # with huge pages the second number is small as well, but never smaller than the first
     assert page_faults("kept") < 100
     assert page_faults("freed") >= page_faults("kept")

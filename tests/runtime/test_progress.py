@@ -1,4 +1,4 @@
-"""Bars and notes are for eyes: none goes into a pipe or a log, and a wait is never in front of nothing."""
+"""Bars and notes appear in terminals and notebooks only, and every long wait shows one."""
 
 import io
 import re
@@ -17,7 +17,7 @@ def drawn(stream: io.StringIO, monkeypatch) -> str:
     return stream.getvalue()
 
 
-def test_bars_and_notes_are_drawn_in_a_terminal_alone(monkeypatch):
+def test_bars_and_notes_are_drawn_only_in_a_terminal(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     text = drawn(Terminal(), monkeypatch)
     assert text.startswith("loading ...\n")
@@ -41,12 +41,12 @@ def test_all_bars_are_made_in_one_place():
         for path in (ROOT / folder).rglob("*.py")
         if re.search(r"^(from|import) tqdm", path.read_text(), re.MULTILINE)
     }
-    # the trial's copies of a process switch off what tqdm does in threads
+    # the soak's copies of a process switch off the threads of tqdm
     assert makers == {"swis/runtime/progress.py", "tools/soak/copies.py"}
 
 
 @pytest.mark.parametrize("more", [["dry_run=true"], []])
-def test_a_run_says_what_it_does_while_it_does_it(command_line, tiny, tmp_path, more):
+def test_a_run_shows_its_steps_in_a_terminal(command_line, tiny, tmp_path, more):
     done = command_line(*tiny, "methods=[round]", *more, terminal=True)
     assert done.status == 0, done.err
     for line in ("loading PyTorch and timm ...", "loading test_efficientnet; looking up rows in", "runs ..."):
@@ -55,18 +55,18 @@ def test_a_run_says_what_it_does_while_it_does_it(command_line, tiny, tmp_path, 
     assert "..." not in done.out
     if not more:
         again = command_line(*tiny, "methods=[round]", terminal=True)
-        assert "all rows are there ..." in again.err
+        assert "all rows exist ..." in again.err
         assert command_line(*tiny, "methods=[round]").err == ""
 
 
-def test_storage_and_sweeps_say_what_they_do(command_line, tiny):
+def test_storage_and_sweeps_show_their_steps_in_a_terminal(command_line, tiny):
     settings = ["task=storage", "out=bits.parquet", "skip=[blocks.*,conv_stem]"]
     done = command_line(*tiny, *settings, terminal=True)
     assert done.status == 0, done.err
     assert "loading test_efficientnet; task=storage ..." in done.err
     assert re.search(r"storage: +\d+%", done.err)
     sweep = command_line("--multirun", *tiny, "bits=2,3", "dry_run=true", terminal=True)
-    assert "checking 2 points, and which of their rows are there ..." in sweep.err
+    assert "checking 2 points, and which of their rows exist ..." in sweep.err
     assert command_line("--multirun", *tiny, "bits=2,3", "dry_run=true").err == ""
 
 

@@ -1,4 +1,4 @@
-"""Schedules keep their budget and constraints, and the better policy loses less."""
+"""Schedules keep their budget and constraints, and the optimal policy has the least loss."""
 
 from fractions import Fraction
 from itertools import pairwise, product
@@ -18,7 +18,7 @@ MAGNITUDE_BITS = 4
 
 @st.composite
 def networks(draw, most_filters=9):
-    """Layers with random losses, not all of which fall with the shifts (as with alpha > 0)."""
+    """Layers with random losses; some losses rise with the shifts, as is possible with alpha > 0."""
     random = np.random.default_rng(draw(st.integers(0, 10_000)))
     tables = {}
     for number in range(draw(st.integers(1, 3))):
@@ -85,7 +85,7 @@ def test_the_budget_and_every_constraint_hold(tables, schedule, bits):
 
 @settings(max_examples=200, deadline=None)
 @given(networks(), schedules(policies=("optimal",)), BUDGETS)
-def test_optimal_never_loses_more_than_greedy_or_uniform(tables, schedule, bits):
+def test_optimal_never_has_more_loss_than_greedy_or_uniform(tables, schedule, bits):
     losses = {
         policy: allocate(tables, bits, Schedule(policy, *list(vars(schedule).values())[1:])).loss
         for policy in POLICIES
@@ -96,14 +96,14 @@ def test_optimal_never_loses_more_than_greedy_or_uniform(tables, schedule, bits)
 
 @settings(max_examples=100, deadline=None)
 @given(networks(), schedules(policies=("optimal",)))
-def test_a_larger_budget_never_loses_more(tables, schedule):
+def test_a_larger_budget_never_has_more_loss(tables, schedule):
     losses = [allocate(tables, bits, schedule).loss for bits in (2.0, 2.3, 2.6, 2.9, 3.2, 3.5, 4.0)]
     assert all(more <= less + 1e-9 for less, more in pairwise(losses))
 
 
 @settings(max_examples=100, deadline=None)
 @given(networks(most_filters=5), BUDGETS)
-def test_a_network_s_optimum_is_that_of_brute_force(tables, bits):
+def test_the_optimum_of_a_network_equals_brute_force(tables, bits):
     if sum(len(table.losses) for table in tables.values()) > 7:
         return
     rows = [(loss, table.price) for table in tables.values() for loss in table.losses]
@@ -118,20 +118,20 @@ def test_a_network_s_optimum_is_that_of_brute_force(tables, bits):
 
 @settings(max_examples=100, deadline=None)
 @given(networks(), BUDGETS)
-def test_sharing_a_budget_never_loses_more_than_a_budget_for_each_layer(tables, bits):
+def test_a_budget_for_the_network_never_has_more_loss_than_one_per_layer(tables, bits):
     shared = allocate(tables, bits, Schedule("optimal", "network")).loss
     assert shared <= allocate(tables, bits, Schedule("optimal", "layer")).loss + 1e-9
 
 
-def test_the_uniform_policy_spreads_what_is_left_evenly():
+def test_the_uniform_policy_spreads_the_remaining_shifts_evenly():
     table = LayerTable(np.tile([8.0, 4.0, 2.0, 1.0], (8, 1)), price=9)
     shifts = allocate({"conv": table}, 2.5, Schedule("uniform")).layers["conv"].shifts
     assert shifts.tolist() == [2, 3, 2, 3, 2, 3, 2, 3]
 
 
-def test_filters_that_change_places_need_fewer_cycles():
+def test_reordered_filters_need_fewer_cycles():
     losses = np.tile([9.0, 4.0, 1.0, 0.0], (8, 1))
-    losses[::2] *= 100  # every other filter is worth more shifts
+    losses[::2] *= 100  # every second filter needs more shifts
     table = {"conv": LayerTable(losses, price=1)}
     kept, moved = (
         allocate(table, 2.5, Schedule("optimal", "layer", 1, 2, reorder)) for reorder in (False, True)
@@ -153,7 +153,7 @@ def test_an_order_can_be_undone():
     assert layer.stored_bits(magnitude_bits=7) == 4 * (3 + 2)
 
 
-def test_favoured_layers_get_their_shifts_and_the_others_pay_for_them():
+def test_layers_with_a_minimum_get_it_and_the_others_get_fewer_shifts():
     losses = np.tile([8.0, 4.0, 2.0, 1.0], (10, 1))
     tables = {"first": LayerTable(losses, 1, least=4), "rest": LayerTable(losses, 9)}
     for scope in Scope:
@@ -163,7 +163,7 @@ def test_favoured_layers_get_their_shifts_and_the_others_pay_for_them():
         assert found.spent <= 2.5
 
 
-def test_every_layer_that_a_smaller_share_would_starve_is_favoured():
+def test_a_second_layer_gets_its_minimum_after_the_first_lowered_the_average():
     losses = np.tile([8.0, 4.0, 2.0, 1.0], (10, 1))
     tables = {
         "first": LayerTable(losses, 1, 4),
@@ -176,7 +176,7 @@ def test_every_layer_that_a_smaller_share_would_starve_is_favoured():
     assert found.spent <= 2.1
 
 
-def test_filters_that_more_shifts_do_not_help_have_the_least_all_the_same():
+def test_filters_get_the_minimum_even_if_it_does_not_lower_their_loss():
     table = LayerTable(np.tile([4.0, 1.0, 0.0, 0.0], (4, 1)), 1, least=4)
     assert (allocate({"conv": table}, 4, Schedule("optimal")).layers["conv"].shifts == 4).all()
 
@@ -185,15 +185,15 @@ def test_filters_that_more_shifts_do_not_help_have_the_least_all_the_same():
     ("bits", "schedule", "least", "message"),
     [
         (1.5, Schedule("optimal", min=2), 1, "the fewest allowed are 2"),
-        (1.5, Schedule("optimal", "network", min=2), 1, "of what its fewest shifts cost"),
+        (1.5, Schedule("optimal", "network", min=2), 1, "of the cost of its fewest shifts"),
         (1.5, Schedule("greedy", multiple=2), 1, "the fewest allowed are 2"),
         (2.5, Schedule("optimal", multiple=2, min=3, max=3), 1, "no multiple of schedule.multiple=2"),
         (2.5, Schedule("optimal"), 3, "the fewest allowed are 1; raise bits"),
-        (2.5, Schedule("optimal", "network"), 3, "of what its fewest shifts cost"),
-        (2.5, Schedule("optimal", max=3), 4, "some layers are to have 4 shifts, the most allowed are 3"),
+        (2.5, Schedule("optimal", "network"), 3, "of the cost of its fewest shifts"),
+        (2.5, Schedule("optimal", max=3), 4, "some layers need 4 shifts, but the most allowed are 3"),
     ],
 )
-def test_what_cannot_be_met_is_refused(bits, schedule, least, message):
+def test_a_budget_or_minimum_that_cannot_be_met_is_refused(bits, schedule, least, message):
     tables = {"conv": LayerTable(np.ones((3, MAGNITUDE_BITS)), 2, least)}
     with pytest.raises(InputError, match=message):
         allocate(tables, bits, schedule)

@@ -1,4 +1,4 @@
-"""What filters lose with fewer shifts, and what a layer's loss does to the logits."""
+"""Losses of filters with fewer shifts, and sensitivities of layers."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from swis.scheduling.sensitivity import filter_losses, layer_sensitivities
 
 
 @pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round"])
-def test_losses_are_the_metric_of_every_filter_over_its_energy(model, method):
+def test_losses_are_the_metric_of_every_filter_relative_to_its_squared_codes(model, method):
     weight, fmt = model.conv_head.weight, weight_format(method, alpha=0.5)
     losses = filter_losses(weight, fmt)
     assert losses.shape == (len(weight), 7)
@@ -26,7 +26,7 @@ def test_losses_are_the_metric_of_every_filter_over_its_energy(model, method):
         assert losses[:, shifts - 1] == pytest.approx(expected.numpy())
 
 
-def test_the_uniform_quantizer_loses_its_squared_error(model):
+def test_the_loss_of_the_uniform_quantizer_is_its_squared_error(model):
     weight = model.conv_head.weight.detach()
     losses = filter_losses(weight, weight_format("uniform"))
     base = approximate(weight, weight_format("int8")).double()
@@ -35,7 +35,7 @@ def test_the_uniform_quantizer_loses_its_squared_error(model):
     assert losses[:, 2] == pytest.approx(expected.numpy(), rel=1e-5)
 
 
-def test_a_filter_of_zeros_loses_nothing():
+def test_a_filter_of_zeros_has_no_loss():
     assert (filter_losses(torch.zeros(2, 8), weight_format("swis")) == 0).all()
 
 

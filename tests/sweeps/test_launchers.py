@@ -1,4 +1,4 @@
-"""The same sweep on every engine: the same rows, bit for bit."""
+"""The same sweep with every launcher: the rows are the same, bit for bit."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ SWEEP = ["--multirun", "methods=[round,uniform]", "bits=2,3", "threads=1", "devi
 
 @pytest.fixture(scope="module")
 def expected(tiny_checkpoint, tmp_path_factory):
-    """The rows that one process computes, the points in their order."""
+    """Return the rows that a single process computes, with the points in order."""
     folder = tmp_path_factory.mktemp("expected")
     compute(tiny_checkpoint, folder)
     return numbers_of(folder / "runs")
@@ -69,12 +69,12 @@ def start(checkpoint, folder, *more, environment=os.environ) -> subprocess.Popen
 def check(done, folder, expected):
     assert done.returncode == 0, done.stderr
     assert "6 rows of 2 points" in done.stdout
-    assert "6 computed, 0 there before, 0 failed" in done.stdout
+    assert "6 computed, 0 existed before, 0 failed" in done.stdout
     pd.testing.assert_frame_equal(numbers_of(folder / "runs"), expected, check_exact=True)
     assert len(list((folder / "outputs").rglob("*.log"))) == 2
 
 
-def test_threads_cap_those_of_torch_and_of_compiled_loops(tmp_path, one_thread):
+def test_threads_limits_torch_and_numba(tmp_path, one_thread):
     torch.set_num_threads(2)
     compiled = numba.get_num_threads()
     run(load(["threads=1", "dry_run=true", f"results_dir={tmp_path}"]))
@@ -100,14 +100,14 @@ def test_slurm(tiny_checkpoint, tmp_path, tmp_path_factory, expected):
         check(done, tmp_path, expected)
 
 
-def test_ray_though_a_node_is_lost(tiny_checkpoint, tmp_path, expected):
+def test_ray_with_the_loss_of_a_node(tiny_checkpoint, tmp_path, expected):
     packages = ROOT / ".ray"
     if not packages.is_dir():
         pytest.skip("needs Ray (make ray)")
     with ray_cluster(packages, nodes=2) as cluster:
         environment = {**cluster.environment, "RAY_ADDRESS": cluster.address}
         running = start(tiny_checkpoint, tmp_path, "launch=ray", environment=environment)
-        while len(list(tmp_path.rglob("*.log"))) < 2:  # both have begun with a point
+        while len(list(tmp_path.rglob("*.log"))) < 2:  # until both nodes have started a point
             assert running.poll() is None
             time.sleep(0.05)
         kill(cluster.nodes[0])
@@ -115,14 +115,14 @@ def test_ray_though_a_node_is_lost(tiny_checkpoint, tmp_path, expected):
     assert not any(map(processes, [cluster.head, *cluster.nodes]))
     check(done, tmp_path, expected)
     logs = [path.read_text().splitlines() for path in tmp_path.rglob("*.log")]
-    assert sum(log.count(log[0]) for log in logs) > 2  # the point on the lost node began again
+    assert sum(log.count(log[0]) for log in logs) > 2  # the point of the lost node was started again
 
 
-def test_a_killed_worker_ends_the_sweep_with_a_line_and_the_next_run_goes_on(
+def test_a_killed_worker_ends_the_sweep_with_one_line_and_the_next_run_continues(
     tiny_checkpoint, tmp_path, expected
 ):
     running = start(tiny_checkpoint, tmp_path, "launch=joblib", "hydra.launcher.n_jobs=2")
-    while not list(tmp_path.rglob("*.log")):  # a worker has begun with a point
+    while not list(tmp_path.rglob("*.log")):  # until a worker has started a point
         assert running.poll() is None
         time.sleep(0.05)
     for process in psutil.Process(running.pid).children(recursive=True):
@@ -131,6 +131,6 @@ def test_a_killed_worker_ends_the_sweep_with_a_line_and_the_next_run_goes_on(
     done = ended(running)
     assert done.returncode == 1, done.stdout
     assert "the launcher stopped: TerminatedWorkerError" in done.stderr
-    assert "rows are missing; the same command goes on" in done.stderr
+    assert "rows are missing; run the same command again" in done.stderr
     compute(tiny_checkpoint, tmp_path)
     pd.testing.assert_frame_equal(numbers_of(tmp_path / "runs"), expected, check_exact=True)

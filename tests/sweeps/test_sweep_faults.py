@@ -1,4 +1,4 @@
-"""What a sweep survives: kills at any moment, and another sweep in the same folder."""
+"""Sweeps survive kills at any moment, and other sweeps in the same folder."""
 
 import multiprocessing
 import os
@@ -20,14 +20,14 @@ import swis
 SWEEP = ["--multirun", "methods=[round]", "threads=1", "device=cpu", "versus=[]"]
 SMALL = ["data.limit=16", "calibration.images=8"]
 
-# Copies of this process, in which all is loaded and compiled, start in no time.
+# Forks of this process start quickly, because everything is loaded and compiled in them.
 _COPY = multiprocessing.get_context("fork")
 
 
 def run(folder: Path, arguments: list[str]) -> None:
-    """Be run.py in ``folder``, in a process of its own, silently."""
+    """Run run.py in ``folder`` without output, in a separate process."""
     os.chdir(folder)
-    tqdm.set_lock(threading.RLock())  # for copies share the other one, and a killed one would keep it
+    tqdm.set_lock(threading.RLock())  # forks share the other lock, and a killed fork would keep it
     sys.stdout = sys.stderr = (folder / "output.txt").open("a")
     sys.argv = ["run.py", *SWEEP, *arguments]
     runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
@@ -41,7 +41,7 @@ def start(folder: Path, tiny: list[str], *more: str):
 
 
 def finish(folder: Path, tiny: list[str], *more: str) -> float:
-    """Run a sweep to its end and return how long it took [s]."""
+    """Run a sweep to its end and return its duration [s]."""
     begin, process = time.monotonic(), start(folder, tiny, *more)
     process.join(120)
     assert process.exitcode == 0, (folder / "output.txt").read_text()
@@ -50,22 +50,22 @@ def finish(folder: Path, tiny: list[str], *more: str) -> float:
 
 @pytest.fixture
 def tiny_in(tiny):
-    """Settings of the tiny network, with results in runs/ of the folder a process is in."""
+    """Settings of the tiny network, with results in the folder runs/ of a process's working folder."""
     return [*tiny[:-1], "results_dir=runs"]
 
 
 @pytest.fixture
 def warm(tiny_in, command_line):
-    """Nothing is left to load or to compile in this process."""
+    """Load and compile everything in this process."""
     assert command_line(*SWEEP, *tiny_in, *SMALL).status == 0
 
 
-def test_a_sweep_killed_at_any_moment_is_completed_by_the_next(tiny_in, tmp_path, warm, caplog):
+def test_a_sweep_killed_at_any_moment_is_completed_by_the_next_run(tiny_in, tmp_path, warm, caplog):
     values = ["bits=2,3"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     seconds = finish(whole, tiny_in, *values)
     moments, kills = random.Random(0), 0
-    while kills < 8:  # hundreds in tools/soak
+    while kills < 8:  # tools/soak does hundreds of kills
         process = start(killed, tiny_in, *values)
         process.join(moments.uniform(0, seconds))
         if process.exitcode is None:
@@ -74,7 +74,7 @@ def test_a_sweep_killed_at_any_moment_is_completed_by_the_next(tiny_in, tmp_path
             kills += process.exitcode == -signal.SIGKILL
         if (killed / "runs").is_dir():
             swis.load_table(killed / "runs", "all")  # every file can be read
-        if process.exitcode == 0:  # complete: another sweep to kill
+        if process.exitcode == 0:  # complete, so that another sweep is needed to kill
             (killed / "runs").rename(killed / f"complete{time.monotonic_ns()}")
     finish(killed, tiny_in, *values)
     expected = numbers_of(whole / "runs")

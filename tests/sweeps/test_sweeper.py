@@ -1,4 +1,4 @@
-"""Sweeps: what is to do is done, by whatever launcher, and nothing twice; what failed is said."""
+"""Sweeps: every missing row is computed once, and failures are reported."""
 
 import pickle
 import signal
@@ -17,26 +17,26 @@ from swis.sweeps.report import Launched, outcome
 SWEEP = ["--multirun", "methods=[round]", "bits=2,3"]
 
 
-def test_a_sweep_says_what_it_computed_and_then_that_nothing_is_to_do(command_line, tiny, monkeypatch):
+def test_a_sweep_reports_its_rows_and_the_next_one_computes_none(command_line, tiny, monkeypatch):
     done = command_line(*SWEEP, *tiny, terminal=True)
     assert done.status == 0, done.err
     assert "4 rows of 2 points" in done.out
-    assert "4 computed, 0 there before, 0 failed" in done.out
+    assert "4 computed, 0 existed before, 0 failed" in done.out
     assert "\nbits=3" in done.out
     assert "rows: 100%" in done.err
     computed = computed_methods(monkeypatch)
     again = command_line(*SWEEP, *tiny)
-    assert "0 computed, 4 there before, 0 failed" in again.out
+    assert "0 computed, 4 existed before, 0 failed" in again.out
     assert not computed
 
 
-def test_a_sweep_goes_on_where_it_was(command_line, tiny, tmp_path, monkeypatch):
+def test_a_sweep_computes_only_missing_rows(command_line, tiny, tmp_path, monkeypatch):
     command_line(*SWEEP, *tiny)
     whole = numbers_of(tmp_path / "runs")
     lost = whole.query("bits == 3")["key"].item()
     (tmp_path / "runs" / f"{lost}.parquet").unlink()
     computed = computed_methods(monkeypatch)
-    assert "1 computed, 3 there before" in command_line(*SWEEP, *tiny).out
+    assert "1 computed, 3 existed before" in command_line(*SWEEP, *tiny).out
     assert computed == ["round"]
     pd.testing.assert_frame_equal(numbers_of(tmp_path / "runs"), whole, check_exact=True)
 
@@ -54,19 +54,19 @@ def test_a_dry_run_lists_rows_and_computes_none(command_line, tiny, monkeypatch)
     assert one.out == "float to do, int8 to do, swis to do\n"
 
 
-def test_a_dry_run_makes_no_folder(command_line, tiny, tmp_path):
+def test_a_dry_run_creates_no_folder(command_line, tiny, tmp_path):
     assert command_line(*SWEEP, *tiny, "dry_run=true").status == 0
     assert command_line(*tiny, "dry_run=true").status == 0
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_dry_run_of_what_makes_no_rows_is_refused(command_line, tiny):
+def test_a_dry_run_of_a_task_without_rows_is_refused(command_line, tiny):
     done = command_line(*tiny, "task=pack", "out=x.safetensors", "dry_run=true")
     assert done.status == 2
-    assert "dry_run=true lists rows of results; task=pack makes none" in done.err
+    assert "dry_run=true lists rows of results, but task=pack makes no rows" in done.err
 
 
-def test_failures_are_all_listed_and_the_others_computed(command_line, tiny, tmp_path, monkeypatch):
+def test_failed_rows_are_all_listed_and_the_others_computed(command_line, tiny, tmp_path, monkeypatch):
     measure = swis.experiments.study.Study.measure
 
     def break_some(self, fmt, reference):
@@ -79,35 +79,35 @@ def test_failures_are_all_listed_and_the_others_computed(command_line, tiny, tmp
     assert done.status == 1
     for bits in (2, 3):
         assert f"bits={bits} round: ZeroDivisionError: of {bits} shifts" in done.err
-    assert "2 computed, 0 there before, 2 failed" in done.out
+    assert "2 computed, 0 existed before, 2 failed" in done.out
     failed = swis.load_table(tmp_path / "runs", "all").query("status == 'failed'")
     assert failed["error"].str.contains("in break_some").all()
     assert [line[:7] for line in done.err.splitlines() if "error: " in line] == ["error: "]
     monkeypatch.setattr("swis.experiments.study.Study.measure", measure)
-    assert "2 computed, 2 there before, 0 failed" in command_line(*SWEEP, *tiny).out
+    assert "2 computed, 2 existed before, 0 failed" in command_line(*SWEEP, *tiny).out
 
 
-def test_failures_that_replace_no_row_are_told(command_line, tiny, monkeypatch):
+def test_failures_that_replace_no_row_are_reported(command_line, tiny, monkeypatch):
     command_line(*SWEEP, *tiny)
     monkeypatch.setattr("swis.experiments.study.Study.measure", lambda *_: 1 / 0)
-    time.sleep(1)  # the times of rows are in seconds
+    time.sleep(1)  # the times of rows have whole seconds
     forced = command_line(*SWEEP, *tiny, "force=true")
     assert forced.status == 1
     assert "bits=2; bits=3: 3 of 3 rows failed" in forced.err
-    assert "4 rows are as they were before" in forced.err
-    assert "0 computed, 4 there before, 0 failed" in forced.out
+    assert "4 rows were not computed again" in forced.err
+    assert "0 computed, 4 existed before, 0 failed" in forced.out
 
 
 def test_force_computes_every_row_of_a_sweep_once(command_line, tiny, monkeypatch):
     command_line(*SWEEP, *tiny)
     computed = computed_methods(monkeypatch)
-    time.sleep(1)  # the times of rows are in seconds
+    time.sleep(1)  # the times of rows have whole seconds
     done = command_line(*SWEEP, *tiny, "force=true")
-    assert "4 computed, 0 there before, 0 failed" in done.out
+    assert "4 computed, 0 existed before, 0 failed" in done.out
     assert sorted(computed) == ["float", "int8", "round", "round"]
 
 
-def test_a_row_that_cannot_be_is_a_failed_one_and_the_others_are_computed(
+def test_a_row_with_an_impossible_value_fails_and_the_others_are_computed(
     command_line, tiny, tmp_path, monkeypatch
 ):
     measure = swis.experiments.study.Study.measure
@@ -124,7 +124,7 @@ def test_a_row_that_cannot_be_is_a_failed_one_and_the_others_are_computed(
     assert "top1" in rows.at["round", "error"]
 
 
-def test_refused_points_are_told_beside_failed_ones(command_line, tiny, monkeypatch):
+def test_refused_points_are_reported_with_failed_ones(command_line, tiny, monkeypatch):
     monkeypatch.setattr("swis.experiments.study.Study.measure", lambda *_: 1 / 0)
     done = command_line("--multirun", *tiny, "methods=[round]", "bits=2,9")
     assert done.status == 1
@@ -135,7 +135,7 @@ def test_refused_points_are_told_beside_failed_ones(command_line, tiny, monkeypa
     assert not refused.out
 
 
-def test_what_breaks_the_check_of_a_point_is_its_own_affair(command_line, tiny, monkeypatch):
+def test_an_error_in_the_check_of_a_point_does_not_stop_the_others(command_line, tiny, monkeypatch):
     prepare = swis.experiments.naming.prepare
 
     def break_some(config):
@@ -165,21 +165,21 @@ def test_tables_of_tasks_without_rows_are_planned_and_not_made_twice(command_lin
     assert command_line(*one, "group_size=4").out == "table_4.parquet done\n"
     more = command_line(*sweep, "group_size=4,8", terminal=True)
     assert more.status == 0, more.err
-    assert "1 of 2 tables there before" in more.out
+    assert "1 of 2 tables existed before" in more.out
     assert "tables: 100%" in more.err
     assert " 1/1 " in more.err
     elsewhere = command_line(*sweep, "group_size=4,8", "data.workers=1", "threads=1", "dry_run=true")
-    assert "2 points: 2 done, 0 to do" in elsewhere.out  # how it is computed is no part of a table
+    assert "2 points: 2 done, 0 to do" in elsewhere.out  # a table does not depend on threads and workers
     assert "\ngroup_size=8\n" in f"\n{more.out}"
     same = command_line(*sweep[:-1], "out=same.parquet", "group_size=4,8")
     assert same.status == 2
-    assert "group_size=8: out=same.parquet is the file of group_size=4 as well" in same.err
+    assert "group_size=8: out=same.parquet is also the file of group_size=4" in same.err
     monkeypatch.setattr("swis.experiments.run.run", lambda *_: "trained")
     trains = command_line("--multirun", *tiny, "task=train", "seed=0,1", "recipe.output=./w.safetensors")
-    assert "seed=1: recipe.output=./w.safetensors is the file of seed=0 as well" in trains.err
+    assert "seed=1: recipe.output=./w.safetensors is also the file of seed=0" in trains.err
     other = command_line(*sweep, "group_size=4,8", "alpha=0")
     assert other.status == 2
-    assert "out=table_4.parquet is there already; force=true replaces it" in other.err
+    assert "out=table_4.parquet exists already; force=true replaces it" in other.err
 
 
 def test_the_tasks_without_rows_give_their_reports(command_line, tiny, tmp_path):
@@ -211,7 +211,7 @@ def test_an_experiment_sweeps_and_the_command_line_overrides_it(command_line, ti
 def test_experiments_that_sweep_are_not_swept_themselves(command_line, tiny):
     done = command_line("--multirun", "experiment=first_table,storage", "dry_run=true")
     assert done.status == 2
-    assert "experiment=storage: it sweeps by itself" in done.err
+    assert "experiment=storage: this experiment is a sweep itself" in done.err
     both = ["experiment=retrain,retrain_folded", "methods=[swis]"]
     done = command_line("--multirun", *both, *tiny, "bits=2,3", "dry_run=true")
     assert "of 4 points" in done.out
@@ -221,10 +221,10 @@ def test_many_rows_are_compacted_at_the_end_of_a_sweep(command_line, tiny, tmp_p
     monkeypatch.setattr("swis.results.compaction._MANY", 3)
     command_line(*SWEEP, *tiny)
     assert [path.name[:5] for path in (tmp_path / "runs").glob("*.parquet")] == ["rows-"]
-    assert "4 there before" in command_line(*SWEEP, *tiny).out
+    assert "4 existed before" in command_line(*SWEEP, *tiny).out
 
 
-def test_an_error_comes_back_from_another_process_as_it_was():
+def test_an_error_of_another_process_keeps_its_report():
     error = pickle.loads(pickle.dumps(RunFailed("2 rows failed", "the report")))
     assert (str(error), error.report) == ("2 rows failed", "the report")
 
@@ -234,7 +234,7 @@ class Unsendable(Exception):
         super().__init__(text)
 
 
-def test_an_exception_that_no_other_process_can_make_is_told_by_its_text(command_line, tiny, monkeypatch):
+def test_an_exception_that_cannot_be_pickled_is_reported_by_its_text(command_line, tiny, monkeypatch):
     def broken(*_):
         raise Unsendable(text="a lost thing")
 
@@ -244,7 +244,7 @@ def test_an_exception_that_no_other_process_can_make_is_told_by_its_text(command
     assert "RuntimeError: Unsendable: a lost thing" in done.err
 
 
-def test_what_is_wrong_with_all_points_is_said_once(command_line, tiny, monkeypatch):
+def test_the_same_error_of_all_points_is_reported_once(command_line, tiny, monkeypatch):
     done = command_line("--multirun", *tiny, "methods=[round]", "bits=2,3,4", "data.root=/nowhere")
     assert done.status == 2
     assert done.err.count("/nowhere") == 1
@@ -259,18 +259,18 @@ def test_points_go_to_a_launcher_in_batches(command_line, tiny, monkeypatch, tmp
     monkeypatch.setattr("swis.sweeps.sweeper._BATCH", 2)
     done = command_line("--multirun", *tiny, "methods=[round]", "bits=2,3,4", "versus=[]")
     assert "3 points" in done.out
-    assert "5 computed, 0 there before, 0 failed" in done.out
+    assert "5 computed, 0 existed before, 0 failed" in done.out
     assert sorted(path.name for path in tmp_path.rglob("*.log")) == ["0.log", "1.log", "2.log"]
 
 
-def test_an_error_of_a_worker_s_process_is_said_without_its_traceback():
+def test_an_error_of_a_worker_process_is_reported_without_its_traceback():
     error = DamagedImage("Caught it in worker 0.\nTraceback:\nswis.errors.DamagedImage: x.png is damaged")
     _, problems = outcome([], Launched([Point([], "bits=2")], [error], None), "logs")
     assert problems == "bits=2: x.png is damaged"
 
 
-def test_ctrl_c_is_no_wrong_option_where_its_exception_is_lost(command_line, tiny, monkeypatch):
-    """As it can be where a library reads a configuration, which lacks something then."""
+def test_ctrl_c_is_not_reported_as_a_wrong_option(command_line, tiny, monkeypatch):
+    """A library that reads a configuration may swallow the exception, and the configuration is then wrong."""
 
     def press(*_):
         with pytest.raises(KeyboardInterrupt):
@@ -279,4 +279,4 @@ def test_ctrl_c_is_no_wrong_option_where_its_exception_is_lost(command_line, tin
 
     monkeypatch.setattr("swis.sweeps.sweeper.StudySweeper._check", press)
     done = command_line(*SWEEP, *tiny)
-    assert (done.status, done.err) == (130, "interrupted; the rows already computed are kept\n")
+    assert (done.status, done.err) == (130, "interrupted; the rows computed so far are stored\n")

@@ -1,4 +1,4 @@
-"""The long trial itself: it sees what is lost, wrong and unclear, and its own parts do what they say."""
+"""The soak test finds what is lost, wrong and unclear."""
 
 import random
 from dataclasses import fields
@@ -39,7 +39,7 @@ def test_counts_are_added_up_and_faults_have_examples():
     assert lines[-1] == "  1 for 2"
 
 
-def test_what_is_no_option_of_the_trial_is_refused_in_a_line(capsys):
+def test_unknown_options_of_the_soak_test_are_refused_in_one_line(capsys):
     assert options(["MINUTES=0.5", "LINES=0"]) == {
         "MINUTES": 0.5,
         "SEED": 0,
@@ -51,7 +51,7 @@ def test_what_is_no_option_of_the_trial_is_refused_in_a_line(capsys):
         with pytest.raises(SystemExit) as stop:
             main([wrong])
         assert stop.value.code == 2
-        assert capsys.readouterr().err.startswith(f"error: {wrong} is none of MINUTES, ")
+        assert capsys.readouterr().err.startswith(f"error: {wrong} must be one of MINUTES, ")
 
 
 @pytest.fixture
@@ -63,14 +63,14 @@ def series(tmp_path):
         yield Series(reference, disk, random.Random(0), Tally(), tmp_path / "log")
 
 
-def test_rows_that_are_as_they_were_are_no_fault(series):
+def test_unchanged_rows_are_no_fault(series):
     series.look("kills", "now")
     series.look("kills", "then")
     assert series.tally.sound
     assert len(series.known) == 2
 
 
-def test_a_row_that_went_is_lost_and_another_number_wrong(series):
+def test_a_missing_row_is_lost_and_a_changed_number_is_wrong(series):
     series.look("kills", "now")
     (series.disk.folder / "runs" / "a.parquet").unlink()
     records.write_row(row("b", top1=51.0), series.disk.folder / "runs")
@@ -103,9 +103,9 @@ def test_a_disk_is_full_or_read_only_until_it_is_released(tmp_path):
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_damages_change_small_and_large_files(name):
-    draws = random.Random(0)
-    for content in (b"1", b"swis", draws.randbytes(5000)):
-        assert any(DAMAGES[name](content, draws) != content for _ in range(20))
+    generator = random.Random(0)
+    for content in (b"1", b"swis", generator.randbytes(5000)):
+        assert any(DAMAGES[name](content, generator) != content for _ in range(20))
 
 
 def test_reading_damage_is_right_refused_wrong_or_unclear(tmp_path):
@@ -134,7 +134,7 @@ def test_reading_damage_is_right_refused_wrong_or_unclear(tmp_path):
         assert _tried(reader(error), b"", NOTHING, tmp_path / repr(error))[0] == fault
 
 
-def test_every_option_gets_values_that_are_wrong():
+def test_every_option_gets_wrong_values():
     every = dict(every_option())
     assert {known.name for known in fields(Config)} <= {*every}
     assert {"retrain.momentum", "accelerator.lanes", "energy.dram_pj_per_bit", "model.mean"} <= {*every}
@@ -142,9 +142,9 @@ def test_every_option_gets_values_that_are_wrong():
     untyped = [name for name, kind in every.items() if not of_wrong_type(kind)]
     assert not untyped
     assert out_of_range("bits", every["bits"])
-    draws = random.Random(0)
+    generator = random.Random(0)
     for name in every:
-        assert misspelt(name, every, draws) not in every
+        assert misspelt(name, every, generator) not in every
 
 
 def test_the_same_seed_gives_the_same_lines():

@@ -1,4 +1,4 @@
-"""Training learns, resumes to the very same weights, and stops on nonsense; every setting has an effect."""
+"""Float training lowers the loss, resumes exactly, and refuses bad input; every setting has an effect."""
 
 from dataclasses import fields, replace
 
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def dataset() -> TensorDataset:
-    """Three classes told apart by where the image is bright."""
+    """Three classes, which differ in the bright part of the image."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(96) % 3
     images = 0.3 * torch.randn(96, 1, 24, 24, generator=generator)
@@ -30,7 +30,7 @@ def dataset() -> TensorDataset:
     return TensorDataset(images, labels)
 
 
-def fresh():
+def new_model():
     torch.manual_seed(0)
     return timm.create_model("resnet10t", in_chans=1, num_classes=3)
 
@@ -40,9 +40,9 @@ def weights(model):
 
 
 def trained_to(path, dataset, seed=0, identity="a", on_epoch=None):
-    """A fresh network trained on a data set, its state in a file."""
-    further = {"seed": seed, "identity": identity, "device": CPU, "state_path": path, "on_epoch": on_epoch}
-    return train(fresh(), dataset, STAGE, RECIPE, **further)
+    """Train a new network on a data set, with its state in a file."""
+    options = {"seed": seed, "identity": identity, "device": CPU, "state_path": path, "on_epoch": on_epoch}
+    return train(new_model(), dataset, STAGE, RECIPE, **options)
 
 
 def test_training_lowers_the_loss(dataset, tmp_path):
@@ -90,7 +90,7 @@ def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
         ("translate", 0.5, "translate must be in [0, 0.5), not 0.5"),
     ],
 )
-def test_a_recipe_has_the_ranges_of_its_options(name, value, message):
+def test_recipe_options_out_of_range_are_refused(name, value, message):
     for kind in (FloatTraining, RecipeConfig):
         with pytest.raises(InputError) as refused:
             kind(**{name: value})
@@ -119,7 +119,7 @@ CHANGES = {
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The weights of a short training with a recipe, of a small network."""
+    """Return a function that gives the weights of a small network after a short training."""
     generator = torch.Generator().manual_seed(0)
     some = TensorDataset(torch.randn(32, 1, 24, 24, generator=generator), torch.arange(32) % 3)
 
@@ -141,18 +141,18 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def as_it_is(trained):
+def unchanged(trained):
     return trained()
 
 
 @pytest.mark.parametrize("name", [field.name for kind in (Stage, FloatTraining) for field in fields(kind)])
-def test_every_setting_of_a_recipe_changes_the_weights(name, trained, as_it_is):
+def test_every_setting_of_a_recipe_changes_the_weights(name, trained, unchanged):
     for value in CHANGES[name]:
-        assert not torch.equal(trained(**{name: value}), as_it_is), (name, value)
+        assert not torch.equal(trained(**{name: value}), unchanged), (name, value)
 
 
 def test_only_kernels_decay():
-    model = fresh()
+    model = new_model()
     decayed, plain = parameter_groups(model, 0.1)
     assert decayed["weight_decay"] == 0.1
     assert plain["weight_decay"] == 0
@@ -170,7 +170,7 @@ def test_augmentation_moves_flips_and_erases():
     assert torch.equal(
         augment(ramp, translate=0.0, random_erasing=0.0, generator=generator, hflip=False), ramp
     )
-    even = torch.ones(50, 1, 8, 8)  # looks alike from both sides: all else is drawn as it is with flips
+    even = torch.ones(50, 1, 8, 8)  # a flip does not change it, so all other random choices can be compared
     drawn = [augment(even, 0.0, 0.5, generator.manual_seed(1), hflip) for hflip in (True, False)]
     assert torch.equal(*drawn)
     moved = augment(ramp, translate=0.25, random_erasing=0.0, generator=generator)

@@ -1,4 +1,4 @@
-"""Latent weights: what the layer sees, which gradients pass, when sets change, what is frozen."""
+"""Latent weights: the weight of the layer, the gradients, the updates of shift sets, and frozen codes."""
 
 import copy
 from dataclasses import replace
@@ -22,7 +22,7 @@ METHODS = ("swis", "swis_c", "truncate", "round", "uniform", "int8")
 
 def weights(*shape, seed=0):
     weight = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-    weight[1] = 0  # a channel of zero codes
+    weight[1] = 0  # a filter whose codes are all zero
     return weight
 
 
@@ -31,7 +31,7 @@ def plan_of(shifts):
 
 
 def drifted(encoded, seed=1, size=0.2):
-    """A latent weight some way off its levels."""
+    """Return a latent weight at some distance from its levels."""
     noise = torch.randn(encoded.shape, generator=torch.Generator().manual_seed(seed))
     return encoded.weight() + size * encoded.weight().abs().max() * noise
 
@@ -43,7 +43,7 @@ def bits(tensor):
 @pytest.mark.parametrize("granularity", ["channel", "tensor"])
 @pytest.mark.parametrize("shape", [(4, 6, 3, 3), (4, 1, 3, 3), (4, 10)])
 @pytest.mark.parametrize("method", METHODS)
-def test_it_starts_as_the_encoded_weight_and_ends_as_one(method, shape, granularity):
+def test_the_first_and_the_last_weight_are_encoded_weights(method, shape, granularity):
     fmt = weight_format(method, 2, 4, granularity=granularity)
     encoded = encode(weights(*shape), fmt)
     latent = Latent(encoded, LatentTraining())
@@ -59,7 +59,7 @@ def test_it_starts_as_the_encoded_weight_and_ends_as_one(method, shape, granular
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_drifted_weight_is_encoded_as_the_library_does(method):
+def test_a_trained_weight_is_encoded_as_by_encode(method):
     fmt = weight_format(method, 3, 4)
     encoded = encode(weights(4, 6, 3, 3), fmt)
     latent = Latent(encoded, LatentTraining())
@@ -72,7 +72,7 @@ def test_a_drifted_weight_is_encoded_as_the_library_does(method):
 
 
 @pytest.mark.parametrize("method", METHODS[:-1])
-def test_filters_have_shifts_of_their_own(method):
+def test_filters_can_have_different_numbers_of_shifts(method):
     schedule = plan_of([1, 2, 3, 3])
     fmt = weight_format(method, 2.25, 4)
     encoded = encode(weights(4, 6, 3, 3), fmt, schedule)
@@ -90,7 +90,7 @@ def test_filters_have_shifts_of_their_own(method):
         assert torch.equal(found.codes[mine], alone.encoded(moved).codes[mine])
 
 
-def test_weights_take_the_nearest_level_of_kept_sets():
+def test_without_updates_weights_take_the_nearest_level_of_their_first_set():
     fmt = weight_format("swis", 2, 3)
     encoded = encode(weights(3, 7), fmt)  # the last group is padded
     latent = Latent(encoded, LatentTraining(set_update_interval=None))
@@ -105,7 +105,7 @@ def test_weights_take_the_nearest_level_of_kept_sets():
             assert latent.codes(moved)[i, j] == code * wished[i, j].sign()
 
 
-def test_sets_are_chosen_every_so_many_steps_and_not_by_a_forward_pass():
+def test_sets_are_updated_after_an_interval_of_steps_and_not_by_a_forward_pass():
     encoded = encode(weights(4, 6, 3, 3), weight_format("swis", 2, 4))
     latent, moved = Latent(encoded, LatentTraining(set_update_interval=3)), drifted(encoded)
     start = latent.sets.clone()
@@ -114,7 +114,7 @@ def test_sets_are_chosen_every_so_many_steps_and_not_by_a_forward_pass():
     for step in (1, 2):
         latent.advance(moved, step)
         assert torch.equal(latent.sets, start)
-    latent.advance(moved, 3, last=True)  # after which no weight would be trained with them
+    latent.advance(moved, 3, last=True)  # no weight would be trained with new sets after the last step
     assert torch.equal(latent.sets, start)
     latent.advance(moved, 3)
     assert not torch.equal(latent.sets, start)
@@ -124,7 +124,7 @@ def test_sets_are_chosen_every_so_many_steps_and_not_by_a_forward_pass():
 
 
 @pytest.mark.parametrize("granularity", ["channel", "tensor"])
-def test_gradients_pass_straight_through_where_nothing_is_clipped(granularity):
+def test_gradients_pass_straight_through_unclipped_weights(granularity):
     encoded = encode(weights(3, 5), weight_format("swis", 2, 4, granularity=granularity))
     latent = Latent(encoded, LatentTraining())
     moved = drifted(encoded, size=0.5).requires_grad_()
@@ -137,13 +137,13 @@ def test_gradients_pass_straight_through_where_nothing_is_clipped(granularity):
     of_scale = outer * torch.where(inside, codes - wished, codes)
     of_scale = of_scale.sum(1) if granularity == "channel" else of_scale.sum()[None]
     count = 5 if granularity == "channel" else 15
-    # two shifts reach as far as three steps of 32 codes
+    # two shifts have three steps of 32 codes
     expected = of_scale / 32 / (count * 3) ** 0.5 / (32 * encoded.scale.flatten())
     torch.testing.assert_close(latent.gain.grad, expected)
 
 
 @pytest.mark.parametrize("method", ["truncate", "round", "uniform", "swis"])
-def test_weights_in_the_middle_of_their_codes_leave_the_scale_alone(method):
+def test_weights_in_the_middle_of_their_intervals_give_the_scale_no_gradient(method):
     latent = Latent(encode(weights(3, 10), weight_format(method, 2, 4)), LatentTraining())
     start = latent.start_weight().requires_grad_()
     latent(start).square().sum().backward()
@@ -154,9 +154,9 @@ def test_weights_in_the_middle_of_their_codes_leave_the_scale_alone(method):
 @pytest.mark.parametrize(
     ("method", "shifts", "steps", "size"),
     [
-        ("uniform", 2, 3, 1),  # codes -3..3, one apart
+        ("uniform", 2, 3, 1),  # codes -3..3 in steps of 1
         ("int8", 2, 127, 1),
-        ("truncate", 2, 3, 32),  # codes up to 127 in three steps of 32
+        ("truncate", 2, 3, 32),  # codes to 127 in three steps of 32
         ("swis", 3, 7, 16),
     ],
 )
@@ -167,7 +167,7 @@ def test_the_gradient_of_a_scale_has_the_factor_of_lsq(method, shifts, steps, si
         assert rate.flatten().tolist() == pytest.approx([(count * steps) ** -0.5 / size**2] * rate.numel())
 
 
-def test_the_factor_is_that_of_a_filter_s_own_shifts():
+def test_the_factor_depends_on_the_shifts_of_each_filter():
     schedule = plan_of([1, 3, 2])
     channel, tensor = (
         Latent(
@@ -180,7 +180,7 @@ def test_the_factor_is_that_of_a_filter_s_own_shifts():
     assert tensor.item() == pytest.approx(sum(expected) / 3 / 3**0.5)
 
 
-def test_a_fixed_scale_is_no_parameter():
+def test_a_fixed_scale_is_not_a_parameter():
     encoded = encode(weights(3, 5), weight_format("swis", 2, 4))
     latent = Latent(encoded, LatentTraining(learned_scale=False))
     assert not list(latent.parameters())
@@ -189,7 +189,7 @@ def test_a_fixed_scale_is_no_parameter():
     assert moved.grad.abs().sum() > 0
 
 
-def test_dampening_pulls_weights_to_their_levels_and_leaves_scales():
+def test_dampening_pulls_weights_to_their_levels_and_gives_scales_no_gradient():
     encoded = encode(weights(3, 5), weight_format("round", 2))
     latent = Latent(encoded, LatentTraining())
     moved = drifted(encoded, size=0.5)
@@ -198,11 +198,12 @@ def test_dampening_pulls_weights_to_their_levels_and_leaves_scales():
     torch.testing.assert_close(latent.off_level(moved, latent.codes(moved)), distance)
     moved.grad = torch.ones_like(moved)
     latent.dampen(moved, 0.25)
-    torch.testing.assert_close(moved.grad, 1 + 0.5 * distance)  # of 0.25 x the squared distance
+    # the second term is the gradient of 0.25 x (squared distance)
+    torch.testing.assert_close(moved.grad, 1 + 0.5 * distance)
     assert latent.gain.grad is None
 
 
-def test_truncated_weights_start_in_the_middle_of_what_is_truncated():
+def test_truncated_weights_start_in_the_middle_of_their_intervals():
     encoded = encode(torch.tensor([[1.27, -0.40, 0.31, 0.02]]), weight_format("truncate", 2))
     latent = Latent(encoded, LatentTraining())
     assert encoded.codes.tolist() == [[96, -32, 0, 0]]
@@ -213,18 +214,18 @@ def test_truncated_weights_start_in_the_middle_of_what_is_truncated():
         assert torch.equal(latent(start + nudge), encoded.weight())
 
 
-def test_a_code_that_turns_back_often_is_found():
+def test_an_oscillating_code_is_detected():
     watch = Oscillation(torch.zeros(1, 3), threshold=0.5, ema_momentum=0.1)
     found = torch.zeros(1, 3, dtype=torch.bool)
     for step in range(30):
-        # one flips, one climbs, one changes once
+        # the first code oscillates, the second grows, the third changes once
         codes = torch.tensor([[4.0 * (step % 2), float(step), 8.0 * (step > 3)]])
         found |= watch.update(codes)
     assert found.tolist() == [[True, False, False]]
     assert 1 < watch.average[0, 0] < 3
 
 
-def test_a_frozen_code_stays_on_a_level_of_its_group_s_set():
+def test_a_frozen_code_stays_on_a_level_of_its_shift_set():
     encoded = encode(
         torch.tensor([[64.0, 2.0, 66.0, 127.0], [1.0, 2.0, 127.0, 0.0]]), weight_format("swis", 2)
     )
@@ -248,12 +249,12 @@ def test_a_frozen_code_stays_on_a_level_of_its_group_s_set():
         assert moved[0, 0] == held * latent.scale[0, 0]
 
 
-def test_a_truncated_code_freezes_where_it_has_been_most_of_the_time():
+def test_a_truncated_code_is_frozen_at_its_most_frequent_level():
     encoded = encode(torch.tensor([[127.0, 64.0, 1.0, 1.0]]), weight_format("truncate", 2))
     latent = Latent(encoded, LatentTraining(freeze_threshold=0.15, ema_momentum=0.05))
     moved = latent.start_weight()
     for step in range(1, 60):
-        moved[0, 1] = 60.0 if step % 4 == 0 else 70.0  # of level 32, and of 64
+        moved[0, 1] = 60.0 if step % 4 == 0 else 70.0  # truncated to the levels 32 and 64
         latent.advance(moved, step)
     assert latent.oscillation.frozen.tolist() == [[False, True, False, False]]
     assert latent.codes(moved)[0, 1] == 64

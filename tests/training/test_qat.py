@@ -1,4 +1,4 @@
-"""Retraining wins accuracy back, resumes to the very same weights, and stops on nonsense."""
+"""Retraining lowers the loss, resumes exactly, and refuses bad input; every setting has an effect."""
 
 import copy
 import math
@@ -46,7 +46,7 @@ def float_network(checkpoint, count):
 
 
 def setting(checkpoint, method="swis", settings=None, count=64):
-    """A float network, one of few bits made from it, and images."""
+    """Return a float network, a quantized copy of it, and images."""
     network, dataset = float_network(checkpoint, count)
     teacher, student = copy.deepcopy(network), copy.deepcopy(network)
     layers = weight_layers(student)
@@ -57,15 +57,15 @@ def setting(checkpoint, method="swis", settings=None, count=64):
     return teacher, student, dataset
 
 
-def further_of(path, seed=4, identity="a", workers=0):
-    """What a retraining is told beside its network, images and recipe."""
+def other_arguments(path, seed=4, identity="a", workers=0):
+    """Return the other arguments of a retraining."""
     return {"seed": seed, "identity": identity, "device": CPU, "state_path": path, "workers": workers}
 
 
 def go(checkpoint, path, recipe=RECIPE, identity="a", settings=None, on_epoch=None, distil=True, workers=0):
     teacher, student, dataset = setting(checkpoint, settings=settings)
-    further = further_of(path, identity=identity, workers=workers)
-    curve = retrain(student, teacher if distil else None, dataset, recipe, **further, on_epoch=on_epoch)
+    others = other_arguments(path, identity=identity, workers=workers)
+    curve = retrain(student, teacher if distil else None, dataset, recipe, **others, on_epoch=on_epoch)
     return student, curve
 
 
@@ -73,15 +73,15 @@ def state(model):
     return torch.cat([value.flatten().double() for value in model.state_dict().values()])
 
 
-def test_retraining_learns(tiny_checkpoint, tmp_path):
+def test_retraining_lowers_the_loss(tiny_checkpoint, tmp_path):
     student, curve = go(
         tiny_checkpoint, tmp_path / "s", replace(RECIPE, epochs=5, translate=0.0, random_erasing=0.0)
     )
-    assert [line["epoch"] for line in curve] == [1, 2, 3, 4, 5]
+    assert [point["epoch"] for point in curve] == [1, 2, 3, 4, 5]
     assert curve[-1]["loss"] < 0.7 * curve[0]["loss"]
-    assert all(0 < line["changed"] < 1 for line in curve)
-    assert all(line["frozen"] == 0 for line in curve)
-    rates = [line["learning_rate"] for line in curve]
+    assert all(0 < point["changed"] < 1 for point in curve)
+    assert all(point["frozen"] == 0 for point in curve)
+    rates = [point["learning_rate"] for point in curve]
     assert rates == sorted(rates, reverse=True)
     assert 0 < rates[-1] < rates[0] < 0.01
     assert not student.training
@@ -92,7 +92,7 @@ def test_retraining_learns(tiny_checkpoint, tmp_path):
         assert torch.equal(encoded.weight(), student.get_submodule(name).weight)
 
 
-def test_dropout_is_drawn_from_the_seed_alone(tiny_checkpoint, tmp_path):
+def test_dropout_depends_only_on_the_seed(tiny_checkpoint, tmp_path):
     found = []
     for start in (1, 2):
         teacher, student, dataset = setting(tiny_checkpoint)
@@ -100,14 +100,14 @@ def test_dropout_is_drawn_from_the_seed_alone(tiny_checkpoint, tmp_path):
         expected = torch.rand(1)
         torch.manual_seed(start)
         student.classifier = nn.Sequential(nn.Dropout(0.5), student.classifier)
-        further = further_of(tmp_path / str(start))
-        retrain(student, teacher, dataset, replace(RECIPE, epochs=1), **further)
+        others = other_arguments(tmp_path / str(start))
+        retrain(student, teacher, dataset, replace(RECIPE, epochs=1), **others)
         assert torch.rand(1) == expected
         found.append(state(student))
     assert torch.equal(*found)
 
 
-def test_images_are_flipped_unless_they_shall_not_be(tiny_checkpoint, tmp_path, monkeypatch):
+def test_images_are_flipped_unless_hflip_is_off(tiny_checkpoint, tmp_path, monkeypatch):
     seen = []
 
     def spied(images, *settings):
@@ -151,7 +151,7 @@ def retrain_in_a_process(checkpoint, path, done):
     def report(curve):
         done.put(len(curve))
         if len(curve) == 2:
-            time.sleep(60)  # the parent may be slow to kill
+            time.sleep(60)  # time for the parent to kill this process
 
     torch.set_num_threads(1)
     go(checkpoint, path, on_epoch=report)
@@ -163,7 +163,8 @@ def test_a_killed_process_resumes_to_the_same_weights(tiny_checkpoint, tmp_path)
     arguments = (tiny_checkpoint, tmp_path / "cut", done)
     process = context.Process(target=retrain_in_a_process, args=arguments, daemon=True)
     process.start()
-    assert [done.get(timeout=300), done.get(timeout=300)] == [1, 2]  # the second is not yet in the state
+    # the state of the second epoch is not yet stored
+    assert [done.get(timeout=300), done.get(timeout=300)] == [1, 2]
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert process.exitcode == -signal.SIGKILL
@@ -178,29 +179,29 @@ def test_a_killed_process_resumes_to_the_same_weights(tiny_checkpoint, tmp_path)
 @pytest.mark.parametrize("method", ["swis_c", "truncate", "round", "uniform"])
 def test_every_method_can_be_retrained(method, tiny_checkpoint, tmp_path):
     teacher, student, dataset = setting(tiny_checkpoint, method)
-    further = further_of(tmp_path / "s", seed=0)
-    curve = retrain(student, teacher, dataset, Retraining(epochs=8, batch_size=16), **further)
-    assert all(line["changed"] > 0 for line in curve)
+    others = other_arguments(tmp_path / "s", seed=0)
+    curve = retrain(student, teacher, dataset, Retraining(epochs=8, batch_size=16), **others)
+    assert all(point["changed"] > 0 for point in curve)
     assert curve[-1]["loss"] < 0.7 * curve[0]["loss"]
 
 
-def test_autocast_and_the_other_optimizer_change_little_of_a_first_step(tiny_checkpoint, tmp_path):
+def test_autocast_and_the_other_optimizer_change_the_first_loss_little(tiny_checkpoint, tmp_path):
     losses = []
     for settings in ({}, {"precision": "bfloat16"}, {"optimizer": "adamw"}):
         teacher, student, dataset = setting(tiny_checkpoint)
-        further = further_of(tmp_path / str(settings), seed=0)
+        others = other_arguments(tmp_path / str(settings), seed=0)
         recipe = replace(RECIPE, epochs=1, batch_size=len(dataset), **settings)
-        (line,) = retrain(student, teacher, dataset, recipe, **further)
-        assert line["changed"] > 0
-        losses.append(line["loss"])
+        (point,) = retrain(student, teacher, dataset, recipe, **others)
+        assert point["changed"] > 0
+        losses.append(point["loss"])
     plain, half, adamw = losses
-    assert adamw == plain  # of one step the loss is from before it
+    assert adamw == plain  # the loss of the only step is computed before the step
     assert half == pytest.approx(plain, rel=0.05)
     assert half != plain
 
 
 @pytest.mark.parametrize(("optimizer", "made"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
-def test_scales_have_a_rate_of_their_own_and_only_kernels_decay(optimizer, made, tiny_checkpoint):
+def test_scales_have_their_own_learning_rate_and_only_kernels_decay(optimizer, made, tiny_checkpoint):
     _, student, _ = setting(tiny_checkpoint)
     recipe = replace(RECIPE, scale_rate=0.5, weight_decay=0.25, momentum=0.0, optimizer=optimizer)
     names = {id(p): name for name, p in student.named_parameters()}
@@ -245,7 +246,7 @@ FREEZING = LatentTraining(freeze_threshold=0.05, ema_momentum=0.3)
 
 @pytest.fixture(scope="module")
 def changed_weights(tmp_path_factory):
-    """The weights of a small network after a short retraining, with some settings changed."""
+    """Return a function that gives the weights of a small network after a short retraining."""
 
     @cache
     def of(**changes):
@@ -260,13 +261,13 @@ def changed_weights(tmp_path_factory):
         )
         student = copy.deepcopy(teacher)
         add_latents(student, encode_layers(student, weight_format("swis", 2, 4)), latent)
-        further = {
+        others = {
             "seed": 4,
             "identity": "a",
             "device": CPU,
             "state_path": tmp_path_factory.mktemp("s") / "s",
         }
-        retrain(student, teacher, images, recipe, **further, workers=0)
+        retrain(student, teacher, images, recipe, **others, workers=0)
         found = student.state_dict()
         return torch.cat([found[name].flatten().double() for name in found if not name.endswith("gain")])
 
@@ -279,12 +280,12 @@ def test_every_setting_of_retraining_changes_the_weights(name, changed_weights):
     assert changed.shape != plain.shape or not torch.equal(changed, plain)
 
 
-def test_the_settings_of_retraining_are_those_that_can_be_given():
+def test_every_setting_of_retraining_is_an_option():
     known = {field.name for kind in KINDS for field in fields(kind)}
     assert {field.name for field in fields(RetrainConfig)} == known | {"split", "images"}
 
 
-def test_rates_grow_then_fall_along_a_cosine():
+def test_learning_rates_grow_linearly_and_then_fall_like_a_cosine():
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 1.0)
     schedule, rates = _cosine(optimizer, replace(RECIPE, warmup=0.2), 10), []
     for step in range(1, 11):
@@ -296,7 +297,7 @@ def test_rates_grow_then_fall_along_a_cosine():
     assert rates[-1] > 0
 
 
-def test_distillation_alone_looks_at_no_labels(tiny_checkpoint):
+def test_pure_distillation_ignores_the_labels(tiny_checkpoint):
     teacher, student, dataset = setting(tiny_checkpoint, count=8)
     images, labels = dataset.tensors
     recipe = replace(RECIPE, distillation=1.0, temperature=2.0)
@@ -333,32 +334,32 @@ def test_more_workers_train_the_same_network(tiny_checkpoint, tmp_path):
 
 
 @pytest.mark.parametrize("reestimate", [True, False])
-def test_statistics_are_those_of_batches_of_mixed_classes(reestimate, tiny_checkpoint, tmp_path):
+def test_statistics_are_estimated_on_batches_of_mixed_classes(reestimate, tiny_checkpoint, tmp_path):
     teacher, student, dataset = setting(tiny_checkpoint, count=256)
     images, labels = dataset.tensors
-    images = images + labels[:, None, None, None]  # classes are told apart by their brightness
+    images = images + labels[:, None, None, None]  # the classes differ in brightness
     order = labels.argsort(stable=True)
     dataset = TensorDataset(images[order], labels[order])
     recipe = replace(RECIPE, epochs=1, batch_size=32, reestimate=reestimate)
-    further = further_of(tmp_path / "s")
-    retrain(student, teacher, dataset, recipe, **further)
+    others = other_arguments(tmp_path / "s")
+    retrain(student, teacher, dataset, recipe, **others)
     seen = []
     student.conv_stem.register_forward_hook(lambda _, __, output: seen.append(output))
     with torch.no_grad():
         student(images)
     mean, variance = seen[0].mean((0, 2, 3)), seen[0].var((0, 2, 3))
     assert torch.allclose(student.bn1.running_mean, mean, atol=1e-3, rtol=1e-2) == reestimate
-    # by a tenth of what the classes differ by
+    # the tolerance is a tenth of the difference of the classes
     assert torch.allclose(student.bn1.running_var, variance, rtol=0.1) == reestimate
 
 
-def test_dampening_leaves_layers_that_do_not_run(tiny_checkpoint, tmp_path):
+def test_dampening_does_not_change_layers_that_do_not_run(tiny_checkpoint, tmp_path):
     teacher, student, dataset = setting(tiny_checkpoint)
     student.idle = nn.Linear(8, 2)
     add_latents(student.idle, {"": encode_layers(student.idle, weight_format("swis"))[""]}, LatentTraining())
-    further = further_of(tmp_path / "s")
+    others = other_arguments(tmp_path / "s")
     before = student.idle.parametrizations.weight.original.clone()
-    retrain(student, teacher, dataset, replace(RECIPE, epochs=1, dampening=1e-3), **further)
+    retrain(student, teacher, dataset, replace(RECIPE, epochs=1, dampening=1e-3), **others)
     assert torch.equal(student.idle.parametrizations.weight.original, before)
 
 
@@ -370,7 +371,7 @@ def test_a_state_of_another_training_is_refused(tiny_checkpoint, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["cut", "other"])
-def test_a_damaged_state_is_set_aside_and_training_starts_anew(damage, tiny_checkpoint, tmp_path, caplog):
+def test_a_damaged_state_is_set_aside_and_training_starts_again(damage, tiny_checkpoint, tmp_path, caplog):
     recipe, path = replace(RECIPE, epochs=1), tmp_path / "s"
     whole, curve = go(tiny_checkpoint, path, recipe)
     content = path.read_bytes()
@@ -378,7 +379,7 @@ def test_a_damaged_state_is_set_aside_and_training_starts_anew(damage, tiny_chec
     again, same = go(tiny_checkpoint, path, recipe)
     assert same == curve
     assert torch.equal(state(again), state(whole))
-    assert "s.damaged, and training starts anew" in caplog.text
+    assert "s.damaged, and training starts again" in caplog.text
     assert (tmp_path / "s.damaged").exists()
 
 
@@ -388,7 +389,7 @@ def test_a_loss_that_is_not_finite_stops_the_retraining(tiny_checkpoint, tmp_pat
     assert not (tmp_path / "s").exists()
 
 
-def test_what_cannot_be_retrained_is_refused(tiny_checkpoint, tmp_path):
+def test_too_few_images_and_a_missing_teacher_are_refused(tiny_checkpoint, tmp_path):
     with pytest.raises(InputError, match="do not fill a batch of 65"):
         go(tiny_checkpoint, tmp_path / "s", replace(RECIPE, batch_size=65))
     with pytest.raises(ValueError, match="needs a teacher"):

@@ -1,1 +1,1 @@
-"""A long trial of what must never go wrong: kills, damaged files and wrong command lines."""
+"""The soak test: thousands of kills, damaged files and wrong command lines."""

@@ -1,4 +1,4 @@
-"""python -m tools.soak (make soak): kills, damaged files and wrong command lines, by minutes or number."""
+"""python -m tools.soak (make soak): kills, damaged files and wrong command lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch loads: copies of a process have none of its threads
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded, because forks do not have its threads
 
 from swis.runtime.files import write_atomically
 from tools.soak import corruption, kills, lines
@@ -25,24 +25,24 @@ from tools.soak.tally import Tally
 from tools.soak.targets import Target
 
 _DEFAULTS = {"MINUTES": 30.0, "SEED": 0, "KILLS": None, "CORRUPTIONS": None, "LINES": None}
-# How the trials are called, which option says how many there are, and what share of the minutes they take if
-# none does.
+# The option with the number of each kind of trial, and the share of the minutes that it takes without a
+# number.
 _NUMBERS = {"kills": "KILLS", "corruptions": "CORRUPTIONS", "command lines": "LINES"}
 _SHARES = {"kills": 0.6, "corruptions": 0.2, "command lines": 0.2}
-_SHORT = 5  # minutes, below which there are results of few kinds
+_SHORT = 5  # with fewer minutes than this only few kinds of results are prepared
 _PROCESSES = os.cpu_count() or 1
-_EVERY = 30  # [s] between lines of counts
+_EVERY = 30  # [s] between two lines with counts
 _FORK = multiprocessing.get_context("fork")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Try all for minutes, or so often; print counts as they grow; return 1 if anything went wrong."""
+    """Run all trials for the given minutes or numbers, print counts, and return 1 if anything went wrong."""
     chosen = options(arguments)
-    said = {name: value for name, value in chosen.items() if value is not None}
+    given = {name: value for name, value in chosen.items() if value is not None}
     if all(chosen[name] is not None for name in _NUMBERS.values()):
-        del said["MINUTES"]
-    texts = (f"{value:g}" if isinstance(value, float) else value for value in said.values())
-    command = " ".join(["make soak", *(f"{name}={text}" for name, text in zip(said, texts, strict=True))])
+        del given["MINUTES"]
+    texts = (f"{value:g}" if isinstance(value, float) else value for value in given.values())
+    command = " ".join(["make soak", *(f"{name}={text}" for name, text in zip(given, texts, strict=True))])
     print(command, flush=True)
     folder, began, tally = Path(tempfile.mkdtemp(prefix="soak")), time.monotonic(), Tally()
     wanted = [name for name, option in _NUMBERS.items() if chosen[option] != 0]
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def options(arguments: Sequence[str]) -> dict[str, Any]:
-    """Read NAME=VALUE; end with status 2 and a line if there is no such name, or the value is no number.
+    """Read NAME=VALUE; exit with status 2 and one line for an unknown name, or a value that is no number.
 
     >>> options(["KILLS=10"])["KILLS"]
     10
@@ -79,13 +79,13 @@ def options(arguments: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             name = None
         if name not in _DEFAULTS or chosen[name] < 0:
-            print(f"error: {argument} is none of {', '.join(_DEFAULTS)} with a number", file=sys.stderr)
+            print(f"error: {argument} must be one of {', '.join(_DEFAULTS)} with a number", file=sys.stderr)
             sys.exit(2)
     return chosen
 
 
 def prepared(folder: Path, wanted: Sequence[str], short: bool) -> tuple[list[Reference], list[Target]]:
-    """Load and compile all in this process, and make what is compared with; few kinds of it if ``short``."""
+    """Load and compile everything in this process, and make the references and targets; few if ``short``."""
     (folder / "warm").mkdir()
     jobs = JOBS[:1] if short or wanted == ["command lines"] else JOBS
     warm_up([job.lines[0] for job in jobs], folder / "warm")
@@ -100,7 +100,7 @@ def prepared(folder: Path, wanted: Sequence[str], short: bool) -> tuple[list[Ref
 def spread(
     work: Callable, name: str, folder: Path, number: int | None, seconds: float, seed: int, before: Tally
 ) -> Tally:
-    """Let copies of this process do the work at once; print and return their counts and those ``before``."""
+    """Run the work in several forks at once; print and return their counts, added to those ``before``."""
     share = None if number is None else -(-number // _PROCESSES)
     until, places = time.monotonic() + seconds, range(_PROCESSES)
 

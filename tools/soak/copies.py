@@ -1,4 +1,4 @@
-"""run.py in copies of this process, in which all is loaded and compiled: they start in no time."""
+"""run.py in forks of this process, which start quickly, because everything is loaded and compiled."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _FORK = multiprocessing.get_context("fork")
 
 @dataclass
 class Copy:
-    """A copy that runs, or ran: where its output goes, and when it was started.
+    """A fork of this process, with the path of its output and the time of its start.
 
-    ``errors`` is the end of a pipe to read its errors from, of one that may write no file.
+    ``errors`` is a pipe with its stderr, if it must not write files.
     """
 
     process: ForkProcess
@@ -40,12 +40,12 @@ class Copy:
     errors: int | None = None
 
     def wait_until(self, moment: float | None = None) -> int | None:
-        """Wait for its end, or until a moment of ``time.monotonic``; return its exit status if it ended."""
+        """Wait for its end, or until a time of ``time.monotonic``; return its exit status, or None."""
         self.process.join(None if moment is None else max(0, moment - time.monotonic()))
         return self.process.exitcode
 
     def end(self, number: signal.Signals, patience: float) -> int:
-        """Send it a signal and return its exit status; one that stays for so long [s] is killed."""
+        """Send it a signal and return its exit status; kill it if it does not end within ``patience`` [s]."""
         os.kill(self.process.pid, number)
         self.process.join(patience)
         if self.process.exitcode is None:
@@ -59,7 +59,7 @@ class Copy:
 
     @cached_property
     def err(self) -> str:
-        """Its errors, once it has ended."""
+        """Its stderr, after it has ended."""
         if self.errors is not None:
             with os.fdopen(self.errors, errors="replace") as pipe:
                 return pipe.read()
@@ -67,11 +67,11 @@ class Copy:
 
 
 def start(work: Callable[[], None], folder: Path, output: Path, largest: int | None = None) -> Copy:
-    """Start ``work`` in a copy of this process, in a folder; its files are ``largest`` bytes, at most."""
+    """Start ``work`` in a fork of this process and in a folder; ``largest`` limits its files [bytes]."""
     ours, theirs = (None, None) if largest is None else os.pipe()
     process = _FORK.Process(target=_be, args=(work, folder, output, largest, theirs))
     began = time.monotonic()
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # for the copy, until it has its own handler
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # until the fork has its own handler
     try:
         process.start()
     finally:
@@ -82,7 +82,7 @@ def start(work: Callable[[], None], folder: Path, output: Path, largest: int | N
 
 
 def run_py(arguments: Sequence[str]) -> Callable[[], None]:
-    """Return what a copy does to be run.py with these arguments."""
+    """Return a function that runs run.py with these arguments."""
 
     def work() -> None:
         sys.argv = ["run.py", *arguments]
@@ -98,11 +98,11 @@ def keep_compacting() -> None:
 
 
 def warm_up(runs: Sequence[Sequence[str]], folder: Path) -> None:
-    """Run run.py with these arguments in this process, one after another, so that copies have all of it.
+    """Run run.py with these arguments in this process, so that everything is loaded in its forks.
 
     Raises ``RuntimeError`` for a run that fails.
     """
-    tqdm.monitor_interval = 0  # no thread of tqdm's, for copies would lack it
+    tqdm.monitor_interval = 0  # no thread of tqdm, because forks would lack it
     torch.set_num_threads(1)
     before, here = sys.argv, Path.cwd()
     os.chdir(folder)
@@ -122,17 +122,17 @@ def warm_up(runs: Sequence[Sequence[str]], folder: Path) -> None:
 def _be(
     work: Callable[[], None], folder: Path, output: Path, largest: int | None, errors: int | None
 ) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # until run.py is there to say something
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # until run.py handles it
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.chdir(folder)
-    logging.getLogger().handlers.clear()  # they write to what the warmed process had for its output
-    tqdm.set_lock(threading.RLock())  # for copies share the other one, and a killed one would keep it
+    logging.getLogger().handlers.clear()  # they write to the output of the original process
+    tqdm.set_lock(threading.RLock())  # forks share the other lock, and a killed fork would keep it
     with _quiet(output, errors):
         if largest is not None:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # as run.py has it from its first line on
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # as in a process that starts run.py
         try:
             work()
         finally:
@@ -141,7 +141,7 @@ def _be(
 
 @contextmanager
 def _quiet(output: Path, errors: int | None = None):
-    """Let all that is printed, by whatever library, go to OUTPUT.out, and OUTPUT.err or an open pipe."""
+    """Redirect everything that any library prints to OUTPUT.out, and to OUTPUT.err or an open pipe."""
     kept = []
     for number, suffix in ((1, ".out"), (2, ".err")):
         kept.append(os.dup(number))
@@ -152,7 +152,7 @@ def _quiet(output: Path, errors: int | None = None):
         os.dup2(file, number)
         os.close(file)
     streams = sys.stdout, sys.stderr
-    # on a process's own descriptors, which run.py points elsewhere if there is no room to print
+    # on the process's own descriptors, because run.py redirects them if it cannot print
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
     try:
         yield

@@ -1,4 +1,4 @@
-"""Damaged files: each is refused in one line, or set aside and computed anew, or read as it was."""
+"""Damaged files: each must be refused in one line, or set aside and computed again, or read unchanged."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tools.soak.reference import COMMON, Reference, Warned, numbers
 from tools.soak.tally import Tally
 from tools.soak.targets import NOTHING, Target, gather, mixed
 
-_BATCH = 100  # damages that one copy tries
-_PATIENCE = 300  # [s] for a batch
-_WHOLE_RUNS = 500  # one in so many damages is followed by a run of all
+_BATCH = 100  # damages that one fork tries
+_PATIENCE = 300  # [s] limit of a batch
+_WHOLE_RUNS = 500  # after so many damages there is one run of a whole job
 
 _PACKED = {
     "plain.safetensors": ["methods=[swis]", "bits=2"],
@@ -33,7 +33,7 @@ _PACKED = {
 def make_targets(folder: Path, short: bool) -> list[Target]:
     """Make results of several kinds, and packed files, in a folder; return the files to damage.
 
-    If it is to be ``short``, they are of one sweep, and one packed file.
+    If ``short``, these are the results of one sweep, and one packed file.
     """
     folder.mkdir()
     runs = [
@@ -56,7 +56,7 @@ def make_targets(folder: Path, short: bool) -> list[Target]:
     for number, arguments in enumerate([runs[0], runs[-packs]] if short else runs):
         copy = start(run_py([*arguments, *COMMON]), folder, folder / f"run{number}")
         if copy.wait_until() != 0:
-            raise RuntimeError(f"run.py {' '.join(arguments)} failed undisturbed: {copy.err}")
+            raise RuntimeError(f"run.py {' '.join(arguments)} failed without damage: {copy.err}")
     packed = sorted((folder / "packed").glob("*.safetensors"))
     return gather(folder / "runs", packed, sorted((folder / "tables").glob("*")), folder)
 
@@ -69,7 +69,7 @@ def corrupt(
     tally: Tally,
     enough: Callable[[], bool],
 ) -> None:
-    """Damage file after file until it is ``enough``."""
+    """Damage one file after another until ``enough`` returns true."""
     number = 0
     while not enough():
         inside = folder / f"batch{number}"
@@ -80,8 +80,8 @@ def corrupt(
         if copy.wait_until(time.monotonic() + _PATIENCE) is None:
             copy.process.kill()
             copy.process.join()
-        said = [json.loads(line) for line in (inside / "said").read_text().splitlines()]
-        for kind, fault, example in said:
+        outcomes = [json.loads(line) for line in (inside / "outcomes").read_text().splitlines()]
+        for kind, fault, example in outcomes:
             tally.count(kind)
             if fault:
                 tally.count(kind, fault, example)
@@ -89,7 +89,7 @@ def corrupt(
             kind = "corruptions: the last of a batch"
             tally.count(kind)
             tally.count(
-                kind, "unclear", f"batch of seed {seed} ended after {len(said)} with {copy.err[-500:]}"
+                kind, "unclear", f"batch of seed {seed} ended after {len(outcomes)} with {copy.err[-500:]}"
             )
         shutil.rmtree(inside)
         if number % (_WHOLE_RUNS // _BATCH) == 0:
@@ -98,11 +98,11 @@ def corrupt(
 
 
 def _batch(targets: list[Target], folder: Path, seed: int) -> None:
-    """Try damages in this process; write down what became of each at once."""
+    """Try damages in this process, and write the outcome of each at once."""
     random = Random(seed)
     kinds = sorted({target.kind for target in targets})
     right: dict[int, str] = {}
-    with (folder / "said").open("w", buffering=1) as said:
+    with (folder / "outcomes").open("w", buffering=1) as outcomes:
         for number in range(_BATCH):
             kind = random.choice(kinds)
             chosen = random.choice([place for place, target in enumerate(targets) if target.kind == kind])
@@ -113,18 +113,18 @@ def _batch(targets: list[Target], folder: Path, seed: int) -> None:
             case = folder / str(number)
             fault, example = _tried(target, content, right[chosen], case)
             shown = f"{name} of {target.place}, number {number} of batch {seed}: {example[:1500]}"
-            said.write(json.dumps([f"corruptions: {kind}, {name}", fault, shown]) + "\n")
+            outcomes.write(json.dumps([f"corruptions: {kind}, {name}", fault, shown]) + "\n")
             shutil.rmtree(case)
 
 
 def _damaged(target: Target, random: Random) -> tuple[str, bytes]:
-    """Return damaged content of a file, never the content that it has, and the name of the damage."""
+    """Return the name of a damage, and a damaged content of a file that differs from its content."""
     right = target.path.read_bytes()
     while True:
         name = random.choice([*DAMAGES, "swapped"])
         if name != "swapped":
             content = DAMAGES[name](right, random)
-        # a packed network under another's name is no damage: users name these files
+        # a packed file with another name is no damage, because users choose these names
         elif random.random() < 0.5 and target.others and target.kind != "packed files":
             content = random.choice(target.others)
         else:
@@ -134,7 +134,7 @@ def _damaged(target: Target, random: Random) -> tuple[str, bytes]:
 
 
 def _tried(target: Target, content: bytes, right: str, case: Path) -> tuple[str | None, str]:
-    """Read a file with other content; return the fault, if there is one, and how it shows."""
+    """Read a file with other content; return the fault and an example, or None."""
     path = case / target.place
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
@@ -159,7 +159,7 @@ def _is_clear(text: str) -> bool:
 
 
 def _recompute(reference: Reference, folder: Path, random: Random, tally: Tally) -> None:
-    """Damage a file of a whole folder of results, run all again, and compare the results."""
+    """Damage a file in a folder of results, run the job again, and compare the results."""
     kind = "corruptions: a run after damage"
     lines = reference.job.lines
     folder.mkdir()

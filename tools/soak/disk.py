@@ -1,4 +1,4 @@
-"""A small disk that can be full or read-only: a file system in memory, where it may be mounted."""
+"""A small disk that can be full or read-only: a file system in memory, if mounting is allowed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PLENTY = "512m"
 
 @dataclass
 class Disk:
-    """A folder, which is a file system of its own if ``mounted``."""
+    """A folder; it is a separate file system if ``mounted``."""
 
     folder: Path
     mounted: bool = False
@@ -29,14 +29,14 @@ class Disk:
             subprocess.run(["umount", "--lazy", self.folder], check=False, capture_output=True)
 
     def fill(self, free: int) -> None:
-        """Leave so many bytes free."""
+        """Leave only ``free`` bytes free."""
         used = sum(
             -(-path.stat().st_size // 4096) * 4096 for path in self.folder.rglob("*") if path.is_file()
         )
-        self._mount("-o", f"remount,size={max(used + free, 4096)}")  # 0 would be no limit, and for ever
+        self._mount("-o", f"remount,size={max(used + free, 4096)}")  # a size of 0 would remove the limit
 
     def protect(self) -> bool:
-        """Refuse all writing from now on; say whether that could be, for files may just be written."""
+        """Make the disk read-only; return whether that succeeded, which open files may prevent."""
         if self.mounted:
             return any(self._mount("-o", "remount,ro") for _ in range(20))
         for folder in self._folders():
@@ -44,7 +44,7 @@ class Disk:
         return True
 
     def release(self) -> None:
-        """Give room and leave to write again."""
+        """Make the disk large and writable again."""
         if self.mounted:
             if not self._mount("-o", f"remount,rw,size={_PLENTY}"):
                 raise RuntimeError(f"{self.folder} cannot be made writable again")
@@ -53,7 +53,7 @@ class Disk:
                 folder.chmod(0o755)
 
     def empty(self) -> None:
-        """Delete all that is in it."""
+        """Delete all files."""
         for path in self.folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)

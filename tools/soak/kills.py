@@ -1,4 +1,4 @@
-"""Sweeps that are killed at random moments and begun again: all their rows, each once, and the right ones."""
+"""Sweeps that are killed at random moments and started again: they must give the right rows, each once."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from tools.soak.disk import Disk
 from tools.soak.reference import Reference, Warned, numbers
 from tools.soak.tally import Tally
 
-# A run that takes so many times as long as without trouble, and a minute, is taken to hang.
+# A run hangs if it takes more than this many times its usual duration, plus a minute.
 _BEYOND = 10
-# How often, instead of kills, there is no room or no leave to write, or a process is killed that starts anew.
+# Probabilities, instead of kills, of a full or read-only disk, and of a kill of a process that starts run.py.
 _TROUBLE, _FROM_THE_START = 0.12, 0.02
-# How often a process compacts the results meanwhile.
+# Probability that another process compacts the results meanwhile.
 _COMPACTING = 0.2
 
 
 @dataclass
 class Series:
-    """Runs of a job in one folder until all is there, killed, refused and begun again."""
+    """Runs of a job in one folder, killed or refused and started again, until all rows exist."""
 
     reference: Reference
     disk: Disk
@@ -39,7 +39,7 @@ class Series:
     known: dict[str, str] = field(default_factory=dict)
 
     def go(self, enough: Callable[[], bool]) -> None:
-        """Kill until all is there, or until it is ``enough``; then finish, and compare."""
+        """Kill runs until all rows exist or ``enough`` returns true; then finish, and compare the rows."""
         lines = range(len(self.reference.job.lines))
         chosen = self.random.choice([[*lines], [*lines], [self.random.choice(lines)]])
         kind = f"kills: {self.reference.job.name}, {'one process' if len(chosen) == 1 else 'several at once'}"
@@ -58,12 +58,12 @@ class Series:
         wanted = {name for number in chosen for name in self.reference.results[number]}
         self.look(kind, "at the end")
         for name in wanted - self.known.keys():
-            self.tally.count(kind, "lost", f"{name} is not there at the end")
+            self.tally.count(kind, "lost", f"{name} is missing at the end")
         for name in self.known.keys() - wanted:
-            self.tally.count(kind, "wrong", f"{name} was not asked for")
+            self.tally.count(kind, "wrong", f"{name} does not belong to the job")
 
     def killed(self, kind: str, chosen: list[int]) -> bool:
-        """Start the lines at once, stop each at a moment of its own; say whether all came to their end."""
+        """Start the command lines together, stop each at a random moment; return whether all ended before."""
         seconds, copies = self.reference.seconds, []
 
         def begin(number: int | None, work: Callable[[], None], longest: float) -> None:
@@ -80,7 +80,7 @@ class Series:
             if copy.wait_until(copy.started + moment) is not None:
                 self.judge(kind, number, copy)
                 ended += number is not None
-                if fresh and number is not None:  # the machine has become faster
+                if fresh and number is not None:  # the duration may be shorter than that of the reference
                     took = (time.monotonic() - copy.started) / len(chosen)
                     seconds[number] = min(seconds[number], took)
             elif number is None:
@@ -93,27 +93,27 @@ class Series:
         return ended == len(chosen)
 
     def stopped(self, kind: str, how: signal.Signals, status: int, copy: Copy) -> bool:
-        """Judge how a process ended that was told to; say whether it was faster, and at its end."""
+        """Check how a process ended after a signal; return whether it had finished before the signal."""
         if status == 0:
             return True
         self.tally.count(kind)
         if how is signal.SIGINT and status == 130:
-            said = copy.err.strip().splitlines()
-            if said[-1:] != ["interrupted; the rows already computed are kept"] or "Traceback" in copy.err:
+            lines = copy.err.strip().splitlines()
+            if lines[-1:] != ["interrupted; the rows computed so far are stored"] or "Traceback" in copy.err:
                 self.tally.count(kind, "unclear", f"SIGINT: {copy.err[-2000:]}")
         elif status != -how:
             self.tally.count(kind, "unclear", f"{how.name}: status {status}: {copy.err[-2000:]}")
         return False
 
     def judge(self, kind: str, number: int | None, copy: Copy) -> None:
-        """Judge a run that came to its end by itself."""
+        """Check a run that ended by itself."""
         if copy.process.exitcode != 0 or "Traceback" in copy.err:
             line = "compact" if number is None else " ".join(self.reference.job.lines[number])
             fault = f"{line}: status {copy.process.exitcode}: {copy.err[-2000:]}"
             self.tally.count(kind, "unclear", fault)
 
     def finished(self, kind: str, number: int) -> None:
-        """Run a line to its end, which must be a good one."""
+        """Run a command line to its end, which must be a success."""
         copy = self.run(number)
         self.judge(kind, number, copy)
 
@@ -128,7 +128,7 @@ class Series:
         return 60 + _BEYOND * max(self.reference.seconds)
 
     def full(self, number: int) -> None:
-        """Run a line where there is no room, or no file of any size may be written."""
+        """Run a command line on a full disk, or with a limit on the size of files."""
         kind, largest = "troubles: full disk", None
         self.tally.count(kind)
         if self.disk.mounted and self.random.random() < 0.7:
@@ -140,9 +140,9 @@ class Series:
         self.refused(kind, copy)
 
     def read_only(self, number: int) -> None:
-        """Run a line in a folder that may not be written to, from its start or from some moment on."""
+        """Run a command line in a folder that is read-only, from its start or from a random moment on."""
         if not self.disk.mounted and os.geteuid() == 0:
-            return  # root may write whatever the permissions
+            return  # root may write despite the permissions
         kind = "troubles: read-only folder"
         if self.random.random() < 0.5:
             if not self.disk.protect():
@@ -159,15 +159,15 @@ class Series:
         self.refused(kind, copy)
 
     def refused(self, kind: str, copy: Copy) -> None:
-        """A run in trouble ends well, or with one line that says that something cannot be written."""
-        status, said = copy.process.exitcode, [line for line in copy.err.splitlines() if "error: " in line]
-        clear = status in (1, 2) and len(said) == 1 and "Traceback" not in copy.err
-        if status != 0 and not (clear and "cannot be" in said[0]):
+        """Check that a run succeeded, or ended with one line about a file that cannot be written."""
+        status, lines = copy.process.exitcode, [line for line in copy.err.splitlines() if "error: " in line]
+        clear = status in (1, 2) and len(lines) == 1 and "Traceback" not in copy.err
+        if status != 0 and not (clear and "cannot be" in lines[0]):
             self.tally.count(kind, "unclear", f"status {status}: {copy.err[-2000:]}")
         self.look(kind, "in trouble")
 
     def from_the_start(self, number: int) -> None:
-        """Kill a process of its own, which has still all to load."""
+        """Start run.py in a new process, which must load everything, and kill it."""
         kind = "kills: python run.py from its start"
         command = [sys.executable, ROOT / "run.py", *self.reference.job.lines[number]]
         with (self.log.with_suffix(".own")).open("w") as log:
@@ -181,7 +181,7 @@ class Series:
         self.look(kind, "after a kill from the start")
 
     def look(self, kind: str, when: str) -> None:
-        """Compare what is there with what was there before, and with what is right."""
+        """Compare the results on disk with those before, and with the reference."""
         warned = Warned()
         logging.getLogger("swis").addHandler(warned)
         try:
@@ -191,7 +191,7 @@ class Series:
         for problem in [*problems, *warned.lines]:
             self.tally.count(kind, "lost", f"{when}: {problem}")
         for name in self.known.keys() - now.keys():
-            self.tally.count(kind, "lost", f"{when}: {name} was there before")
+            self.tally.count(kind, "lost", f"{when}: {name} existed before")
         right = self.reference.whole
         for name, value in now.items():
             if value != right.get(name):
@@ -204,7 +204,7 @@ class Series:
 def kill(
     references: list[Reference], folder: Path, random: Random, tally: Tally, enough: Callable[[], bool]
 ) -> None:
-    """Kill series after series until it is ``enough``."""
+    """Run one series of kills after another until ``enough`` returns true."""
     number = 0
     while not enough():
         with Disk(folder / f"disk{number}") as disk:
@@ -214,5 +214,5 @@ def kill(
 
 
 def compact_early() -> None:
-    """Let every sweep compact its few files, as one does that has thousands."""
+    """Make every sweep compact its few files, like a sweep with thousands of files."""
     compaction._MANY = 2

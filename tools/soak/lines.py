@@ -1,4 +1,4 @@
-"""Wrong command lines, such as one might write: each ends with status 2 and one line."""
+"""Wrong command lines: each must end with status 2 and one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tools.soak.tally import Tally
 
 _PATIENCE = 300  # [s]
 
-# What names something that must be there, with a name of nothing, and what makes the option be looked at.
+# Options that must name an existing thing, with an unknown name, and what makes the run read the option.
 _NOWHERE = {
     "device": ["device=tpu"],
     "versus": ["versus=[nothing]"],
@@ -37,12 +37,12 @@ _NOWHERE = {
 
 
 def wrong_lines(random: Random) -> Iterator[tuple[str, list[str]]]:
-    """Yield what is wrong and a command line, for ever: every option, then every option anew."""
+    """Yield mistakes and wrong command lines without end: every option, then every option again."""
     while True:
         texts: dict[tuple[str, str], list[str]] = {}
         for wrong in mistakes(random):
             texts.setdefault((wrong.kind, wrong.option), []).append(wrong.text)
-        lines = [("a name of nothing", [*line]) for line in _NOWHERE.values()]
+        lines = [("an unknown name", [*line]) for line in _NOWHERE.values()]
         lines += [(kind, [random.choice(some)]) for (kind, _), some in texts.items()]
         random.shuffle(lines)
         for kind, line in lines:
@@ -50,7 +50,7 @@ def wrong_lines(random: Random) -> Iterator[tuple[str, list[str]]]:
 
 
 def try_lines(folder: Path, random: Random, tally: Tally, enough: Callable[[], bool]) -> None:
-    """Try wrong command lines until it is ``enough``."""
+    """Try wrong command lines until ``enough`` returns true."""
     lines = wrong_lines(random)
     number = 0
     while not enough():
@@ -63,11 +63,11 @@ def try_lines(folder: Path, random: Random, tally: Tally, enough: Callable[[], b
             copy.process.kill()
             copy.process.join()
         tally.count(kind)
-        shown, status, said = f"run.py {' '.join(line)}", copy.process.exitcode, copy.err.splitlines()
+        shown, status, errors = f"run.py {' '.join(line)}", copy.process.exitcode, copy.err.splitlines()
         made = [path.name for path in inside.rglob("*.parquet")]
         if status == 0 or made:
-            tally.count(kind, "wrong", f"{shown} was taken: {copy.out[:200]!r}")
-        elif status != 2 or len(said) != 1 or not said[0].startswith("error: "):
+            tally.count(kind, "wrong", f"{shown} was accepted: {copy.out[:200]!r}")
+        elif status != 2 or len(errors) != 1 or not errors[0].startswith("error: "):
             tally.count(kind, "unclear", f"{shown}: status {status}: {copy.err[-1500:]}")
         shutil.rmtree(inside)
         number += 1

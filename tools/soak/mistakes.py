@@ -1,4 +1,4 @@
-"""Wrong values and names of options, made from the configuration's own types."""
+"""Wrong values and names of options, made from the types of the configuration."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Any, NamedTuple, get_args, get_origin
 from swis.experiments.config import Config
 from swis.experiments.known_options import hints as types_of
 
-# Numbers of which less than zero is right.
+# Numbers that may be negative.
 _SIGNED = ("model.mean", "recipe.mean")
-# What is in them is free: timm and the names of swept options judge it.
+# Mappings that accept any name; timm and the sweeper check the names.
 _FREE = ("model.kwargs", "sweep")
-# Elements that conf/ has in lists and mappings, whose own options are tried as well.
+# Elements of lists and mappings in conf/ whose options are tried as well.
 _ELEMENTS = {"recipe.stages": "0", "energy.banks": "0", "energy.units": "swis_ss", "energy.nodes": "nm45"}
 
 _NO_NUMBER = ("many", "1e", "12px", "[]", "[1]", "{a: 1}", "true", "")
 _TOO_LARGE = "99999999999999999999"
-SLIP, NAME, TYPE, RANGE = "a slip of the finger", "a misspelt name", "a wrong type", "out of range"
+SLIP, NAME, TYPE, RANGE = "a typing mistake", "a misspelt name", "a wrong type", "out of range"
 
 
 class Mistake(NamedTuple):
-    """What is wrong with a NAME=VALUE that was meant for an option."""
+    """A wrong NAME=VALUE, the option that was meant, and the kind of mistake."""
 
     kind: str
     option: str
@@ -33,7 +33,7 @@ class Mistake(NamedTuple):
 
 
 def mistakes(random: Random) -> Iterator[Mistake]:
-    """Yield every kind of mistake in every option; what fingers slip on is drawn anew at each call."""
+    """Yield every kind of mistake in every option; typing mistakes are random at each call."""
     every = dict(options())
     for name, kind in every.items():
         slip = misspelt(name, every, random)
@@ -47,7 +47,7 @@ def mistakes(random: Random) -> Iterator[Mistake]:
 
 
 def options(settings: type = Config, before: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (name, type) of every option, groups, lists and mappings before what is in them.
+    """Yield (name, type) of every option; groups, lists and mappings come before their elements.
 
     >>> [name for name, _ in options() if name.startswith("activation.")]
     ['activation.range', 'activation.percentile']
@@ -63,14 +63,14 @@ def options(settings: type = Config, before: str = "") -> Iterator[tuple[str, An
 
 
 def wrong_names(name: str, kind: Any) -> list[str]:
-    """Return names that are near an option's, and none."""
+    """Return names that are similar to an option's name, but no options."""
     inside = [] if name in _FREE else [f"{name}.x"]
     elements = [f"{name}.99", f"{name}[99]"] if get_origin(_kinds(kind)[0]) is list else []
     return [f"{name}_", f"+{name}_", f"++{name}_", *inside, *elements]
 
 
 def misspelt(name: str, known: Collection[str], random: Random) -> str:
-    """Return a name with a slip of the finger in its last part, which is none of those that are known."""
+    """Return a name with a typing mistake in its last part that is not a known name."""
     head, dot, last = name.rpartition(".")
     while True:
         place = random.randrange(len(last))
@@ -86,7 +86,7 @@ def misspelt(name: str, known: Collection[str], random: Random) -> str:
 
 
 def of_wrong_type(kind: Any) -> list[str]:
-    """Return values that are not of an option's type, as the command line has them.
+    """Return values that do not have an option's type, as texts of the command line.
 
     >>> of_wrong_type(str)
     ['null', '[1]', '{a: 1}']
@@ -114,7 +114,7 @@ def of_wrong_type(kind: Any) -> list[str]:
 
 
 def out_of_range(name: str, kind: Any) -> list[str]:
-    """Return numbers of an option's type that it does not take.
+    """Return numbers of an option's type that are outside its range.
 
     >>> out_of_range("recipe.std", list[float])
     ['[nan]', '[inf]', '[-inf]', '[-1]', '[-0.5]']
@@ -130,6 +130,6 @@ def out_of_range(name: str, kind: Any) -> list[str]:
 
 
 def _kinds(kind: Any) -> list[Any]:
-    """Return the types of a union without that of null."""
+    """Return the types of a union without the type of None."""
     parts = (kind,) if get_origin(kind) in (list, dict) else get_args(kind) or (kind,)
     return [each for each in parts if each is not NoneType]

@@ -1,4 +1,4 @@
-"""What sweeps give undisturbed, and how what is in a folder is compared with it."""
+"""The results of undisturbed sweeps, and the results in a folder to compare with them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from swis.results import hardware_results, rows
 from tools.soak.copies import run_py, start
 
-# What a row says of when and how fast it was made.
+# Columns of a row about the time and speed of its computation.
 _OF_THE_MOMENT = ["seconds", "images_per_second", "created"]
 
 COMMON = (
@@ -22,7 +22,7 @@ COMMON = (
 
 @dataclass(frozen=True)
 class Job:
-    """Command lines that share a results folder: any of them is what one process runs."""
+    """Command lines that share a results folder; each of them runs in one process."""
 
     name: str
     lines: tuple[tuple[str, ...], ...]
@@ -66,7 +66,7 @@ JOBS = (
 
 
 def numbers(folder: Path) -> tuple[dict[str, str], list[str]]:
-    """Return what is in a folder by name, as text with every digit, and what is wrong with files there."""
+    """Return the results in a folder as exact texts by name, and the problems with its files."""
     found, problems = {}, []
     results = folder / "runs"
     if results.is_dir():
@@ -75,7 +75,7 @@ def numbers(folder: Path) -> tuple[dict[str, str], list[str]]:
         damaged = found_rows.damaged | found_hardware.damaged
         problems += [f"{path.name} {reason}" for path, reason in damaged.items()]
         if not table["key"].is_unique:
-            problems.append("a row is there twice")
+            problems.append("a row exists twice")
         for row in table.drop(columns=_OF_THE_MOMENT).to_dict("records"):
             found[f"row {row['key']}"] = repr(row)
         for result in [] if hardware is None else hardware.astype({"hardware": str}).to_dict("records"):
@@ -87,7 +87,7 @@ def numbers(folder: Path) -> tuple[dict[str, str], list[str]]:
 
 
 class Warned(logging.Handler):
-    """What is logged meanwhile, in lines."""
+    """A handler that collects the logged lines."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,20 +99,20 @@ class Warned(logging.Handler):
 
 @dataclass
 class Reference:
-    """What every command line of a job gives undisturbed, and how long it takes [s]."""
+    """The results of every command line of a job without disturbance, and the durations [s]."""
 
     job: Job
     results: list[dict[str, str]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
     def make(self, folder: Path) -> Reference:
-        """Run every line of the job in a copy; raise ``RuntimeError`` if one fails."""
+        """Run every command line of the job in a fork; raise ``RuntimeError`` if one fails."""
         for number, line in enumerate(self.job.lines):
             inside = folder / f"{self.job.name}{number}"
             inside.mkdir(parents=True)
             copy = start(run_py(line), inside, folder / f"{self.job.name}{number}.run")
             if copy.wait_until() != 0:
-                raise RuntimeError(f"run.py {' '.join(line)} failed undisturbed: {copy.err}")
+                raise RuntimeError(f"run.py {' '.join(line)} failed without disturbance: {copy.err}")
             self.seconds.append(time.monotonic() - copy.started)
             self.results.append(numbers(inside)[0])
         return self

@@ -1,4 +1,4 @@
-"""Counts of what was tried and of what went wrong, with an example of each fault."""
+"""Counts of trials and faults, with examples of the faults."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _EXAMPLES = 5
 
 @dataclass
 class Tally:
-    """Trials by their kind, faults by kind and fault, and what the first of each fault were."""
+    """Counts of trials by kind, of faults by kind and fault, and the first examples of each fault."""
 
     tried: Counter[str] = field(default_factory=Counter)
     faults: Counter[tuple[str, str]] = field(default_factory=Counter)
     examples: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
     def count(self, kind: str, fault: str | None = None, example: str = "") -> None:
-        """Count a trial, or with a ``fault`` a fault of one that is counted already."""
+        """Count a trial; with a ``fault``, count a fault of a trial that is counted already."""
         if fault is None:
             self.tried[kind] += 1
             return
@@ -41,7 +41,7 @@ class Tally:
         return not self.faults.total()
 
     def in_a_line(self) -> str:
-        """Return all counts in a line.
+        """Return all counts in one line.
 
         >>> tally = Tally()
         >>> tally.count("kills: alone")
@@ -55,7 +55,7 @@ class Tally:
         return f"{', '.join(f'{count} {kind}' for kind, count in sums.items())}; {', '.join(faults)}"
 
     def table(self) -> str:
-        """Return a line of counts for every kind, and the examples of faults."""
+        """Return a table with the counts of every kind, and the examples of faults."""
         width = max([len(kind) for kind in self.tried] + [len("total")])
         lines = [f"{'':{width}}  {'tried':>7}" + "".join(f"{fault:>9}" for fault in FAULTS)]
         for kind in sorted(self.tried):

@@ -1,4 +1,4 @@
-"""Files that are damaged, and what reading each of them gives."""
+"""The files to damage, and functions that read each kind of file."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ from swis.results.tensors import read_tensors
 from swis.runtime.checksums import of_tensors
 from swis.training.float_training import load_state
 
-# Of a reader that gives nothing: the caller computes anew.
+# The result of a reader that finds nothing, so that a run would compute the results again.
 NOTHING = "nothing"
 
 
 @dataclass(frozen=True)
 class Target:
-    """A file of a folder; ``read`` says in text what is in it, or NOTHING; ``others`` may be in its place."""
+    """A file of a folder.
+
+    ``read`` returns the contents as text, or NOTHING. ``others`` are contents of other files of this kind.
+    """
 
     kind: str
     folder: Path
@@ -39,29 +42,29 @@ class Target:
 
     @property
     def place(self) -> Path:
-        """The file's path within its folder."""
+        """The path of the file within its folder."""
         return self.path.relative_to(self.folder)
 
 
 def of_rows(key: str, folder: Path) -> str:
-    """Say what a row is, as a run reads it and as a table has it."""
+    """Return a row as text; a run and a table must read the same."""
     table = records.load_table(folder, records.COLUMNS)
     listed = table[table["key"] == key]
     row = records.read_row(key, folder)
     if row is None:
-        return NOTHING if listed.empty else f"listed, though damaged: {listed.to_dict('records')}"
+        return NOTHING if listed.empty else f"listed although damaged: {listed.to_dict('records')}"
     if not listed.empty and listed.to_dict("records").__repr__() != row.to_dict("records").__repr__():
         return f"{row.to_dict('records')} or {listed.to_dict('records')}"
     return repr(row.to_dict("records"))
 
 
 def of_hardware(key: str, facts: dict[str, Any], versus: dict[str, Any], folder: Path) -> str:
-    """Say what a hardware result is, as a run reads it and as a table has it."""
+    """Return a hardware result as text; a run and a table must read the same."""
     table, _ = hardware_results.all_hardware(folder)
     listed = None if table is None else hardware_results.texts(table[table["key"] == key])
     result = records.read_hardware(key, facts, versus, folder)
     if result is None:
-        return NOTHING if listed is None or listed.empty else f"listed, though damaged: {listed.to_dict()}"
+        return NOTHING if listed is None or listed.empty else f"listed although damaged: {listed.to_dict()}"
     columns = [*result.columns]
     if listed is not None and not listed.empty and _text(listed[columns]) != _text(result):
         return f"{_text(result)} or {_text(listed)}"
@@ -69,30 +72,30 @@ def of_hardware(key: str, facts: dict[str, Any], versus: dict[str, Any], folder:
 
 
 def of_kept(key: str, folder: Path) -> str:
-    """Say what tensors are that rows are computed from."""
+    """Return a checksum of the tensors that rows are computed from."""
     tensors = read_tensors(key, folder)
     return NOTHING if tensors is None else of_tensors(tensors)
 
 
 def of_state(key: str, folder: Path) -> str:
-    """Say what the state of a training is."""
+    """Return a checksum of the state of a training."""
     state = load_state(records.artifact_path(key, folder, STATE), key)
     return NOTHING if state is None else of_tensors(state["model"], repr(state["curve"]).encode())
 
 
 def of_table(name: str, folder: Path) -> str:
-    """Say what a table is that belongs to no row, or to one."""
+    """Return a table of a task or of a row's artifacts as text."""
     return _text(records.read_table(folder / name))
 
 
 def of_packed(name: str, folder: Path) -> str:
-    """Say what a packed network is."""
+    """Return a checksum of a packed network and its settings."""
     packed = load_packed(folder / name)
-    said = [packed.label, packed.fmt, packed.coding, packed.skip, packed.fold_bn, packed.activation_bits]
-    said += [packed.activation_range, packed.ranges, packed.policy, packed.calibrate, packed.retrain]
-    said += [packed.rewrites, packed.network.inputs, packed.network.architecture, packed.network.kwargs]
-    said += [{layer: (one.fmt, one.bits) for layer, one in packed.layers.items()}]
-    return of_tensors(packed.network.module.state_dict(), repr(said).encode())
+    facts = [packed.label, packed.fmt, packed.coding, packed.skip, packed.fold_bn, packed.activation_bits]
+    facts += [packed.activation_range, packed.ranges, packed.policy, packed.calibrate, packed.retrain]
+    facts += [packed.rewrites, packed.network.inputs, packed.network.architecture, packed.network.kwargs]
+    facts += [{layer: (one.fmt, one.bits) for layer, one in packed.layers.items()}]
+    return of_tensors(packed.network.module.state_dict(), repr(facts).encode())
 
 
 def _text(table: pd.DataFrame) -> str:
@@ -100,7 +103,7 @@ def _text(table: pd.DataFrame) -> str:
 
 
 def gather(results: Path, packed: Sequence[Path], tables: Sequence[Path], folder: Path) -> list[Target]:
-    """Make a target of every kind of file, from folders of results and files that runs made."""
+    """Return targets of every kind of file, from a results folder and the files that runs wrote."""
     singles, compacted = folder / "singles", folder / "compacted"
     for copy in (singles, compacted):
         shutil.copytree(results, copy)
@@ -120,9 +123,9 @@ def gather(results: Path, packed: Sequence[Path], tables: Sequence[Path], folder
         targets.append(Target("compacted rows", compacted, compacted_rows, read, others))
     for path in hardware_files:
         key = path.stem.partition(".")[0]
-        said = json.loads(pd.read_parquet(path)["hardware"][0])
-        facts = {name: value for name, value in said.items() if name != "versus" and name[:3] != "git"}
-        read = partial(of_hardware, key, facts, said["versus"])
+        entries = json.loads(pd.read_parquet(path)["hardware"][0])
+        facts = {name: value for name, value in entries.items() if name != "versus" and name[:3] != "git"}
+        read = partial(of_hardware, key, facts, entries["versus"])
         targets.append(Target("hardware results", singles, path, read, hardware_bytes))
         targets.append(Target("compacted hardware results", compacted, compacted_hardware, read, others))
     tensors = sorted((singles / "_references").glob(f"*.{TENSORS}"))
@@ -144,7 +147,7 @@ def gather(results: Path, packed: Sequence[Path], tables: Sequence[Path], folder
 
 
 def mixed(target: Target, random: Random) -> bytes | None:
-    """Return a packed file with parts of two layers, or of two files, exchanged; None for other targets."""
+    """Return a packed file with swapped tensors of two layers or a swapped header; None for other targets."""
     if target.kind != "packed files":
         return None
     with safe_open(target.path, "pt") as file:

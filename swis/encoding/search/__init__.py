@@ -1,1 +1,1 @@
-"""The search for shift sets and levels of least error, compiled for the CPU."""
+"""The search for the shift sets and levels of least MSE++, compiled for the CPU."""

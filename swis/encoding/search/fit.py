@@ -1,7 +1,7 @@
-"""The levels of one group for one set: the least sum of squared errors plus alpha times its sum squared.
+"""Joint selection for one group and one set: the levels of least sum(e^2) + alpha (sum e)^2.
 
-Up to four weights are enumerated, larger groups solved by dynamic programming over the sum of errors.
-Both are exact. Of equal solutions the smallest level of the first weight that differs wins.
+Groups of up to four weights are enumerated. Larger groups are solved by dynamic programming over the sum of
+errors. Both are exact. A tie goes to the smallest level of the first weight that differs.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ NEVER = np.int64(1) << 60  # above any squared error
 
 
 class Sets(NamedTuple):
-    """What all sets offer: ``levels`` int64 [sets, 2^N], ascending, and what is known of every code.
+    """The levels of all sets, and tables of every code's nearest levels.
 
-    ``place`` int64 [sets, 2^B] is where a magnitude's nearest level stands among them; ``pairs`` int32
-    [sets, codes] the errors of a code's two nearest levels, the smaller level's in the low 16 bits;
-    ``others`` int64 [sets, 2^B] how much larger than the nearest level's the squared error of a third is.
+    ``levels`` int64 [sets, 2^N], ascending. ``place`` int64 [sets, 2^B]: the index of a magnitude's nearest
+    level. ``pairs`` int32 [sets, codes]: the errors of a code's two nearest levels; the low 16 bits are those
+    of the smaller level. ``others`` int64 [sets, 2^B]: the squared error of the third-nearest level minus
+    that of the nearest one.
     """
 
     levels: np.ndarray
@@ -32,9 +33,7 @@ class Sets(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Memory of one thread: a group's ``candidates`` among the sets, its ``chosen`` levels, and the rest
-    for the dynamic programming.
-    """
+    """The memory of one thread: indices of ``candidates`` sets, ``chosen`` levels, and arrays of ``many``."""
 
     candidates: np.ndarray
     chosen: np.ndarray
@@ -46,7 +45,7 @@ class Scratch(NamedTuple):
 
 
 def sets_of(levels: np.ndarray, magnitudes: int) -> Sets:
-    """Tabulate ``levels`` [sets, 2^N] for ``magnitudes`` = 2^B."""
+    """Return the tables of ``levels`` [sets, 2^N] for ``magnitudes`` = 2^B magnitudes."""
     levels = levels.astype(np.int64)
     errors = levels[:, :, None] - np.arange(magnitudes)
     order = (errors**2).argsort(1, kind="stable")
@@ -59,8 +58,8 @@ def sets_of(levels: np.ndarray, magnitudes: int) -> Sets:
 
 
 def scratch_of(group_size: int, sets: Sets) -> Scratch:
-    """Allocate what a thread needs for groups of ``group_size``."""
-    # pages: threads must not write to one line of the cache
+    """Allocate the memory of one thread for groups of ``group_size`` weights."""
+    # a page each: two threads must not write to the same cache line
     candidates, chosen, tied = np.zeros((3, 512), np.int64)
     levels, errors = np.empty((2, group_size, sets.levels.shape[1]), np.int64)
     rows = (group_size + 1) * (2 * sets.place.shape[1] * group_size + 1) if group_size > 4 else 0
@@ -70,10 +69,11 @@ def scratch_of(group_size: int, sets: Sets) -> Scratch:
 
 @njit(**INLINED)
 def few(codes, start, size, j, sets, alpha, narrow, slack, bound, scratch):
-    """Return the least metric of up to four weights with set j, or ``bound``; choose its levels if below.
+    """Return the least metric of up to four weights under set j, or ``bound`` if it is not below that.
 
-    No level costs ``slack`` or more above the nearest. The two nearest levels of all weights are tried
-    at once; rarely others can be better.
+    If it is below ``bound``, its levels are written to ``scratch.chosen``. A level whose squared error is
+    ``slack`` or more above the nearest level's cannot be part of a better solution. All combinations of the
+    two nearest levels are tried at once; only in rare cases can another level be better.
     """
     if bound > narrow.limit:
         return _enumerate(codes, start, size, j, sets, alpha, slack, bound, scratch.chosen)
@@ -93,8 +93,8 @@ def few(codes, start, size, j, sets, alpha, narrow, slack, bound, scratch):
 
 @njit(inline="always", **INNER)
 def _pair(codes, start, size, i, j, sets):
-    """Return weight i, its errors with its two nearest levels, and what any other costs more."""
-    if i >= size:  # a padded zero
+    """Return the code of weight i, the errors of its two nearest levels, and its entry of ``others``."""
+    if i >= size:  # padding
         return 0, np.int32(0), NEVER
     code = np.int64(codes[start + i])
     return code, sets.pairs[j, sets.pairs.shape[1] // 2 + code], sets.others[j, abs(code)]
@@ -107,7 +107,7 @@ def _level(code, pair, second):
 
 @njit(inline="always", **INNER)
 def _reach(codes, at, j, sets, slack):
-    """Return a weight's magnitude, its sign and the range of levels less than ``slack`` above the nearest."""
+    """Return a weight's magnitude and sign, and the range of its levels within ``slack`` of the nearest."""
     code = np.int64(codes[at])
     magnitude, sign = abs(code), 1 if code >= 0 else -1
     levels, last = sets.levels, sets.levels.shape[1] - 1
@@ -122,10 +122,10 @@ def _reach(codes, at, j, sets, slack):
 
 @njit(**INNER)
 def _enumerate(codes, start, size, j, sets, alpha, slack, bound, chosen):
-    """Try all levels of up to four weights, small ones first."""
+    """Return the least metric over all levels of up to four weights; small levels are tried first."""
     levels = sets.levels
     weight_a, sign_a, low_a, high_a = _reach(codes, start, j, sets, slack)
-    weight_b = weight_c = weight_d = low_b = low_c = low_d = 0  # level 0 of a weight 0: nothing
+    weight_b = weight_c = weight_d = low_b = low_c = low_d = 0  # a missing weight is 0 and has level 0
     sign_b = sign_c = sign_d = high_b = high_c = high_d = 1
     if size > 1:
         weight_b, sign_b, low_b, high_b = _reach(codes, start + 1, j, sets, slack)
@@ -158,10 +158,11 @@ def _enumerate(codes, start, size, j, sets, alpha, slack, bound, chosen):
 
 @njit(**INNER)
 def many(codes, start, size, j, sets, alpha, narrow, slack, bound, scratch):
-    """As ``few``, for any number of weights: the least sum of squares for every sum of errors.
+    """Return the result of ``few`` for any number of weights, by dynamic programming.
 
-    square[i, t] is the least sum of squares of weights i.. whose errors add up to t; ``ranges`` holds
-    the number of levels of weight i, the least and the largest t, and where t = 0 lies in ``squares``.
+    The state (i, t) has the least sum of squared errors of the weights from i on whose errors sum to t.
+    ``squares`` holds these values. ``ranges[i]`` holds the number of levels of weight i, the least and the
+    largest t, and the index of t = 0 in ``squares``.
     """
     _, chosen, tied, levels, errors, ranges, squares = scratch
     ranges[size, 1] = ranges[size, 2] = ranges[size, 3] = squares[0] = 0
@@ -193,7 +194,7 @@ def many(codes, start, size, j, sets, alpha, narrow, slack, bound, scratch):
         if squares[zero + t] + alpha * (t * t) != bound:
             continue
         rest = t
-        smaller = decided = unset  # than the levels chosen for another sum of errors
+        smaller = decided = unset  # smaller than the levels that another sum of errors gave
         for i in range(size):
             for k in range(ranges[i, 0]):
                 error = errors[i, k]

@@ -1,14 +1,13 @@
-"""Masks of a group chosen together: the least MSE++ over all levels of all its weights.
+"""Joint selection: the levels of a group are chosen together, for the least MSE++.
 
-For one set, MSE++ is the sum of squared errors plus alpha times the square of their sum. No choice has
-a smaller sum of squares than the nearest levels, so a set whose nearest levels already reach the best
-metric found is skipped: of 35 sets about two remain.
+The nearest levels have the least sum of squared errors, which is a lower bound of a set's metric. A set whose
+bound is not below the best metric so far is skipped: about two of 35 sets remain.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit  # not kept on disk: a function is an argument, which no other process finds again
+from numba import njit  # without a cache on disk, because a function argument has no stable key
 
 from swis.encoding.search import simd
 from swis.encoding.search.fit import few, many, scratch_of, sets_of
@@ -18,19 +17,19 @@ from swis.encoding.search.nearest import INLINED, Tables, fill_block, least_of_g
 def joint(
     codes: np.ndarray,
     table: np.ndarray,
-    fields: np.ndarray,
+    set_ids: np.ndarray,
     levels: np.ndarray,
     group_size: int,
     alpha: float,
     threads: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give every group the set and the levels of least MSE++.
+    """Return the levels and the set of least MSE++ of every group.
 
-    As ``swis.encoding.search.nearest.nearest``, with ``levels`` int16 [sets, 2^N]: every set's levels,
-    ascending. Of equal solutions the first set wins, then the smallest level of the first weight that
-    differs.
+    Arguments and results are those of ``swis.encoding.search.nearest.nearest``. ``levels`` int16 [sets, 2^N]
+    are the levels of every set, ascending. A tie goes to the first set, then to the smallest level of the
+    first weight that differs.
     """
-    tables = Tables(table, fields, codes.dtype, alpha, group_size)
+    tables = Tables(table, set_ids, codes.dtype, alpha, group_size)
     return run_parts(_part, codes, group_size, threads, tables, sets_of(levels, table.shape[1]))
 
 
@@ -39,9 +38,9 @@ def _part(codes, weights, group_size, first, last, out, chosen, tables, sets) ->
     search = (few if group_size <= 4 else many, sets, scratch_of(group_size, sets))
     metric = (tables.alpha, tables.narrow)
     if tables.fast:
-        _blocks(*where, *search, *metric, tables.by_set, tables.index_bits, tables.fields, out, chosen)
+        _blocks(*where, *search, *metric, tables.by_set, tables.index_bits, tables.set_ids, out, chosen)
     else:
-        _singly(*where, *search, *metric, tables.errors, tables.fields, out, chosen)
+        _singly(*where, *search, *metric, tables.errors, tables.set_ids, out, chosen)
 
 
 @njit(nogil=True)
@@ -58,7 +57,7 @@ def _blocks(
     narrow,
     errors,
     index_bits,
-    fields,
+    set_ids,
     out,
     chosen,
 ):
@@ -77,7 +76,7 @@ def _blocks(
             start, size = place(group + lane, groups, weights, group_size)
             least = np.int64(best[0, lane])
             winner = _refine(codes, start, size, squares, lane, least, fit, sets, scratch, alpha, narrow, out)
-            chosen[group + lane] = fields[winner]
+            chosen[group + lane] = set_ids[winner]
 
 
 @njit(nogil=True)
@@ -93,29 +92,29 @@ def _singly(
     alpha,
     narrow,
     errors,
-    fields,
+    set_ids,
     out,
     chosen,
 ):
-    # 32 bits hold the squares of the largest group, 64 times 255^2
+    # the largest sum of squares, 64 x 255^2, fits into 32 bits
     square, total = np.empty(errors.shape[1], np.int32), np.empty(errors.shape[1], np.int32)
     squares, groups = square.reshape(-1, 1), -(-weights // group_size)
     for group in range(first, last):
         start, size = place(group, groups, weights, group_size)
         least, _ = least_of_group(codes, start, size, errors, alpha, narrow, square, square, total)
         winner = _refine(codes, start, size, squares, 0, least, fit, sets, scratch, alpha, narrow, out)
-        chosen[group] = fields[winner]
+        chosen[group] = set_ids[winner]
 
 
 @njit(**INLINED)
 def _refine(codes, start, size, squares, lane, least, fit, sets, scratch, alpha, narrow, out):
-    """Write the best levels of the group at codes[start:start + size]; return the index of its set.
+    """Write the best levels of the group codes[start:start + size] to ``out``; return the index of its set.
 
-    ``least``: the metric that is reached with nearest levels.
+    ``least`` is the least metric with nearest levels.
     """
-    winner, bound = 0, least + 1 + least // 2**40  # any number above it, be it an integer or a float
+    winner, bound = 0, least + 1 + least // 2**40  # above ``least``, for integers and for floats
     count = 0
-    for j in range(len(sets.levels)):  # no branch here: it would be mispredicted for every set that passes
+    for j in range(len(sets.levels)):  # without a branch, because it would be mispredicted too often
         scratch.candidates[count] = j
         count += squares[j, lane] < bound
     for k in range(count):

@@ -1,7 +1,8 @@
-"""Metrics of one group side by side, in lanes of 16 bits: of 16 sets, or of 16 choices among two levels.
+"""Sixteen metrics of one group at once, in SIMD lanes of 16 bits: of 16 sets, or of 16 choices of levels.
 
-Numba compiles the LLVM code built here for any processor: LLVM splits the vectors to fit its registers.
-16 bits do not hold every metric, but that of nearly every winner; one that they do not hold is noticed.
+This module builds LLVM code, which Numba compiles for any processor; LLVM splits the vectors to fit the
+registers. Not every metric fits into 16 bits, but nearly every least one does. A metric that does not fit is
+detected.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ _VECTOR = ir.VectorType(_I16, LANES)
 
 
 class Narrow(NamedTuple):
-    """What 16 bits hold: a metric below ``limit`` is exact, any other is seen as ``limit`` or more.
+    """The range of 16-bit metrics: a metric below ``limit`` is exact; any other becomes ``limit`` or more.
 
-    A sum of errors counts as ``reach`` at most, so that alpha times its square fits; alpha times the
-    square of ``reach`` is ``limit``. Everything else saturates.
+    The absolute sum of errors is clipped to ``reach``, so that alpha x reach^2 = ``limit`` fits. All other
+    sums saturate.
     """
 
     alpha: np.uint16
@@ -38,7 +39,9 @@ NOTHING = Narrow(np.uint16(0), np.uint16(0), 0)
 
 
 def narrow(alpha: float, errors: np.ndarray, group_size: int) -> Narrow:
-    """Say what 16 bits hold: ``NOTHING`` unless alpha is an integer and they hold it and all sums of errors.
+    """Return the range of 16-bit metrics for this alpha and these errors.
+
+    It is ``NOTHING`` if alpha is not an integer, or if alpha or a sum of errors does not fit.
 
     >>> narrow(1, np.array([[127]]), 4).limit, narrow(0.5, np.array([[127]]), 4).limit
     (65025, 0)
@@ -52,11 +55,11 @@ def narrow(alpha: float, errors: np.ndarray, group_size: int) -> Narrow:
 
 @intrinsic
 def least_in_lanes(typing_context, codes, start, size, errors, alpha, reach, squares):
-    """Return the least metric of the group codes[start:start + size], and the first set that reaches it.
+    """Return the least metric of the group codes[start:start + size], and the first set that has it.
 
-    ``errors`` int16 [codes, sets] (contiguous, the code zero in the middle) is level - code; the sets
-    are a multiple of ``LANES``. ``squares`` int32 [sets] receives every set's sum of squares, unless it
-    is None. See ``Narrow`` for metrics that do not fit.
+    ``errors`` int16 [codes, sets], contiguous, is level - code; code 0 is the middle row. The number of sets
+    is a multiple of ``LANES``. ``squares`` int32 [sets] receives the sum of squares of every set; it may be
+    None. ``Narrow`` describes metrics that do not fit.
     """
     signature = types.UniTuple(types.int64, 2)(
         codes, types.int64, types.int64, errors, types.uint16, types.uint16, squares
@@ -85,9 +88,10 @@ def least_in_lanes(typing_context, codes, start, size, errors, alpha, reach, squ
 
 @intrinsic
 def least_of_pairs(typing_context, a, b, c, d, alpha, reach):
-    """Return the least metric of four weights with one of two errors each, and which: 8 a + 4 b + 2 c + d.
+    """Return the least metric of four weights with two possible errors each, and the index of the choice.
 
-    Of every weight the low 16 bits are error 0, the high ones error 1. Of equals the first is returned.
+    Each argument holds error 0 in its low 16 bits and error 1 in its high 16 bits. The index is
+    8 a + 4 b + 2 c + d, where a letter is the number of that weight's error. A tie returns the least index.
     """
     signature = types.UniTuple(types.int64, 2)(*[types.int32] * 4, types.uint16, types.uint16)
 
@@ -137,7 +141,7 @@ def _least_of_sets(
 
 
 class _Vectors:
-    """Operations on vectors that LLVM's builder does not name."""
+    """Operations on vectors of 16 lanes that LLVM's builder lacks."""
 
     def __init__(self, builder: ir.IRBuilder) -> None:
         self.builder = builder
@@ -186,7 +190,7 @@ class _Vectors:
         return self.saturating_sum(square, self.builder.mul(alpha, self.builder.mul(bias, bias)))
 
     def first_of_least(self, metric: ir.Value, index: ir.Value) -> list[ir.Value]:
-        """Return the least metric and the least index of those that reach it, as 64 bits."""
+        """Return the least metric and the least index that has it, as 64-bit integers."""
         b = self.builder
         least = b.call(self._least, [metric])
         reached = b.icmp_unsigned("==", metric, self.splat(least))

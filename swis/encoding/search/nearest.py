@@ -1,11 +1,11 @@
-"""The search for the best shift set of every group, compiled by Numba for the CPU.
+"""Nearest selection: the best set of every group, compiled by Numba for the CPU.
 
-Compiling takes about a second in every process. It is not cached on disk: Numba would not notice
-that a function which it inlined from another file has changed.
+Compilation takes about a second in every process. It is not cached on disk, because Numba does not notice a
+change in a function that it inlined from another file.
 
-Every path below gives the same answer: blocks of 16 groups for processors with the right AVX-512
-instructions; for all others one group at a time, its sets in lanes of 16 bits; and one in 64 bits for
-what these could not hold.
+There are three paths with equal results. Processors with the necessary AVX-512 instructions search blocks of
+16 groups. Other processors search one group at a time, with 16 sets at once in 16-bit lanes. A 64-bit path
+handles metrics that do not fit into 16 bits.
 """
 
 from __future__ import annotations
@@ -20,39 +20,41 @@ from swis.encoding.search import simd
 from swis.encoding.search.lanes import LANES, least_in_lanes, narrow
 from swis.runtime.compiled import njit
 
-# Counting references in the innermost functions would take longer than the search: they own no memory.
+# The innermost functions own no memory; without reference counting they are much faster.
 INNER = {"nogil": True, "_nrt": False}
-# So would passing their many arguments, every array as seven numbers or more.
+# Inlining saves passing their many arguments: an array alone is seven numbers or more.
 INLINED = {**INNER, "forceinline": True}
-# Groups that one thread takes at a time: enough to forget its start, few enough to share them out.
+# Groups per task of a thread: enough to hide the cost of its start, few enough to balance the threads.
 _PART = simd.LANES << 12
 
 
 def nearest(
-    codes: np.ndarray, table: np.ndarray, fields: np.ndarray, group_size: int, alpha: float, threads: int
+    codes: np.ndarray, table: np.ndarray, set_ids: np.ndarray, group_size: int, alpha: float, threads: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give every group the set of least MSE++ when each weight takes its level of ``table``.
+    """Return the levels of every weight and the set of least MSE++ of every group.
 
-    ``codes`` int8 or int16 [filters, weights]; ``table`` int16 [sets, 2^B], the level of each magnitude;
-    ``fields`` uint8 [sets], what to call the sets. Returns the levels with sign, as ``codes``, and the
-    field of each group's set [filters, groups]. Of equal sets the first wins.
+    ``codes`` int8 or int16 [filters, weights]. ``table`` int16 [sets, 2^B]: the level of each magnitude.
+    ``set_ids`` uint8 [sets]: the ids of the sets. Returns the levels with signs in the shape and type of
+    ``codes``, and the id of each group's set, uint8 [filters, groups]. A tie goes to the first set.
     """
-    return run_parts(_part, codes, group_size, threads, Tables(table, fields, codes.dtype, alpha, group_size))
+    return run_parts(
+        _part, codes, group_size, threads, Tables(table, set_ids, codes.dtype, alpha, group_size)
+    )
 
 
 class Tables:
-    """The candidate sets in the forms the kernels read, and which kernels can be used."""
+    """The candidate sets in the layouts of the kernels, and which kernel can be used."""
 
     def __init__(
-        self, table: np.ndarray, fields: np.ndarray, dtype: np.dtype, alpha: float, group_size: int
+        self, table: np.ndarray, set_ids: np.ndarray, dtype: np.dtype, alpha: float, group_size: int
     ) -> None:
         sets, magnitudes = table.shape
         errors = table - np.arange(magnitudes, dtype=np.int16)
         both = np.concatenate([-errors[:, :0:-1], errors], axis=1)
-        # a code's errors under all sets lie side by side; the last set is repeated to fill the lanes
+        # the errors of a code under all sets are contiguous; the last set is repeated to fill the lanes
         self.errors = np.ascontiguousarray(np.pad(both, ((0, -sets % LANES), (0, 0)), mode="edge").T)
         self.sets = sets
-        self.fields = fields
+        self.set_ids = set_ids
         self.narrow = narrow(alpha, errors, group_size)
         self.alpha = int(alpha) if self.narrow.limit else float(alpha)
         self.index_bits = int(sets - 1).bit_length()
@@ -72,7 +74,7 @@ class Tables:
 def run_parts(
     part: Callable, codes: np.ndarray, group_size: int, threads: int, *arguments: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Call ``part`` for ranges of groups, in threads; return the arrays it fills."""
+    """Call ``part`` for ranges of groups, in threads; return the levels and the sets that it fills in."""
     filters, weights = codes.shape
     groups = -(-weights // group_size)
     flat = codes.reshape(-1)
@@ -89,19 +91,19 @@ def run_parts(
             work(start)
     else:
         with ThreadPoolExecutor(min(threads, len(starts))) as pool:
-            list(pool.map(work, starts))  # list: so that an exception is raised here
+            list(pool.map(work, starts))  # list() raises the exceptions of the threads
     return out, chosen
 
 
 def _part(codes, weights, group_size, first, last, out, chosen, tables) -> None:
-    results = (tables.fields, out, chosen)
+    results = (tables.set_ids, out, chosen)
     if not tables.fast:
         forms = (tables.errors, tables.sets, tables.alpha, tables.narrow)
         _singly(codes, weights, group_size, first, last, *forms, *results)
         return
     errors = (tables.by_set, int(tables.alpha), tables.index_bits)
     if group_size == 4 and weights % 4 == 0:
-        # the usual case needs no rearranging: 16 groups of 4 are 64 bytes in a row
+        # the usual case needs no copy: 16 groups of 4 codes are 64 contiguous bytes
         whole = first + (last - first) // simd.LANES * simd.LANES
         _in_place(codes, first, whole, *errors, *results)
         first = whole
@@ -109,7 +111,7 @@ def _part(codes, weights, group_size, first, last, out, chosen, tables) -> None:
 
 
 @njit(nogil=True)
-def _in_place(codes, first, last, errors, alpha, index_bits, fields, out, chosen):
+def _in_place(codes, first, last, errors, alpha, index_bits, set_ids, out, chosen):
     magnitudes, best = np.empty(64, np.int8), np.empty((2, 16), np.int32)
     for group in range(first, last, 16):
         if alpha == 1:
@@ -121,11 +123,11 @@ def _in_place(codes, first, last, errors, alpha, index_bits, fields, out, chosen
                 codes, group // 16, 1, errors, len(errors), alpha, index_bits, magnitudes, out, best, None
             )
         for lane in range(16):
-            chosen[group + lane] = fields[best[1, lane]]
+            chosen[group + lane] = set_ids[best[1, lane]]
 
 
 @njit(nogil=True)
-def _blocks(codes, weights, group_size, first, last, errors, alpha, index_bits, fields, out, chosen):
+def _blocks(codes, weights, group_size, first, last, errors, alpha, index_bits, set_ids, out, chosen):
     slices = (group_size + 3) // 4
     block, result = np.zeros(slices * 64, np.int8), np.empty(slices * 64, np.int8)
     magnitudes, best = np.empty(slices * 64, np.int8), np.empty((2, 16), np.int32)
@@ -138,14 +140,14 @@ def _blocks(codes, weights, group_size, first, last, errors, alpha, index_bits, 
         )
         for lane in range(count):
             start, size = place(group + lane, groups, weights, group_size)
-            chosen[group + lane] = fields[best[1, lane]]
+            chosen[group + lane] = set_ids[best[1, lane]]
             for i in range(size):
                 out[start + i] = result[(i // 4) * 64 + lane * 4 + i % 4]
 
 
 @njit(nogil=True)
 def fill_block(block, codes, weights, group_size, groups, group, count):
-    """Lay ``count`` groups out as ``simd.search_block`` reads them."""
+    """Copy ``count`` groups into the layout of ``simd.search_block``."""
     for lane in range(count):
         start, size = place(group + lane, groups, weights, group_size)
         for i in range(size):
@@ -156,21 +158,21 @@ def fill_block(block, codes, weights, group_size, groups, group, count):
 
 @njit(inline="always")
 def place(group, groups, weights, group_size):
-    """Where a group's weights start in the flat codes, and how many there are."""
+    """Return the index of a group's first weight in the flat codes, and its number of weights."""
     row, number = group // groups, group % groups
     return row * weights + number * group_size, min(group_size, weights - number * group_size)
 
 
 @njit(nogil=True)
-def _singly(codes, weights, group_size, first, last, errors, sets, alpha, narrow, fields, out, chosen):
-    # allocated here, so that no two threads write to the same line of the cache
+def _singly(codes, weights, group_size, first, last, errors, sets, alpha, narrow, set_ids, out, chosen):
+    # allocated here, so that two threads never write to the same cache line
     square, total = np.empty(sets, np.int64), np.empty(sets, np.int64)
     zero, groups = errors.shape[0] // 2, -(-weights // group_size)
     start, end = place(first, groups, weights, group_size)[0], (first // groups + 1) * weights
     for group in range(first, last):
-        size = min(group_size, end - start)  # not by ``place``: a division takes as long as half a search
+        size = min(group_size, end - start)  # ``place`` divides, which takes as long as half a search
         _, best = least_of_group(codes, start, size, errors, alpha, narrow, None, square, total)
-        chosen[group] = fields[best]
+        chosen[group] = set_ids[best]
         for i in range(start, start + size):
             out[i] = codes[i] + errors[zero + codes[i], best]
         start += size
@@ -180,13 +182,13 @@ def _singly(codes, weights, group_size, first, last, errors, sets, alpha, narrow
 
 @njit(**INLINED)
 def least_of_group(codes, start, size, errors, alpha, narrow, squares, square, total):
-    """Return the least metric of a group, and the first set that reaches it.
+    """Return the least metric of a group, and the first set that has it.
 
-    Unless ``squares`` is None, it and ``square`` are the same array: every set's sum of squares.
+    ``squares`` is None, or the same array as ``square``, which then holds the sum of squares of every set.
     """
     if narrow.limit > 0:
         one, reach = np.uint16(1), narrow.reach
-        if size == 4 and narrow.alpha == one:  # the usual case: constants make faster code
+        if size == 4 and narrow.alpha == one:  # the usual case; constants give faster code
             metric, best = least_in_lanes(codes, start, 4, errors, one, reach, squares)
         else:
             metric, best = least_in_lanes(codes, start, size, errors, narrow.alpha, reach, squares)
@@ -197,14 +199,14 @@ def least_of_group(codes, start, size, errors, alpha, narrow, squares, square, t
 
 @njit(**INNER)
 def _least_in_64_bits(codes, start, size, errors, alpha, square, total):
-    """Sum four weights at a time under every set, then compare."""
+    """Return the result of ``least_of_group`` in 64-bit arithmetic, four weights at a time."""
     zero, end = errors.shape[0] // 2, start + size
     for i in range(start, end, 4):
         a = errors[zero + codes[i]]
         b = errors[zero + (codes[i + 1] if i + 1 < end else 0)]
         c = errors[zero + (codes[i + 2] if i + 2 < end else 0)]
         d = errors[zero + (codes[i + 3] if i + 3 < end else 0)]
-        if i == start:  # not added to zeros: reading what was just written takes long
+        if i == start:  # assigned, not added to zeros: reading just-written memory is slow
             for j in range(len(square)):
                 total[j] = a[j] + b[j] + c[j] + d[j]
                 square[j] = a[j] * a[j] + b[j] * b[j] + c[j] * c[j] + d[j] * d[j]

@@ -1,8 +1,8 @@
-"""The nearest search for 16 groups at a time, in AVX-512 instructions.
+"""Nearest selection for 16 groups at a time, with AVX-512 instructions.
 
-A table of 128 signed errors fills two vector registers, and one instruction (VPERMI2B) looks 64
-magnitudes up in it; VPDPBUSD sums the squares and the errors of four weights. Numba compiles the
-instructions from the LLVM code built here, where the processor has them (``AVAILABLE``).
+A table of 128 signed errors fits into two vector registers. One instruction (VPERMI2B) looks up 64 magnitudes
+in it; VPDPBUSD adds the squares and the errors of four weights. This module builds LLVM code, which Numba
+compiles if the processor has the instructions (``AVAILABLE``).
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from numba.extending import intrinsic
 
 def _available() -> bool:
     if config.DISABLE_JIT or config.CPU_NAME or config.CPU_FEATURES:
-        return False  # Numba compiles for another processor than this one, or not at all
+        return False  # Numba compiles for a different processor, or does not compile
     features = get_host_cpu_features().split(",")
     return all(f"+{name}" in features for name in ("avx512bw", "avx512vbmi", "avx512vnni"))
 
 
 AVAILABLE = _available()
 
-LANES = 16  # groups in a block: one 32-bit lane each, of four weights
-TABLE = 128  # entries of an error table: magnitudes of up to 7 bits
-# A winner's metric must fit 32 bits beside its index: see ``fits``. For SWIS's sets it does.
+LANES = 16  # groups in a block; each has a 32-bit lane for four weights
+TABLE = 128  # entries of an error table, for magnitudes of up to 7 bits
+# The least metric and the index of its set must fit into 32 bits (``fits``); for SWIS they do up to these.
 LARGEST_ALPHA, LARGEST_GROUP = 32, 64
 
 
 def fits(errors: np.ndarray, alpha: float, group_size: int) -> bool:
-    """Say whether the least metric of a group fits, whatever its codes; ``errors`` [sets, magnitudes].
+    """Return whether the least metric of any group fits; ``errors`` [sets, magnitudes].
 
-    No winner is worse than the set whose largest error e is least: alpha (M e)^2 + M e^2.
+    The set with the smallest largest error e gives an upper bound: alpha (M e)^2 + M e^2.
 
     >>> fits(np.full((7, 1), -63), alpha=32, group_size=64), fits(np.full((20, 1), -107), 32, 64)
     (True, False)
@@ -53,14 +53,14 @@ _BYTES, _WORDS = ir.VectorType(_I8, 64), ir.VectorType(_I32, LANES)
 def search_block(
     typing_context, codes, block, slices, errors, sets, alpha, index_bits, magnitudes, out, best, squares
 ):
-    """Find the best set of each of 16 groups, and the codes it gives them.
+    """Write the best set of each of 16 groups to ``best``, and the levels of its weights to ``out``.
 
-    ``codes`` and ``out`` (contiguous arrays of bytes) hold, from byte 64 ``block`` ``slices`` on, slice
-    k's four weights of each group in turn: [slices, 16, 4]; short groups are padded with zeros.
-    ``errors`` int8 [sets, 128] is level - magnitude. ``best`` int32 [2, 16] receives the metric and
-    the index of each group's set, the first of equals; ``squares`` int32 [sets, 16] every set's
-    sum of squares, unless it is None; ``magnitudes`` [64 slices] bytes are overwritten. ``slices`` and
-    ``alpha`` make faster code as literals. Metrics above 2^(32 - index_bits) - 1 count as that.
+    ``codes`` and ``out`` are contiguous int8 arrays. From byte 64 x ``block`` x ``slices`` on they have the
+    layout [slices, 16 groups, 4 weights]; short groups are padded with zeros. ``errors`` int8 [sets, 128] is
+    level - magnitude. ``best`` int32 [2, 16] receives the least metric and the index of its set; a tie goes
+    to the first set. ``squares`` int32 [sets, 16] receives the sum of squares of every set; it may be None.
+    ``magnitudes`` int8 [64 x slices] is scratch memory. ``slices`` and ``alpha`` give faster code as
+    literals. Metrics are clipped to 2^(32 - index_bits) - 1.
     """
     constant_slices = isinstance(slices, types.IntegerLiteral)
     constant_alpha = isinstance(alpha, types.IntegerLiteral)
@@ -146,7 +146,7 @@ def _generate(
         metric = b.add(b.load(square), b.mul(v.splat(alpha), b.mul(bias, bias)))
         metric = v.minimum(metric, ceiling)
         index = b.udiv(table, ir.Constant(_I64, TABLE))
-        key = b.or_(b.shl(metric, shift), v.splat(b.trunc(index, _I32)))  # so that ties go to the first
+        key = b.or_(b.shl(metric, shift), v.splat(b.trunc(index, _I32)))  # the index decides ties
         b.store(v.minimum(key, b.load(least)), least)
         if squares is not None:
             v.store(b.load(square), squares, b.mul(index, ir.Constant(_I64, 64)))
@@ -171,7 +171,7 @@ def _generate(
 
 
 def _loop(builder: ir.IRBuilder, count: ir.Value, stride: int) -> Callable[[Callable], None]:
-    """Decorate a function of an offset (0, stride, 2 stride, ...): its code runs ``count`` times."""
+    """Return a decorator that emits a function ``count`` times, with offsets 0, stride, 2 x stride, ..."""
 
     def emit(body: Callable[[ir.Value], None]) -> None:
         with cgutils.for_range(builder, count) as loop:
@@ -181,7 +181,7 @@ def _loop(builder: ir.IRBuilder, count: ir.Value, stride: int) -> Callable[[Call
 
 
 class _Vectors:
-    """Operations on vectors of 64 bytes or 16 words that LLVM's builder does not name."""
+    """Operations on vectors of 64 bytes or 16 words that LLVM's builder lacks."""
 
     def __init__(self, builder: ir.IRBuilder) -> None:
         self.builder = builder

@@ -1,1 +1,1 @@
-"""The tasks of run.py, a module for each: its ``run(config, command)`` does it and returns the report."""
+"""The tasks of run.py, one per module: ``run(config, command)`` runs the task and returns its report."""

@@ -1,4 +1,4 @@
-"""task=pack: the network as a packed file."""
+"""task=pack: a packed file of the network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from swis.runtime.files import check_output
 
 
 def run(config: Config, command: str) -> str:
-    """Write the configured network as a packed file, in the first of the configured methods."""
+    """Write the configured network to a packed file, in the first of the configured methods."""
     path = Path(config.out)
     check_output(path, config.force)
     study = prepare(config)
@@ -30,9 +30,9 @@ def run(config: Config, command: str) -> str:
         try:
             module, encoded = made(fmt, schedule, config.activation_bits)
         except FloatingPointError as error:
-            raise RunFailed(f"{fmt.name} could not be retrained: {error}", "nothing was packed") from error
+            raise RunFailed(f"{fmt.name} could not be retrained: {error}", "no file was written") from error
         network = replace(network, module=module)
-    example = None  # timm makes its networks anew from their names
+    example = None  # not needed for timm, which creates networks from their names
     if config.model.factory is not None:
         example = Inputs.of(torch.zeros(1, *network.inputs["input_size"]))
     save_packed(
@@ -60,4 +60,4 @@ def run(config: Config, command: str) -> str:
     if example is not None:
         again += f" model=python model.factory={config.model.factory}"
     packed = load_packed(path, None if example is None else study.network.module)
-    return f"{storage(packed)}\n\nin {path}; to measure it: {again}"
+    return f"{storage(packed)}\n\nwritten to {path}; to measure it: {again}"

@@ -1,4 +1,4 @@
-"""task=retrain: as task=evaluate, every format measured after it was retrained."""
+"""task=retrain: like task=evaluate, but every format is measured after retraining."""
 
 from swis.experiments.tasks.evaluate import run
 

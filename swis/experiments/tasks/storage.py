@@ -1,4 +1,4 @@
-"""task=storage: a table of the bits that weights take."""
+"""task=storage: a table of bits per weight over methods, codings, group sizes and shifts."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from swis.runtime.files import check_output
 
 
 def run(config: Config, command: str) -> str:
-    """Write the table of ``swis.packing.storage`` for the network and for Gaussian weights of its shapes.
+    """Write the table of ``swis.packing.storage`` for the network, and for Gaussian weights of its shapes.
 
-    Layers in ``skip`` are left out, and a weight that several layers share counts once. Weights of no layer
-    count as float ones.
+    Layers in ``skip`` are left out. Weights that several layers share count once. Weights that belong to no
+    layer count as float. Raises ``InputError`` if ``skip`` leaves no layer.
     """
     path = Path(config.out)
     check_output(path, config.force)

@@ -1,4 +1,4 @@
-"""task=train: a checkpoint trained as the configuration says, with the facts of how."""
+"""task=train: training a float checkpoint, which records how it was trained."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from swis.runtime.devices import pick_device
 from swis.runtime.progress import tqdm
 from swis.training.float_training import epoch_generator, shuffled, train
 
-_OF_NEW_NETWORKS = ("input_size", "mean", "std")  # others come with their preprocessing
+_OF_NEW_NETWORKS = ("input_size", "mean", "std")  # trained networks have their own preprocessing
 
 
 def run(config: Config, command: str) -> str:
-    """Train the configured architecture and write a checkpoint that says how.
+    """Train the configured architecture, write a checkpoint with its settings, and return its accuracy.
 
-    From scratch, or with ``recipe.finetune`` from ``model.weights``, whose preprocessing is kept.
-    With ``recipe.average`` above 1 it holds the mean of the weights at the ends of that many last stages
-    (stochastic weight averaging), its normalisation statistics estimated anew on the training images.
-
-    An interrupted training goes on where it was when the same command is given again.
+    Training starts from scratch, or, with ``recipe.finetune``, from ``model.weights`` with their
+    preprocessing. With ``recipe.average`` above 1 the checkpoint has the mean of the weights at the ends of
+    that many last stages (stochastic weight averaging); the statistics of its batch normalisation are
+    estimated again on the training images. An interrupted training continues when the same command is given
+    again.
     """
     recipe, used = config.recipe, asdict(config.recipe)
     device = pick_device(config.device)
@@ -85,12 +85,12 @@ def run(config: Config, command: str) -> str:
         if number >= len(states) - recipe.average:
             averaged.update_parameters(network.module)
     if recipe.average > 1:
-        images, draws = train_split.prepared(transform, channels), epoch_generator(config.seed, 0)
-        batches = shuffled(images, recipe.batch_size, draws, config.data.workers)
+        images, generator = train_split.prepared(transform, channels), epoch_generator(config.seed, 0)
+        batches = shuffled(images, recipe.batch_size, generator, config.data.workers)
         update_bn(tqdm(batches, desc="statistics of the averaged network", leave=False), averaged, device)
         network.module.load_state_dict(averaged.module.state_dict())
 
-    # what counts is the accuracy of the rounded weights in the file
+    # the recorded accuracy is that of the weights in the file, which are rounded
     partial = output.with_name(f"partial_{output.name}")
     save_checkpoint(network, partial, facts)
     saved = load_network(replace(config.model, weights=str(partial)))

@@ -1,1 +1,1 @@
-"""Arrays of processing elements and the cycles that they take."""
+"""Arrays of processing elements (PEs), and the cycles that a layer takes on them."""

@@ -1,4 +1,4 @@
-"""Arrays of dot-product units that take weights bit by bit, or only those of their bits that are one."""
+"""Arrays of bit-serial PEs: they process all bits of the weights, or only the bits that are one."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from swis.hardware.tiling import ArrayWork, filter_folds
 from swis.options.choices import Skipping
 from swis.options.names import require_known
 
-SKIPPING = (Skipping.bits, Skipping.significances, Skipping.columns)  # of the weights alone
+SKIPPING = (Skipping.bits, Skipping.significances, Skipping.columns)  # kinds that depend on weights only
 
 
 def stripes_work(
     layer: Layer, filters: int, columns: int, lanes: int, weight_bits: int, side_by_side: bool = False
 ) -> ArrayWork:
-    """Return the work of an array of ``filters`` x ``columns`` units that spend a cycle on every weight bit.
+    """Return the work of an array of ``filters`` x ``columns`` PEs that spend a cycle on every weight bit.
 
-    It is BitSim's model of Stripes, with the weights, not the activations, as the serial operand. A unit
-    computes one output pixel of one filter, its neighbours those of other filters and of other pixels of the
-    same row. In a step it takes ``lanes`` terms of a dot product, from the channels at one kernel position
-    or, where the kernel has more positions than there are channels, from one channel's kernel. Every row,
-    every filter's rest and every channel's rest costs a whole step. A depthwise layer occupies one filter's
-    units alone, unless channels lie ``side_by_side``.
+    The model is that of Stripes in BitSim, but the weights are the serial operand instead of the activations.
+    A PE computes one output pixel of one filter; the PEs of a row have the same filter, those of a column the
+    same pixel, and all pixels are in one row of the output. In a step a PE takes ``lanes`` terms of a dot
+    product. These are channels at one kernel position or, if the kernel has more positions than there are
+    channels, kernel positions of one channel. A partial group of pixels, filters or terms costs a whole step.
+    A depthwise layer uses one row of PEs, unless channels are ``side_by_side``.
 
     >>> layer = Layer("conv", 64, 64, 3, 3, 56, 56, 56, 56)
     >>> stripes_work(layer, 32, 16, 8, weight_bits=8).cycles(layer)
@@ -47,13 +47,16 @@ def skipping_work(
     skipping: str,
     side_by_side: bool = False,
 ) -> ArrayWork:
-    """Return the work of an array as in ``stripes_work`` that passes over weight bits of zero.
+    """Return the work of an array as in ``stripes_work`` that skips weight bits of zero.
 
-    ``codes`` int [out_channels, in_channels / groups, kernel_h, kernel_w], sign-magnitude. All filters and
-    lanes of a step wait for the slowest. A step takes, by what is skipped: "bits" (as Pragmatic does), the
-    most ones of any magnitude; "significances" (Bitlet), the most ones that the lanes of a unit have at any
-    significance; "columns" (BitWave), the most significances at which a lane of a unit has a one. Raises
-    ``ValueError`` for another kind of skipping and for codes of another shape.
+    ``codes`` int [out_channels, in_channels / groups, kernel_h, kernel_w] are signed magnitudes. In a step
+    all filters and lanes wait for the slowest one. The cycles of a step depend on ``skipping``:
+
+    * "bits" (like Pragmatic): the largest number of ones in a magnitude;
+    * "significances" (like Bitlet): the largest number of ones that a PE's lanes have at one significance;
+    * "columns" (like BitWave): the largest number of significances at which a lane of a PE has a one.
+
+    Raises ``ValueError`` for another kind of skipping, and for codes of another shape.
 
     >>> codes = np.array([1, 1, 2, 127, 0, 0, 0, 0]).reshape(1, 8, 1, 1)
     >>> layer = Layer("fc", 8, 1, 1, 1, 1, 1, 1, 1)
@@ -71,7 +74,7 @@ def skipping_work(
     starts, bundle = filter_folds(layer, filters, side_by_side)
     slowest = np.maximum.reduceat(pace, starts, axis=0)
     ones = int(np.bitwise_count(steps).sum(dtype=np.int64))
-    if skipping == "significances":  # a unit takes a one of each of 8 significances a cycle
+    if skipping == "significances":  # a PE takes a one of each of 8 significances per cycle
         ones = -(-ones * lanes // 8)
     steps, useful_lane_cycles = int(slowest.sum(dtype=np.int64)), layer.pixels * ones
     return ArrayWork(
@@ -84,11 +87,11 @@ def laconic_work(
 ) -> ArrayWork:
     """Return the work of an array as in ``stripes_work`` that multiplies ones of weights by ones of inputs.
 
-    ``codes`` as in ``skipping_work``; ``inputs`` int [in_channels, maps in_h, in_w] of one image, as
-    distances from their zero point, maps one below the other. A lane spends (ones of its weight) x (ones of
-    its input) cycles, as Laconic does (without Booth's recoding), and all units of a step wait for the
+    ``codes`` are those of ``skipping_work``. ``inputs`` int [in_channels, maps in_h, in_w] are the inputs of
+    one image minus their zero point, with the maps one below the other. A lane spends (ones of its weight) x
+    (ones of its input) cycles, like Laconic without Booth recoding, and all PEs of a step wait for the
     slowest lane. ``steps`` is the mean over folds of pixels, rounded up. Raises ``ValueError`` for operands
-    of another shape, ``InputError`` for a layer with more outputs than its inputs and padding give.
+    of another shape, and ``InputError`` for a layer with more outputs than its inputs and padding give.
 
     >>> layer = Layer("fc", 4, 1, 1, 1, 1, 1, 1, 1)
     >>> codes, inputs = (np.array(values).reshape(-1, 4, 1, 1) for values in ([3, 7, 1, 0], [1, 3, 7, 255]))
@@ -123,12 +126,12 @@ def _magnitudes(codes: np.ndarray, layer: Layer) -> np.ndarray:
     """Return |codes| as uint8 [filters, channels, taps]."""
     shape = (layer.out_channels, layer.group_channels, layer.kernel_h, layer.kernel_w)
     if codes.shape != shape:
-        raise ValueError(f"layer {layer.name} has weights {shape}, codes are {codes.shape}")
+        raise ValueError(f"layer {layer.name} has weights {shape}, but the codes are {codes.shape}")
     return np.abs(codes.astype(np.int16)).astype(np.uint8).reshape(*shape[:2], -1)
 
 
 def _in_steps(values: np.ndarray, lanes: int) -> np.ndarray:
-    """Cut values [count, channels, taps] into what a unit takes at a time, [count, steps, lanes]."""
+    """Cut values [count, channels, taps] into steps of a PE, [count, steps, lanes]."""
     if values.shape[2] <= values.shape[1]:
         values = values.transpose(0, 2, 1)
     values = np.pad(values, ((0, 0), (0, 0), (0, -values.shape[2] % lanes)))
@@ -136,7 +139,7 @@ def _in_steps(values: np.ndarray, lanes: int) -> np.ndarray:
 
 
 def _windows(inputs: np.ndarray, layer: Layer, group: int) -> np.ndarray:
-    """Return the ones of the inputs that every output pixel sees, uint8 [pixels, channels, taps]."""
+    """Return the number of ones in every input of every output pixel, uint8 [pixels, channels, taps]."""
     channels = slice(group * layer.group_channels, (group + 1) * layer.group_channels)
     ones = np.bitwise_count(np.abs(inputs[channels].astype(np.int32))).astype(np.uint8)
     padding = ((layer.pad_top, layer.pad_bottom), (layer.pad_left, layer.pad_right))

@@ -1,8 +1,9 @@
-"""BitFusion: an array of fusion units, its buffers and its bus, with the best tiling and loop order.
+"""BitFusion: an array of fusion units with its SRAMs and bus, with the best tiling and loop order.
 
-The model is that of BitFusion's public optimizer: an array of rows x columns units, each a MAC of 8 x 8 bits
-or several of fewer bits; three double-buffered SRAMs; loops over tiles of output columns, output rows,
-input channels and output channels in any order. Partial sums of 32 bits are read and written.
+The model is that of BitFusion's public optimizer. The array has rows x columns fusion units; each is a MAC of
+8 x 8 bits, or several MACs of fewer bits. There are three double-buffered SRAMs. The loops over tiles of
+output columns, output rows, input channels and output channels may have any order. Partial sums have 32 bits,
+and are read and written.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from swis.hardware.tiling import powers, traffic
 from swis.options.hardware import Memory
 
 LOOPS = ("OW", "OH", "IC", "OC")
-# Which loops change the tile of an operand.
+# The loops that change the tile of each operand.
 _MOVES = {
     "weight": ("IC", "OC"),
     "input": ("OW", "OH", "IC"),
@@ -31,7 +32,7 @@ _MOVES = {
 
 @dataclass(frozen=True)
 class FusionArray:
-    """An array of ``rows`` (input channels) x ``columns`` (filters) on a bus of so many bits per cycle."""
+    """An array of ``rows`` (input channels) x ``columns`` (filters) fusion units, and its memory."""
 
     rows: int = 16
     columns: int = 32
@@ -40,7 +41,7 @@ class FusionArray:
 
 @dataclass(frozen=True)
 class Tiling:
-    """Tile sizes of the loops OW, OH, IC, OC, and the loops from the outermost to the innermost."""
+    """The tile sizes of the loops OW, OH, IC and OC, and the loop order, outermost first."""
 
     sizes: tuple[int, int, int, int]
     order: tuple[str, ...]
@@ -48,7 +49,7 @@ class Tiling:
 
 @dataclass(frozen=True)
 class FusionRun:
-    """Cycles and DRAM traffic of one layer; ``cycles`` are ``compute_cycles`` and ``stall_cycles``."""
+    """Cycles and DRAM traffic of a layer; ``cycles`` = ``compute_cycles`` + ``stall_cycles``."""
 
     tiling: Tiling
     compute_cycles: int
@@ -73,12 +74,12 @@ class FusionRun:
 
 @dataclass(frozen=True)
 class FusionModel:
-    """A layer on an array, with weights and inputs of so many bits.
+    """A layer on an array, with ``weight_bits`` and ``input_bits`` per value.
 
-    ``im2col`` lays the positions of a kernel side by side with the channels, which pays where channels are
-    few. The groups of a convolution run one after another. Tiles of more output rows than a map has hold
-    several whole maps. With ``sums_to_dram``, as BitFusion's optimizer has it, all outputs are sums of 32
-    bits that the DRAM gives and takes; without, only those are that are not whole yet, and whole ones have as
+    With ``im2col`` kernel positions are mapped to rows like channels, which helps layers with few channels.
+    The groups of a convolution run one after another. A tile with more output rows than a map has several
+    whole maps. With ``sums_to_dram``, as in BitFusion's optimizer, all outputs are written to the DRAM, and
+    read from it, as sums of 32 bits. Without it, only partial sums have 32 bits, and finished outputs have as
     many bits as inputs. Raises ``InputError`` for bits other than 2, 4 and 8.
     """
 
@@ -92,13 +93,14 @@ class FusionModel:
     def __post_init__(self) -> None:
         for name in ("weight_bits", "input_bits"):
             if getattr(self, name) not in (2, 4, 8):
-                raise InputError(f"{name} must be 2, 4 or 8, not {getattr(self, name)}: what units fuse to")
+                raise InputError(f"{name} of fusion units must be 2, 4 or 8, not {getattr(self, name)}")
 
     def best_run(self, slack: float = 0.0) -> FusionRun:
-        """Return the run of fewest cycles over all loop orders and tiles of powers of two that fit the SRAMs.
+        """Return the run with the fewest cycles over all loop orders and tiles that fit the SRAMs.
 
-        With ``slack``, by which cycles may be more than the fewest, it is the one of least DRAM traffic. Of
-        equal ones the first is taken. Raises ``InputError`` if not even the smallest tile fits.
+        Tile sizes are powers of two. With ``slack`` it is the run with the least DRAM traffic among those
+        whose cycles exceed the fewest by at most this fraction. Of equal runs the first is taken. Raises
+        ``InputError`` if even the smallest tile does not fit.
 
         >>> FusionModel(Layer("fc", 512, 1000, 1, 1, 1, 1, 1, 1), FusionArray()).best_run().compute_cycles
         1024
@@ -108,7 +110,7 @@ class FusionModel:
         tiles = tiles[:, np.logical_and.reduce([bits[name] <= room[name] for name in _MOVES])]
         if not tiles.shape[1]:
             raise InputError(f"layer {self.layer.name}: the SRAMs are too small for one tile")
-        # of equal ones min takes the first
+        # of equal runs min takes the first
         fastest = min(self._runs(tiles, permutations(LOOPS)), key=lambda run: run.cycles)
         if not slack:
             return fastest
@@ -117,7 +119,7 @@ class FusionModel:
         return min((run for run in runs if run.cycles <= limit), key=lambda run: run.dram_bits)
 
     def run(self, tiling: Tiling) -> FusionRun:
-        """Return the run with a given tiling, whether it fits the SRAMs or not."""
+        """Return the run with a given tiling, even if it does not fit the SRAMs."""
         [run] = self._runs(np.array(tiling.sizes)[:, None], [tiling.order])
         return run
 
@@ -128,7 +130,7 @@ class FusionModel:
 
     @property
     def products(self) -> int:
-        """How many products a unit sums up in a cycle."""
+        """The number of products that a fusion unit adds per cycle."""
         return (8 // self.input_bits) * (8 // self.weight_bits)
 
     @property
@@ -136,11 +138,11 @@ class FusionModel:
         return self.array.rows * self.products
 
     def on_chip(self, run: FusionRun) -> OnChip:
-        """Return the traffic of a run on its chip, of an output-stationary array (reconstructed).
+        """Return the on-chip traffic of a run on an output-stationary array (reconstructed).
 
-        In every cycle a row takes inputs that its columns share, and every unit weights of its own; sums
-        leave a column once for every tile of channels, and all but the first are added to one that is read.
-        BitFusion's optimizer instead counts an input from the SRAM for every column.
+        In every cycle a row reads inputs, which its columns share, and every fusion unit reads its own
+        weights. A column writes sums once per tile of channels; from the second tile on it also reads the
+        sums so far. BitFusion's optimizer instead counts a read of the input SRAM for every column.
         """
         array, layer = self.array, self.layer
         each = run.compute_cycles * array.rows * self.products
@@ -156,7 +158,7 @@ class FusionModel:
         )
 
     def _tiles(self) -> np.ndarray:
-        """Return the tile sizes to try, [4, tiles]; columns and rows of pixels are cut alike."""
+        """Return the tile sizes to try, [4, tiles]; rows and columns of pixels have the same tile size."""
         width, height, channels, filters = self._limits
         step = 1 if self.im2col else self.array.columns
         sides = [(min(o, width), min(o, height)) for o in powers(max(width, height))]
@@ -181,9 +183,9 @@ class FusionModel:
         }
 
     def _lines(self, outputs: np.ndarray, kernel: int, stride: int, dilation: int) -> np.ndarray:
-        """Return the lines of inputs of a tile of outputs, padding included."""
+        """Return the rows (or columns) of inputs that a tile of outputs needs, with padding."""
         reach = dilation * (kernel - 1) + 1 + (outputs - 1) * stride
-        if self.sums_to_dram:  # BitFusion's optimizer reads those that a stride passes over as well
+        if self.sums_to_dram:  # BitFusion's optimizer also reads the inputs that a stride skips
             return reach
         sizes, places = np.unique(outputs, return_inverse=True)
         far = int(reach.max())
@@ -203,9 +205,10 @@ class FusionModel:
     def _runs(
         self, tiles: np.ndarray, orders: Iterable[tuple[str, ...]], limit: float | None = None
     ) -> Iterator[FusionRun]:
-        """Yield, for each loop order, the run of fewest cycles among tile sizes [4, tiles].
+        """Yield, for each loop order, the run with the fewest cycles among tile sizes [4, tiles].
 
-        Or that of least traffic among those of at most ``limit`` cycles for a group of the convolution.
+        With ``limit`` it is the run with the least traffic among those with at most ``limit`` cycles per
+        group of the convolution.
         """
         counts = -(-np.array(self._limits)[:, None] // tiles)
         counts[LOOPS.index("OH")] *= -(-self.layer.maps // self._maps(tiles[LOOPS.index("OH")]))
@@ -226,16 +229,16 @@ class FusionModel:
         compute: np.ndarray,
         order: tuple[str, ...],
     ) -> tuple[np.ndarray, ...]:
-        """Return stalls, and bits read of weights, inputs and sums, and written, [tiles] each."""
+        """Return stall cycles, bits read of weights, inputs and sums, and bits written, [tiles] each."""
         room = self.array.memory.tile_bits()
         counts = dict(zip(LOOPS, counts, strict=True))
         moved = {
             name: traffic(counts, bits, room[name], order, _MOVES[name]) for name, bits in tile_bits.items()
         }
         total, held = ({name: pair[which] for name, pair in moved.items()} for which in (0, 1))
-        written, last = total["output"], held["output"]  # every sum is read as well as written
+        written, last = total["output"], held["output"]  # every sum is read and written
         first = sum(held.values())
-        if not self.sums_to_dram:  # the first is not read, and the last is whole
+        if not self.sums_to_dram:  # the first sum is not read, and the last one is a finished output
             whole = tile_bits["output"] * np.prod([counts[loop] for loop in _MOVES["output"]], axis=0)
             first, last = first - last, last * self.input_bits // SUM_BITS
             total["output"] = total["output"] - whole

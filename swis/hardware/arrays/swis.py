@@ -1,12 +1,12 @@
-"""One fold of the SWIS array, in closed form and cycle by cycle with real operands (reconstructed).
+"""A fold of the SWIS array, in closed form and cycle by cycle with real operands (reconstructed).
 
-The array is output stationary: a row of processing elements computes one filter, a column one output pixel.
-An element has a number of lanes. It holds as many activations and, of a filter's group, signs, masks and the
-shift set. Every cycle it adds, for one shift (single-shift) or two (double-shift), the activations that the
-masks let through, shifts that sum and accumulates it. A group of more weights than lanes passes in several
-portions with one set; one of fewer leaves lanes idle, unless every lane has a shifter of its own. Portions of
-activations move down the columns, portions of weights along the rows, one element a cycle, so all rows keep
-the pace of the filter with the most shifts.
+The array is output stationary: a row of processing elements (PEs) computes one filter, a column one output
+pixel. A PE has a number of lanes. It holds one activation per lane, and the signs, masks and shift set of a
+group of weights. In every cycle it handles one shift (single-shift) or two (double-shift): it adds the
+activations whose masks are set, shifts the sum and accumulates it. A group with more weights than lanes is
+processed in several portions with the same shift set. A group with fewer weights leaves lanes idle, unless
+every lane has its own shifter. Portions of activations move down the columns and portions of weights along
+the rows, one PE per cycle, so all rows of a fold take the time of the filter with the most shifts.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from swis.hardware.tiling import ArrayWork, filter_folds
 
 
 def portions(weights: int, lanes: int, group_size: int | None = None) -> int:
-    """Return how many portions of up to ``lanes`` weights a filter is cut into.
+    """Return the number of portions of at most ``lanes`` weights in a filter of ``weights``.
 
-    No portion has weights of two groups; with ``group_size`` None a filter is one group.
+    A portion never has weights of two groups; with ``group_size`` None the filter is one group.
 
     >>> [portions(12, 4, group_size) for group_size in (None, 2, 3, 4, 6, 8)]
     [3, 6, 4, 3, 4, 3]
@@ -35,9 +35,9 @@ def portions(weights: int, lanes: int, group_size: int | None = None) -> int:
 def fold_cycles(portions: int, shifts: np.ndarray, rows: int, columns: int, shifts_per_cycle: int) -> int:
     """Return the cycles from the first operand to the last sum of a fold.
 
-    ``portions`` of every filter; ``shifts`` [filters], at most ``rows`` of them: a portion takes as long as
-    the most shifts in the fold, an odd one of a double-shift element half in vain. The last element starts
-    rows + columns - 2 cycles after the first, used or not.
+    ``portions`` is the number of portions per filter; ``shifts`` [filters] has at most ``rows`` numbers of
+    shifts. A portion takes ceil(most shifts in the fold / ``shifts_per_cycle``) cycles. The last PE starts
+    rows + columns - 2 cycles after the first, even if it is not used.
 
     >>> fold_cycles(portions=9, shifts=np.array([2, 3]), rows=8, columns=8, shifts_per_cycle=2)
     32
@@ -58,20 +58,22 @@ def layer_work(
 ) -> ArrayWork:
     """Return the work of a layer, one fold after another.
 
-    ``shifts`` [out_channels] are those of the filters in the order they occupy the rows; a fold has ``rows``
-    of one convolution group and ``columns`` output pixels. ``group_size`` weights share a shift set, None:
-    all of a filter; with ``groups_share_lanes`` lanes take weights of different groups at once. With one lane
-    and one shift it is the output-stationary ``swis.hardware.arrays.systolic.systolic_work``. With
-    ``side_by_side`` the rows hold filters of as many whole groups of a convolution as fit, such as ``rows``
-    channels of a depthwise layer, each fed with activations of its own. Raises ``ValueError`` for another
-    number of filters.
+    * ``shifts`` [out_channels]: the shifts of the filters, in the order in which they occupy the rows. A fold
+      has ``rows`` filters of one convolution group and ``columns`` output pixels.
+    * ``group_size``: weights that share a shift set; None means all weights of a filter.
+    * ``groups_share_lanes``: the lanes of a PE may take weights of different groups at once.
+    * ``side_by_side``: the rows have filters of as many whole convolution groups as fit, such as ``rows``
+      channels of a depthwise layer, each with its own activations.
+
+    With one lane and one shift this equals the output-stationary
+    ``swis.hardware.arrays.systolic.systolic_work``. Raises ``ValueError`` for another number of filters.
 
     >>> layer = Layer("dw", 64, 64, 3, 3, 56, 56, 56, 56, groups=64)
     >>> [layer_work(layer, np.full(64, 2), 4, 8, 8, 1, side).cycles(layer) for side in (False, True)]
     [501760, 62720]
     """
     if shifts.shape != (layer.out_channels,):
-        raise ValueError(f"layer {layer.name} has {layer.out_channels} filters, shifts are {shifts.shape}")
+        raise ValueError(f"layer {layer.name} has {layer.out_channels} filters, but shifts is {shifts.shape}")
     apart = None if groups_share_lanes else group_size
     starts, bundle = filter_folds(layer, rows, side_by_side)
     paces = -(-shifts // shifts_per_cycle)
@@ -86,7 +88,7 @@ def layer_work(
 
 @dataclass
 class _Element:
-    """A processing element: what it works on, for how long already, and its sum."""
+    """A PE: its operands, the cycles that it has worked on them, and its sum."""
 
     activations: np.ndarray | None = None
     weights: tuple[np.ndarray, list[list[int]]] | None = None
@@ -106,12 +108,14 @@ def simulate_fold(
     lanes: int | None = None,
     groups_share_lanes: bool = False,
 ) -> tuple[np.ndarray, int]:
-    """Run a fold cycle by cycle; return the sums int64 [filters, pixels] and the cycles it took.
+    """Run a fold cycle by cycle; return the sums int64 [filters, pixels] and the number of cycles.
 
-    ``activations`` int [pixels, K], at most ``columns`` pixels; ``codes`` int [filters, K], at most ``rows``;
-    ``sets`` uint8 [filters, ceil(K / M)], bit fields that hold all bits of their groups' codes. As many
-    ``lanes`` as weights in a group if they are None. Raises ``ValueError`` if a code has a bit outside its
-    set.
+    * ``activations`` int [pixels, K], at most ``columns`` pixels.
+    * ``codes`` int [filters, K], at most ``rows`` filters.
+    * ``sets`` uint8 [filters, ceil(K / M)]: the shift sets as bit fields.
+    * ``lanes``: None means as many lanes as weights in a group.
+
+    Raises ``ValueError`` if a code has a bit outside its group's shift set.
     """
     lanes, width = lanes or group_size, codes.shape[1]
     codes, activations = codes.astype(np.int64), activations.astype(np.int64)
@@ -129,7 +133,7 @@ def simulate_fold(
     array = [[_Element() for _ in range(columns)] for _ in range(rows)]
     cycle = last = 0
     while cycle <= last:
-        # a new portion enters each column and row in its turn: the array is fed askew
+        # operands enter each column and row one cycle after its neighbour
         for column in range(columns):
             at, wait = divmod(cycle - column, pace)
             if wait == 0 and 0 <= at < len(cuts):
@@ -161,7 +165,7 @@ def simulate_fold(
 
 
 def _work(element: _Element, shifts_per_cycle: int, shifter_per_lane: bool) -> None:
-    """Do one cycle: masks, adders, shifters, accumulator."""
+    """Run one cycle of a PE: masks, adders, shifters, accumulator."""
     if element.activations is None or element.weights is None:
         return
     codes, sets = element.weights

@@ -1,4 +1,4 @@
-"""Cycles of a bit-parallel systolic array, in closed form: what SCALE-Sim counts with ideal memory."""
+"""Cycles of a bit-parallel systolic array in closed form, as SCALE-Sim counts them with ideal memory."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from swis.options.names import require_known
 
 
 def systolic_work(layer: Layer, rows: int, columns: int, dataflow: str) -> ArrayWork:
-    """Return the work of a layer on ``rows`` x ``columns`` MAC units, one fold after another.
+    """Return the work of a layer on ``rows`` x ``columns`` MAC PEs, one fold after another.
 
-    Output stationary ("os"): ceil(EF/R) ceil(M/C) folds of W + R + C - 2 cycles; weight stationary ("ws"):
-    ceil(W/R) ceil(M/C) folds of EF + 2R + C - 2 cycles, for E x F output pixels, M filters of W weights. A
-    partial fold costs a whole one. The groups of a convolution run one after another. SCALE-Sim 3.0.0
-    reports the index of the last cycle, one less. Raises ``ValueError`` for another dataflow.
+    For E x F output pixels, M filters of W weights, R rows and C columns:
+
+    * output stationary ("os"): ceil(EF/R) ceil(M/C) folds of W + R + C - 2 cycles;
+    * weight stationary ("ws"): ceil(W/R) ceil(M/C) folds of EF + 2R + C - 2 cycles.
+
+    A partial fold costs as much as a whole one. The groups of a convolution run one after another. SCALE-Sim
+    3.0.0 reports the index of the last cycle, which is one less. Raises ``ValueError`` for another dataflow.
 
     >>> layer = Layer("conv", 3, 32, 3, 3, 224, 224, 112, 112, stride_h=2, stride_w=2)
     >>> systolic_work(layer, 32, 32, "os").cycles(layer)

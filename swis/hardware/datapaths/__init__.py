@@ -1,1 +1,1 @@
-"""How arrays compute a layer, a datapath in each file."""
+"""Datapaths: how an array computes a layer, with one datapath per file."""

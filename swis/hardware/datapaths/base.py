@@ -1,4 +1,4 @@
-"""What a design asks its datapath: how the array computes a layer."""
+"""The base class of datapaths, which determine how the array of a design computes a layer."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Size = tuple[int, int]  # rows and columns
 
 
 class Datapath:
-    """A datapath, by its ``name`` in the configuration; it has no state of its own."""
+    """A datapath with its ``name`` in the configuration; it has no state."""
 
     name: ClassVar[str]
-    counts_filling: ClassVar[bool] = False  # whether its work has the array's filling and draining in it
+    counts_filling: ClassVar[bool] = False  # whether ``work`` includes the cycles to fill and drain the array
 
     def work(
         self,
@@ -31,8 +31,8 @@ class Datapath:
         size: Size,
         activation_bits: int,
     ) -> ArrayWork:
-        """Return what the array does for a layer, its filters and pixels on ``size`` rows and columns."""
-        raise NotImplementedError(f"{self.name} has no work of its own")
+        """Return the work of an array for a layer; ``size`` is its number of rows and columns."""
+        raise NotImplementedError(f"the datapath {self.name} does not define its work")
 
     def run(self, design: Accelerator, layer: Layer, weights: Operands, activation_bits: int) -> LayerRun:
         """Return the run of a layer with the best tiles and loop order."""
@@ -53,13 +53,13 @@ class Datapath:
         )
 
     def shares_sets(self, design: Accelerator) -> bool:
-        """Say whether weights come in their format; to others all are signs and magnitudes."""
+        """Return whether the array uses shift sets; other arrays get signs and magnitudes."""
         return False
 
     def needs_codes(self, design: Accelerator) -> bool:
-        """Say whether cycles depend on the values of the weights."""
+        """Return whether cycles depend on the values of the weights."""
         return False
 
     def banks(self, design: Accelerator) -> dict[str, int]:
-        """Return how many banks each SRAM has: one for every row or column, as in BitSim."""
+        """Return the number of banks of each SRAM: one per row or column, as in BitSim."""
         return {"weight": design.rows, "input": design.columns, "output": design.rows}

@@ -1,4 +1,4 @@
-"""BitFusion: units that fuse to the widths of their operands, rows for channels, columns for filters."""
+"""BitFusion: PEs that adapt to the bits of their operands, with channels on rows and filters on columns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Fusion(Datapath):
-    """It fits tiles to buffers of its own; ``sums_to_dram`` as its public optimizer has it."""
+    """BitFusion's own model of tiles and loops; ``sums_to_dram`` is that of its public optimizer."""
 
     name: ClassVar[str] = "fusion"
 
@@ -31,7 +31,7 @@ class Fusion(Datapath):
         return _best_fusion(layer, array, *bits, design.sums_to_dram)
 
 
-@lru_cache(maxsize=1 << 12)  # the same in all points of a sweep, and slow to find
+@lru_cache(maxsize=1 << 12)  # slow, and the same for all points of a sweep
 def _best_fusion(
     layer: Layer, array: FusionArray, weight_bits: int, activation_bits: int, sums_to_dram: bool
 ) -> LayerRun:
@@ -58,7 +58,7 @@ def _best_fusion(
 
 
 def _merged(layer: Layer, columns: int) -> Layer:
-    """Return a grouped convolution with as many groups made one as fit the columns, zeros between them.
+    """Return a grouped convolution with merged groups, as many as fit the columns, with zeros between them.
 
     >>> _merged(Layer("dw", 64, 64, 3, 3, 8, 8, 8, 8, groups=64), 8).groups
     8
@@ -72,7 +72,7 @@ def _merged(layer: Layer, columns: int) -> Layer:
 
 
 def _fused(bits: int) -> int:
-    """Return the width that units fuse to for so many bits."""
+    """Return the width of the operands of fusion units that holds ``bits``."""
     fitting = [width for width in (2, 4, 8) if width >= bits]
     if not fitting:
         raise InputError(f"fusion units take operands of up to 8 bits, not {bits}")

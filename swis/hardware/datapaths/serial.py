@@ -1,4 +1,4 @@
-"""Units that take weights bit by bit, or activations, or both."""
+"""PEs that process weights, activations, or both, bit by bit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Serial(Datapath):
-    """Weights bit by bit if ``weight_serial``, activations in steps of ``activation_bits_per_cycle``."""
+    """Bit-serial weights with ``weight_serial``, activations in steps of ``activation_bits_per_cycle``."""
 
     name: ClassVar[str] = "serial"
 

@@ -1,4 +1,4 @@
-"""Units that take only those bits of the weights that are one, and of the inputs (Laconic)."""
+"""PEs that process only the one bits of the weights, and also only those of the inputs (Laconic)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Skipping(Datapath):
-    """``skipping`` says what is skipped."""
+    """Bit-serial PEs that skip zero bits; the option ``skipping`` chooses which."""
 
     name: ClassVar[str] = "skipping"
 

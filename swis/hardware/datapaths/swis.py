@@ -1,4 +1,4 @@
-"""Units that take the shifts of a group's set one after another: SWIS's array, or all bits of magnitudes."""
+"""PEs that process the shifts of a group's shift set one after another, or all bits of the magnitudes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Swis(Datapath):
-    """``shifts_per_cycle`` of a group's shifts; without ``shared_sets`` of all bits of a magnitude."""
+    """SWIS: ``shifts_per_cycle`` shifts of a group per cycle; without ``shared_sets``, all bits."""
 
     name: ClassVar[str] = "swis"
 

@@ -1,4 +1,4 @@
-"""Bit-parallel multipliers that hand operands on to their neighbours."""
+"""Bit-parallel PEs that pass operands to their neighbours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Systolic(Datapath):
-    """MACs in a ``dataflow``, without lanes."""
+    """A systolic array of MACs with a ``dataflow``; a PE has one lane."""
 
     name: ClassVar[str] = "systolic"
     counts_filling: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""The pipeline end to end on a tiny network and real images."""
+"""task=evaluate from end to end, on a tiny network and real images."""
 
 import json
 from dataclasses import replace
@@ -34,16 +34,16 @@ def test_a_row_for_every_method_with_its_costs(tiny):
     assert rows.loc["int8", "weight_bits"] == 8
     assert (rows.loc[["swis", "truncate", "uniform"], "cycles_per_weight"] == 3).all()
     assert rows.loc["truncate", "weight_bits"] == 4
-    assert rows.loc["swis", "weight_bits"] > 25 / 4  # padding of 9-weight filters comes on top
+    assert rows.loc["swis", "weight_bits"] > 25 / 4  # because filters of 9 weights are padded
     assert rows.loc["swis", "ideal_cycles"] * 7 == rows.loc["int8", "ideal_cycles"] * 3
     assert rows.at["swis", "mse_plus_plus"] < rows.at["swis_c", "mse_plus_plus"]
-    # better weights give logits nearer to the float network's
+    # better weights give logits closer to those of the float network
     for method in ("swis", "swis_c"):
         order = ["int8", method, "truncate"]
         assert rows.loc[order, "logit_sqnr_db"].is_monotonic_decreasing
 
 
-def test_the_second_run_reads_what_the_first_computed(tiny, monkeypatch):
+def test_the_second_run_reads_the_rows_of_the_first(tiny, monkeypatch):
     computed = computed_methods(monkeypatch)
     first = evaluate_methods(load(tiny))
     assert computed == METHODS
@@ -54,7 +54,7 @@ def test_the_second_run_reads_what_the_first_computed(tiny, monkeypatch):
     assert computed == [*METHODS, "float", "int8", "swis"]
 
 
-def test_only_what_depends_on_a_changed_value_is_computed(tiny, monkeypatch):
+def test_only_rows_that_depend_on_a_changed_option_are_computed(tiny, monkeypatch):
     evaluate_methods(load(tiny))
     computed = computed_methods(monkeypatch)
     evaluate_methods(load([*tiny, "group_size=8"]))
@@ -75,7 +75,7 @@ def test_the_batch_size_does_not_change_predictions(tiny):
     assert first["logit_sqnr_db"][2] == pytest.approx(second["logit_sqnr_db"][2], abs=0.01)
 
 
-def test_rows_differ_by_what_they_should(tiny):
+def test_options_change_the_numbers_of_rows(tiny):
     def sqnr(*overrides):
         rows = evaluate_methods(load([*tiny, "methods=[swis]", "bits=6", *overrides]))
         return rows.iloc[-1]["logit_sqnr_db"]
@@ -89,7 +89,7 @@ def test_rows_differ_by_what_they_should(tiny):
     assert sqnr("activation.range=percentile", "activation.percentile=99") != default
 
 
-def test_joint_selection_has_rows_of_its_own_and_the_8_bit_format_none(tiny, monkeypatch):
+def test_joint_selection_changes_rows_of_swis_but_not_of_int8(tiny, monkeypatch):
     computed = computed_methods(monkeypatch)
     nearest = evaluate_methods(load([*tiny, "methods=[swis]"])).set_index("method")
     joint = evaluate_methods(load([*tiny, "methods=[swis]", "selection=joint"])).set_index("method")
@@ -103,7 +103,7 @@ def test_joint_selection_has_rows_of_its_own_and_the_8_bit_format_none(tiny, mon
     ("schedule", "price"),
     [("uniform", "weights"), ("greedy", "storage"), ("optimal", "macs"), ("network", "macs")],
 )
-def test_a_schedule_keeps_its_budget_and_its_filters_are_on_record(tiny, tmp_path, schedule, price):
+def test_a_schedule_keeps_its_budget_and_its_filters_are_stored(tiny, tmp_path, schedule, price):
     methods = "methods=[swis,truncate,uniform]"
     overrides = [f"schedule={schedule}", f"schedule.budget_unit={price}", "schedule.images=8", methods]
     config = load([*tiny, "bits=2.5", *overrides])
@@ -125,7 +125,7 @@ def test_a_schedule_keeps_its_budget_and_its_filters_are_on_record(tiny, tmp_pat
         assert set(filters["shifts"]) <= set(range(1, 8))
 
 
-def test_a_scheduled_row_depends_on_what_its_schedule_does(tiny):
+def test_a_scheduled_row_depends_on_the_settings_of_its_schedule(tiny):
     def keys(*overrides):
         prepared = study.prepare(load([*tiny, "bits=2.5", *overrides]))
         return {fmt.name: prepared.key(fmt) for fmt in prepared.config.formats}
@@ -139,7 +139,7 @@ def test_a_scheduled_row_depends_on_what_its_schedule_does(tiny):
     }
 
 
-def test_better_policies_lose_less(tiny):
+def test_better_policies_have_a_lower_loss(tiny):
     loss = {
         name: evaluate_methods(load([*tiny, "bits=2.5", f"schedule={name}", "methods=[swis]"])).iloc[-1]
         for name in ("uniform", "greedy", "optimal")
@@ -163,7 +163,7 @@ def test_losses_and_sensitivities_are_measured_once(tiny, monkeypatch):
 
 
 @pytest.mark.parametrize("extra", [[], ["bits=2.5", "schedule=optimal"]])
-def test_calibration_brings_every_method_nearer(tiny, monkeypatch, extra):
+def test_calibration_brings_every_method_closer_to_float(tiny, monkeypatch, extra):
     computed = computed_methods(monkeypatch)
     sqnr = {}
     for kind in ("none", "stats", "output_aware"):
@@ -174,7 +174,7 @@ def test_calibration_brings_every_method_nearer(tiny, monkeypatch, extra):
         assert rows["cycles_per_weight"].iloc[2:].between(2.2, 3).all()
     assert (sqnr["none"] < sqnr["output_aware"]).all()
     assert (sqnr["stats"] < sqnr["output_aware"]).all()
-    assert computed == ["float", "int8", *["swis", "round"] * 3]  # references need no calibration
+    assert computed == ["float", "int8", *["swis", "round"] * 3]  # float and int8 need no calibration
 
 
 def test_a_broken_image_is_named(tiny, tmp_path):
@@ -183,11 +183,11 @@ def test_a_broken_image_is_named(tiny, tmp_path):
         (tmp_path / split / "one" / "broken.png").write_bytes(b"no image")
     config = load([*tiny, "data=image_folder", f"data.root={tmp_path}"])
     split = image_sets.open_split(config.data, "val").prepared(None, 3)
-    with pytest.raises(InputError, match=r"broken\.png is not a whole image"):
+    with pytest.raises(InputError, match=r"broken\.png cannot be decoded"):
         split[0]
 
 
-def test_favoured_layers_have_their_shifts(tiny, tmp_path):
+def test_the_first_and_depthwise_layers_have_their_minimum_of_shifts(tiny, tmp_path):
     favours = ["schedule=optimal", "schedule.first=5", "schedule.depthwise=4"]
     row = evaluate_methods(load([*tiny, "bits=2.5", *favours, "methods=[swis]"])).iloc[-1]
     filters = pd.read_parquet(records.artifact_path(row["key"], tmp_path / "runs", records.SCHEDULE))
@@ -197,7 +197,7 @@ def test_favoured_layers_have_their_shifts(tiny, tmp_path):
     assert row["schedule_spent"] <= 2.5
 
 
-def test_a_failure_is_a_row_and_the_other_rows_are_computed(tiny, monkeypatch):
+def test_a_failed_row_does_not_stop_the_other_rows(tiny, monkeypatch):
     measure = study.Study.measure
 
     def fail(self, fmt, reference):
@@ -218,7 +218,7 @@ def test_a_failure_is_a_row_and_the_other_rows_are_computed(tiny, monkeypatch):
     assert (evaluate_methods(config)["status"] == "ok").all()
 
 
-def test_without_a_float_reference_every_row_says_so(tiny, monkeypatch):
+def test_without_a_float_reference_every_row_fails(tiny, monkeypatch):
     monkeypatch.setattr(study.Study, "measure", lambda *_: 1 / 0)
     config = load(tiny)
     rows = evaluate_methods(config)
@@ -237,7 +237,7 @@ def test_a_failure_does_not_replace_a_good_row(tiny, monkeypatch):
     pd.testing.assert_frame_equal(evaluate_methods(config), before)
 
 
-def test_rows_are_kept_where_the_simulation_breaks(tiny, monkeypatch):
+def test_rows_are_stored_even_if_the_simulation_fails(tiny, monkeypatch):
     monkeypatch.setattr(evaluate, "simulated_rows", lambda *_: 1 / 0)
     config = load([*tiny, "methods=[round]"])
     with pytest.raises(ZeroDivisionError):
@@ -279,7 +279,7 @@ def test_an_interrupted_run_keeps_its_rows(tiny, monkeypatch):
     assert set(swis.load_table(config.results_dir)["method"]) == {"float", "int8", "swis", "swis_c"}
 
 
-def test_the_report_shows_every_row_and_where_they_are(tiny):
+def test_the_report_shows_every_row_and_the_results_folder(tiny):
     config = load(tiny)
     text = run(config)
     for word in ("float", "int8", "swis_c", "truncate", "uniform (3-bit)", "cycles/weight", "64 images"):
@@ -287,18 +287,18 @@ def test_the_report_shows_every_row_and_where_they_are(tiny):
     assert f"swis.load_table({config.results_dir!r})" in text
 
 
-def test_a_float_accuracy_that_is_off_warns(tiny, tiny_checkpoint, monkeypatch, caplog):
+def test_an_unexpected_float_accuracy_gives_a_warning(tiny, tiny_checkpoint, monkeypatch, caplog):
     config = load(tiny)
     prepared = study.prepare(config)
     prepared.network.metadata.update(images_digest=prepared.split.digest, top1="99.9")
     monkeypatch.setattr(evaluate, "prepare", lambda _: prepared)
-    for _ in range(2):  # the second time the row is read
+    for _ in range(2):  # the first run computes the row, the second reads it
         caplog.clear()
         evaluate_methods(config)
         assert "its checkpoint records 99.90 %" in caplog.text
 
 
-def test_rows_that_were_calibrated_on_what_they_measure_say_so(tiny, tmp_path):
+def test_rows_calibrated_on_measured_images_are_marked(tiny, tmp_path):
     common = [
         *tiny,
         "data.split=train",
@@ -307,7 +307,7 @@ def test_rows_that_were_calibrated_on_what_they_measure_say_so(tiny, tmp_path):
         "data.limit=16",
         "versus=[]",
     ]
-    with pytest.raises(InputError, match=r"data\.split=train is to measure on"):
+    with pytest.raises(InputError, match=r"data\.split=train has the images to measure on"):
         load(common)
     rows = evaluate_methods(load([*common, "allow_calibration_on_test=true"])).set_index("method")
     assert rows["calibration_on_test"].isna().to_dict() == {"float": True, "int8": False, "swis": False}
@@ -316,7 +316,7 @@ def test_rows_that_were_calibrated_on_what_they_measure_say_so(tiny, tmp_path):
     assert evaluate_methods(load(weights_only))["calibration_on_test"].isna().all()
 
 
-def test_images_of_two_names_are_not_measured_and_learned_from(tiny, tmp_path):
+def test_splits_with_the_same_images_are_refused(tiny, tmp_path):
     from tools.embed_fashion_mnist import write_idx
 
     images = np.random.default_rng(0).integers(0, 256, (40, 28, 28))
@@ -324,17 +324,17 @@ def test_images_of_two_names_are_not_measured_and_learned_from(tiny, tmp_path):
         write_idx(tmp_path / f"{split}-images-idx3-ubyte.gz", some)
         write_idx(tmp_path / f"{split}-labels-idx1-ubyte.gz", np.arange(len(some)) % 10)
     config = load([*tiny, f"data.root={tmp_path}", "methods=[swis]", "calibration.images=40"])
-    with pytest.raises(InputError, match="images to measure on are among those of"):
+    with pytest.raises(InputError, match=r"data\.calibration_split=train has images that are measured on"):
         study.prepare(config)
     allowed = study.prepare(replace(config, allow_calibration_on_test=True))
     base = next(fmt for fmt in config.formats if fmt.name == "int8")
     assert allowed.describe(base)["calibration_on_test"]
     retrains = load([*tiny, f"data.root={tmp_path}", "task=retrain", "activation_bits=null"])
-    with pytest.raises(InputError, match="images to measure on are among those to train on"):
+    with pytest.raises(InputError, match="the training images include images that are measured on"):
         study.prepare(replace(retrains, retrain=replace(retrains.retrain, batch_size=8)))
 
 
-def test_a_few_images_to_train_on_that_are_measured_on_are_left_out(tiny, tmp_path):
+def test_a_few_measured_images_are_left_out_of_the_training_images(tiny, tmp_path):
     from tools.embed_fashion_mnist import write_idx
 
     images = np.random.default_rng(0).integers(0, 256, (40, 28, 28))
@@ -351,7 +351,7 @@ def test_a_few_images_to_train_on_that_are_measured_on_are_left_out(tiny, tmp_pa
     fmt = next(fmt for fmt in config.formats if fmt.name == "swis")
     left_out = json.loads(prepared.describe(fmt)["config"])["images_left_out"]
     assert left_out == {"calibration": 20, "training": 20}
-    with pytest.raises(InputError, match="20 images that are not measured on do not fill a batch"):
+    with pytest.raises(InputError, match=r"20 training images, without those .*, do not fill a batch"):
         study.prepare(replace(config, retrain=replace(config.retrain, batch_size=21)))
 
 

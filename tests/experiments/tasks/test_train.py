@@ -1,4 +1,4 @@
-"""Training from scratch, and what a checkpoint says of it."""
+"""task=train: training from scratch, and the metadata of a checkpoint."""
 
 import json
 
@@ -14,7 +14,7 @@ from swis.networks.models import load_network
 
 @pytest.fixture
 def train_tiny(tmp_path):
-    """Train a small network on 64 random images; its checkpoint, loaded, and the report."""
+    """Return a function that trains a small network on 64 random images and returns it with the report."""
     from tools.embed_fashion_mnist import write_idx
 
     random = np.random.default_rng(0)
@@ -43,7 +43,7 @@ def train_tiny(tmp_path):
 STAGES = ("{epochs: 1, image_sizes: [32]}", "{epochs: 1, image_sizes: [32], random_erasing: 0.5}")
 
 
-def test_training_writes_a_checkpoint_that_says_how_it_was_made(train_tiny):
+def test_training_writes_a_checkpoint_with_its_settings(train_tiny):
     network, text = train_tiny(f"recipe.stages=[{', '.join(STAGES)}]")
     assert f"{float(network.metadata['top1']):.2f} % top-1 on 20 images" in text
     assert network.metadata["command"] == "python run.py task=train model=timm"
@@ -59,7 +59,7 @@ def test_training_averages_the_ends_of_its_last_stages(train_tiny):
     first, second = (dict(end.module.named_parameters()) for end in ends)
     for name, weight in average.module.named_parameters():
         mean = (first[name] + second[name]) / 2
-        torch.testing.assert_close(weight, mean, rtol=2e-3, atol=1e-4)  # three roundings to float16
+        torch.testing.assert_close(weight, mean, rtol=2e-3, atol=1e-4)  # weights are rounded to float16
     assert not torch.equal(first["conv_stem.weight"], second["conv_stem.weight"])
     statistics = [end.module.bn1.running_mean for end in (*ends, average)]
     assert not torch.allclose(statistics[2], (statistics[0] + statistics[1]) / 2, rtol=1e-2)
@@ -69,7 +69,7 @@ def test_finetuning_starts_from_the_weights_of_a_checkpoint(train_tiny, tmp_path
     first, _ = train_tiny("recipe.stages=[{epochs: 1, image_sizes: [32]}]")
     kept = (tmp_path / "out.safetensors").rename(tmp_path / "first.safetensors")
     slowly = "recipe.stages=[{epochs: 1, image_sizes: [32], learning_rate: 1e-6}]"
-    # its own preprocessing, whatever the recipe says
+    # the checkpoint's own preprocessing is used, not that of the recipe
     tuned, _ = train_tiny(slowly, "recipe.finetune=true", f"model.weights={kept}", "recipe.mean=[0.4]")
     assert tuned.inputs == first.inputs
     assert json.loads(first.metadata["recipe"])["mean"] == [0.5]

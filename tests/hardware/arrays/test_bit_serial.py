@@ -1,4 +1,4 @@
-"""Bit-serial arrays against BitSim."""
+"""Bit-serial arrays compared with BitSim."""
 
 from dataclasses import replace
 from itertools import product
@@ -18,7 +18,7 @@ from swis.hardware.layer_shapes import Layer, workload
 
 @pytest.fixture(scope="module")
 def layers(shared) -> dict[tuple[str, str], Layer]:
-    """The layers of the oracles, depthwise ones with all their channels."""
+    """Return the layers of the reference tables; depthwise layers have all their channels."""
     table = pd.read_csv(shared / "golden" / "scalesim_cycles.csv").drop_duplicates(["net", "layer"])
     return {
         (row.net, row.layer): scalesim_layer(row, row.repeats if row.kind == "dw" else 1)
@@ -35,8 +35,8 @@ def test_bitsim_stripes_cycles_on_every_row(shared, layers):
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-def test_steps_by_hand(groups):
-    """Loop over all that the array does, one step at a time."""
+def test_steps_counted_one_by_one(groups):
+    """Count every step of the array in loops."""
     layer, filters, columns, lanes = Layer("conv", 6, 10, 2, 2, 5, 7, 4, 6, groups), 4, 4, 2
     steps = 0
     for _ in range(groups):
@@ -56,7 +56,7 @@ def random_codes(layer: Layer, largest: int = 127) -> np.ndarray:
 
 
 def pace_by_hand(unit: list[list[int]], skipping: str) -> int:
-    """What one unit's lanes take, from the bits of their magnitudes as text."""
+    """Return the cycles of the lanes of one PE, from the bits of their magnitudes as text."""
     bits = [f"{abs(code):08b}" for code in unit]
     if skipping == "bits":
         return max(text.count("1") for text in bits)
@@ -66,7 +66,7 @@ def pace_by_hand(unit: list[list[int]], skipping: str) -> int:
 
 @pytest.mark.parametrize("skipping", SKIPPING)
 @pytest.mark.parametrize("groups, kernel", [(1, 2), (2, 2), (6, 3), (1, 1)])
-def test_cycles_with_skipping_by_hand(skipping, groups, kernel):
+def test_cycles_with_skipping_counted_one_by_one(skipping, groups, kernel):
     layer = Layer("conv", 6, 12, kernel, kernel, 8, 8, 5, 7, groups)
     codes, filters, columns, lanes = random_codes(layer, 15), 5, 4, 4
     channels, taps, cycles = 6 // groups, kernel * kernel, 0
@@ -83,9 +83,9 @@ def test_cycles_with_skipping_by_hand(skipping, groups, kernel):
 
 
 @pytest.mark.parametrize("skipping", SKIPPING)
-def test_skipping_takes_as_long_as_stripes_where_every_bit_is_one(skipping):
+def test_skipping_takes_as_long_as_stripes_if_every_bit_is_one(skipping):
     layer = Layer("conv", 16, 24, 3, 3, 8, 8, 6, 6)
-    bits = 8 if skipping == "significances" else 7  # lanes' ones, or bits
+    bits = 8 if skipping == "significances" else 7  # the ones of 8 lanes, or the 7 bits of a magnitude
     full = skipping_work(np.full_like(random_codes(layer), -127), layer, 8, 4, 8, skipping)
     assert replace(full, useful_lane_cycles=0) == replace(
         stripes_work(layer, 8, 4, 8, bits), useful_lane_cycles=0
@@ -95,9 +95,9 @@ def test_skipping_takes_as_long_as_stripes_where_every_bit_is_one(skipping):
     assert skipping_work(np.zeros_like(random_codes(layer)), layer, 8, 4, 8, skipping).steps == 0
 
 
-def test_what_is_no_skipping_and_no_weights_of_the_layer_is_refused():
+def test_unknown_skipping_and_codes_of_another_shape_are_refused():
     layer = Layer("conv", 16, 24, 3, 3, 8, 8, 6, 6)
-    with pytest.raises(ValueError, match="skipping is one of"):
+    with pytest.raises(ValueError, match="skipping must be one of"):
         skipping_work(random_codes(layer), layer, 8, 4, 8, "zeros")
     with pytest.raises(ValueError, match="has weights"):
         skipping_work(random_codes(layer)[:, :3], layer, 8, 4, 8, "bits")
@@ -115,8 +115,8 @@ def test_what_is_no_skipping_and_no_weights_of_the_layer_is_refused():
         (1, 3, 2, 1, 1, (1, 1, 0, 0)),
     ],
 )
-def test_laconic_s_cycles_by_hand(groups, kernel, stride, dilation, maps, pads):
-    """Every unit of a step waits for the lane with the most ones of its weight times ones of its input."""
+def test_laconic_s_cycles_counted_one_by_one(groups, kernel, stride, dilation, maps, pads):
+    """Every PE of a step waits for the lane with the most ones of its weight times ones of its input."""
     outs = (4, 5)
     padded = [(side - 1) * stride + dilation * (kernel - 1) + 1 for side in outs]
     ins = [side - sum(pads[axis::2]) for axis, side in enumerate(padded)]
@@ -167,8 +167,8 @@ def test_laconic_s_cycles_by_hand(groups, kernel, stride, dilation, maps, pads):
     [((1, 1, 1, 1), nn.Conv2d(1, 1, 3, 2, padding=1)), ((0, 0, 1, 1), Conv2dSame(1, 1, 3, 2))],
     ids=["torch", "same"],
 )
-def test_windows_lie_where_the_network_has_them(pads, padded_by_itself):
-    """Not where the sizes would have them: a stride of 2 can begin at the padding, or behind it."""
+def test_windows_have_the_padding_of_the_network(pads, padded_by_itself):
+    """Sizes alone do not determine the windows: with a stride of 2 the first may include padding or not."""
     generator = torch.Generator().manual_seed(0)
     image = torch.randint(1, 256, (1, 1, 6, 6), generator=generator)
     top, left, bottom, right = pads
@@ -194,7 +194,7 @@ def test_laconic_refuses_inputs_of_another_layer():
 
 
 @pytest.mark.parametrize("skipping", SKIPPING)
-def test_channels_side_by_side_wait_for_the_slowest_of_them(skipping):
+def test_channels_side_by_side_wait_for_the_slowest_channel(skipping):
     layer = Layer("dw", 12, 12, 3, 3, 8, 8, 6, 6, groups=12)
     codes, cycles = random_codes(layer, 127), 0
     for first in range(0, 12, 8):

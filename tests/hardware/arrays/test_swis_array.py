@@ -1,4 +1,4 @@
-"""The array's simulation computes convolutions, in the cycles of the closed form."""
+"""The cycle-by-cycle simulation of the array computes convolutions in the cycles of the closed form."""
 
 import numpy as np
 import pytest
@@ -24,8 +24,8 @@ def operands(filters, pixels, width, method, shifts, group_size, seed=0):
 @pytest.mark.parametrize("shifts_per_cycle", [1, 2])
 @pytest.mark.parametrize("shifts", [1, 2, 3, 4])
 @pytest.mark.parametrize(("filters", "pixels"), [(4, 5), (3, 1), (1, 4)])
-def test_a_fold_s_sums_and_cycles(method, shifts_per_cycle, shifts, filters, pixels):
-    group_size, width, rows, columns = 4, 18, 4, 5  # the last group has two weights
+def test_sums_and_cycles_of_a_fold(method, shifts_per_cycle, shifts, filters, pixels):
+    group_size, width, rows, columns = 4, 18, 4, 5  # the last group has only two weights
     activations, codes, sets = operands(filters, pixels, width, method, shifts, group_size)
     sums, cycles = simulate_fold(activations, codes, sets, group_size, rows, columns, shifts_per_cycle)
     assert np.array_equal(sums, codes @ activations.T)
@@ -34,8 +34,8 @@ def test_a_fold_s_sums_and_cycles(method, shifts_per_cycle, shifts, filters, pix
 
 @pytest.mark.parametrize("share", [False, True])
 @pytest.mark.parametrize("group_size", [1, 2, 3, 4, 5, 8, 12, 40])
-def test_groups_of_any_size_pass_the_lanes_that_there_are(group_size, share):
-    """With one set at a time, unless every lane has a shifter of its own."""
+def test_groups_of_any_size_run_on_a_fixed_number_of_lanes(group_size, share):
+    """All lanes have the same shift set at a time, unless every lane has its own shifter."""
     activations, codes, sets = operands(3, 4, 18, "swis", 2, group_size)
     sums, cycles = simulate_fold(activations, codes, sets, group_size, 4, 5, 1, 4, share)
     assert np.array_equal(sums, codes @ activations.T)
@@ -47,7 +47,7 @@ def test_groups_of_any_size_pass_the_lanes_that_there_are(group_size, share):
 
 
 @pytest.mark.parametrize(("shifts_per_cycle", "steps"), [(1, 3), (2, 2)])
-def test_all_rows_keep_the_pace_of_the_most_shifts(shifts_per_cycle, steps):
+def test_all_rows_take_the_time_of_the_most_shifts(shifts_per_cycle, steps):
     activations, codes, sets = operands(3, 2, 8, "swis", 1, 4)
     _, three, more = operands(1, 2, 8, "swis", 3, 4, seed=1)
     codes, sets = np.concatenate([codes, three]), np.concatenate([sets, more])
@@ -56,7 +56,7 @@ def test_all_rows_keep_the_pace_of_the_most_shifts(shifts_per_cycle, steps):
     assert cycles == 2 * steps + 4 + 2 - 2 == fold_cycles(2, np.array([1, 1, 1, 3]), 4, 2, shifts_per_cycle)
 
 
-def test_folds_make_an_integer_convolution():
+def test_folds_compute_an_integer_convolution():
     generator = torch.Generator().manual_seed(0)
     weight = torch.randint(-127, 128, (6, 3, 3, 3), generator=generator).to(torch.int8)
     images = torch.randint(0, 256, (1, 3, 6, 5), generator=generator)
@@ -86,7 +86,7 @@ LAYERS = [
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
-def test_a_weight_and_a_shift_at_a_time_it_is_the_systolic_array(layer):
+def test_with_one_lane_and_one_shift_it_equals_the_systolic_array(layer):
     ones = np.ones(layer.out_channels, int)
     # the filters of an output-stationary systolic array are its columns
     assert layer_work(layer, ones, 1, 8, 6, 1).cycles(layer) == systolic_work(layer, 6, 8, "os").cycles(layer)
@@ -122,7 +122,7 @@ def test_shifts_of_other_filters_are_refused():
 
 
 @pytest.mark.parametrize(("groups", "filters"), [(20, 1), (20, 3), (3, 2), (2, 12)])
-def test_groups_side_by_side_wait_for_each_other_and_for_no_more(groups, filters):
+def test_groups_side_by_side_wait_only_for_each_other(groups, filters):
     layer = Layer("conv", groups, groups * filters, 3, 3, 9, 9, 7, 7, groups=groups)
     shifts = np.random.default_rng(0).integers(1, 5, layer.out_channels)
     work = layer_work(layer, shifts, 4, 8, 6, 1, side_by_side=True)

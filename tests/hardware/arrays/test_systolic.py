@@ -1,4 +1,4 @@
-"""The bit-parallel systolic array against SCALE-Sim 3.0.0 and against a count by hand."""
+"""The bit-parallel systolic array compared with SCALE-Sim 3.0.0, and with counting cycle by cycle."""
 
 import pandas as pd
 import pytest
@@ -12,7 +12,7 @@ from swis.options.choices import Dataflow
 def test_scalesim_3_0_0_cycles_on_every_row(shared):
     table = pd.read_csv(shared / "golden" / "scalesim_cycles.csv")
     for row in table.itertuples():
-        # a depthwise row is one of ``repeats`` layers of one channel
+        # a depthwise row is about one of ``repeats`` layers with one channel
         layer = scalesim_layer(row)
         rows, columns = map(int, row.array.split("x"))
         assert layer.macs == row.macs_per_repeat
@@ -30,8 +30,8 @@ def test_a_depthwise_layer_is_one_layer_per_channel(dataflow):
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 3), (4, 5)])
-def test_one_output_stationary_fold_by_hand(rows, columns):
-    """Operands enter skewed; the last unit ends its sum after W products, and rows + columns - 2 waits."""
+def test_one_output_stationary_fold_counted_cycle_by_cycle(rows, columns):
+    """Operands enter a row or column one cycle after its neighbour, so the last PE starts last."""
     layer = Layer("fold", 7, columns, 1, 1, rows, 1, rows, 1)
     last = 0
     for row in range(rows):
