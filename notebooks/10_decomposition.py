@@ -62,9 +62,9 @@ n, m, wide = shifts[len(shifts) // 2], group_sizes[len(group_sizes) // 2], group
 at = sqnr[n]
 free, freer = (at[f"SWIS, M = {size}"] - at[f"SWIS-C (consecutive), M = {size}"] for size in (m, wide))
 Markdown(
-    f"**{n} shifts in groups of {m} keep {at[f'SWIS, M = {m}']:.1f} dB of the median layer, truncation "
-    f"{at['truncation']:.1f} dB.** That a set may have any shifts, not only consecutive ones, gives "
-    f"{free:+.1f} dB there and {freer:+.1f} dB in groups of {wide}. What a set is chosen by counts as well: "
-    f"at 3 shifts EfficientNet-Lite0 has {by_alpha[0.0]:.1f} % top-1 by MSE, and {by_alpha[1.0]:.1f} % by "
-    f"MSE++."
+    f"**In the median layer {n} shifts in groups of {m} keep an SQNR of {at[f'SWIS, M = {m}']:.1f} dB, "
+    f"truncation {at['truncation']:.1f} dB.** That a set may have any shifts, not only consecutive ones, "
+    f"gives {free:+.1f} dB there and {freer:+.1f} dB in groups of {wide}. What a set is chosen by counts as "
+    f"well: at 3 shifts EfficientNet-Lite0 has {by_alpha[0.0]:.1f} % top-1 by MSE, and {by_alpha[1.0]:.1f} "
+    f"% by MSE++."
 )

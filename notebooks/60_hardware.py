@@ -97,10 +97,11 @@ time, energy = (
 Markdown(
     f"**At equal area and at most {points:g} point of top-1 lost, the best SWIS array runs MobileNet-v2 "
     f"{time['gain']:.2f}x as fast as the best bit-serial rival, and takes {energy['gain']:.2f}x less "
-    f"energy.** In time these are {time['accelerator']} in {time['method']} with {time['bits']} shifts and "
-    f"{time['accelerator_over']} in {time['method_over']}; in energy {energy['accelerator']} in "
-    f"{energy['method']} with {energy['bits']} and {energy['accelerator_over']} in {energy['method_over']}. "
-    f"Over its own array without shift sets SWIS gains {time['gain_over_unshared']:.2f}x in time and "
-    f"{energy['gain_over_unshared']:.2f}x in energy. As published, with 8-bit weights on the others, it "
-    f"looks like {totals['latency_ms'][rivals[0]] / totals['latency_ms'][design]:.1f}x over {rivals[0]}."
+    f"energy.** In time these are {time['accelerator']} with {time['method']} weights of {time['bits']} "
+    f"shifts, against {time['accelerator_over']} with {time['method_over']}; in energy "
+    f"{energy['accelerator']} with {energy['method']} weights of {energy['bits']} shifts, against "
+    f"{energy['accelerator_over']} with {energy['method_over']}. Over its own array without shift sets SWIS "
+    f"gains {time['gain_over_unshared']:.2f}x in time and {energy['gain_over_unshared']:.2f}x in energy. As "
+    f"published, with 8-bit weights on the others, it looks like "
+    f"{totals['latency_ms'][rivals[0]] / totals['latency_ms'][design]:.1f}x over {rivals[0]}."
 )
