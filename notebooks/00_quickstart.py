@@ -13,9 +13,7 @@ from IPython.display import Markdown
 
 import swis
 from swis.encoding.clearest_group import clearest_group
-from swis.explore.drawing import Picture
-from swis.explore.subject import Subject
-from swis.explore.weights import weights_picture
+from swis.plots.group_figures import figure_of_group
 
 # %%
 # Change me, then run all cells
@@ -33,21 +31,21 @@ calibration_images, test_images = (64, 200) if quick else (256, 2000)  # of 10,0
 # most groups lose more. `swis.explore.weights(network, images)` draws any group, with controls.
 
 # %%
+network, training, test = swis.example(model, training=calibration_images, test=test_images)
 fmt = swis.Swis(shifts=shifts, group_size=group_size)
-subject = Subject.of(model)
-name = subject.names[layer]
-group = clearest_group(subject.weights[name], fmt)
-Picture(weights_picture(subject, name, ["swis"], shifts, group_size, group.row, group.place).drawings[:2])
+low = swis.quantize(network, fmt, calibration=training, activation_bits=8)
+
+weights = network.get_submodule(low.layers.index[layer]).weight.detach()
+group = clearest_group(weights, fmt)
+figure_of_group(group.codes, group.kept, group.exponents[::-1], fmt.magnitude_bits)
 
 # %% [markdown]
 # ## A whole network
 #
-# With a network of your own the first line is yours: a torch module, images to calibrate on (their labels are
-# not looked at), and images with labels to measure on.
+# `low` above is that network: `swis.quantize` took a torch module and images to calibrate on, whose labels it
+# does not look at. With a network of your own only the first line, `swis.example`, is another one.
 
 # %%
-network, training, test = swis.example(model, training=calibration_images, test=test_images)
-low = swis.quantize(network, fmt, calibration=training, activation_bits=8)
 logits = low(test[0][:8])  # a torch module, called as the network is
 found = swis.evaluate(low, test, reference=network)
 arrays = swis.simulate(low, "swis_ss", versus=["bitwave", "stripes"])  # the other two with 8-bit weights

@@ -44,7 +44,7 @@ here.round(1)
 #
 # Every method retrained from its weights as `output_aware` calibrates them, with the same recipe: points
 # below the float network, means over seeds with Student's 95 % intervals. Rows by `python run.py
-# experiment=retraining` and the commands in the README.
+# experiment=retraining`; the page on retraining in docs/results has every command.
 
 # %%
 gallery.draw("retraining")

@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from swis.plots.style import DARK, FAINT, MIDDLE, SHADE, SMALL, SWIS, TEXT
+from swis.plots.style import DARK, FAINT, MIDDLE, SHADE, SMALL, SWIS, TEXT, new_figure, style
 
 _MINUS = "\N{MINUS SIGN}"
 _WEIGHT, _BITS, _KEPT, _ERROR = 0.0, 1.1, 2.1, 4.7  # where columns are; the last two behind the bits
 _ARROW = {"arrowstyle": "-|>", "color": SWIS, "linewidth": 1.2, "mutation_scale": 8}
+
+
+def figure_of_group(codes: Sequence[int], kept: Sequence[int], shift_set: Sequence[int], bits: int) -> Figure:
+    """Return a figure of one group alone, as ``group_of_weights`` draws it."""
+    with style():
+        figure = new_figure(2.3, 5.4)
+        group_of_weights(codes, kept, shift_set, bits, figure.subplots())
+    return figure
 
 
 def group_of_weights(
