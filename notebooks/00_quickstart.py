@@ -6,6 +6,7 @@
 # come with the package. See how close the four weights come, then what the network keeps of its accuracy.
 
 # %%
+# %matplotlib inline
 import os
 
 import pandas as pd
