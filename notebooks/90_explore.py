@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Explore
 #
-# What does a format do to single weights? Which layers does it hurt? How accurate is the whole network? What
-# does an accelerator take for it? Each question has a tab:
+# What does a format do to single weights, which layers does it hurt, what does accuracy cost, and what does
+# an accelerator take for the network? A tab for each question:
 #
 # - **Weights**: a group of weights bit by bit, in several formats side by side.
 # - **Network**: all layers; single ones with other formats or shifts, and what the whole network costs then.
@@ -11,8 +11,8 @@
 #   code that draws the same.
 # - **Accelerator**: designs side by side as their sizes change.
 #
-# With a network of your own: `application(network, images)`, or what `swis.quantize` returned. Every tab is
-# also a function, such as `swis.explore.weights(network, images)`.
+# With a network of one's own: `application(network, images)`, or what `swis.quantize` returned. Every tab is
+# a function as well, such as `swis.explore.weights(network, images)`.
 
 # %%
 from swis.explore import application

@@ -34,7 +34,7 @@ class Look:
 
 
 def _greys(names: Iterable[str]) -> dict[str, Look]:
-    shades = cycle(("#333333", "#6e6e6e", "#999999", "#bbbbbb"))
+    shades = cycle(("#333333", "#666666", "#8c8c8c", "#a8a8a8"))
     looks = zip(names, shades, cycle(MARKERS[1:]), cycle(_DASHES[1:]))
     return {name: Look(shade, marker, dash) for name, shade, marker, dash in looks}
 

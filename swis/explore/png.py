@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 Place = tuple[float, float]
 
 _SCALE = 1.6  # pixels of the picture for one of the drawing
-_COLOURS = 96
+_COLOURS = 255
 _ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
 
 
@@ -31,7 +31,9 @@ def png(svg: str) -> bytes:
     image = Image.new("RGB", size, "white")
     _paint(root, image, (0.0, 0.0))
     file = io.BytesIO()
-    image.quantize(_COLOURS, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+    # other methods give colours of small areas up, such as those of legends
+    few = image.quantize(_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(file, "png", optimize=True)
     return file.getvalue()
 
 

@@ -13,7 +13,7 @@ import swis
 from swis.encoding.decompose import decompose, to_filters
 from swis.encoding.quantizer import quantize
 from swis.errors import InputError
-from swis.explore.accelerator import accelerator
+from swis.explore.accelerator import _ENERGY, accelerator
 from swis.explore.application import application
 from swis.explore.designs import design_of, designs, simulated, weights_on
 from swis.explore.network import layer_table, measured_sensitivity, network
@@ -372,3 +372,12 @@ def test_a_tab_that_was_closed_is_left_alone(small, images):
     tab.close()
     tab.shifts.value = 4
     assert tab.picture is not before
+
+
+def test_a_saved_picture_has_the_colours_of_its_legends():
+    whole = application(table=ROWS)._repr_mimebundle_()["image/png"]
+    seen = [colour for _, colour in Image.open(io.BytesIO(whole)).convert("RGB").getcolors(1 << 24)]
+    for name, colour in _ENERGY.items():
+        wanted = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
+        nearest = min(sum(abs(a - b) for a, b in zip(wanted, each, strict=True)) for each in seen)
+        assert nearest <= 12, name
