@@ -112,7 +112,7 @@ def test_commands_with_older_names_give_the_same_configuration():
         "bits=2.5",
     ]
     assert load(old) == load(new) != load(["bits=2.5"])
-    with pytest.raises(InputError, match=r"no option retrain\.mirror; it is called hflip now"):
+    with pytest.raises(InputError, match=r"no option retrain\.mirror; its new name is hflip"):
         load(["retrain={mirror:false}"])
     stage = load(["model=resnet18", "recipe.stages.0.erase=0.125"]).recipe.stages[0]
     assert stage.random_erasing == 0.125
