@@ -37,7 +37,7 @@ def test_training_images_have_their_labels():
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v3", ""])
 def test_other_networks_are_refused(name):
-    with pytest.raises(InputError, match="the example is one of mobilenet_v2, resnet18, not"):
+    with pytest.raises(InputError, match="the example must be one of mobilenet_v2, resnet18, not"):
         swis.example(name)
 
 
