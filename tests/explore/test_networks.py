@@ -239,7 +239,7 @@ def test_sensitivity_is_measured_when_it_is_asked_for(small, images):
 def test_a_network_without_classes_says_that_it_has_no_sensitivity(images):
     tab = network(nn.Sequential(nn.Conv2d(1, 4, 3)), images)
     tab.measure.click()
-    assert "logits are" in tab.picture.svg()
+    assert "logits must be" in tab.picture.svg()
     assert not tab.measure.disabled
 
 

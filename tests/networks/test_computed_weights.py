@@ -378,7 +378,9 @@ def test_a_packed_standardised_network_computes_the_same(standardised, tmp_path)
     with torch.no_grad():
         assert torch.equal(found(images), expected(images))
     changed(path, lambda header, _: header.update(version=4), sound_checksum=True)
-    with pytest.raises(InputError, match=r"packed\.safetensors: packed before .*; pack it again"):
+    with pytest.raises(
+        InputError, match=r"packed\.safetensors: the file was packed by an older version .*; pack it again"
+    ):
         load_packed(path)
 
 

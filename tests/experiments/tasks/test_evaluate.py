@@ -312,7 +312,7 @@ def test_rows_calibrated_on_measured_images_are_marked(tiny, tmp_path):
     rows = evaluate_methods(load([*common, "allow_calibration_on_test=true"])).set_index("method")
     assert rows["calibration_on_test"].isna().to_dict() == {"float": True, "int8": False, "swis": False}
     assert rows.loc["swis", "calibration_on_test"]
-    weights_only = [*common, "activation_bits=null", f"results_dir={tmp_path / 'float'}"]
+    weights_only = [*common, "activation_bits=null", "calibrate=none", f"results_dir={tmp_path / 'float'}"]
     assert evaluate_methods(load(weights_only))["calibration_on_test"].isna().all()
 
 
