@@ -1,4 +1,4 @@
-"""Write the table of claims into README.md, from the committed rows: python -m tools.readme."""
+"""Write what README.md has of the committed rows, the claims and the first run: python -m tools.readme."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 from docs.extension.registry import tables
 from swis.gallery import RESULTS
+from swis.results.records import load_table
 
 README = Path(__file__).parents[1] / "README.md"
-_PLACE = re.compile(r"(<!-- claims: .*? -->\n).*?(<!-- end of claims -->)", re.DOTALL)
+_PLACE = r"(<!-- {0}: .*? -->\n).*?(<!-- end of {0} -->)"
 
 
 def claims() -> str:
@@ -27,12 +28,28 @@ def _row(cells: list[str]) -> list[str]:
     return ["<tr>", *cells, "</tr>"]
 
 
-def with_claims(text: str) -> str:
-    """Return a README with the present table in its place."""
-    new, count = _PLACE.subn(lambda place: f"{place[1]}{claims()}\n{place[2]}", text)
-    assert count == 1, "README.md has one place for the claims"
-    return new
+def first_run() -> str:
+    """Return a sentence on the accuracies that `make run` prints, and on those without calibration."""
+    rows = load_table(RESULTS / "first_table", ["method", "calibrate", "top1", "images"])
+    top1 = rows.set_index(["method", "calibrate"])["top1"].map("{:.1f} %".format)
+    (floats,) = rows.loc[rows["method"] == "float", "top1"]
+    (images,) = rows["images"].unique()
+    return (
+        f"With 2 shifts MobileNet-v2 has {top1['swis', 'stats']} top-1 (float: {floats:.1f} %) on "
+        f"{images:,} images of Fashion-MNIST.\nThat is with the default calibration, which takes seconds. Without it "
+        f"(`calibrate=none`), top-1 is {top1['swis', 'none']}."
+    )
+
+
+def with_rows(text: str) -> str:
+    """Return a README with what the present rows say in its places."""
+    for name, make in {"claims": claims, "first run": first_run}.items():
+        said = make()
+        place = re.compile(_PLACE.format(name), re.DOTALL)
+        text, count = place.subn(lambda found, said=said: f"{found[1]}{said}\n{found[2]}", text)
+        assert count == 1, f"README.md has one place for: {name}"
+    return text
 
 
 if __name__ == "__main__":
-    README.write_text(with_claims(README.read_text()))
+    README.write_text(with_rows(README.read_text()))

@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT
 
 from docs.extension.spelling import unknown
-from tools.readme import README, with_claims
+from tools.readme import README, with_rows
 
 TEXT = README.read_text()
 
@@ -17,8 +17,8 @@ def test_it_is_a_page():
     assert max(map(len, lines)) <= 120
 
 
-def test_its_claims_are_those_of_the_rows():
-    assert with_claims(TEXT) == TEXT, "make claims writes them"
+def test_its_numbers_are_those_of_the_rows():
+    assert with_rows(TEXT) == TEXT, "make claims writes them"
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
