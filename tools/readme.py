@@ -36,8 +36,8 @@ def first_run() -> str:
     (images,) = rows["images"].unique()
     return (
         f"With 2 shifts MobileNet-v2 has {top1['swis', 'stats']} top-1 (float: {floats:.1f} %) on "
-        f"{images:,} images of Fashion-MNIST.\nThat is with the default calibration, which takes seconds. Without it "
-        f"(`calibrate=none`), top-1 is {top1['swis', 'none']}."
+        f"{images:,} images of Fashion-MNIST.\nThat is with the default calibration, which takes seconds. "
+        f"Without it (`calibrate=none`), top-1 is {top1['swis', 'none']}."
     )
 
 
