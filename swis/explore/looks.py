@@ -15,7 +15,7 @@ from swis.formats.swis import Swis
 from swis.formats.swis_c import SwisC
 from swis.formats.truncate import Truncate
 from swis.formats.uniform import Uniform
-from swis.plots.figures import PALETTE
+from swis.plots.style import PALETTE
 
 # The palette of all figures, which colour-blind people tell apart; its grey is left to references.
 COLOURS = tuple(each for each in sns.color_palette(PALETTE).as_hex() if each != "#949494")

@@ -20,7 +20,7 @@ from swis.encoding.metrics import sqnr_db
 from swis.encoding.quantizer import quantize as quantize_weights
 from swis.errors import InputError
 from swis.experiments.config import load
-from swis.explore.words import NETWORKS, format_words, layer_words
+from swis.explore.words import format_words, layer_words
 from swis.formats.int8 import Int8
 from swis.formats.registry import weight_format
 from swis.formats.swis import Swis
@@ -36,6 +36,7 @@ from swis.networks.inputs import Inputs, gathered
 from swis.networks.layers import count_float_weights, filters_of, weight_layers
 from swis.networks.macs import Macs, network_macs
 from swis.networks.models import load_network
+from swis.plots.names import NETWORKS
 
 # The networks of the package, by what they are called.
 MODELS = {NETWORKS[name]: name for name in ("mobilenet_v2", "resnet18", "efficientnet_lite0")}

@@ -15,6 +15,7 @@ from swis.formats.swis_c import SwisC
 from swis.formats.truncate import Truncate
 from swis.formats.uniform import Uniform
 from swis.formats.weight_format import WeightFormat
+from swis.plots.names import NETWORKS
 from swis.results.dictionary import columns
 
 _FORMATS = {
@@ -42,14 +43,6 @@ _DESIGNS = {
     "bitlet": "Bitlet",
     "laconic": "Laconic",
     "bitfusion": "BitFusion",
-}
-
-NETWORKS = {
-    "mobilenet_v2": "MobileNet-v2",
-    "resnet18": "ResNet-18",
-    "efficientnet_lite0": "EfficientNet-Lite0",
-    "resnet20": "ResNet-20",
-    "vgg16": "VGG-16",
 }
 
 _DATA = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -59,11 +59,8 @@ def changed_accelerator(base: AcceleratorConfig, changes: Mapping[str, Any]) -> 
     """
     for name in changes:
         require_known("an accelerator's option", name, [known.name for known in fields(AcceleratorConfig)])
-    part = OmegaConf.structured(base)
-    OmegaConf.set_readonly(part, None)
-    changed: Any
     try:
-        changed = OmegaConf.to_object(OmegaConf.merge(part, changes))
+        changed: AcceleratorConfig = _merged([base], changes)
     except ValidationError as error:
         raise InputError(f"accelerator.{error.full_key}: {str(error).splitlines()[0]}") from error
     return changed
@@ -119,7 +116,11 @@ def _read(group: str, settings: type, name: str, stamps: tuple[Any, ...]) -> Any
     require_known(group, name, choices(group))
     written: Any = OmegaConf.load(CONF / group / f"{name}.yaml")
     bases = [base for base in written.pop("defaults", []) if base != "_self_"]  # Hydra's own entry
-    known = [settings, *(_read(group, settings, base, stamps) for base in bases)]
+    return _merged([settings, *(_read(group, settings, base, stamps) for base in bases)], written)
+
+
+def _merged(known: Sequence[Any], written: Any) -> Any:
+    """Return settings with the options in ``written`` on top; of what is ``known``, the last part counts."""
     parts = [OmegaConf.structured(each) for each in known]
     for part in parts:
         OmegaConf.set_readonly(part, None)

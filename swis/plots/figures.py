@@ -15,7 +15,6 @@ from swis.formats.float32 import Float
 from swis.formats.registry import formats
 from swis.plots.names import label_of
 from swis.plots.style import DARK, INK, MIDDLE, SMALL, Look, beside, level, looks_of
-from swis.plots.style import PALETTE as PALETTE  # where the explorer looks for it
 
 _HEAD: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": SMALL, "style": "italic"}
 

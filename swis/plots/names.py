@@ -21,7 +21,7 @@ _FORMATS = {
     Uniform.name: "uniform",
 }
 
-_NETWORKS = {
+NETWORKS = {
     "efficientnet_lite0": "EfficientNet-Lite0",
     "mobilenet_v2": "MobileNet-v2",
     "resnet18": "ResNet-18",
@@ -84,7 +84,7 @@ def network_name(model: str) -> str:
     >>> network_name("mobilenet_v2"), network_name("mine")
     ('MobileNet-v2', 'mine')
     """
-    return _NETWORKS.get(model, model)
+    return NETWORKS.get(model, model)
 
 
 def images_name(data: str) -> str:
