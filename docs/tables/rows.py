@@ -32,10 +32,17 @@ _INDEX = {
     "calibrate": "calibration",
     "rewrites": "rewrite",
 }
+
+
+def _images(data: str) -> str:
+    # The image folder of the committed rows is CIFAR-10 as JPEG files.
+    return "CIFAR-10 (JPEG)" if data == "image_folder" else images_name(data)
+
+
 _LABELS: dict[str, Any] = {
     "model": network_name,
     "network": network_name,
-    "data": images_name,
+    "data": _images,
     "calibrate": CALIBRATIONS,
 }
 # The order of formats in tables.

@@ -18,7 +18,8 @@ from swis.explore.scale import Scale, readable
 from swis.explore.subject import MADE, Subject
 from swis.explore.tab import GROUP_SIZES, Several, SubjectTab, button, chosen, slider, steps
 from swis.explore.weights import bit_formats
-from swis.explore.words import design_words, layer_words
+from swis.explore.words import layer_words
+from swis.plots.names import design_name
 
 _SENTENCE = (
     "What accelerators take for one input: designs with the same array, memories and DRAM side by side. SWIS "
@@ -50,7 +51,7 @@ def accelerator_picture(found: Simulated) -> Picture:
     layers, sums = found.layers, found.totals
     looks = design_looks(sums["accelerator"])
     names = {
-        line.accelerator: f"{design_words(line.accelerator)} ({line.format})" for line in sums.itertuples()
+        line.accelerator: f"{design_name(line.accelerator)} ({line.format})" for line in sums.itertuples()
     }
     lines = sums.set_index("accelerator")
     cycles = {
@@ -92,7 +93,7 @@ def _roofline(layers: pd.DataFrame, sums: pd.DataFrame, looks: Mapping[str, Look
         y=Scale.over([*layers["macs_per_cycle"], *layers["peak_macs_per_cycle"]], log=True),
         x_label="multiply-accumulates per byte of DRAM",
         y_label="multiply-accumulates per cycle",
-        entries=[Entry(look.colour, design_words(name), look.marker) for name, look in looks.items()],
+        entries=[Entry(look.colour, design_name(name), look.marker) for name, look in looks.items()],
     )
     for name, look in looks.items():
         mine = layers[layers["accelerator"] == name]
@@ -101,7 +102,7 @@ def _roofline(layers: pd.DataFrame, sums: pd.DataFrame, looks: Mapping[str, Look
         for line in mine.itertuples():
             x, y = plot.at(line.macs_per_dram_byte, line.macs_per_cycle)
             reached, roof = readable(line.macs_per_cycle), readable(line.roof_macs_per_cycle)
-            told = f"{design_words(name)}, {layer_words(line.layer)}: {reached} of {roof} a cycle"
+            told = f"{design_name(name)}, {layer_words(line.layer)}: {reached} of {roof} a cycle"
             plot.mark(x, y, look.colour, look.marker, size=4.5, tip=told)
     rate = sums["dram_bytes_per_cycle"].max()
     ends = [max(plot.x.low, plot.y.low / rate), min(plot.x.high, plot.y.high / rate)]
@@ -120,7 +121,7 @@ def _by_layer(layers: pd.DataFrame, looks: Mapping[str, Look]) -> Drawing:
         y=Scale.over([*layers["latency_cycles"], 0], zero=True),
         x_label="layer, in the order of calls",
         y_label="cycles",
-        entries=[Entry(look.colour, design_words(name), dash=look.dash) for name, look in looks.items()],
+        entries=[Entry(look.colour, design_name(name), dash=look.dash) for name, look in looks.items()],
     )
     for name, look in reversed(looks.items()):  # the first on top
         cycles = layers.loc[layers["accelerator"] == name, "latency_cycles"]
@@ -140,7 +141,7 @@ def _totals(sums: pd.DataFrame) -> str:
         "area [mm²]": sums["area_mm2"],
     }
     lines = zip(
-        map(design_words, sums["accelerator"]),
+        map(design_name, sums["accelerator"]),
         sums["format"],
         *(values.astype(float).tolist() for values in columns.values()),
         strict=True,
@@ -149,9 +150,9 @@ def _totals(sums: pd.DataFrame) -> str:
 
 
 def _remarks(found: Simulated) -> list[str]:
-    said = [f"{design_words(name)}: {why}." for name, why in (found.refused or {}).items()]
+    said = [f"{design_name(name)}: {why}." for name, why in (found.refused or {}).items()]
     if found.waiting:
-        names = "; ".join(map(design_words, found.waiting))
+        names = "; ".join(map(design_name, found.waiting))
         said.insert(0, f"Not computed for these sizes: {names}. Press “{_COMPUTE}”.")
     return said
 
@@ -175,7 +176,7 @@ class AcceleratorTab(SubjectTab):
     def __init__(self, subject: Subject) -> None:
         known, first = subject.format_options(bit_formats()), subject.first_format
         offered = [
-            (design_words(name) + ("" if follows else "*"), name) for name, follows in designs().items()
+            (design_name(name) + ("" if follows else "*"), name) for name, follows in designs().items()
         ]
         self.designs = Several("designs", offered, ("swis_ss", "swis_ds", "stripes"))
         self.format, self.shifts = chosen("format", known, first), slider("shifts", 2, 1, 7)

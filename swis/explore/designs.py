@@ -12,7 +12,7 @@ import pandas as pd
 from swis.errors import InputError
 from swis.explore.looks import design_looks
 from swis.explore.subject import Given, Subject, format_of
-from swis.explore.words import described, design_words
+from swis.explore.words import described
 from swis.formats.registry import int8_of
 from swis.formats.swis_c import SwisC
 from swis.formats.weight_format import WeightFormat
@@ -21,6 +21,7 @@ from swis.hardware.designs import design, energy_table
 from swis.hardware.energy import Chip
 from swis.hardware.simulate import totals
 from swis.options.conf_files import accelerator_named, accelerator_names, energies_named
+from swis.plots.names import design_name
 
 ENERGIES = "nm45"
 FIRST = "swis_ss"  # the design of a SWIS lane with one shift a cycle
@@ -130,6 +131,6 @@ def simulated(
         who["dram_bytes_per_cycle"] = None if rate is None else rate / 8
         sums.append(who | totals(table, array, chip))
     if not sums:
-        reasons = [f"{design_words(name)}: {why}" for name, why in refused.items()]
+        reasons = [f"{design_name(name)}: {why}" for name, why in refused.items()]
         raise InputError("; ".join(reasons) or "no design that is chosen has been computed yet")
     return Simulated(pd.concat(layers, ignore_index=True), pd.DataFrame(sums), waiting, refused)

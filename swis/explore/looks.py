@@ -6,22 +6,34 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import cycle
 
-import seaborn as sns
+from swis.plots.style import (
+    DARK,
+    INK,
+    KNOWN_FORMATS,
+    LIGHT,
+    MIDDLE,
+    PALETTE,
+    SWIS,
+    SWIS_C,
+    SWIS_MIDDLE,
+    looks_of,
+)
 
-from swis.formats.float32 import Float
-from swis.formats.int8 import Int8
-from swis.formats.round import Round
-from swis.formats.swis import Swis
-from swis.formats.swis_c import SwisC
-from swis.formats.truncate import Truncate
-from swis.formats.uniform import Uniform
-from swis.plots.style import PALETTE
-
-# The palette of all figures, which colour-blind people tell apart; its grey is left to references.
-COLOURS = tuple(each for each in sns.color_palette(PALETTE).as_hex() if each != "#949494")
+GREY = "#949494"  # the palette's grey is left to references
+COLOURS = tuple(each for each in PALETTE if each != GREY)
+BLUE, ORANGE, _, RED = COLOURS[:4]
+# The markers of the figures' formats, by their names here.
+_MARKERS = {
+    "o": "circle",
+    "D": "diamond",
+    "s": "square",
+    "^": "triangle",
+    "v": "down",
+    "*": "plus",
+    "None": "cross",
+}
 MARKERS = ("circle", "square", "diamond", "triangle", "cross", "down", "plus")
 _DASHES = ("", "7 3", "2 3", "9 3 2 3")
-BLUE, ORANGE, GREEN, RED, SKY = (COLOURS[n] for n in (0, 1, 2, 3, 8))
 
 
 @dataclass(frozen=True)
@@ -33,22 +45,22 @@ class Look:
     dash: str = ""
 
 
-def _greys(names: Iterable[str]) -> dict[str, Look]:
-    shades = cycle(("#333333", "#666666", "#8c8c8c", "#a8a8a8"))
-    looks = zip(names, shades, cycle(MARKERS[1:]), cycle(_DASHES[1:]))
-    return {name: Look(shade, marker, dash) for name, shade, marker, dash in looks}
-
-
-_FORMATS = {Swis.name: Look(BLUE), SwisC.name: Look(ORANGE, "diamond")}
-_FORMATS |= _greys(kind.name for kind in (Int8, Truncate, Round, Uniform, Float))
-
-_DESIGNS = {"swis_ss": Look(BLUE), "swis_ds": Look(SKY, "diamond"), "swis_c": Look(ORANGE, "triangle")}
-_DESIGNS |= _greys(
-    (
-        *("stripes", "truncation", "systolic_os", "stripes_activations", "loom", "systolic_ws"),
-        *("pragmatic", "bitwave", "bitlet", "laconic", "bitfusion"),
-    )
+_FORMATS = {
+    name: Look(look.colour, _MARKERS[look.marker], dash)
+    for (name, look), dash in zip(looks_of(KNOWN_FORMATS).items(), cycle(_DASHES))
+}
+_REFERENCES = (
+    *("stripes", "truncation", "systolic_os", "stripes_activations", "loom", "systolic_ws"),
+    *("pragmatic", "bitwave", "bitlet", "laconic", "bitfusion"),
 )
+_DESIGNS = {
+    "swis_ss": Look(SWIS),
+    "swis_ds": Look(SWIS_MIDDLE, "diamond"),
+    "swis_c": Look(SWIS_C, "triangle"),
+} | {
+    name: Look(shade, MARKERS[1 + n % (len(MARKERS) - 1)], _DASHES[1 + n % 3])
+    for n, (name, shade) in enumerate(zip(_REFERENCES, cycle((INK, DARK, MIDDLE, LIGHT))))
+}
 # Columns of results whose values have a look of their own.
 _KNOWN = {"method": _FORMATS, "format": _FORMATS, "accelerator": _DESIGNS}
 
@@ -65,7 +77,7 @@ def format_looks(names: Iterable[str]) -> dict[str, Look]:
 def design_looks(names: Iterable[str]) -> dict[str, Look]:
     """Return how designs of accelerators look.
 
-    >>> design_looks(["swis_ss", "mine"])["mine"].colour == GREEN
+    >>> design_looks(["swis_ss", "mine"])["mine"].colour == ORANGE
     True
     """
     return _looks(_DESIGNS, names)
@@ -75,7 +87,7 @@ def value_looks(column: str, values: Iterable[str]) -> dict[str, Look]:
     """Return how the values of a column of results look.
 
     >>> [look.marker for look in value_looks("method", ["swis", "truncate"]).values()]
-    ['circle', 'diamond']
+    ['circle', 'down']
     """
     return _looks(_KNOWN.get(column, {}), values)
 

@@ -19,10 +19,11 @@ from swis.explore.picture import Picture, notes, table
 from swis.explore.scale import Scale, readable
 from swis.explore.subject import MADE, Given, Subject, format_of
 from swis.explore.tab import GROUP_SIZES, SubjectTab, button, chosen, slider, steps
-from swis.explore.words import described, design_words, layer_words, quantized_formats
+from swis.explore.words import described, layer_words, quantized_formats
 from swis.formats.registry import formats, weight_format
 from swis.formats.weight_format import WeightFormat
 from swis.hardware.simulate import totals
+from swis.plots.names import design_name
 from swis.scheduling.sensitivity import layer_sensitivities
 
 _SENTENCE = (
@@ -230,7 +231,7 @@ class NetworkTab(SubjectTab):
         self.own: dict[str, tuple[str, int]] = {}
         self._forget()
         known, first = subject.format_options(quantized_formats()), subject.first_format
-        fast = [(design_words(name), name) for name, follows in designs().items() if follows]
+        fast = [(design_name(name), name) for name, follows in designs().items() if follows]
         self.format, self.shifts = chosen("format of all", known, first), slider("shifts of all", 2, 1, 7)
         self.group_size = steps("group size", GROUP_SIZES, 4)
         self.design = chosen("accelerator", fast, FIRST)

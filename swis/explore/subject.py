@@ -20,7 +20,7 @@ from swis.encoding.metrics import sqnr_db
 from swis.encoding.quantizer import quantize as quantize_weights
 from swis.errors import InputError
 from swis.experiments.config import load
-from swis.explore.words import format_words, layer_words
+from swis.explore.words import layer_words
 from swis.formats.int8 import Int8
 from swis.formats.registry import weight_format
 from swis.formats.swis import Swis
@@ -36,7 +36,7 @@ from swis.networks.inputs import Inputs, gathered
 from swis.networks.layers import count_float_weights, filters_of, weight_layers
 from swis.networks.macs import Macs, network_macs
 from swis.networks.models import load_network
-from swis.plots.names import NETWORKS
+from swis.plots.names import NETWORKS, label_of
 
 # The networks of the package, by what they are called.
 MODELS = {NETWORKS[name]: name for name in ("mobilenet_v2", "resnet18", "efficientnet_lite0")}
@@ -164,7 +164,7 @@ class Subject:
     def format_options(self, names: Sequence[str]) -> list[tuple[str, str]]:
         """Return formats for a control: what they are called, and their names; ``MADE`` if it is one."""
         made = [] if self.quantized is None else [(MADE, MADE)]
-        return made + [(format_words(name), name) for name in names]
+        return made + [(label_of(name), name) for name in names]
 
     @property
     def layer_options(self) -> list[tuple[str, str]]:

@@ -17,11 +17,12 @@ from swis.explore.picture import Part, Picture, bars
 from swis.explore.scale import Scale, raised
 from swis.explore.subject import MADE, Given, Subject, format_of
 from swis.explore.tab import GROUP_SIZES, Several, SubjectTab, chosen, slider, steps
-from swis.explore.words import described, format_words, layer_words
+from swis.explore.words import described, layer_words
 from swis.formats.powers_of_two import PowersOfTwo
 from swis.formats.registry import formats
 from swis.formats.truncate import Truncate
 from swis.formats.weight_format import WeightFormat
+from swis.plots.names import label_of
 
 _SENTENCE = (
     "A group of weights that share a shift set, bit by bit: which powers of two of its 8-bit codes each "
@@ -98,7 +99,7 @@ def weights_picture(
     drawings, errors, sqnr, bits = [_legend()], [], {}, {}
     for key, each in given.items():
         fmt, colour = format_of(each), looks[key].colour
-        words = f"{format_words(fmt.name)}, {MADE}" if key == MADE else described(each)
+        words = f"{label_of(fmt.name)}, {MADE}" if key == MADE else described(each)
         place, groups = first // fmt.group_size, -(-filters[0].numel() // fmt.group_size)
         where = f"filter {row} of {len(filters)}, group {place} of {groups}"
         drawings.append(_bits(words, where, group_of(subject, layer, each, row, place)))

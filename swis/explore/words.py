@@ -2,57 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 
 from swis.encoding.encode import Encoded
-from swis.formats.float32 import Float
-from swis.formats.int8 import Int8
 from swis.formats.registry import formats
-from swis.formats.round import Round
-from swis.formats.swis import Swis
-from swis.formats.swis_c import SwisC
-from swis.formats.truncate import Truncate
-from swis.formats.uniform import Uniform
 from swis.formats.weight_format import WeightFormat
-from swis.plots.names import NETWORKS
+from swis.plots.names import design_name, images_name, label_of, network_name
 from swis.results.dictionary import columns
-
-_FORMATS = {
-    Float.name: "float",
-    Swis.name: "SWIS",
-    SwisC.name: "SWIS-C",
-    Truncate.name: "Truncation",
-    Round.name: "Rounding",
-    Uniform.name: "Uniform steps",
-    Int8.name: "8 bits",
-}
-
-_DESIGNS = {
-    "swis_ss": "SWIS, single-shift",
-    "swis_ds": "SWIS, double-shift",
-    "swis_c": "SWIS-C",
-    "truncation": "SWIS array, no shift sets",
-    "stripes": "Stripes, weights serial",
-    "stripes_activations": "Stripes, activations serial",
-    "loom": "Loom",
-    "systolic_os": "Systolic, output stationary",
-    "systolic_ws": "Systolic, weight stationary",
-    "pragmatic": "Pragmatic",
-    "bitwave": "BitWave",
-    "bitlet": "Bitlet",
-    "laconic": "Laconic",
-    "bitfusion": "BitFusion",
-}
-
-_DATA = {
-    "fashion_mnist": "Fashion-MNIST",
-    "imagenet": "ImageNet",
-    "imagenette": "Imagenette",
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-    "image_folder": "a folder of images",
-}
 
 COLUMNS = {
     "top1": "top-1 accuracy [%]",
@@ -86,37 +42,30 @@ COLUMNS = {
     "array_mm2": "area of the array [mm²]",
     "area_mm2": "area [mm²]",
 }
-_VALUES = {
-    "model": NETWORKS,
-    "network": NETWORKS,
-    "data": _DATA,
-    "method": _FORMATS,
-    "format": _FORMATS,
-    "accelerator": _DESIGNS,
+_NAMES = {
+    "model": network_name,
+    "network": network_name,
+    "data": images_name,
+    "method": label_of,
+    "format": label_of,
+    "accelerator": design_name,
 }
-
-
-def format_words(name: str) -> str:
-    """Return what a format is called.
-
-    >>> format_words("swis_c"), format_words("my_format")
-    ('SWIS-C', 'my format')
-    """
-    return _named(_FORMATS, name)
 
 
 def described(given: WeightFormat | Encoded) -> str:
     """Return what a format with its settings, or some weights in one, are called, briefly.
 
+    >>> from swis.formats.int8 import Int8
+    >>> from swis.formats.swis import Swis
     >>> described(Swis(shifts=2)), described(Int8())
-    ('SWIS, 2 of 7 shifts', '8 bits')
+    ('SWIS, 2 of 7 shifts', '8-bit')
     """
     fmt = given.fmt if isinstance(given, Encoded) else given
     if not fmt.has_shifts:
-        return format_words(fmt.name)
+        return fmt.label
     scheduled = isinstance(given, Encoded) and given.schedule is not None
     shifts = given.schedule.shifts.mean() if scheduled else fmt.shifts
-    return f"{format_words(fmt.name)}, {shifts:.3g} of {fmt.magnitude_bits} shifts"
+    return f"{fmt.label}, {shifts:.3g} of {fmt.magnitude_bits} shifts"
 
 
 def layer_words(name: str) -> str:
@@ -126,15 +75,6 @@ def layer_words(name: str) -> str:
     ('fc', '(the network)')
     """
     return name or "(the network)"
-
-
-def design_words(name: str) -> str:
-    """Return what a design of an accelerator is called.
-
-    >>> design_words("stripes")
-    'Stripes, weights serial'
-    """
-    return _named(_DESIGNS, name)
 
 
 def column_words(name: str) -> str:
@@ -161,7 +101,7 @@ def value_words(column: str, value: str) -> str:
     >>> value_words("method", "swis"), value_words("model", "resnet18"), value_words("clip", "mse")
     ('SWIS', 'ResNet-18', 'mse')
     """
-    return _VALUES.get(column, {}).get(value, value)
+    return _NAMES.get(column, str)(value)
 
 
 def quantized_formats() -> list[str]:
@@ -171,7 +111,3 @@ def quantized_formats() -> list[str]:
     ['int8', 'swis']
     """
     return [name for name, kind in formats().items() if kind.quantized]
-
-
-def _named(known: Mapping[str, str], name: str) -> str:
-    return known.get(name, name.replace("_", " "))

@@ -23,6 +23,10 @@ class Round(TopBits):
 
     name: ClassVar[str] = "round"
 
+    @property
+    def label(self) -> str:
+        return "rounding"
+
     def level_table(self) -> np.ndarray:
         return _rounded(self)
 

@@ -24,6 +24,10 @@ class Swis(PowersOfTwo):
     name: ClassVar[str] = "swis"
     grouped: ClassVar[bool] = True
 
+    @property
+    def label(self) -> str:
+        return "SWIS"
+
     def shift_sets(self) -> list[ShiftSet]:
         return list(combinations(range(self.magnitude_bits), self.shifts))
 

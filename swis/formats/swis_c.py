@@ -21,6 +21,10 @@ class SwisC(PowersOfTwo):
     name: ClassVar[str] = "swis_c"
     grouped: ClassVar[bool] = True
 
+    @property
+    def label(self) -> str:
+        return "SWIS-C"
+
     def shift_sets(self) -> list[ShiftSet]:
         lowest = range(self.magnitude_bits - self.shifts + 1)
         return [tuple(range(low, low + self.shifts)) for low in lowest]

@@ -18,3 +18,7 @@ class Truncate(TopBits):
 
     name: ClassVar[str] = "truncate"
     rounds_down: ClassVar[bool] = True
+
+    @property
+    def label(self) -> str:
+        return "truncation"

@@ -86,13 +86,13 @@ class WeightFormat(ABC):
 
     @property
     def label(self) -> str:
-        """The name in figures."""
-        return self.name
+        """The name in figures, tables and titles, as people write it."""
+        return self.name.replace("_", " ")
 
     @property
     def title(self) -> str:
         """The name in printed tables; it includes the bits if they are not the number of shifts."""
-        return self.label
+        return self.name
 
     @property
     def code_bits(self) -> int:

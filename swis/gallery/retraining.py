@@ -26,6 +26,7 @@ _CAPTION = """
 """
 _PAIRS = (("mobilenet_v2", "imagenet"), ("mobilenet_v2", "fashion_mnist"))
 _ALONE = ("resnet20", "image_folder")
+_FOLDER = "CIFAR-10 (JPEG)"  # the image folder of the committed rows
 _SHIFTS = 2
 
 
@@ -45,7 +46,7 @@ def draw(results: Path) -> Figure:
     mine = _of(rows, *_ALONE)
     top1_over(_means(mine[mine["training"].notna()]), "bits", axes[-1], "mean", apart=0.07)
     axes[-1].set_xlabel("N shifts, retrained")
-    _finish(mine, f"{network_name(_ALONE[0])}, {images_name(_ALONE[1])}", axes[-1])
+    _finish(mine, f"{network_name(_ALONE[0])}, {_FOLDER}", axes[-1])
     axes[-1].yaxis.set_major_locator(MultipleLocator(0.5))
     axes[0].set_ylabel("top-1 [%]")
     one_legend(drawn, axes)

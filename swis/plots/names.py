@@ -1,25 +1,8 @@
-"""What figures call formats, networks, sets of images and designs: the names that people write."""
+"""Names of formats, networks, image sets and designs as people write them."""
 
 from __future__ import annotations
 
-from swis.formats.float32 import Float
-from swis.formats.int8 import Int8
 from swis.formats.registry import formats
-from swis.formats.round import Round
-from swis.formats.swis import Swis
-from swis.formats.swis_c import SwisC
-from swis.formats.truncate import Truncate
-from swis.formats.uniform import Uniform
-
-_FORMATS = {
-    Float.name: "float",
-    Int8.name: "8-bit",
-    Swis.name: "SWIS",
-    SwisC.name: "SWIS-C",
-    Truncate.name: "truncation",
-    Round.name: "rounding",
-    Uniform.name: "uniform",
-}
 
 NETWORKS = {
     "efficientnet_lite0": "EfficientNet-Lite0",
@@ -33,7 +16,7 @@ _IMAGES = {
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
     "fashion_mnist": "Fashion-MNIST",
-    "image_folder": "CIFAR-10 (JPEG)",  # the only folder of images that committed rows are of
+    "image_folder": "image folder",
     "imagenet": "ImageNet",
     "imagenette": "Imagenette",
 }
@@ -57,19 +40,17 @@ _DESIGNS = {
 
 
 def label_of(method: str) -> str:
-    """Return what figures call a format: the label of one that is not of this package, else its name.
+    """Return the label of a format.
 
     >>> label_of("swis_c"), label_of("int8"), label_of("theirs")
     ('SWIS-C', '8-bit', 'theirs')
     """
-    if method in _FORMATS:
-        return _FORMATS[method]
     known = formats().get(method)
     return method if known is None else known().label
 
 
 def with_shifts(method: str, bits: float) -> str:
-    """Return what figures call a format of so many shifts.
+    """Return the label of a format with its number of shifts.
 
     >>> with_shifts("swis", 3.0), with_shifts("int8", 7.0)
     ('SWIS N=3', '8-bit')
@@ -80,7 +61,8 @@ def with_shifts(method: str, bits: float) -> str:
 
 
 def network_name(model: str) -> str:
-    """
+    """Return the name of a network.
+
     >>> network_name("mobilenet_v2"), network_name("mine")
     ('MobileNet-v2', 'mine')
     """
@@ -88,7 +70,8 @@ def network_name(model: str) -> str:
 
 
 def images_name(data: str) -> str:
-    """
+    """Return the name of an image set.
+
     >>> images_name("fashion_mnist"), images_name("mine")
     ('Fashion-MNIST', 'mine')
     """
@@ -96,7 +79,8 @@ def images_name(data: str) -> str:
 
 
 def design_name(accelerator: str) -> str:
-    """
+    """Return the name of a design.
+
     >>> design_name("bitwave"), design_name("mine")
     ('BitWave', 'mine')
     """

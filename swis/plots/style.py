@@ -120,6 +120,8 @@ _LOOKS = {
     Float.name: Look(INK, "None", width=0.8),
 }
 
+KNOWN_FORMATS = tuple(_LOOKS)
+
 
 def looks_of(methods: Iterable[str]) -> dict[str, Look]:
     """Return how each of some formats is drawn, in the order of legends; a user's formats come last.

@@ -150,8 +150,8 @@ def test_a_control_moves_in_every_tab_and_the_picture_follows(page):
     assert page.saved  # a picture that was there before a kernel computed any
     page.move("shifts")
     assert "SWIS, 3 of 7 shifts" in page.text()
-    page.tick("Rounding")
-    assert "Rounding, 3 of 7 shifts" in page.text()
+    page.tick("rounding")
+    assert "rounding, 3 of 7 shifts" in page.text()
 
     page.open("Network")
     page.move("its shifts")
@@ -175,7 +175,7 @@ def test_a_control_moves_in_every_tab_and_the_picture_follows(page):
     page.tick("BitWave*")
     assert "Not computed for these sizes: BitWave" in page.text()
     page.press("compute slow designs")
-    assert "Not computed" not in page.text() and "BitWave (8 bits)" in page.text()
+    assert "Not computed" not in page.text() and "BitWave (8-bit)" in page.text()
 
 
 def test_nothing_is_wider_than_its_tab(page):

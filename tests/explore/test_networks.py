@@ -86,7 +86,7 @@ def test_a_group_is_what_the_library_decomposes(subject, name):
 def test_formats_stand_side_by_side(subject):
     given = {name: weight_format(name, 2) for name in bit_formats()}
     drawn = weights_picture(subject, "0", given, row=7, first=8).svg()
-    assert all(words in drawn for words in ("SWIS, 2 of 7 shifts", "Rounding, 2 of 7 shifts"))
+    assert all(words in drawn for words in ("SWIS, 2 of 7 shifts", "rounding, 2 of 7 shifts"))
     assert drawn.count("filter 7 of 8, group 2 of 3") == len(given)
     assert "mask bit is 1" in drawn  # the legend
 
