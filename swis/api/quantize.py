@@ -29,7 +29,7 @@ from swis.networks.channel_rewrite import rewritten
 from swis.networks.computed_weights import copied, plain_copy
 from swis.networks.inputs import Inputs, gathered
 from swis.networks.layers import filter_shape, inputs_of, weight_layers
-from swis.networks.macs import network_macs, oddities, share_of_float
+from swis.networks.macs import Macs, network_macs, oddities, share_of_float
 from swis.options.calibrations import CALIBRATIONS, OutputAware, Reconstruction
 from swis.options.conf_files import choices, schedule_named
 from swis.options.names import require_known
@@ -119,8 +119,9 @@ def quantize(
     rewrites = (rewrites,) if isinstance(rewrites, str) else tuple(rewrites)
     base = base_network(network, example, rewrites)
     names = skipped_layers(list(weight_layers(base)), skip)
-    _warn_of(base, example)
-    schedule, fmt = _scheduled(base, fmt, schedule, inputs, example, names, device)
+    macs = network_macs(base, example)
+    _warn_of(base, macs)
+    schedule, fmt = _scheduled(base, fmt, schedule, inputs, macs, names, device)
     ranges = _ranges(base, inputs, percentile, device) if activation_bits is not None else {}
     layers = schedule.layers if schedule is not None else None
     how = PostTraining(fmt, example, names, layers, activation_bits, ranges)
@@ -133,7 +134,7 @@ def quantize(
     policy = None if schedule is None else schedule.policy
     found_by = None if activation_bits is None else "minmax" if percentile is None else "percentile"
     made = HowMade(frozenset(names), calibrate, policy, activation_bits, ranges, found_by, rewrites=rewrites)
-    return Quantized(module, base, fmt, encoded, example, made)
+    return Quantized(module, base, fmt, encoded, example, made, macs)
 
 
 def _check_settings(calibrate: str, **given: Any) -> None:
@@ -180,7 +181,7 @@ def schedule(
     example = _example(network, inputs, example)
     base = base_network(network, example)
     names = skipped_layers(list(weight_layers(base)), skip)
-    return _schedule(base, fmt, settings, inputs, example, names, pick_device(device))
+    return _schedule(base, fmt, settings, inputs, network_macs(base, example), names, pick_device(device))
 
 
 def _example(network: nn.Module, inputs: Inputs | None, example: Any) -> Inputs:
@@ -236,7 +237,7 @@ def _scheduled(
     fmt: WeightFormat,
     schedule: NetworkSchedule | str | None,
     inputs: Inputs | None,
-    example: Inputs,
+    macs: Macs,
     skip: Collection[str],
     device: torch.device,
 ) -> tuple[NetworkSchedule | None, WeightFormat]:
@@ -253,7 +254,7 @@ def _scheduled(
         if not isinstance(schedule, str | ScheduleConfig):
             kind = type(schedule).__name__
             raise InputError(f"schedule must be from swis.schedule, or the name of a policy, not {kind}")
-        schedule = _schedule(base, fmt, _settings(schedule), inputs, example, skip, device)
+        schedule = _schedule(base, fmt, _settings(schedule), inputs, macs, skip, device)
     _check_schedule(schedule, fmt, base, skip)
     return schedule, fmt.with_shifts(whole)
 
@@ -287,7 +288,7 @@ def _schedule(
     fmt: WeightFormat,
     settings: ScheduleConfig,
     inputs: Inputs | None,
-    example: Inputs,
+    macs: Macs,
     skip: Collection[str],
     device: torch.device,
 ) -> NetworkSchedule:
@@ -300,7 +301,7 @@ def _schedule(
     images = [] if inputs is None else inputs[: settings.images].split(_BATCH)
     planner = Planner(
         module=base,
-        macs=network_macs(base, example).layers,
+        macs=macs.layers,
         skip=frozenset(skip),
         settings=settings,
         identity={},
@@ -312,8 +313,7 @@ def _schedule(
     return planner.schedule(fmt.with_shifts(math.ceil(fmt.shifts)), fmt.shifts)
 
 
-def _warn_of(base: nn.Module, example: Inputs) -> None:
+def _warn_of(base: nn.Module, macs: Macs) -> None:
     """Warn of weights that no format applies to, and of layers whose inputs stay float."""
-    macs = network_macs(base, example)
     for line in filter(None, [share_of_float(base, macs), *oddities(macs)]):
         warn_once(f"{type(base).__name__}: {line}")
