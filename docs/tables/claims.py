@@ -70,10 +70,10 @@ def claims(results: Path) -> pd.DataFrame:
 
 @table()
 def claims_plain(results: Path) -> pd.DataFrame:
-    """The same comparisons with what a practitioner would take instead of shift sets."""
+    """The same comparisons with the simplest alternative, which a practitioner would take instead."""
     lines = board(results)
     columns = {
-        "compared with": [label_of(name) for name in lines["plain"]],
+        "simplest alternative": [label_of(name) for name in lines["plain"]],
         "SWIS over it (range)": [_span(line, "over_plain") for _, line in lines.iterrows()],
         "SWIS is": [
             text.split("; ")[1].removesuffix(f" {plain}")

@@ -28,7 +28,7 @@ def claims_short(results: Path) -> pd.DataFrame:
             + "; "
             + plain["SWIS is"]
             + " "
-            + plain["compared with"]
+            + plain["simplest alternative"]
             + ": "
             + value,
         }

@@ -218,7 +218,7 @@ def _hardware(
         paper=paper,
         most=most["gain"],
         most_setting=f"{most['accelerator']} N={most['bits']:g} over {most['accelerator_over']}, 8-bit; "
-        f"{most['network']}, any loss, {'equal area' if experiment == 'equal_area' else 'equal numbers of PEs'}",
+        f"{most['network']}, any loss, {'equal area' if experiment == 'equal_area' else 'as many PEs'}",
         most_command=_simulations(most["network"], most["accelerator"], experiment, f"{most['bits']:g}"),
         most_rows=_lines(tables[experiment], most),
         fair=_span(fair["gain"], found["gain"]),

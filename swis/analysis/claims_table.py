@@ -69,7 +69,7 @@ def markdown(table: pd.DataFrame) -> str:
         "our best case",
         "our fair comparison",
         "compared with",
-        "over weights without sets",
+        "over the simplest alternative",
         "verdict",
     ]
     lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
