@@ -60,9 +60,9 @@ def claims(results: Path) -> pd.DataFrame:
     lines = board(results)
     columns = {
         "paper": [_paper(line) for _, line in lines.iterrows()],
+        "our side": [_ours(line) for _, line in lines.iterrows()],
+        "compared with": [_rival(line) for _, line in lines.iterrows()],
         "our fair comparison (range)": [_span(line, "fair") for _, line in lines.iterrows()],
-        "of": [_ours(line) for _, line in lines.iterrows()],
-        "over": [_rival(line) for _, line in lines.iterrows()],
         "verdict": list(lines["verdict"].str.split("; ").str[0]),
     }
     return pd.DataFrame(columns, _names(lines))

@@ -19,9 +19,9 @@ def claims_short(results: Path) -> pd.DataFrame:
         {
             "paper": fair["paper"],
             "our best case": most["our best case"],
-            "our fair comparison": fair["of"]
+            "our fair comparison": fair["our side"]
             + ", over "
-            + fair["over"]
+            + fair["compared with"]
             + ": "
             + fair["our fair comparison (range)"],
             "verdict": fair["verdict"]
