@@ -47,9 +47,9 @@ totals[list(shown)].rename(columns=shown).round(2)
 # %% [markdown]
 # ## Equal area, equally little lost
 #
-# As many columns as fit the area of 8 x 8 single-shift SWIS units, the same footing for all, and for every
-# design the fastest format that loses at most `points`. Every design and constant has its source in
-# conf/accelerator and conf/energy; the commands are in docs/results/equal_area.md.
+# As many columns as fit the area of 8 x 8 single-shift SWIS PEs (processing elements), the same
+# footing for all, and for every design the fastest format that loses at most `points`. Every design and
+# constant has its source in conf/accelerator and conf/energy; the commands are in docs/results/equal_area.md.
 
 # %%
 photos = swis.load_table("../results/calibration", "all").query("data == 'imagenet'")
@@ -100,7 +100,7 @@ Markdown(
     f"energy.** In time these are {time['accelerator']} with {time['method']} weights of {time['bits']} "
     f"shifts, against {time['accelerator_over']} with {time['method_over']}; in energy "
     f"{energy['accelerator']} with {energy['method']} weights of {energy['bits']} shifts, against "
-    f"{energy['accelerator_over']} with {energy['method_over']}. Over its own array without shift sets SWIS "
+    f"{energy['accelerator_over']} with {energy['method_over']}. Over the array without shift sets SWIS "
     f"gains {time['gain_over_unshared']:.2f}x in time and {energy['gain_over_unshared']:.2f}x in energy. As "
     f"published, with 8-bit weights on the others, it looks like "
     f"{totals['latency_ms'][rivals[0]] / totals['latency_ms'][design]:.1f}x over {rivals[0]}."
