@@ -16,4 +16,4 @@ def test_a_run_says_what_it_used_images_for():
     }.items():
         first, _, rest = said.partition(".* ")
         line = calibration(load([*options]))
-        assert first in line and line.endswith(rest) or said in line
+        assert (first in line and line.endswith(rest)) or said in line

@@ -2,7 +2,7 @@
 
 import joblib
 import torch
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import TensorDataset
 
 from swis.data.image_sets import loader
 
