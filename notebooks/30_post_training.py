@@ -40,10 +40,10 @@ here.round(1)
 # %% [markdown]
 # ## All formats, fully calibrated
 #
-# Points of top-1 below the float network, over cycles and over bits per weight, because equal cycles are not
-# equal storage. Bands are 95 % intervals. Marks without a line are numbers that others published for all of
-# ImageNet (`results/published.csv`). Our photographs are mostly of ImageNet's training set: differences tell
-# more than levels.
+# Top-1 over cycles and over stored bits per weight, because equal cycles are not equal storage. Bars are 95 %
+# intervals of the difference to the float network. The lower right panel has numbers that others published for
+# all of ImageNet (`results/published.csv`). Our photographs are mostly of ImageNet's training set: differences
+# tell more than absolute accuracies.
 
 # %%
 gallery.draw("accuracy")
@@ -51,12 +51,12 @@ gallery.draw("accuracy")
 # %% [markdown]
 # ## What each step brings
 #
-# Every step has those before it. The walk over shift sets is ours; error feedback is GPTQ's, the target
-# GPTAQ's, matched statistics are common.
+# Every step has those before it. The pass over groups and their shift sets is ours; error feedback is GPTQ's,
+# the target GPTAQ's, matched statistics are common.
 #
 # * `none`: the nearest levels
 # * `stats`: every channel's mean and variance as in the float network
-# * `walk`: levels chosen for the layer's output, group by group
+# * `walk`: the GPTQ pass over groups, which chooses levels for the layer's output
 # * `asymmetric`: the target is what the float layer makes of float inputs
 # * `scales`: the best of seven scales for every filter (all of it together is `output_aware`)
 

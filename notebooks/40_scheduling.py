@@ -1,5 +1,5 @@
 # %% [markdown]
-# # What do shifts of their own for every filter buy?
+# # How much do different shifts per filter help?
 #
 # The same number of shifts on average, spent by four policies: MobileNet-v2 on 1,000 test images of
 # Fashion-MNIST, which come with the package, then committed rows of four networks. Weights are not calibrated
@@ -48,8 +48,9 @@ bars = (
 # %% [markdown]
 # ## In other networks
 #
-# "by MACs" is the same policy with the average over MACs, so that cycles stay the same. The lower row is the
-# fairer one. Policies are reconstructed (greedy) or ours. Rows by `python run.py experiment=scheduling`.
+# The upper row, over cycles per MAC, is the fair comparison of speed. "Budget of the network, in MACs" is
+# `network` with the average over MACs. Policies are reconstructed (greedy) or ours. Rows by
+# `python run.py experiment=scheduling`.
 
 # %%
 gallery.draw("scheduling")

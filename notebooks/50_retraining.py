@@ -42,9 +42,9 @@ here.round(1)
 # %% [markdown]
 # ## From the best calibration
 #
-# Every method retrained from its weights as `output_aware` calibrates them, with the same recipe: points
-# below the float network, means over seeds with Student's 95 % intervals. Rows by `python run.py
-# experiment=retraining`; the page on retraining in docs/results has every command.
+# Every method retrained from its weights as `output_aware` calibrates them, with the same recipe: top-1,
+# means over seeds with Student's 95 % intervals. Rows by `python run.py experiment=retraining`; the page
+# on retraining in docs/results has every command.
 
 # %%
 gallery.draw("retraining")

@@ -47,9 +47,9 @@ totals[list(shown)].rename(columns=shown).round(2)
 # %% [markdown]
 # ## Equal area, equally little lost
 #
-# As many columns as fit the area of 8 x 8 single-shift SWIS units, the same footing for all, and for every
-# design the fastest format that loses at most `points`. Every design and constant has its source in
-# conf/accelerator and conf/energy; the commands are in docs/results/equal_area.md.
+# As many columns as fit the area of 8 x 8 single-shift SWIS PEs (processing elements), the same
+# footing for all, and for every design the fastest format that loses at most `points`. Every design and
+# constant has its source in conf/accelerator and conf/energy; the commands are in docs/results/equal_area.md.
 
 # %%
 photos = swis.load_table("../results/calibration", "all").query("data == 'imagenet'")

@@ -350,5 +350,5 @@ def test_all_of_calibration_is_the_last_ingredient():
 def test_the_verdicts_are_as_the_page_of_claims_sums_them_up():
     held, plain = zip(*(text.split("; ") for text in claims.board(RESULTS)["verdict"]), strict=True)
     direction = "in direction, not in size"
-    assert held == (direction, "holds", direction, "level", direction)
-    assert [text.split()[0] for text in plain] == ["behind", "ahead", "level", "ahead", "level"]
+    assert held == (direction, "holds", direction, "on par", direction)
+    assert [text.split()[0] for text in plain] == ["behind", "ahead", "on", "ahead", "on"]
