@@ -9,14 +9,14 @@
 # %%
 # %matplotlib inline
 import os
+from pathlib import Path
 
 from IPython.display import Markdown
 
 import swis
 from swis import gallery
-from swis.analysis.ablation import fully_calibrated
-from swis.analysis.trade_offs import fair_gains, with_accuracy, within_loss
-from swis.results.records import load_simulated
+from swis.analysis.trade_offs import fair_gains, within_loss
+from swis.gallery.common import of_equal_area
 
 # %%
 # Change me, then run all cells
@@ -52,8 +52,7 @@ totals[list(shown)].rename(columns=shown).round(2)
 # constant has its source in conf/accelerator and conf/energy; the commands are in docs/results/equal_area.md.
 
 # %%
-photos = swis.load_table("../results/calibration", "all").query("data == 'imagenet'")
-area = with_accuracy(load_simulated("../results/hardware/equal_area"), fully_calibrated(photos))
+area = of_equal_area(Path("../results"))
 area = area.assign(energy_uj=area["energy_pj"] / 1e6).astype({"bits": int})
 best = within_loss(area, points).query("network == 'mobilenet_v2'").sort_values("latency_ms")
 shown = {

@@ -348,7 +348,7 @@ def test_all_of_calibration_is_the_last_ingredient():
 
 
 def test_the_verdicts_are_as_the_page_of_claims_sums_them_up():
-    held, plain = zip(*(text.split("; ") for text in claims.board(RESULTS)["verdict"]), strict=True)
-    direction = "in direction, not in size"
-    assert held == (direction, "holds", direction, "on par", direction)
-    assert [text.split()[0] for text in plain] == ["behind", "ahead", "on", "ahead", "on"]
+    board, direction = claims.board(RESULTS), "in direction, not in size"
+    assert board["verdict"].tolist() == [direction, "holds", direction, "on par", direction]
+    ahead, on_par = "ahead of", "on par with"
+    assert board["beside_plain"].tolist() == ["behind", ahead, on_par, ahead, on_par]
