@@ -53,8 +53,8 @@ table.set_index("format").round(2)
 # %% [markdown]
 # ## In other networks
 #
-# Bits per weight over the group size, as packed: with the plain coding, and with the compact one (ours). Groups
-# and codings are reconstructed. Rows by `python run.py experiment=storage`.
+# Bits per weight over the group size, as packed: with the plain coding, and with the compact one (ours).
+# Groups and codings are reconstructed. Rows by `python run.py experiment=storage`.
 
 # %%
 gallery.draw("compression")

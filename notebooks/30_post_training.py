@@ -41,15 +41,15 @@ here.round(1)
 # ## All formats, fully calibrated
 #
 # Top-1 over cycles and over stored bits per weight, because equal cycles are not equal storage. Bars are 95 %
-# intervals of the difference to the float network. The lower right panel has numbers that others published for
-# all of ImageNet (`results/published.csv`). Our photographs are mostly of ImageNet's training set: differences
-# tell more than absolute accuracies.
+# intervals of the difference to the float network. The lower right panel has numbers that others published
+# for all of ImageNet (`results/published.csv`). Our photographs are mostly of ImageNet's training set:
+# differences tell more than absolute accuracies.
 
 # %%
 gallery.draw("accuracy")
 
 # %% [markdown]
-# ## What each step brings
+# ## How much each step helps
 #
 # Every step has those before it. The pass over groups and their shift sets is ours; error feedback is GPTQ's,
 # the target GPTAQ's, matched statistics are common.

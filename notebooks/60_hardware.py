@@ -99,7 +99,7 @@ Markdown(
     f"energy.** In time these are {time['accelerator']} with {time['method']} weights of {time['bits']} "
     f"shifts, against {time['accelerator_over']} with {time['method_over']}; in energy "
     f"{energy['accelerator']} with {energy['method']} weights of {energy['bits']} shifts, against "
-    f"{energy['accelerator_over']} with {energy['method_over']}. Over its own array without shift sets SWIS "
+    f"{energy['accelerator_over']} with {energy['method_over']}. Over the array without shift sets SWIS "
     f"gains {time['gain_over_unshared']:.2f}x in time and {energy['gain_over_unshared']:.2f}x in energy. As "
     f"published, with 8-bit weights on the others, it looks like "
     f"{totals['latency_ms'][rivals[0]] / totals['latency_ms'][design]:.1f}x over {rivals[0]}."

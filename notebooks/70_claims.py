@@ -19,8 +19,8 @@ claim = 2  # 0 to 4: which claim to look behind
 
 # %% [markdown]
 # *Our best case* is the largest gain in any of our rows; the two sides need not be calibrated alike. In
-# brackets: Student's 95 % interval over seeds, for points; for ratios the least and the most when 0.5, 1, 2 or
-# 3 points may be lost, on both networks. *The simplest alternative* is a uniform quantizer or, for
+# brackets: Student's 95 % interval over seeds, for points; for ratios the least and the most when 0.5, 1, 2
+# or 3 points may be lost, on both networks. *The simplest alternative* is a uniform quantizer or, for
 # accelerators, the array without shift sets. A verdict asks whether all that is in brackets is a gain.
 
 # %%

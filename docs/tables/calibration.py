@@ -1,4 +1,4 @@
-"""What each ingredient of calibration brings, and how much depends on the calibration images."""
+"""How much each ingredient of calibration helps, and how much depends on the calibration images."""
 
 from __future__ import annotations
 

@@ -61,9 +61,9 @@ def claims(results: Path) -> pd.DataFrame:
     """Five claims of the paper, and what the committed rows say of them."""
     texts = {
         "paper": paper_text,
+        "our side": _ours,
+        "compared with": _rival,
         "our fair comparison (range)": lambda line: span_text(line, "fair"),
-        "of": _ours,
-        "over": _rival,
         "verdict": lambda line: line["verdict"],
     }
     return _shown(results, texts)
