@@ -77,7 +77,7 @@ calibrated = fully_calibrated(calibrated.query("model == 'mobilenet_v2'")).set_i
 Markdown(
     f"**Sharing {fmt.shifts} shifts over layers takes MobileNet-v2 from {photos['uniform']:.1f} % to "
     f"{photos['network']:.1f} % on ImageNet photographs, but at {macs:.1f} cycles per MAC; at equal cycles "
-    f"it is {photos['network, by MACs']:.1f} %.** That is before calibration. Calibrated, it has "
+    f"it is {photos['network, by MACs']:.1f} %.** That is before calibration. Calibrated on one set, it has "
     f"{calibrated['top1'][2.5]:.1f} % with 2.5 shifts shared over layers, at "
     f"{calibrated['cycles_per_mac'][2.5]:.1f} cycles per MAC, and with 2 and 3 shifts everywhere "
     f"{calibrated['top1'][2]:.1f} and {calibrated['top1'][3]:.1f} %. Within a layer little is left to win: "
