@@ -44,6 +44,10 @@ class SwisSigned(WeightFormat):
     name: ClassVar[str] = "swis_signed"
     grouped: ClassVar[bool] = True
 
+    @property
+    def label(self) -> str:
+        return "SWIS signed"
+
     def shift_sets(self) -> list[ShiftSet]:
         """Return the sets of exponents that a group may take, each ascending, in lexicographic order."""
         alone = self.shifts == 1  # nothing to subtract from: 2^B itself is no value

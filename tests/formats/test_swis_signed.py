@@ -144,12 +144,15 @@ def test_gaussian_weights_gain_what_more_levels_bring():
     assert gains == pytest.approx([0, 1.4, 3.4, 5.8], abs=0.2)  # [dB]
 
 
-@pytest.mark.parametrize(("calibrate", "gain"), [("none", 0.5), ("output_aware", -1)])
+@pytest.mark.parametrize(("calibrate", "gain"), [("none", 2), ("output_aware", 2)])
 def test_a_network_of_signed_digits_is_saved_and_comes_back(tmp_path, calibrate, gain):
     torch.manual_seed(0)
-    network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 8, 3))
-    network = torch.nn.Sequential(network, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()).eval()
-    images = torch.randn(8, 3, 12, 12)
+    nn = torch.nn
+    features = [nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 32, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1)]
+    network, images = (
+        nn.Sequential(*features, nn.Flatten(), nn.Linear(32, 10)).eval(),
+        torch.randn(16, 3, 12, 12),
+    )
     fits = []
     for kind in (Swis, SwisSigned):
         low = swis.quantize(network, kind(shifts=2), images, calibrate=calibrate, activation_bits=8)
@@ -157,4 +160,4 @@ def test_a_network_of_signed_digits_is_saved_and_comes_back(tmp_path, calibrate,
         swis.save(low, tmp_path / "low.safetensors")
         again = swis.load(tmp_path / "low.safetensors", network)
         assert torch.equal(again(images), low(images))
-    assert fits[1] - fits[0] > gain  # [dB]; the walk may fit eight images either way
+    assert fits[1] - fits[0] > gain  # [dB]
