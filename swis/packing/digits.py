@@ -23,14 +23,24 @@ def pack_digits(codes: np.ndarray, sets: np.ndarray, fmt: WeightFormat) -> tuple
     ``codes`` [groups, M] are levels of the groups' ``sets`` [groups], which are places among the candidates.
     Raises ``ValueError`` for codes that are no levels of their sets.
     """
-    top = 2**fmt.code_bits - 1
-    table = _digits_of_codes(fmt)
-    digits = table[sets[:, None], codes.astype(np.int64) + top]
-    if (digits == _NONE).any():
-        raise ValueError("a code is none of the levels of its set")
+    digits = digits_of(codes, sets, fmt)
     trits = digits.reshape(len(codes), -1) + 1
     fields = [_bits(values, width) for values, width in _fields(trits)]
     return _bits(sets, fmt.set_ranks()[1]), np.concatenate(fields, axis=1)
+
+
+def digits_of(codes: np.ndarray, sets: np.ndarray, fmt: WeightFormat) -> np.ndarray:
+    """Return the digits of weights, int8 [groups, M, N], lowest exponent first; see ``pack_digits``.
+
+    >>> from swis.formats.swis_signed import SwisSigned
+    >>> fmt = SwisSigned(shifts=2, magnitude_bits=3)  # its set 2 has the exponents 0 and 3
+    >>> digits_of(np.array([[7, -8 + 1]]), np.array([2]), fmt).tolist()
+    [[[-1, 1], [1, -1]]]
+    """
+    digits = _digits_of_codes(fmt)[sets[:, None], codes.astype(np.int64) + 2**fmt.code_bits - 1]
+    if (digits == _NONE).any():
+        raise ValueError("a code is none of the levels of its set")
+    return digits
 
 
 def unpack_digits(bits: np.ndarray, fmt: WeightFormat) -> tuple[np.ndarray, np.ndarray]:
