@@ -1,6 +1,7 @@
 # docker build -t swis . && docker run --rm swis            (make run)
 #                           docker run --rm swis make test
 FROM python:3.11-slim
+ENV PIP_NO_CACHE_DIR=1
 RUN apt-get update && apt-get install -y --no-install-recommends git make && rm -rf /var/lib/apt/lists/*
 WORKDIR /swis
 COPY . .

@@ -71,7 +71,7 @@ low.layers.nsmallest(5, "sqnr_db")[list(shown)].rename(columns=shown).round(1)
 rivals = [swis.Uniform(shifts=shifts), swis.Truncate(shifts=shifts)]
 others = [swis.quantize(network, each, training, activation_bits=8) for each in rivals]
 rows = [found, *(swis.evaluate(each, test) for each in others)]
-table = pd.DataFrame(rows, [fmt.title, *(each.title for each in rivals)])
+table = pd.DataFrame(rows, [fmt.label, *(each.label for each in rivals)])
 shown = {"top1": "top-1 [%]", "top1_low": "from", "top1_high": "to", "weight_bits": "bits per weight"}
 table[list(shown)].rename(columns=shown).round(1)
 
@@ -84,7 +84,8 @@ ahead = table["top1"].iloc[0] - table["top1"].iloc[1:]
 Markdown(
     f"**With {shifts} shifts the network has {found.top1:.1f} % top-1 on {found.images:.0f} images (float: "
     f"{found.reference_top1:.1f} %), calibrated and not trained.** That is {ahead.iloc[0]:+.1f} points over "
-    f"the uniform quantizer and {ahead.iloc[1]:+.1f} over truncation. A weight takes "
+    f"the uniform quantizer of {table['weight_bits'].iloc[1]:.1f} bits, and {ahead.iloc[1]:+.1f} over "
+    f"truncation; the table has the intervals. A weight of SWIS takes "
     f"{found.weight_bits:.1f} bits and {found.cycles_per_weight:g} cycles instead of 8 and 7; an image "
     f"takes {ms['swis_ss']:.1f} ms on an array for shift sets, and {ms['stripes']:.1f} ms with 8-bit "
     f"weights on Stripes."

@@ -64,7 +64,7 @@ free, freer = (at[f"SWIS, M = {size}"] - at[f"SWIS-C (consecutive), M = {size}"]
 Markdown(
     f"**In the median layer {n} shifts in groups of {m} keep an SQNR of {at[f'SWIS, M = {m}']:.1f} dB, "
     f"truncation {at['truncation']:.1f} dB.** That a set may have any shifts, not only consecutive ones, "
-    f"gives {free:+.1f} dB there and {freer:+.1f} dB in groups of {wide}. What a set is chosen by counts as "
-    f"well: at 3 shifts EfficientNet-Lite0 has {by_alpha[0.0]:.1f} % top-1 by MSE, and {by_alpha[1.0]:.1f} "
-    f"% by MSE++."
+    f"gives {free:+.1f} dB there and {freer:+.1f} dB in groups of {wide}, where MSE++, not MSE, chooses the "
+    f"sets. What a set is chosen by counts as well: at 3 shifts EfficientNet-Lite0 has {by_alpha[0.0]:.1f} % "
+    f"top-1 by MSE, and {by_alpha[1.0]:.1f} % by MSE++."
 )

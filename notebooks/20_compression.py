@@ -53,8 +53,8 @@ table.set_index("format").round(2)
 # %% [markdown]
 # ## In other networks
 #
-# Bits per weight over the group size: by the formula, as packed, and with the compact coding (ours). Groups
-# and codings are reconstructed. Rows by `python run.py experiment=storage`.
+# Bits per weight over the group size, as packed: with the plain coding, and with the compact one (ours).
+# Groups and codings are reconstructed. Rows by `python run.py experiment=storage`.
 
 # %%
 gallery.draw("compression")
@@ -80,7 +80,7 @@ Markdown(
     f"**Two shifts of MobileNet-v2 take {bits.loc[2, (4, 'plain')]:.2f} bits per weight at M = 4 and "
     f"{bits.loc[2, (16, 'plain')]:.2f} at M = 16; a uniform quantizer of as many cycles takes 3.** The "
     f"compact coding makes that {bits.loc[2, (4, 'compact')]:.2f} and {bits.loc[2, (16, 'compact')]:.2f}. "
-    f"The paper's 'up to 3.7x' over 8 bits is one shift at M = 16: here "
-    f"{8 / bits.loc[1, (16, 'plain')]:.2f}x, and {top1:.1f} % top-1 on 500 ImageNet photographs. Without "
-    f"any loss, groups that are as wide as their largest weight take {lossless:.2f} bits (DPRed)."
+    f"One shift at M = 16 gives {8 / bits.loc[1, (16, 'plain')]:.2f}x over 8 bits, close to 3.7x, and the "
+    f"paper may mean this case; it has {top1:.1f} % top-1 on 500 ImageNet photographs. Without any loss, "
+    f"groups that are as wide as their largest weight take {lossless:.2f} bits (DPRed)."
 )

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # What do shifts of their own for every filter buy?
+# # How much do different shifts per filter help?
 #
 # The same number of shifts on average, spent by four policies: MobileNet-v2 on 1,000 test images of
 # Fashion-MNIST, which come with the package, then committed rows of four networks. Weights are not calibrated
@@ -48,8 +48,9 @@ bars = (
 # %% [markdown]
 # ## In other networks
 #
-# "by MACs" is the same policy with the average over MACs, so that cycles stay the same. The lower row is the
-# fairer one. Policies are reconstructed (greedy) or ours. Rows by `python run.py experiment=scheduling`.
+# The upper row, over cycles per MAC, is the fair comparison of speed. "Budget of the network, in MACs" is
+# `network` with the average over MACs. Policies are reconstructed (greedy) or ours. Rows by
+# `python run.py experiment=scheduling`.
 
 # %%
 gallery.draw("scheduling")
@@ -76,7 +77,7 @@ calibrated = fully_calibrated(calibrated.query("model == 'mobilenet_v2'")).set_i
 Markdown(
     f"**Sharing {fmt.shifts} shifts over layers takes MobileNet-v2 from {photos['uniform']:.1f} % to "
     f"{photos['network']:.1f} % on ImageNet photographs, but at {macs:.1f} cycles per MAC; at equal cycles "
-    f"it is {photos['network, by MACs']:.1f} %.** That is before calibration. Calibrated, it has "
+    f"it is {photos['network, by MACs']:.1f} %.** That is before calibration. Calibrated on one set, it has "
     f"{calibrated['top1'][2.5]:.1f} % with 2.5 shifts shared over layers, at "
     f"{calibrated['cycles_per_mac'][2.5]:.1f} cycles per MAC, and with 2 and 3 shifts everywhere "
     f"{calibrated['top1'][2]:.1f} and {calibrated['top1'][3]:.1f} %. Within a layer little is left to win: "

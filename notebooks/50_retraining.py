@@ -15,14 +15,13 @@ from IPython.display import Markdown
 import swis
 from swis import gallery
 from swis.evaluation.seeds import gap, over_seeds, table
-from swis.options.training import RetrainConfig
 
 # %%
 # Change me, then run all cells
 quick = bool(os.environ.get("SWIS_QUICK"))
 model = "mobilenet_v2"  # or "resnet18"
 formats = [swis.Swis(shifts=1, group_size=4), swis.Uniform(shifts=1)]
-recipe = RetrainConfig(epochs=1, learning_rate=1e-3, scale_rate=1e-3, distillation=1.0)
+recipe = swis.RetrainConfig(epochs=1, learning_rate=1e-3, scale_rate=1e-3, distillation=1.0)
 training_images, test_images = (128, 100) if quick else (2000, 1000)
 
 # %%
@@ -35,16 +34,16 @@ here = pd.DataFrame(
         "calibrated": [swis.evaluate(low, test).top1 for low in calibrated],
         "retrained": [swis.evaluate(low, test).top1 for low in retrained],
     },
-    pd.Index([each.title for each in formats], name="top-1 [%]"),
+    pd.Index([each.label for each in formats], name="top-1 [%]"),
 )
 here.round(1)
 
 # %% [markdown]
 # ## From the best calibration
 #
-# Every method retrained from its weights as `output_aware` calibrates them, with the same recipe: points
-# below the float network, means over seeds with Student's 95 % intervals. Rows by `python run.py
-# experiment=retraining`; the page on retraining in docs/results has every command.
+# Every method retrained from its weights as `output_aware` calibrates them, with the same recipe: top-1,
+# means over seeds with Student's 95 % intervals. Rows by `python run.py experiment=retraining`; the page
+# on retraining in docs/results has every command.
 
 # %%
 gallery.draw("retraining")

@@ -16,6 +16,7 @@ import swis
 from swis import gallery
 from swis.analysis.ablation import fully_calibrated
 from swis.analysis.trade_offs import fair_gains, with_accuracy, within_loss
+from swis.plots.names import design_name, label_of
 from swis.results.records import load_simulated
 
 # %%
@@ -47,9 +48,9 @@ totals[list(shown)].rename(columns=shown).round(2)
 # %% [markdown]
 # ## Equal area, equally little lost
 #
-# As many columns as fit the area of 8 x 8 single-shift SWIS units, the same footing for all, and for every
-# design the fastest format that loses at most `points`. Every design and constant has its source in
-# conf/accelerator and conf/energy; the commands are in docs/results/equal_area.md.
+# As many columns as fit the area of 8 x 8 single-shift SWIS PEs (processing elements), the same
+# footing for all, and for every design the fastest format that loses at most `points`. Every design and
+# constant has its source in conf/accelerator and conf/energy; the commands are in docs/results/equal_area.md.
 
 # %%
 photos = swis.load_table("../results/calibration", "all").query("data == 'imagenet'")
@@ -94,14 +95,21 @@ time, energy = (
     fair_gains(area, by, [points]).set_index("network").loc["mobilenet_v2"]
     for by in ("latency_ms", "energy_pj")
 )
+
+
+def side(gain, over=""):
+    method, bits = gain[f"method{over}"], gain[f"bits{over}"]
+    return f"{design_name(gain[f'accelerator{over}'])} with {label_of(method)} weights of {bits} shifts"
+
+
 Markdown(
     f"**At equal area and at most {points:g} point of top-1 lost, the best SWIS array runs MobileNet-v2 "
     f"{time['gain']:.2f}x as fast as the best bit-serial rival, and takes {energy['gain']:.2f}x less "
-    f"energy.** In time these are {time['accelerator']} with {time['method']} weights of {time['bits']} "
-    f"shifts, against {time['accelerator_over']} with {time['method_over']}; in energy "
-    f"{energy['accelerator']} with {energy['method']} weights of {energy['bits']} shifts, against "
-    f"{energy['accelerator_over']} with {energy['method_over']}. Over its own array without shift sets SWIS "
-    f"gains {time['gain_over_unshared']:.2f}x in time and {energy['gain_over_unshared']:.2f}x in energy. As "
-    f"published, with 8-bit weights on the others, it looks like "
-    f"{totals['latency_ms'][rivals[0]] / totals['latency_ms'][design]:.1f}x over {rivals[0]}."
+    f"energy.** In time: {side(time)}, against {side(time, '_over')}. In energy: "
+    f"{side(energy)}, against {side(energy, '_over')}. Other allowed losses change these "
+    f"gains (70 has the range). Over the array without shift sets SWIS gains "
+    f"{time['gain_over_unshared']:.2f}x in time and {energy['gain_over_unshared']:.2f}x in energy. With "
+    f"8-bit weights on the other designs and small images, as in the first table, {design_name(design)} is "
+    f"{totals['latency_ms'][rivals[0]] / totals['latency_ms'][design]:.1f}x as fast as "
+    f"{design_name(rivals[0])}."
 )

@@ -9,8 +9,12 @@ __version__ = "0.1.0"
 __all__ = [
     "Float",
     "Int8",
+    "OutputAware",
     "Quantized",
+    "Reconstruction",
+    "RetrainConfig",
     "Round",
+    "ScheduleConfig",
     "Swis",
     "SwisC",
     "SwisSigned",
@@ -56,6 +60,9 @@ if TYPE_CHECKING:
     from swis.formats.truncate import Truncate
     from swis.formats.uniform import Uniform
     from swis.formats.weight_format import WeightFormat
+    from swis.options.calibrations import OutputAware, Reconstruction
+    from swis.options.scheduling import ScheduleConfig
+    from swis.options.training import RetrainConfig
     from swis.packing.file import load_packed, save_packed
     from swis.packing.onnx_export import export_onnx
     from swis.results.dictionary import columns
@@ -79,6 +86,9 @@ _HOMES = {
     "swis.formats.truncate": ("Truncate",),
     "swis.formats.uniform": ("Uniform",),
     "swis.formats.weight_format": ("WeightFormat",),
+    "swis.options.calibrations": ("OutputAware", "Reconstruction"),
+    "swis.options.scheduling": ("ScheduleConfig",),
+    "swis.options.training": ("RetrainConfig",),
     "swis.packing.file": ("load_packed", "save_packed"),
     "swis.packing.onnx_export": ("export_onnx",),
     "swis.results.dictionary": ("columns",),

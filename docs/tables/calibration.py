@@ -1,4 +1,4 @@
-"""What each ingredient of calibration brings, and how much depends on the calibration images."""
+"""How much each ingredient of calibration helps, and how much depends on the calibration images."""
 
 from __future__ import annotations
 
@@ -144,14 +144,15 @@ def seeds_gaps(results: Path) -> pd.DataFrame:
 @values
 def calibration(results: Path) -> dict[str, str]:
     top1 = of_seeds(results).groupby([*_KEYS, "method"])["top1"]
-    behind = gap(of_seeds(results), Swis.name, Uniform.name, _KEYS)
+    leads = gap(of_seeds(results), Swis.name, Uniform.name, _KEYS)
     place = "model == 'mobilenet_v2' and data == 'imagenet' and bits == 2 and seed == 0"
     here = of(fully(plainly(of_four(calibrated(results)))), Swis).query(place)["top1"]
     other = of(load_table(results / "retrain", "all"), Swis).query(place)
     return {
         "equalized_8_bit": f"{equalized_8_bit(results):.1f}",
         "spread": f"{(top1.max() - top1.min()).max():.1f}",
-        "behind_at_four": f"{-behind.loc[('mobilenet_v2', 4), 'mean']:.1f}",
+        **{f"lead_{bits:g}": " and ".join(with_spread(leads.xs(bits, level="bits"))) for bits in (2, 3)},
+        "behind_at_four": f"{-leads.loc[('mobilenet_v2', 4), 'mean']:.1f}",
         "mobilenet_here": f"{here.item():.1f}",
         "mobilenet_retraining": f"{other[other['training'].isna()]['top1'].item():.1f}",
     }

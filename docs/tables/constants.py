@@ -52,7 +52,7 @@ def constants_memory(results: Path) -> pd.DataFrame:
 
 @table(decimals={"published [pJ/cycle]": 4, "at 45 nm [pJ/cycle]": 4, "at 45 nm [µm²]": 0})
 def constants_units(results: Path) -> pd.DataFrame:
-    """Energy and area of a processing unit, as published and brought to 45 nm (conf/energy/nm45.yaml)."""
+    """Energy and area of a PE, as published and brought to 45 nm (conf/energy/nm45.yaml)."""
     settings = energies_named(_TABLE)
     scaled = energy_table(settings).units
     return pd.DataFrame(
@@ -70,7 +70,7 @@ def constants_units(results: Path) -> pd.DataFrame:
 
 @table()
 def constants_unit_sources(results: Path) -> pd.DataFrame:
-    """Where the energy and the area of each unit come from."""
+    """Where the energy and the area of each PE come from."""
     units = energies_named(_TABLE).units
     names = pd.Index([f"`{name}`" for name in units], name="unit")
     return pd.DataFrame({"source": [one.source for one in units.values()]}, names)
@@ -111,9 +111,9 @@ def constants_others(results: Path) -> pd.DataFrame:
     found = energies_named(_TABLE)
     lines = {
         "DRAM": (found.dram_pj_per_bit, "pJ/bit", found.dram_source),
-        "register between units": (found.register_pj_per_bit, "pJ/bit", found.register_source),
+        "register between PEs": (found.register_pj_per_bit, "pJ/bit", found.register_source),
         "unpacking of weights": (found.unpack_pj_per_bit, "pJ/bit", found.unpack_source),
-        "leakage of units": (found.logic_leak_uw_per_um2, "µW/µm²", found.leak_source),
+        "leakage of PEs": (found.logic_leak_uw_per_um2, "µW/µm²", found.leak_source),
         "SRAM": (None, "see the table", found.bank_source),
     }
     table = pd.DataFrame.from_dict(lines, orient="index", columns=["value", "unit", "source"])

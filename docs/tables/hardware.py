@@ -41,7 +41,7 @@ def _on_all(experiment: str, of_shapes: str = "") -> list[str]:
 
 
 def published(results: Path) -> pd.DataFrame:
-    """Return the lines of networks on designs as published, 8 x 8 units each."""
+    """Return the lines of networks on designs as published, 8 x 8 PEs each."""
     return load_simulated(results / "hardware" / "as_published")
 
 
@@ -76,25 +76,25 @@ _PUBLISHED = _on_all("hardware")
 
 @table(*_PUBLISHED)
 def hardware_latency_swis(results: Path) -> pd.DataFrame:
-    """Latency of one image of 224 x 224 on SWIS's arrays of 8 x 8 units; on SWIS-C's with SWIS-C weights."""
+    """Latency of one image of 224 x 224 on SWIS's arrays of 8 x 8 PEs; on SWIS-C's with SWIS-C weights."""
     return _as_published(results, "ms", "latency [ms]", swis=True)
 
 
 @table()
 def hardware_latency_others(results: Path) -> pd.DataFrame:
-    """Latency of the same image on other designs as published, 8 x 8 units, 8-bit weights."""
+    """Latency of the same image on other designs as published, 8 x 8 PEs, 8-bit weights."""
     return _as_published(results, "ms", "latency [ms]", swis=False)
 
 
 @table()
 def hardware_energy_swis(results: Path) -> pd.DataFrame:
-    """Energy of one image on SWIS's arrays, 8 x 8 units, by shifts N."""
+    """Energy of one image on SWIS's arrays, 8 x 8 PEs, by shifts N."""
     return _as_published(results, "uJ", "energy [µJ]", swis=True)
 
 
 @table()
 def hardware_energy_others(results: Path) -> pd.DataFrame:
-    """Energy of one image on other designs as published, 8 x 8 units, 8-bit weights."""
+    """Energy of one image on other designs as published, 8 x 8 PEs, 8-bit weights."""
     return _as_published(results, "uJ", "energy [µJ]", swis=False)
 
 
@@ -104,7 +104,7 @@ _AREA = _on_all("equal_area", " bits=2,3")
 def _one_point(results: Path, network: str) -> pd.DataFrame:
     found = within_loss(equal(results)).query("network == @network").sort_values("latency_ms")
     formats = [format_of(*row) for row in found[["method", "bits"]].itertuples(index=False)]
-    columns = {"columns": "columns of 8 units", "format": "format", "loss": "lost [points]"}
+    columns = {"columns": "columns of 8 PEs", "format": "format", "loss": "lost [points]"}
     columns |= {"latency_ms": "latency [ms]", "energy_uj": "energy [µJ]"}
     found = found.assign(format=formats, energy_uj=found["energy_pj"] / 1e6)
     return found.set_index(found["accelerator"].map(design_name).rename("design"))[list(columns)].rename(
@@ -142,8 +142,8 @@ def _gains(results: Path, by: str) -> pd.DataFrame:
             "best SWIS array (its format)": side(""),
             "best bit-serial design (its format)": side("_over"),
             "gain [x]": found["gain"],
-            "format without sets": side("_unshared"),
-            "gain over SWIS without sets [x]": found["gain_over_unshared"],
+            "format without shift sets": side("_unshared"),
+            "gain over the array without shift sets [x]": found["gain_over_unshared"],
         }
     ).set_index(["network", "at most lost [points]"])
 
@@ -210,6 +210,7 @@ def hardware(results: Path) -> dict[str, str]:
     over_bitwave = pd.Series(
         {width: _gain(within_loss(part), "speedup")[:, "bitwave"].item() for width, part in widths}
     )
+    over_laconic = advantage(within_loss(lines), "swis_c").set_index(["network", "over"])["speedup"]
     return {
         "time": ends(time["gain"], 2),
         "energy": ends(energy["gain"], 2),
@@ -220,6 +221,7 @@ def hardware(results: Path) -> dict[str, str]:
         "best_lost": f"{lost[0]:.1f}",
         "best_lost_otherwise": " and ".join(f"{points:.1f}" for points in lost.drop(0)),
         "time_otherwise": f"{time.drop(best.name)['gain'].max():.2f}",
+        "over_laconic": f"{over_laconic['mobilenet_v2', 'laconic']:.1f}",
         "most_time": f"{most_gained(area(results), 'latency_ms')['gain']:.0f}",
         "bitwave_energy": ends(energy_gains(results).xs("bitwave", level="over").stack(), 2),
         "narrow": f"{over_bitwave.iloc[0]:.2f}",

@@ -12,19 +12,23 @@ from docs.tables.claims import claims, claims_most, claims_plain
 
 @table("make claims")
 def claims_short(results: Path) -> pd.DataFrame:
-    """The claims of the paper's abstract, and what our rows say of them."""
+    """Claims of the paper, and what our rows say of them."""
     fair, plain, most = (part(results) for part in (claims, claims_plain, claims_most))
     value = plain["SWIS over it (range)"].str.partition(" (")[0]
     return pd.DataFrame(
         {
             "paper": fair["paper"],
-            "our best case": most["most"],
-            "our fair comparison": fair["ours, at equal care (range)"] + " over " + fair["compared with"],
+            "our best case": most["our best case"],
+            "our fair comparison": fair["our side"]
+            + ", over "
+            + fair["compared with"]
+            + ": "
+            + fair["our fair comparison (range)"],
             "verdict": fair["verdict"]
             + "; "
             + plain["SWIS is"]
             + " "
-            + plain["compared with"]
+            + plain["simplest alternative"]
             + ": "
             + value,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -153,24 +154,34 @@ def presets(results: Path) -> pd.DataFrame:
     """The presets, `experiment=NAME`, with the minutes that they take on two cores."""
     lines = []
     for name in choices("experiment"):
+        said, usages = _first_comment(CONF / "experiment" / f"{name}.yaml")
         lines.append(
             {
                 "preset": f"`{name}`",
                 "minutes": load([f"experiment={name}"]).minutes,
-                "what it is": _first_comment(CONF / "experiment" / f"{name}.yaml"),
+                "what it is": said,
+                "`python run.py ...`": ", or ".join(
+                    f"`{usage}`" for usage in usages or [f"experiment={name}"]
+                ),
             }
         )
     return pd.DataFrame(lines).set_index("preset")
 
 
-def _first_comment(path: Path) -> str:
-    """Return the comment at a file's top, without what Hydra reads."""
-    lines = []
+def _first_comment(path: Path) -> tuple[str, list[str]]:
+    """Return what the comment at a file's top says, without what Hydra reads, and the usages in it."""
+    said, usages = [], []
     for line in path.read_text().splitlines():
         if not line.startswith("#"):
             break
-        lines.append(line.removeprefix("# "))
-    return " ".join(line for line in lines if not line.startswith("@package"))
+        text = line.removeprefix("# ")
+        if usage := re.match("(?:Usage|or): (.*)", text):
+            usages.append(usage[1])
+        elif usages:  # which goes on
+            usages[-1] += f" {text.strip()}"
+        elif not text.startswith("@package"):
+            said.append(text)
+    return " ".join(said), usages
 
 
 @table()

@@ -1,4 +1,4 @@
-"""What retraining brings, and what its settings do."""
+"""How much retraining helps, and what its settings do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a schedule of shifts over filters brings."""
+"""How much a schedule of shifts over filters helps."""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from docs.extension.registry import table
+from docs.extension.values import values
+from docs.tables.rows import ends
 
 
 def measurements(results: Path) -> pd.DataFrame:
@@ -58,6 +60,12 @@ def speed_calibration(results: Path) -> pd.DataFrame:
         .rename_axis(columns=None)
         .rename(columns={"stats [s]": "statistics [s]", "output_aware [s]": "output-aware [s]"})
     )
+
+
+@values
+def speed(results: Path) -> dict[str, str]:
+    rows = _of(results, "evaluation")
+    return {"emulated": ends(rows.loc[rows["unit"].eq("%"), "value"], 0)}
 
 
 @table("python benchmarks/retrain.py")

@@ -15,9 +15,9 @@ from swis.options.calibrations import CALIBRATIONS
 from swis.options.option import renamed, younger
 from swis.options.training import RetrainConfig
 
-# Each ingredient includes those before it: nearest levels; matched statistics; levels chosen by the Hessian
-# walk; the outputs of the float layer on float inputs as its target; a search over scales; rounding that is
-# learned per block.
+# Each ingredient includes those before it: nearest levels; matched statistics; levels chosen by the GPTQ
+# pass over groups; the outputs of the float layer on float inputs as its target; a search over scales;
+# rounding that is learned per block.
 INGREDIENTS = ("none", "stats", "walk", "asymmetric", "scales", "reconstruct")
 
 # The columns that ``ingredient`` and ``fully_calibrated`` read.

@@ -13,7 +13,7 @@ def against_float(rows: pd.DataFrame) -> pd.DataFrame:
 
     ``loss`` is how far a row is below the float row; ``low`` and ``high`` are the float row's top-1 less the
     ends of its 95 % interval, image by image (``swis.evaluation.paired_tests``): they show how sure the
-    difference is, and not the level.
+    difference is, and not the absolute accuracy.
 
     >>> from swis.evaluation.paired_tests import pack_correct
     >>> right = pd.Series(range(100)) < 90

@@ -41,17 +41,17 @@ def _line(found: Evidence) -> dict[str, Any]:
 
 
 def verdict(found: Evidence) -> str:
-    """Return the verdict on a claim, and that on SWIS over plain weights, from the ranges of the values.
+    """Return the verdict on a claim, and that on SWIS over ``plain``, from the ranges of the values.
 
     A claim "holds" if the lower end reaches the paper's number; it is true "in direction, not in size" if the
-    lower end is a gain, "level" if the range includes no gain, and else "no". In the same way SWIS is "ahead
-    of", "level with" or "behind" plain weights.
+    lower end is a gain, "on par" if the range includes no gain, and else "no". In the same way SWIS is "ahead
+    of", "on par with" or "behind" what is ``plain``.
     """
-    fair = _side(found.fair, found.no_gain, "in direction, not in size", "level", "no")
+    fair = _side(found.fair, found.no_gain, "in direction, not in size", "on par", "no")
     if found.fair.low >= found.paper:
         fair = "holds"
     return (
-        f"{fair}; {_side(found.over_plain, found.no_gain, 'ahead of', 'level with', 'behind')} {found.plain}"
+        f"{fair}; {_side(found.over_plain, found.no_gain, 'ahead of', 'on par with', 'behind')} {found.plain}"
     )
 
 
@@ -63,7 +63,15 @@ def _side(span: Span, no_gain: float, above: str, between: str, below: str) -> s
 
 def markdown(table: pd.DataFrame) -> str:
     """Return the scoreboard as a Markdown table."""
-    names = ["claim", "paper", "most", "fair", "against", "over plain weights", "verdict"]
+    names = [
+        "claim",
+        "paper",
+        "our best case",
+        "our fair comparison",
+        "compared with",
+        "over the simplest alternative",
+        "verdict",
+    ]
     lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for line in table.to_dict("records"):
         points = line["unit"] == "points"
@@ -74,7 +82,7 @@ def markdown(table: pd.DataFrame) -> str:
             span = "" if None in ends else f" ({one.format(ends[0])} to {one.format(ends[1])})"
             return f"{one.format(line[name])}{unit}{span}"
 
-        cells = [line["claim"], *map(text, ("paper", "most", "fair")), line["against"]]
+        cells = [line["claim"], f"up to {line['paper']:g}{unit}", text("most"), text("fair"), line["against"]]
         lines.append(f"| {' | '.join([*cells, text('over_plain'), line['verdict']])} |")
     return "\n".join(lines)
 

@@ -16,7 +16,7 @@ from swis.formats.swis_c import SwisC
 # The bit-serial designs, with which the paper compares its speed.
 BIT_SERIAL = ("stripes", "stripes_activations", "loom", "pragmatic", "laconic", "bitlet", "bitwave")
 
-# SWIS's own array without shift sets: its PEs are smaller, so that it has more columns at equal area.
+# The array without shift sets: its PEs are smaller, so that it has more columns at equal area.
 UNSHARED = "truncation"
 
 # The losses of top-1 [points] that count as "similar accuracy"; the best design depends on them.
@@ -144,7 +144,7 @@ def fair_gains(equal: pd.DataFrame, by: str, losses: Sequence[float] = LOSSES) -
     The result has a row per network and allowed loss (``points``):
 
     * ``gain``: over the best bit-serial design;
-    * ``gain_over_unshared``: over SWIS's own array without shift sets;
+    * ``gain_over_unshared``: over the array without shift sets;
     * accelerator, method, bits and ``by`` of all three: without suffix, with ``_over`` for the bit-serial
       design, and with ``_unshared`` for the array without shift sets.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -29,14 +30,16 @@ def check_format(fmt: Any, with_shifts: bool = False) -> None:
 
 
 def check_network(network: Any) -> None:
-    """Raise ``InputError`` unless ``network`` is a torch module with float32 weights."""
+    """Raise ``InputError`` unless ``network`` is a torch module that can be copied, with float weights."""
     if isinstance(network, Quantized) or not isinstance(network, nn.Module):
         kind = type(network).__name__
         raise InputError(f"the network must be a torch module with float weights, not {kind}")
-    types = {value.dtype for value in network.parameters() if value.is_floating_point()}
-    if other := [dtype for dtype in types if dtype != torch.float32]:
-        kind = str(other[0]).removeprefix("torch.")
-        raise InputError(f"the weights are {kind} instead of float32; call network.float() first")
+    if isinstance(network, torch.jit.ScriptModule):
+        raise InputError(
+            "a scripted network cannot be quantized; give the torch module that it was made from"
+        )
+    if any(value.is_meta for value in (*network.parameters(), *network.buffers())):
+        raise InputError("the network has no weights, because it is on the device meta")
 
 
 def check_layers(base: nn.Module, example: Inputs) -> None:
@@ -45,9 +48,14 @@ def check_layers(base: nn.Module, example: Inputs) -> None:
     for name, value in base.state_dict().items():
         finite = not value.is_floating_point() or bool(value.isfinite().all())
         require(finite, f"the weights have values that are not finite, in {name}")
+    with torch.no_grad():
+        run_checked(base, example)
+
+
+def run_checked(network: nn.Module, inputs: Inputs) -> Any:
+    """Return the output of a network; raise ``InputError`` if the network fails on these inputs."""
     try:
-        with torch.no_grad():
-            example.run(base)
+        return inputs.run(network)
     except InputError:
         raise
     except Exception as error:  # the network's own code may raise any kind of exception
@@ -64,12 +72,13 @@ def check_finite(inputs: Inputs) -> None:
 
 def check_activations(bits: Any, percentile: float | None) -> None:
     """Raise ``InputError`` for activation bits outside 2..16, or a percentile outside (50, 100]."""
-    whole = isinstance(bits, int) and not isinstance(bits, bool) and _FEWEST_BITS <= bits <= _MOST_BITS
+    whole = isinstance(bits, Integral) and not isinstance(bits, bool)
     require(
-        bits is None or whole,
+        bits is None or (whole and _FEWEST_BITS <= bits <= _MOST_BITS),
         f"activation_bits must be a whole number in {_FEWEST_BITS}..{_MOST_BITS}, not {bits}",
     )
     if percentile is not None:
+        require(isinstance(percentile, Real), f"percentile must be a number, not {percentile!r}")
         require(bits is not None, "percentile needs quantized activations; give activation_bits as well")
         valid = math.isfinite(percentile) and 50 < percentile <= 100
         require(valid, f"percentile must be above 50 and at most 100, not {percentile}")

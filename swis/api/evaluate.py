@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from swis.api.checks import check_format, check_network
+from swis.api.checks import check_format, check_network, run_checked
 from swis.api.quantize import base_network
 from swis.api.quantized import Quantized
 from swis.encoding.encode import approximate
@@ -21,7 +21,7 @@ from swis.evaluation.predict import Prediction, predict, score
 from swis.formats.weight_format import WeightFormat
 from swis.networks.apply import skipped_layers
 from swis.networks.computed_weights import copied
-from swis.networks.inputs import class_logits, gathered, labelled
+from swis.networks.inputs import Inputs, class_logits, gathered, is_pair, labelled
 from swis.networks.layers import filters_of, weight_layers
 from swis.networks.macs import network_macs
 from swis.options.ranges import require
@@ -50,7 +50,8 @@ def evaluate(
     * always: ``images``, the number of inputs;
     * for a ``Quantized`` network: its cost (``Quantized.cost``).
 
-    Raises ``InputError`` for data without labels if there is no ``reference``.
+    Networks of other types are computed in float32. Raises ``InputError`` for data without labels if there is
+    no ``reference``, for labels that are no classes, and for logits that are not finite.
 
     >>> images, labels = torch.eye(4), torch.tensor([0, 1, 2, 0])
     >>> float(evaluate(nn.Identity(), (images, labels)).top1)
@@ -58,8 +59,14 @@ def evaluate(
     """
     device = pick_device(device)
     networks = [network] if reference is None else [network, reference]
+    for each in networks:
+        if not isinstance(each, nn.Module):
+            raise InputError(f"network and reference must be torch modules, not {type(each).__name__}")
     # both networks run on the same batch, because a loader may shuffle and give other batches the next time
-    whole = predict(_SideBySide(networks), _batches(data), device)
+    try:
+        whole = predict(_SideBySide(networks), _batches(data), device)
+    except FloatingPointError as error:
+        raise InputError(str(error)) from error
     parts = whole.logits.chunk(len(networks), 1)
     found, *wanted = (Prediction(part.flatten(0, -2), whole.labels, whole.seconds) for part in parts)
     result = _scores(found, wanted[0] if wanted else None)
@@ -73,7 +80,7 @@ def sensitivity(
     fmt: WeightFormat,
     calibration: Any,
     *,
-    skip: Sequence[str] = (),
+    skip: str | Sequence[str] = (),
     device: torch.device | str = "cpu",
 ) -> pd.DataFrame:
     """Return the effect of quantizing one layer alone, with a row per layer and the most sensitive one first.
@@ -108,14 +115,16 @@ def sensitivity(
 
 def _batches(data: Any) -> Any:
     """Return data as batches; raise ``InputError`` if they cannot be read as batches."""
-    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], Tensor):
+    if is_pair(data) or (isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], Tensor)):
         inputs, labels = labelled(data)
+        require(len(inputs) > 0, "data has no inputs")
         return list(zip(inputs.split(_BATCH), labels.split(_BATCH), strict=True))
     if isinstance(data, Tensor):
         return list(data.split(_BATCH))
     if isinstance(data, str) or not isinstance(data, Iterable):
         kind = type(data).__name__
-        raise InputError(f"data must be batches, or a pair of inputs and labels, not {kind}")
+        loader = "; give a DataLoader of it" if hasattr(data, "__getitem__") else ""
+        raise InputError(f"data must be batches, or a pair of inputs and labels, not {kind}{loader}")
     again = isinstance(data, DataLoader) and not isinstance(data.dataset, IterableDataset)
     found = data if again else list(data)
     if len(found) == 0:
@@ -129,10 +138,12 @@ class _SideBySide(nn.Module):
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
         bare = [each.module if isinstance(each, Quantized) else each for each in networks]
-        self.networks = nn.ModuleList(map(copied, bare))  # copies, so that the caller's are not changed
+        # copies, so that the caller's are not changed
+        self.networks = nn.ModuleList([copied(each).float() for each in bare])
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        found = [class_logits(network(*args, **kwargs)) for network in self.networks]
+        inputs = Inputs(args, kwargs).map(lambda value: value.float() if value.is_floating_point() else value)
+        found = [class_logits(run_checked(network, inputs)) for network in self.networks]
         if len({logits.shape for logits in found}) > 1:
             shapes = " and ".join(str(list(logits.shape)) for logits in found)
             raise InputError(f"network and reference give logits of different shapes: {shapes}")
@@ -144,8 +155,11 @@ def _scores(found: Prediction, wanted: Prediction | None) -> dict[str, Any]:
     labels = found.labels
     if labels is None and wanted is None:
         raise InputError("data has no labels; give labels, or a network to compare with: reference=...")
-    if labels is not None and (labels.is_floating_point() or labels.max() >= found.logits.shape[1]):
-        raise InputError(f"labels must be class numbers below {found.logits.shape[1]}")
+    if labels is not None:
+        count, classes = found.logits.shape
+        require(len(labels) == count, f"there are {len(labels)} labels for {count} outputs of the network")
+        whole = not labels.is_floating_point() and labels.min() >= 0 and labels.max() < classes
+        require(whole, f"labels must be class numbers in 0..{classes - 1}")
     if labels is None:
         found = replace(found, labels=torch.zeros(len(found.logits), dtype=torch.long))
     columns = score(found, found.logits if wanted is None else wanted.logits)

@@ -26,10 +26,10 @@ from swis.networks.activations import ActivationRange, observe_ranges
 from swis.networks.apply import skipped_layers
 from swis.networks.batch_norm import fused
 from swis.networks.channel_rewrite import rewritten
-from swis.networks.computed_weights import plain_copy
+from swis.networks.computed_weights import copied, plain_copy
 from swis.networks.inputs import Inputs, gathered
 from swis.networks.layers import filter_shape, inputs_of, weight_layers
-from swis.networks.macs import network_macs, oddities, share_of_float
+from swis.networks.macs import Macs, network_macs, oddities, share_of_float
 from swis.options.calibrations import CALIBRATIONS, OutputAware, Reconstruction
 from swis.options.conf_files import choices, schedule_named
 from swis.options.names import require_known
@@ -61,8 +61,8 @@ def quantize(
     calibrate: str | None = None,
     activation_bits: int | None = None,
     schedule: NetworkSchedule | str | None = None,
-    skip: Sequence[str] = (),
-    rewrites: Sequence[str] = (),
+    skip: str | Sequence[str] = (),
+    rewrites: str | Sequence[str] = (),
     percentile: float | None = None,
     example: Any = None,
     output_aware: OutputAware | None = None,
@@ -103,9 +103,11 @@ def quantize(
     inputs = None if calibration is None else gathered(calibration)
     if inputs is not None:
         check_finite(inputs)
-    calibrate = calibrate or ("none" if inputs is None or not fmt.has_shifts else "stats")
+    if calibrate is None:
+        calibrate = "none" if inputs is None or not fmt.has_shifts else "stats"
     require_known("calibrate", calibrate, CALIBRATIONS)
     way = CALIBRATIONS[calibrate]
+    _check_settings(calibrate, output_aware=output_aware, reconstruction=reconstruction)
     if inputs is None and (way.looks_at_images or activation_bits is not None):
         option = f"calibrate={calibrate}" if way.looks_at_images else f"activation_bits={activation_bits}"
         raise InputError(f"{option} needs a calibration set: calibration=..., inputs without labels")
@@ -114,10 +116,12 @@ def quantize(
         f"the format {fmt.name} has no shifts to calibrate or to schedule",
     )
     example = _example(network, inputs, example)
+    rewrites = (rewrites,) if isinstance(rewrites, str) else tuple(rewrites)
     base = base_network(network, example, rewrites)
     names = skipped_layers(list(weight_layers(base)), skip)
-    _warn_of(base, example)
-    schedule, fmt = _scheduled(base, fmt, schedule, inputs, example, names, device)
+    macs = network_macs(base, example)
+    _warn_of(base, macs)
+    schedule, fmt = _scheduled(base, fmt, schedule, inputs, macs, names, device)
     ranges = _ranges(base, inputs, percentile, device) if activation_bits is not None else {}
     layers = schedule.layers if schedule is not None else None
     how = PostTraining(fmt, example, names, layers, activation_bits, ranges)
@@ -129,10 +133,17 @@ def quantize(
         module, encoded = how.rounded(base)
     policy = None if schedule is None else schedule.policy
     found_by = None if activation_bits is None else "minmax" if percentile is None else "percentile"
-    made = HowMade(
-        frozenset(names), calibrate, policy, activation_bits, ranges, found_by, rewrites=tuple(rewrites)
-    )
-    return Quantized(module, base, fmt, encoded, example, made)
+    made = HowMade(frozenset(names), calibrate, policy, activation_bits, ranges, found_by, rewrites=rewrites)
+    return Quantized(module, base, fmt, encoded, example, made, macs)
+
+
+def _check_settings(calibrate: str, **given: Any) -> None:
+    """Raise ``InputError`` for settings of a calibration method that is not used."""
+    for name, settings in given.items():
+        require(
+            settings is None or name in CALIBRATIONS[calibrate].settings,
+            f"{name}=... has no effect with calibrate={calibrate}",
+        )
 
 
 def schedule(
@@ -141,7 +152,7 @@ def schedule(
     calibration: Any = None,
     *,
     policy: str | ScheduleConfig = "network",
-    skip: Sequence[str] = (),
+    skip: str | Sequence[str] = (),
     example: Any = None,
     device: torch.device | str = "cpu",
 ) -> NetworkSchedule:
@@ -170,7 +181,7 @@ def schedule(
     example = _example(network, inputs, example)
     base = base_network(network, example)
     names = skipped_layers(list(weight_layers(base)), skip)
-    return _schedule(base, fmt, settings, inputs, example, names, pick_device(device))
+    return _schedule(base, fmt, settings, inputs, network_macs(base, example), names, pick_device(device))
 
 
 def _example(network: nn.Module, inputs: Inputs | None, example: Any) -> Inputs:
@@ -179,7 +190,7 @@ def _example(network: nn.Module, inputs: Inputs | None, example: Any) -> Inputs:
     Raises ``InputError`` if there is neither.
     """
     if example is not None or inputs is not None:
-        found = Inputs.of(inputs if example is None else example)
+        found = Inputs.of(inputs if example is None else example).to("cpu", torch.float32)
         return found[:1].map(torch.clone)  # a copy, which does not keep all inputs in memory
     known = getattr(network, "pretrained_cfg", None) or {}
     if "input_size" not in known:
@@ -194,11 +205,22 @@ def _example(network: nn.Module, inputs: Inputs | None, example: Any) -> Inputs:
 
 
 def base_network(network: nn.Module, example: Inputs, rewrites: Sequence[str] = ()) -> nn.Module:
-    """Return the network to quantize: a copy on the CPU, with folded batch normalisation and ``rewrites``."""
-    plain = plain_copy(network, example).cpu().eval()
+    """Return the network to quantize: a copy on the CPU, with folded batch normalisation and ``rewrites``.
+
+    It is in float32, whatever the type of the network's weights is.
+    """
+    plain = plain_copy(in_float32(network), example).eval()
     check_layers(plain, example)
     base = fused(plain, example)
     return rewritten(base, example, rewrites).requires_grad_(False)
+
+
+def in_float32(network: nn.Module) -> nn.Module:
+    """Return a network of float32 weights on the CPU: the given one, or a copy."""
+    tensors = [*network.parameters(), *network.buffers()]
+    plain = all(each.device.type == "cpu" for each in tensors)
+    single = all(each.dtype == torch.float32 for each in tensors if each.is_floating_point())
+    return network if plain and single else copied(network).cpu().float()
 
 
 def _ranges(
@@ -215,7 +237,7 @@ def _scheduled(
     fmt: WeightFormat,
     schedule: NetworkSchedule | str | None,
     inputs: Inputs | None,
-    example: Inputs,
+    macs: Macs,
     skip: Collection[str],
     device: torch.device,
 ) -> tuple[NetworkSchedule | None, WeightFormat]:
@@ -229,14 +251,23 @@ def _scheduled(
             f"one of {', '.join(choices('schedule'))}"
         )
     if not isinstance(schedule, NetworkSchedule):
-        schedule = _schedule(base, fmt, _settings(schedule), inputs, example, skip, device)
-    _check_schedule(schedule, fmt, base)
+        if not isinstance(schedule, str | ScheduleConfig):
+            kind = type(schedule).__name__
+            raise InputError(f"schedule must be from swis.schedule, or the name of a policy, not {kind}")
+        schedule = _schedule(base, fmt, _settings(schedule), inputs, macs, skip, device)
+    _check_schedule(schedule, fmt, base, skip)
     return schedule, fmt.with_shifts(whole)
 
 
-def _check_schedule(schedule: NetworkSchedule, fmt: WeightFormat, base: nn.Module) -> None:
-    """Raise ``InputError`` for a schedule of another network or another number of shifts."""
+def _check_schedule(
+    schedule: NetworkSchedule, fmt: WeightFormat, base: nn.Module, skip: Collection[str]
+) -> None:
+    """Raise ``InputError`` for a schedule of another network, of other layers or other numbers of shifts."""
     layers = weight_layers(base)
+    known = {id(layers[name].weight) for name in schedule.layers.keys() & layers.keys()}
+    without = [name for name, layer in layers.items() if name not in skip and id(layer.weight) not in known]
+    if without:
+        raise InputError(f"the schedule has no shifts for layer {without[0]}; give the skip of swis.schedule")
     for name, found in schedule.layers.items():
         filters = filter_shape(layers[name])[0] if name in layers else 0
         given = len(found.shifts)
@@ -257,7 +288,7 @@ def _schedule(
     fmt: WeightFormat,
     settings: ScheduleConfig,
     inputs: Inputs | None,
-    example: Inputs,
+    macs: Macs,
     skip: Collection[str],
     device: torch.device,
 ) -> NetworkSchedule:
@@ -265,10 +296,12 @@ def _schedule(
         raise InputError(
             f"policy={settings.label} needs a calibration set: calibration=..., inputs without labels"
         )
+    if not weight_layers(base).keys() - set(skip):
+        raise InputError("skip leaves no layer whose shifts could be chosen")
     images = [] if inputs is None else inputs[: settings.images].split(_BATCH)
     planner = Planner(
         module=base,
-        macs=network_macs(base, example).layers,
+        macs=macs.layers,
         skip=frozenset(skip),
         settings=settings,
         identity={},
@@ -280,8 +313,7 @@ def _schedule(
     return planner.schedule(fmt.with_shifts(math.ceil(fmt.shifts)), fmt.shifts)
 
 
-def _warn_of(base: nn.Module, example: Inputs) -> None:
+def _warn_of(base: nn.Module, macs: Macs) -> None:
     """Warn of weights that no format applies to, and of layers whose inputs stay float."""
-    macs = network_macs(base, example)
     for line in filter(None, [share_of_float(base, macs), *oddities(macs)]):
         warn_once(f"{type(base).__name__}: {line}")

@@ -70,10 +70,12 @@ class Quantized(nn.Module):
         encoded: Mapping[str, Encoded],
         example: Inputs,
         made: HowMade,
+        macs: Macs | None = None,
     ) -> None:
         super().__init__()
         self.module = module.eval()
         self.fmt, self.encoded, self.example, self.made = fmt, dict(encoded), example, made
+        self._counted = macs
         self._reference = (reference,)  # in a tuple, so that its parameters are not those of this module
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -104,7 +106,7 @@ class Quantized(nn.Module):
     @cached_property
     def macs(self) -> Macs:
         """The multiply-accumulates of one input."""
-        return network_macs(self.bare, self.example)
+        return self._counted or network_macs(self.bare, self.example)
 
     @cached_property
     def _costs(self) -> dict[str, LayerCost]:

@@ -19,12 +19,14 @@ from torch.utils.data import (
     default_collate,
 )
 
-from swis.api.checks import check_quantized
-from swis.api.quantized import Quantized
+from swis.api.checks import check_quantized, run_checked
+from swis.api.quantized import HowMade, Quantized
 from swis.errors import InputError
 from swis.networks.activations import quantize_activations
 from swis.networks.computed_weights import plain_copy
+from swis.networks.inputs import Inputs, class_logits
 from swis.networks.layers import weight_layers
+from swis.options.ranges import at_least
 from swis.options.training import RetrainConfig
 from swis.results import records
 from swis.runtime.checksums import of_tensors
@@ -69,15 +71,17 @@ def retrain(
     check_quantized(network, "retrain")
     device = pick_device(device)
     settings = settings or RetrainConfig()
+    if not isinstance(settings, RetrainConfig):
+        raise InputError(f"settings must be a RetrainConfig, not {type(settings).__name__}")
+    at_least(0, seed=seed, workers=workers)
     images = _data_set(data)
     if len(images) < settings.batch_size:
         raise InputError(f"{len(images)} images do not fill a batch of batch_size={settings.batch_size}")
-    if torch.as_tensor(images[0][0]).ndim != 3:
-        raise InputError("retraining needs images [C, H, W], because it shifts and mirrors them")
+    _check_images(network, images)
     if network.reference is None and settings.distillation > 0:
         raise InputError("a network from a file has no float network to learn from; set distillation=0")
     made = network.made
-    identity = [asdict(settings), seed, _digest(network, images)]
+    identity = [asdict(settings), seed, network.fmt.settings(), _how_made(made), _digest(network, images)]
     with tempfile.TemporaryDirectory() if folder is None else nullcontext(folder) as place:
         module, encoded = retrained(
             network.module if network.reference is None else network.reference,
@@ -97,19 +101,52 @@ def retrain(
     return Quantized(module, network.reference, network.fmt, encoded, network.example, made)
 
 
+def _check_images(network: Quantized, images: Dataset) -> None:
+    """Raise ``InputError`` for a data set whose first image or label the network cannot learn from."""
+    item = images[0]
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        raise InputError("retraining needs a data set of (image, label)")
+    image, label = map(torch.as_tensor, item)
+    if image.ndim != 3 or not image.is_floating_point():
+        raise InputError("retraining needs images [C, H, W] of floats, because it shifts and mirrors them")
+    with torch.no_grad():
+        classes = class_logits(run_checked(network.module, Inputs.of(image[None].float()))).shape[-1]
+    labels = images.tensors[1] if isinstance(images, TensorDataset) else label
+    if labels.is_floating_point() or labels.min() < 0 or labels.max() >= classes:
+        raise InputError(f"labels must be class numbers in 0..{classes - 1}")
+
+
+def _how_made(made: HowMade) -> dict[str, Any]:
+    """Return how a network was made, as JSON can hold it."""
+    return asdict(made) | {"skip": sorted(made.skip)}
+
+
 def _digest(network: Quantized, images: Dataset) -> str:
-    """Return a hash of the network's tensors and of some of the images, to identify a training."""
-    step = max(1, len(images) // _LOOKED_AT)
-    tensors = {
-        f"image {at} {number}": torch.as_tensor(value)
-        for at in range(0, len(images), step)
-        for number, value in enumerate(images[at])
-    }
-    return of_tensors(tensors | network.module.state_dict(), f"{len(images)} images".encode())
+    """Return a hash of the images (of a data set, of some), of the network and of its float network."""
+    if isinstance(images, TensorDataset):
+        tensors = {f"images {number}": values for number, values in enumerate(images.tensors)}
+    else:
+        step = max(1, len(images) // _LOOKED_AT)
+        tensors = {
+            f"image {at} {number}": torch.as_tensor(value)
+            for at in range(0, len(images), step)
+            for number, value in enumerate(images[at])
+        }
+    tensors |= {f"network {name}": values for name, values in network.module.state_dict().items()}
+    if network.reference is not None:
+        tensors |= {f"teacher {name}": values for name, values in network.reference.state_dict().items()}
+    for name, encoded in network.encoded.items():
+        parts = {"codes": encoded.codes, "sets": encoded.shift_sets, "scale": encoded.scale}
+        if encoded.schedule is not None:
+            parts |= {"shifts": torch.from_numpy(encoded.schedule.shifts)}
+        tensors |= {f"{name} {part}": values for part, values in parts.items() if values is not None}
+    return of_tensors(tensors, f"{len(images)} images".encode())
 
 
 def _data_set(data: Any) -> Dataset:
-    if isinstance(data, tuple) and len(data) == 2 and all(isinstance(part, Tensor) for part in data):
+    if isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(part, Tensor) for part in data):
+        if len(data[0]) != len(data[1]):
+            raise InputError(f"there are {len(data[1])} labels for {len(data[0])} images")
         return TensorDataset(*data)
     if isinstance(data, DataLoader):
         plain = isinstance(data.sampler, SequentialSampler | RandomSampler)

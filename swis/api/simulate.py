@@ -45,9 +45,9 @@ def simulate(
     """Return cycles, energy and traffic of an accelerator for one input, with a row per layer and "total".
 
     * ``accelerator``: a name in ``swis.accelerators()``, or a design that ``swis.accelerator`` made.
-    * ``versus``: designs to compare with. Each runs the same network with 8-bit weights, with
-      the clock and the memories of ``accelerator``. If that has other than 8 x 8 units, the arrays
-      of the others are scaled in the same way.
+    * ``versus``: designs to compare with, which run the same network with 8-bit weights. One that is given
+      by name gets the clock and the memories of ``accelerator``; if that has other than 8 x 8 PEs, its array
+      is scaled in the same way. One that ``swis.accelerator`` made is taken as it is.
     * ``energies``: the name of an energy table in conf/energy.
 
     The columns are those of ``swis.hardware.simulate``, such as ``latency_cycles`` [cycles], ``energy_pj``
@@ -72,16 +72,22 @@ def simulate(
         raise InputError(
             "activations are float, but accelerators need integers; quantize with activation_bits=8"
         )
+    if not isinstance(energies, str):
+        raise InputError(f"energies must be a name in conf/energy, not {type(energies).__name__}")
     mine = _named(accelerator)
-    others = [_named(each) for each in ([versus] if isinstance(versus, str | AcceleratorConfig) else versus)]
+    versus = [versus] if isinstance(versus, str | AcceleratorConfig) else versus
+    if not isinstance(versus, Sequence):
+        raise InputError(f"versus must be a list of accelerators, not {type(versus).__name__}")
+    others = [_named(each) for each in versus]
     names = [each.name for each in (mine, *others)]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"two accelerators are called {repeated[0]}; give one of them another name")
     table, group_size = energy_table(energies_named(energies)), network.fmt.group_size
     operands = _Operands(network)
     parts = [_table(network.fmt, operands, design(mine, table, group_size), network.activation_bits)]
-    for each in others:
-        other = baseline(each, mine, table, group_size)
+    for given, each in zip(versus, others, strict=True):
+        as_given = isinstance(given, AcceleratorConfig)
+        other = design(each, table, group_size) if as_given else baseline(each, mine, table, group_size)
         parts.append(_table(int8_of(network.fmt), operands, other, network.activation_bits))
     return Simulated(pd.concat(parts, ignore_index=True))
 
@@ -98,22 +104,29 @@ def accelerators() -> pd.DataFrame:
     return pd.DataFrame(rows, index=pd.Index(designs, name="accelerator")).astype({"datapath": str})
 
 
-def accelerator(base: str, /, **changes: Any) -> AcceleratorConfig:
-    """Return the accelerator ``base`` of ``swis.accelerators()`` with some of its options changed.
+def accelerator(base: str | AcceleratorConfig, /, **changes: Any) -> AcceleratorConfig:
+    """Return an accelerator with some of its options changed.
 
-    The options are those of ``accelerator.NAME=VALUE`` on the command line. Give it a ``name``, or its name
-    says what was changed. Raises ``InputError`` for unknown names and for values that do not go together.
+    ``base`` is a name in ``swis.accelerators()``, or what this function returned. The options are
+    those of ``accelerator.NAME=VALUE`` on the command line. Give it a ``name``, or its name says what was
+    changed. Raises ``InputError`` for unknown names and for values that do not go together.
 
     >>> wide = accelerator("swis_ds", columns=16)
     >>> wide.name, wide.rows, wide.columns
     ('swis_ds columns=16', 8, 16)
     """
-    named = " ".join([base, *(f"{option}={value}" for option, value in changes.items())])
-    return changed_accelerator(accelerator_named(base), {"name": named} | changes)
+    known = _named(base)
+    named = " ".join([known.name, *(f"{option}={value}" for option, value in changes.items())])
+    return changed_accelerator(known, {"name": named} | changes)
 
 
 def _named(accelerator: str | AcceleratorConfig) -> AcceleratorConfig:
-    return accelerator_named(accelerator) if isinstance(accelerator, str) else accelerator
+    if isinstance(accelerator, AcceleratorConfig):
+        return accelerator
+    if not isinstance(accelerator, str):
+        kind = type(accelerator).__name__
+        raise InputError(f"an accelerator is a name or what swis.accelerator returns, not {kind}")
+    return accelerator_named(accelerator)
 
 
 def _table(

@@ -44,7 +44,7 @@ class Lockstep:
     def enter(self) -> str | None:
         """Run all chunks up to the next layer, set ``inputs``, and return the layer's name; None at the end.
 
-        Raises ``RuntimeError`` if the chunks reach different layers, and any error of the network.
+        Raises ``InputError`` if the chunks reach different layers, and any error of the network.
         """
         self.inputs, self.outputs = [], []
         images, self._start = self._start, []
@@ -55,7 +55,7 @@ class Lockstep:
         if all(run.dead for run in self._runs):
             return None
         if len(reached) > 1 or any(run.dead for run in self._runs):
-            raise RuntimeError(
+            raise InputError(
                 "the network calls different layers for different images, so it cannot be calibrated"
             )
         return reached.pop()

@@ -91,8 +91,8 @@ def calibrate(
     tensor [N, C, H, W] or other inputs. Layers in ``skip`` get the 8-bit format and matched statistics.
     Layers that share a weight, and layers that are never called, get ``fmt`` without calibration. A layer
     that is called several times is calibrated at its first call. The networks run on ``device`` and are moved
-    to the CPU at the end. Raises ``InputError`` if there is too little memory, and ``RuntimeError`` if the
-    images decide which layers are called.
+    to the CPU at the end. Raises ``InputError`` if there is too little memory, or if the images
+    decide which layers are called.
     """
     check_memory(reference, layer_calibration, skip, torch.device(device))
     choose = layer_calibration.choose

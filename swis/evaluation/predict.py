@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from swis.encoding.metrics import sqnr_db
+from swis.errors import InputError
 from swis.evaluation.paired_tests import pack_correct
 from swis.networks.computed_weights import twin
 from swis.networks.inputs import Inputs, labelled, logits_of
@@ -52,7 +53,10 @@ def predict(
     broken = int((~whole.isfinite()).any(1).sum())
     if broken:
         raise FloatingPointError(f"the logits of {broken} of {len(whole)} images are not finite")
-    return Prediction(whole, None if labels[0] is None else torch.cat(labels), seconds)
+    known = [each for each in labels if each is not None]
+    if known and len(known) < len(labels):
+        raise InputError(f"{len(labels) - len(known)} of {len(labels)} batches have no labels")
+    return Prediction(whole, torch.cat(known) if known else None, seconds)
 
 
 def _in_turn(

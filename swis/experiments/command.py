@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import is_dataclass
 from functools import cache
+from pathlib import Path
 from signal import SIGPIPE
 from traceback import walk_tb
 from typing import Any, NoReturn, get_args
@@ -82,6 +83,8 @@ def command_line(arguments: Sequence[str], settings: type, program: str = "pytho
             left.remove(argument)
         else:
             flags.append(argument)
+    if known.config_dir:
+        _check_config_dir(Path(known.config_dir))
     if known.config_path and not known.config_path.startswith("pkg://"):  # relative to run.py's folder
         flags += ["--config-path", os.path.normpath(CONF.parent / known.config_path)]
     return [*flags, *texts]
@@ -122,6 +125,16 @@ def check_options(texts: Sequence[str], settings: type) -> None:
         if added and not free:
             raise InputError(f"{name} exists already; write {text.lstrip('+')}")
         check_values(name, kind, values)
+
+
+def _check_config_dir(folder: Path) -> None:
+    """Raise ``InputError`` for a file with the name of one in conf/, which Hydra would read instead."""
+    for group in sorted(groups()):
+        if twins := sorted({path.stem for path in (folder / group).glob("*.yaml")} & {*choices(group)}):
+            raise InputError(
+                f"{folder / group / twins[0]}.yaml would not be read, because conf/ has {group}={twins[0]}; "
+                "give the file another name"
+            )
 
 
 def explain(error: Exception) -> str:

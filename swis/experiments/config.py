@@ -163,10 +163,6 @@ class Config:
             "workload=FILE has only shapes: leave out schedule and skip, and give a whole number of bits",
         )
         if self.does.simulates:
-            require(
-                not self.calibration_kind.chooses_levels,
-                f"calibrate={self.calibrate} has no effect on task=simulate; leave it out",
-            )
             require(self.activation_bits is not None, "task=simulate needs a number of activation_bits")
         require(
             self.weights is None or "weights" in self.does.options,
@@ -185,6 +181,10 @@ class Config:
             f"data.split={self.data.split} has the images to measure on; choose another retrain.split",
         )
         if not self.does.calibrates:
+            require(
+                not self.calibration_kind.chooses_levels,
+                f"calibrate={self.calibrate} has no effect on task={self.task}; leave it out",
+            )
             self.calibrate = "none"  # whatever the default is: such a task changes no weights by it
         measured = self.does.calibrates and self.weights is None
         allowed = self.allow_calibration_on_test and self.has_rows  # a packed file cannot record it

@@ -71,10 +71,13 @@ def calibration(config: Config) -> str:
     line = f"calibrate={config.calibrate}: {config.calibration_kind.summary}"
     if not config.needs_calibration:
         return line
-    images = (
-        f"{config.calibration.images} unlabelled images of {config.data.name}/{config.data.calibration_split}"
-    )
-    return f"{line} ({images})" if config.is_calibrated else f"{line} (ranges of activations: {images})"
+    uses = []
+    if config.is_calibrated or config.activation_bits is not None:
+        what = "" if config.is_calibrated else "ranges of activations: "
+        uses.append(f"{what}at most {config.calibration.images} unlabelled images")
+    if config.schedule.sensitivity:
+        uses.append(f"schedule: the first {config.schedule.images}")
+    return f"{line} ({'; '.join(uses)} of {config.data.name}/{config.data.calibration_split})"
 
 
 def schedules(rows: pd.DataFrame, bits: float, folder: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from html import escape
 from itertools import pairwise
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -59,6 +61,16 @@ class WeightFormat(ABC):
     own_quantizer: ClassVar[bool] = False  # the format fixes the bits and the clip of its codes
 
     def __post_init__(self) -> None:
+        for name in ("shifts", "group_size", "magnitude_bits"):
+            number = getattr(self, name)
+            if isinstance(number, bool) or not isinstance(number, Real) or not math.isfinite(number):
+                raise InputError(f"{name} must be a number, not {number!r}")
+            if number == int(number):
+                object.__setattr__(self, name, int(number))
+            elif name != "shifts":  # an average of shifts is given to a schedule
+                raise InputError(f"{name} must be a whole number, not {number}")
+        if isinstance(self.alpha, bool) or not isinstance(self.alpha, Real):
+            raise InputError(f"alpha must be a number, not {self.alpha!r}")
         require_known("granularity", self.granularity, GRANULARITIES)
         require_known("clip", self.clip, CLIPS)
         require_known("selection", self.selection, SELECTIONS)

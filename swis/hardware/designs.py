@@ -7,7 +7,6 @@ from dataclasses import asdict, fields, replace
 from swis.errors import InputError
 from swis.hardware.accelerator import Accelerator
 from swis.hardware.energy import Bank, Chip, EnergyTable, Unit
-from swis.options.conf_files import accelerator_named, accelerator_names
 from swis.options.hardware import GROUP_SIZE, MEMORY, AcceleratorConfig, EnergyConfig
 
 
@@ -41,13 +40,11 @@ def baseline(
 ) -> tuple[Accelerator, Chip]:
     """Return a design to compare with; it gets the clock, SRAMs, DRAM and ``array_um2`` of ``mine``.
 
-    If ``mine`` has other rows or columns than its file, those of the baseline are scaled in the same way; its
+    If ``mine`` has other than 8 x 8 PEs, the rows and columns of the baseline are scaled in the same way; its
     lanes are not changed. The baseline takes over ``side_by_side``, ``spread_fc`` and, as a "swis" array,
     ``systolic``, as far as it supports them. Raises ``InputError`` if such a design is not possible.
     """
     known = AcceleratorConfig()
-    if mine.name in accelerator_names():
-        known = accelerator_named(mine.name)
     same = {key: getattr(mine, key) for key in ("frequency_mhz", "array_um2", *MEMORY)}
     same |= {key: getattr(mine, key) for key in theirs.known.follows}
     if theirs.needs_inputs:

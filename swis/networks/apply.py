@@ -18,14 +18,15 @@ from swis.networks.computed_weights import plain_copy
 from swis.networks.layers import filter_shape, filters_of, is_transposed, put_filters, weight_layers
 
 
-def skipped_layers(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
-    """Return the names that match a pattern with wildcards.
+def skipped_layers(names: Sequence[str], patterns: str | Sequence[str]) -> set[str]:
+    """Return the names that match one of the patterns with wildcards; a text is one pattern.
 
     Raises ``InputError`` if a pattern matches no name.
 
     >>> sorted(skipped_layers(["stem", "blocks.0.pw", "head"], ["stem", "blocks.*"]))
     ['blocks.0.pw', 'stem']
     """
+    patterns = [patterns] if isinstance(patterns, str) else patterns
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise InputError(

@@ -131,8 +131,9 @@ class Inputs:
         return cls(tuple(of(value) for value in description["args"]), named)
 
     def run(self, model: nn.Module) -> Any:
-        """Call a network with these inputs, and return its output."""
-        return model(*self.args, **self.kwargs)
+        """Call a network with copies of these inputs, which it may change, and return its output."""
+        mine = self.map(torch.clone)
+        return model(*mine.args, **mine.kwargs)
 
 
 # The size [C, H, W] of an image; or inputs, for a network that takes something else.
@@ -224,6 +225,8 @@ def labelled(batch: Any) -> tuple[Inputs, Tensor | None]:
     [0, 1]
     """
     if isinstance(batch, tuple | list) and len(batch) == 2:
+        if batch[1] is None:
+            return Inputs.of(batch[0]), None
         inputs, labels = Inputs.of(batch[0]), torch.as_tensor(batch[1])
         if labels.shape != (len(inputs),):
             raise InputError(
@@ -233,11 +236,26 @@ def labelled(batch: Any) -> tuple[Inputs, Tensor | None]:
         return inputs, labels
     if isinstance(batch, Mapping):
         name = next((name for name in _LABELS if name in batch), None)
-        inputs = {key: value for key, value in batch.items() if key != name}
-        return Inputs((), inputs), None if name is None else torch.as_tensor(batch[name])
+        inputs = Inputs((), {key: value for key, value in batch.items() if key != name})
+        if name is None:
+            return inputs, None
+        labels = torch.as_tensor(batch[name])
+        if labels.shape != (len(inputs),):
+            raise InputError(f"{name} must have the shape [{len(inputs)}], not {list(labels.shape)}")
+        return inputs, labels
     if isinstance(batch, tuple | list) and len(batch) == 1:
         return Inputs.of(batch[0]), None
     return Inputs.of(batch), None
+
+
+def is_pair(value: Any) -> bool:
+    """Return whether a value is a pair of tensors: inputs, and labels [inputs].
+
+    >>> is_pair([torch.ones(3, 2), torch.zeros(3)]), is_pair([torch.ones(3, 2), torch.ones(3, 2)])
+    (True, False)
+    """
+    two = isinstance(value, tuple | list) and len(value) == 2
+    return two and all(isinstance(part, Tensor) for part in value) and value[0].ndim > 1 == value[1].ndim
 
 
 def gathered(calibration: Any, most: int | None = None) -> Inputs:
@@ -249,15 +267,16 @@ def gathered(calibration: Any, most: int | None = None) -> Inputs:
     >>> len(gathered([torch.ones(4, 3), torch.ones(4, 3)], most=6))
     6
     """
-    if isinstance(calibration, tuple) and all(isinstance(part, Tensor) for part in calibration):
-        pair = len(calibration) == 2 and calibration[1].ndim == 1
-        calibration = calibration[0] if pair else Inputs(calibration)
+    if is_pair(calibration):
+        calibration = calibration[0]
+    elif isinstance(calibration, tuple) and all(isinstance(part, Tensor) for part in calibration):
+        calibration = Inputs(calibration)
     if isinstance(calibration, Tensor | Inputs | Mapping):
-        return _not_empty(Inputs.of(calibration))[:most]
+        return _not_empty(Inputs.of(calibration).to("cpu", torch.float32))[:most]
     if not isinstance(calibration, Iterable):
-        raise InputError(
-            f"calibration must be a tensor or an iterable of batches, not {type(calibration).__name__}"
-        )
+        kind = type(calibration).__name__
+        hint = "; give a DataLoader of it" if hasattr(calibration, "__getitem__") else ""
+        raise InputError(f"calibration must be a tensor or an iterable of batches, not {kind}{hint}")
     parts, count = [], 0
     for batch in calibration:
         parts.append(inputs_in(batch))
@@ -267,7 +286,7 @@ def gathered(calibration: Any, most: int | None = None) -> Inputs:
     if not parts:
         raise InputError("calibration has no batches")
     try:
-        return _not_empty(Inputs.cat(parts))[:most]
+        return _not_empty(Inputs.cat(parts).to("cpu", torch.float32))[:most]
     except RuntimeError as error:  # torch's message has the sizes
         raise InputError(f"the batches of calibration do not fit together: {error}") from error
 

@@ -59,6 +59,9 @@ def changed_accelerator(base: AcceleratorConfig, changes: Mapping[str, Any]) -> 
     """
     for name in changes:
         require_known("an accelerator's option", name, [known.name for known in fields(AcceleratorConfig)])
+    for name, value in changes.items():
+        if isinstance(value, str) and ("${" in value or value in ("", "???")):
+            raise InputError(f"accelerator.{name} must be a value, not {value!r}")
     try:
         changed: AcceleratorConfig = _merged([base], changes)
     except ValidationError as error:

@@ -222,8 +222,11 @@ def load_packed(path: str | Path, network: nn.Module | None = None) -> PackedNet
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else ""
-        raise InputError(f"{path} is not a valid packed file: {type(error).__name__} {reason}") from error
+        reason = f"{type(error).__name__} {(str(error).splitlines() or [''])[0]}"
+        if network is not None:
+            kind = type(network).__name__
+            raise InputError(f"{path} and the given network, {kind}, do not fit: {reason}") from error
+        raise InputError(f"{path} is not a valid packed file: {reason}") from error
 
 
 def _decode(tensors: dict[str, Tensor], header: dict[str, Any], skeleton: nn.Module | None) -> PackedNetwork:
@@ -287,7 +290,11 @@ def load_state(module: nn.Module, state: dict[str, Tensor]) -> None:
     for name, layer in weight_layers(module).items():
         if layer.bias is None and f"{name}.bias" in state:
             layer.bias = nn.Parameter(state[f"{name}.bias"])
-    module.load_state_dict(state)
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip()
+        raise InputError(f"its tensors do not fit the network: {first}") from error
 
 
 def _network_of(about: dict[str, Any], label: str, skeleton: nn.Module | None) -> tuple[Network, Example]:

@@ -21,6 +21,7 @@ from swis.errors import InputError
 from swis.options.training import Retraining
 from swis.runtime.files import write_atomically
 from swis.runtime.progress import tqdm
+from swis.runtime.workers import start_method
 from swis.training.float_training import augment, load_state, parameter_groups
 from swis.training.parametrization import latents
 
@@ -158,7 +159,13 @@ def _shuffled(dataset: Dataset, batch_size: int, generator: torch.Generator, wor
     # shuffled here, because the order of a shuffling loader depends on the number of workers
     order = torch.randperm(len(dataset), generator=generator).tolist()
     return DataLoader(
-        dataset, batch_size, sampler=order, drop_last=True, num_workers=workers, generator=generator
+        dataset,
+        batch_size,
+        sampler=order,
+        drop_last=True,
+        num_workers=workers,
+        generator=generator,
+        multiprocessing_context=start_method(workers),
     )
 
 

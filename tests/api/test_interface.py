@@ -241,7 +241,7 @@ def test_a_user_s_network_needs_an_example_input(tmp_path):
         InputError, match="timm does not know the network TwoHeads; give one of the same class"
     ):
         swis.load(tmp_path / "own.safetensors")
-    with pytest.raises(InputError, match="is not a valid packed file"):
+    with pytest.raises(InputError, match="and the given network, Tokens, do not fit"):
         swis.load(tmp_path / "own.safetensors", Tokens())
 
 

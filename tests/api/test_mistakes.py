@@ -100,7 +100,7 @@ def test_logits_need_two_classes_and_labels_must_be_class_numbers(network, input
         with pytest.raises(InputError, match="with at least two classes"):
             wrong()
     for labels in (torch.rand(64), torch.full((64,), 4)):
-        with pytest.raises(InputError, match="labels must be class numbers below 4"):
+        with pytest.raises(InputError, match="labels must be class numbers in 0"):
             swis.evaluate(network, (inputs, labels))
     with pytest.raises(InputError, match=r"labels of shape \[64\], not \[64, 1\]"):
         swis.evaluate(network, (inputs, torch.zeros(64, 1)))
@@ -166,7 +166,6 @@ def test_a_loaded_network_is_simulated_but_not_in_other_formats(network, inputs,
         (lambda net, x: swis.quantize(net, swis.Int8(), x, schedule="network"), "has no shifts to calibrate"),
         (lambda net, x: swis.schedule(net, swis.Int8(), x), "has no number of shifts"),
         (lambda net, x: swis.quantize(net, swis.Swis(), x, device="gpu"), "device=gpu is not a device"),
-        (lambda net, x: swis.quantize(net.half(), swis.Swis(), x), "are float16 instead of float32"),
         (lambda net, x: swis.quantize(nn.ReLU(), swis.Swis(), x), "no convolution or linear layer"),
         (lambda net, x: swis.quantize(net, swis.Swis(), x[:0]), "calibration has no inputs"),
         (lambda net, x: swis.quantize(net, swis.Swis(), x / 0), "values that are not finite"),

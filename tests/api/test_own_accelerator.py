@@ -32,9 +32,11 @@ def test_a_changed_design_is_simulated_beside_others(low):
 
 
 def test_a_design_may_be_compared_with_one_of_its_own(low):
-    skipping = swis.accelerator("bitwave", name="own", skipping="bits")
+    skipping = swis.accelerator("bitwave", name="own", skipping="bits", frequency_mhz=250)
     table = totals(swis.simulate(low, "swis_ss", versus=[skipping, "bitwave"]))
     assert table.at["own", "latency_cycles"] != table.at["bitwave", "latency_cycles"]
+    cycles = table.loc["own", "latency_cycles"]
+    assert table.loc["own", "latency_ms"] == pytest.approx(cycles / 250e3)  # its clock, not that of swis_ss
     alone = totals(swis.simulate(low, "swis_ss", versus=skipping))
     assert alone.loc["own"].equals(table.loc["own"])
 
@@ -54,7 +56,10 @@ def test_a_design_may_be_compared_with_one_of_its_own(low):
             lambda low: swis.simulate(low, "swis_ss", versus=["swis_ss"]),
             "two accelerators are called swis_ss",
         ),
-        (lambda low: swis.simulate(low, swis.accelerator("swis_ss", unit="none")), "unit"),
+        (
+            lambda low: swis.simulate(low, swis.accelerator("swis_ss", unit="none")),
+            "accelerator.unit=none is not in the energy",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(low, wrong, reason):
@@ -73,4 +78,14 @@ def test_the_command_line_takes_a_file_from_another_folder(command_line, tiny, t
     assert "one image on wide" in done.out
     rows = swis.load_table(tmp_path / "runs", "all").dropna(subset="accelerator")
     assert set(rows["accelerator"]) == {"wide"}
+    assert set(rows["columns"]) == {16}
     assert "wide" not in swis.accelerators().index
+
+
+def test_a_file_with_the_name_of_one_in_conf_is_refused(command_line, tiny, tmp_path):
+    folder = tmp_path / "own" / "accelerator"
+    folder.mkdir(parents=True)
+    (folder / "swis_ds.yaml").write_text("defaults: [swis_ss, _self_]\nname: swis_ds\ncolumns: 32\n")
+    done = command_line("--config-dir", str(folder.parent), "accelerator=swis_ds", *tiny)
+    assert done.status == 2
+    assert "swis_ds.yaml would not be read, because conf/ has accelerator=swis_ds" in done.err

@@ -14,6 +14,7 @@ from swis.calibration.output_aware import OutputAware, output_aware
 from swis.encoding.encode import approximate
 from swis.encoding.layer_schedule import LayerSchedule
 from swis.encoding.metrics import sqnr_db
+from swis.errors import InputError
 from swis.experiments.config import load
 from swis.formats.registry import weight_format
 from swis.networks.activations import observe_ranges, quantize_activations
@@ -328,5 +329,5 @@ class Leaving(Choosing):
 @pytest.mark.parametrize("network", [Choosing(), Leaving()], ids=["other layers", "fewer layers"])
 def test_networks_whose_layers_depend_on_the_image_are_refused(network):
     images = torch.tensor([[1.0, 1.0], [-1.0, -1.0]])
-    with pytest.raises(RuntimeError, match="calls different layers for different images"):
+    with pytest.raises(InputError, match="calls different layers for different images"):
         calibrated(network, images, STATS)

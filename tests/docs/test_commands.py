@@ -61,13 +61,18 @@ def test_the_main_commands_are_shown():
     assert "make test" in PAGES["README"]
 
 
-def test_the_table_of_figures_has_all_and_its_presets_exist():
+def test_the_table_of_figures_has_all_and_their_pages_have_commands():
     lines = [line.split("|")[1:] for line in PAGES["docs/how_to/reproduce"].splitlines() if line[:2] == "| "]
     lines = [line for line in lines if line[0].strip().split(", ")[0] in figures()]
     assert sorted(name for line in lines for name in line[0].strip().split(", ")) == list(figures())
     for line in lines:
-        for named in re.findall(r"`(.+?)`", line[2]):
-            assert load([f"experiment={named}"]).sweep, named
+        names = line[0].strip().split(", ")
+        pages = re.findall(r"\]\(/(.+?)\.md\)", line[2])
+        assert pages or line[2].strip() == "none"
+        for page in pages:
+            assert commands_of(f"docs/{page}"), page
+        if pages:
+            assert all(f"{{results-figure}} {name}" in PAGES[f"docs/{pages[0]}"] for name in names)
 
 
 def test_every_table_and_every_figure_is_on_a_page():

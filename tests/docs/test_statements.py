@@ -319,6 +319,12 @@ def test_bitwave_is_the_best_bit_serial_rival_at_every_width_of_dram():
         assert rivals.idxmin() == "bitwave"
 
 
+def test_over_bitwave_energy_is_a_little_less_on_one_network_and_a_little_more_on_the_other():
+    gains = hardware.energy_gains(RESULTS).xs("bitwave", level="over")
+    assert (gains.loc["mobilenet_v2"] > 1).all()
+    assert (gains.loc["efficientnet_lite0"] < 1).all()
+
+
 def test_most_of_the_energy_is_the_drams():
     lines = hardware.equal(RESULTS).query("accelerator == 'swis_ss'")
     assert (lines["dram_energy_pj"] / lines["energy_pj"]).min() > 0.5
@@ -328,8 +334,11 @@ def test_a_network_is_decomposed_in_less_than_a_second():
     rows = speed.measurements(RESULTS)
     rates = rows[rows["measured"].eq("decomposition") & rows["case"].eq("SWIS")]["value"]
     assert (138 / rates < 1).all()  # million weights of VGG-16
-    relative = rows[rows["measured"].eq("evaluation") & rows["unit"].eq("%")]["value"]
-    assert (relative > 95).all()
+    relative = rows[rows["measured"].eq("evaluation") & rows["unit"].eq("%")].set_index("case")["value"]
+    rounded = relative.index.str.contains("8-bit activations")
+    assert (relative[~rounded] > 100).all()
+    assert relative[rounded].min() > 95
+    assert relative[~rounded].min() > relative[rounded].median()
 
 
 def test_in_the_first_table_uniform_is_ahead_without_calibration_and_swis_with_it():
@@ -348,5 +357,5 @@ def test_all_of_calibration_is_the_last_ingredient():
 def test_the_verdicts_are_as_the_page_of_claims_sums_them_up():
     held, plain = zip(*(text.split("; ") for text in claims.board(RESULTS)["verdict"]), strict=True)
     direction = "in direction, not in size"
-    assert held == (direction, "holds", direction, "level", direction)
-    assert [text.split()[0] for text in plain] == ["behind", "ahead", "level", "ahead", "level"]
+    assert held == (direction, "holds", direction, "on par", direction)
+    assert [text.split()[0] for text in plain] == ["behind", "ahead", "on", "ahead", "on"]
