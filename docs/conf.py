@@ -52,6 +52,7 @@ myst_heading_anchors = 3
 # Notebooks are shown with the outputs that they keep.
 nb_execution_mode = "off"
 nb_custom_formats = {".ipynb": "docs.extension.notebooks.read"}
+nb_render_markdown_format = "myst"
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}
 
 autodoc_typehints = "signature"

@@ -9,15 +9,15 @@
 # %%
 # %matplotlib inline
 import os
+from pathlib import Path
 
 from IPython.display import Markdown
 
 import swis
 from swis import gallery
-from swis.analysis.ablation import fully_calibrated
-from swis.analysis.trade_offs import fair_gains, with_accuracy, within_loss
-from swis.plots.names import design_name, label_of
-from swis.results.records import load_simulated
+from swis.analysis.trade_offs import fair_gains, within_loss
+from swis.gallery.common import of_equal_area
+from swis.plots.names import design_name, format_name
 
 # %%
 # Change me, then run all cells
@@ -53,8 +53,7 @@ totals[list(shown)].rename(columns=shown).round(2)
 # constant has its source in conf/accelerator and conf/energy; the commands are in docs/results/equal_area.md.
 
 # %%
-photos = swis.load_table("../results/calibration", "all").query("data == 'imagenet'")
-area = with_accuracy(load_simulated("../results/hardware/equal_area"), fully_calibrated(photos))
+area = of_equal_area(Path("../results"))
 area = area.assign(energy_uj=area["energy_pj"] / 1e6).astype({"bits": int})
 best = within_loss(area, points).query("network == 'mobilenet_v2'").sort_values("latency_ms")
 shown = {
@@ -95,19 +94,16 @@ time, energy = (
     fair_gains(area, by, [points]).set_index("network").loc["mobilenet_v2"]
     for by in ("latency_ms", "energy_pj")
 )
-
-
-def side(gain, over=""):
-    method, bits = gain[f"method{over}"], gain[f"bits{over}"]
-    return f"{design_name(gain[f'accelerator{over}'])} with {label_of(method)} weights of {bits} shifts"
-
-
+sides = [
+    f"{design_name(gain[f'accelerator{end}'])} ({format_name(gain[f'method{end}'], gain[f'bits{end}'])})"
+    for gain in (time, energy)
+    for end in ("", "_over")
+]
 Markdown(
     f"**At equal area and at most {points:g} point of top-1 lost, the best SWIS array runs MobileNet-v2 "
     f"{time['gain']:.2f}x as fast as the best bit-serial rival, and takes {energy['gain']:.2f}x less "
-    f"energy.** In time: {side(time)}, against {side(time, '_over')}. In energy: "
-    f"{side(energy)}, against {side(energy, '_over')}. Other allowed losses change these "
-    f"gains (70 has the range). Over the array without shift sets SWIS gains "
+    f"energy.** In time: {sides[0]}, against {sides[1]}. In energy: {sides[2]}, against {sides[3]}. Other "
+    f"allowed losses change these gains (70 has the range). Over the array without shift sets SWIS gains "
     f"{time['gain_over_unshared']:.2f}x in time and {energy['gain_over_unshared']:.2f}x in energy. With "
     f"8-bit weights on the other designs and small images, as in the first table, {design_name(design)} is "
     f"{totals['latency_ms'][rivals[0]] / totals['latency_ms'][design]:.1f}x as fast as "

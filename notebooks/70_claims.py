@@ -50,6 +50,5 @@ Markdown(
 # ## Answer
 
 # %%
-verdicts = board["verdict"].str.partition(";")[0]
-lines = [f"{words} ({' / '.join(names)})" for words, names in board.groupby(verdicts)["claim"]]
+lines = [f"{words} ({' / '.join(names)})" for words, names in board.groupby("verdict")["claim"]]
 Markdown(f"**Of {len(board)} claims, under equal conditions: {'; '.join(lines)}.**")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from docutils import nodes
@@ -20,7 +20,6 @@ from swis.options.names import require_known
 
 class _Results(SphinxDirective):
     required_arguments = 1
-    option_spec: ClassVar = {"command": directives.unchanged_required}
 
     def known(self, what: str, name: str, names: Iterable[str]) -> None:
         try:
@@ -32,7 +31,7 @@ class _Results(SphinxDirective):
         parsed, messages = self.state.inline_text(text, self.lineno)
         return [*parsed, *messages]
 
-    def commands(self, lines: list[str]) -> list[nodes.Node]:
+    def commands(self, lines: Sequence[str]) -> list[nodes.Node]:
         """A block that can be copied."""
         if not lines:
             return []
@@ -51,20 +50,22 @@ class ResultsTable(_Results):
         rows = found.make(RESULTS)
         table = table_node(rows, self.inline(found.caption), found.numbers, self.inline)
         self.add_name(table)
-        lines = self.options.get("command", "").splitlines() or list(found.commands)
-        return [table, *self.commands(lines)]
+        return [table, *self.commands(found.commands)]
 
 
 class ResultsFigure(_Results):
-    """A figure by its name in ``swis.gallery``, with its caption and a link to the drawing for print."""
+    """A figure by its name in ``swis.gallery``, its caption below, and commands of rows that no table has."""
+
+    option_spec: ClassVar = {"command": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0]
         self.known("figure", name, figures())
-        draw = figures()[name]
-        caption = getattr(draw, "caption", None) or draw.__doc__ or name
+        found = figures()[name]
         folder = os.path.relpath(RESULTS / "figures", self.env.srcdir)
-        image = nodes.image(uri=f"/{folder}/{name}.png", alt=" ".join(caption.split()))
-        figure = nodes.figure("", image, nodes.caption("", "", *self.inline(" ".join(caption.split()))))
+        # Sphinx makes an image that has a width a link to its file
+        image = nodes.image(uri=f"/{folder}/{name}.png", alt=found.title, width="100%")
+        caption = self.inline(f"{found.caption} Drawn by `python -m swis.gallery {name}`.")
+        figure = nodes.figure("", image, nodes.caption("", "", *caption))
         self.add_name(figure)
         return [figure, *self.commands(self.options.get("command", "").splitlines())]

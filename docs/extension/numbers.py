@@ -24,6 +24,8 @@ DECIMALS = {
     "µJ": 0,
     "mm²": 3,
     "dB": 1,
+    "steps²": 2,
+    "million weights/s": 1,
     "MB": 2,
     "minutes": 0,
 }

@@ -10,21 +10,20 @@ import pandas as pd
 
 from docs.extension.registry import table
 from docs.extension.values import values
-from docs.tables.names import CALIBRATIONS, format_of
 from docs.tables.rows import (
+    CALIBRATIONS,
     by_format,
     calibrated,
     called,
     ends,
     floats,
-    fully,
     imagenet_commands,
     in_order,
     of,
     of_four,
-    plainly,
     with_float,
 )
+from swis.analysis.ablation import fully_calibrated
 from swis.evaluation.paired_tests import Comparison, compare, holm
 from swis.formats.float32 import Float
 from swis.formats.int8 import Int8
@@ -33,6 +32,7 @@ from swis.formats.swis import Swis
 from swis.formats.swis_c import SwisC
 from swis.formats.truncate import Truncate
 from swis.formats.uniform import Uniform
+from swis.plots.names import format_name
 from swis.results.records import load_table
 
 _KEYS = ["model", "bits"]
@@ -43,7 +43,7 @@ _EQUAL_STORAGE = ((Swis.name, 1, 2), (SwisC.name, 2, 3), (Swis.name, 2, 3), (Swi
 
 def full(results: Path) -> pd.DataFrame:
     """Return the rows of whole output-aware calibration: M = 4, a scale per channel, seed 0."""
-    return fully(plainly(of_four(calibrated(results))))
+    return fully_calibrated(calibrated(results)).dropna(subset="bits")
 
 
 @table(*imagenet_commands("calibration"))
@@ -95,7 +95,7 @@ def accuracy_equal_storage(results: Path) -> pd.DataFrame:
     bits = full(results).set_index(["model", "method", "bits"])["weight_bits"]
     names, stored = [], []
     for model, method, n, m in pairs.index:
-        names.append((model, format_of(method, n), format_of(Uniform.name, m)))
+        names.append((model, format_name(method, n), format_name(Uniform.name, m)))
         stored.append(f"{bits[model, method, n]:.2f} and {bits[model, Uniform.name, m]:.2f}")
     index = pd.MultiIndex.from_tuples(names, names=["model", "format", "against"])
     found = _compared(pairs.set_axis(index))
@@ -115,7 +115,7 @@ def equal_storage(results: Path) -> pd.Series:
 
 
 def _by_group_size(results: Path, column: str, title: str) -> pd.DataFrame:
-    rows = of(fully(plainly(calibrated(results))), Swis)
+    rows = of(fully_calibrated(calibrated(results), group_size=None), Swis)
     pivoted = rows.pivot(index=_KEYS, columns="group_size", values=column)
     pivoted = pivoted.rename(columns="M = {:g}".format).rename_axis(columns=None)
     return called(pd.concat({title: pivoted}, axis=1))
@@ -184,7 +184,7 @@ def _first(results: Path) -> pd.DataFrame:
     rows = load_table(results / "first_table", "all")
     rows = rows.assign(calibrate=rows["calibrate"].fillna("none"))
     order = [Float.name, Int8.name, *method_names()]
-    rows["format"] = [format_of(*row) for row in rows[["method", "bits"]].itertuples(index=False)]
+    rows["format"] = [format_name(*row) for row in rows[["method", "bits"]].itertuples(index=False)]
     rows = rows.sort_values("method", key=lambda names: names.map(order.index), kind="stable")
     return rows.sort_values("calibrate", kind="stable").set_index(["calibrate", "format"])
 

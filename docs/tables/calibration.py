@@ -8,16 +8,15 @@ import pandas as pd
 
 from docs.extension.registry import table
 from docs.extension.values import values
-from docs.tables.names import INGREDIENTS
-from docs.tables.rows import calibrated, called, fully, imagenet_commands, of, of_four, plainly
-from swis.analysis.ablation import by_ingredient, gains
+from docs.tables.rows import calibrated, called, imagenet_commands, of, of_four
+from swis.analysis.ablation import by_ingredient, fully_calibrated, gains, plainly_scaled
 from swis.evaluation.seeds import gap
 from swis.evaluation.seeds import table as with_spread
 from swis.formats.int8 import Int8
 from swis.formats.round import Round
 from swis.formats.swis import Swis
 from swis.formats.uniform import Uniform
-from swis.plots.names import label_of
+from swis.plots.names import INGREDIENTS, label_of
 from swis.results.records import load_table
 
 _KEYS = ["model", "bits"]
@@ -28,7 +27,7 @@ _INGREDIENTS = [
 
 
 def _steps(results: Path, method: str) -> pd.DataFrame:
-    rows = plainly(of_four(calibrated(results)))
+    rows = plainly_scaled(calibrated(results))
     return rows[rows["method"].eq(method) & rows["ingredient"].isin(list(INGREDIENTS))]
 
 
@@ -118,8 +117,7 @@ def equalized_8_bit(results: Path) -> float:
 
 def of_seeds(results: Path) -> pd.DataFrame:
     """Return fully calibrated rows (M = 4, a scale per channel) of all seeds, at 2 to 4 shifts."""
-    rows = fully(of_four(calibrated(results)))
-    return rows.query("granularity == 'channel' and rewrites == '' and bits in [2, 3, 4]")
+    return fully_calibrated(calibrated(results), seed=None).query("bits in [2, 3, 4]")
 
 
 @table(*imagenet_commands("calibration_seeds"))
@@ -146,7 +144,7 @@ def calibration(results: Path) -> dict[str, str]:
     top1 = of_seeds(results).groupby([*_KEYS, "method"])["top1"]
     leads = gap(of_seeds(results), Swis.name, Uniform.name, _KEYS)
     place = "model == 'mobilenet_v2' and data == 'imagenet' and bits == 2 and seed == 0"
-    here = of(fully(plainly(of_four(calibrated(results)))), Swis).query(place)["top1"]
+    here = of(fully_calibrated(calibrated(results)), Swis).query(place)["top1"]
     other = of(load_table(results / "retrain", "all"), Swis).query(place)
     return {
         "equalized_8_bit": f"{equalized_8_bit(results):.1f}",

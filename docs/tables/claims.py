@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -10,11 +11,9 @@ import pandas as pd
 
 from docs.extension.registry import table
 from docs.extension.values import values
-from docs.tables.names import format_of
-from swis.analysis.claims_table import scoreboard
-from swis.plots.names import design_name, label_of, network_name
+from swis.analysis.claims_table import paper_text, scoreboard, span_text, value_text
+from swis.plots.names import design_name, format_name, label_of, network_name
 
-_POINTS = "points"
 _IN_WORDS = ("none", "one", "two", "three", "four", "all")
 
 
@@ -24,74 +23,71 @@ def board(results: Path) -> pd.DataFrame:
     return scoreboard(results)
 
 
-def _value(line: pd.Series, name: str) -> str:
-    value = line[name]
-    return f"{value:+.1f} points" if line["unit"] == _POINTS else f"{value:.2f}x"
-
-
-def _span(line: pd.Series, name: str) -> str:
-    low, high = line[f"{name}_low"], line[f"{name}_high"]
-    ends = f"{low:+.1f} to {high:+.1f}" if line["unit"] == _POINTS else f"{low:.2f} to {high:.2f}"
-    return f"{_value(line, name)} ({ends})"
-
-
-def _paper(line: pd.Series) -> str:
-    return f"up to {line['paper']:g}{' points' if line['unit'] == _POINTS else 'x'}"
+def _shown(results: Path, texts: Mapping[str, Callable[[pd.Series], str]]) -> pd.DataFrame:
+    """Return a table with a line for each claim, and a column for each text."""
+    lines = board(results).set_index("claim", drop=False)
+    return pd.DataFrame({name: lines.apply(text, axis=1) for name, text in texts.items()})
 
 
 def _ours(line: pd.Series) -> str:
     """Return our side of the fair comparison: a format, and the array that it runs on."""
-    fmt = format_of(line["method"], line["bits"])
+    fmt = format_name(line["method"], line["bits"])
     return f"{design_name(line['design'])} ({fmt})" if line["design"] else fmt
 
 
 def _rival(line: pd.Series) -> str:
     """Return what SWIS is compared with: formats in points, designs and bits in ratios."""
-    return label_of(line["against"]) if line["unit"] == _POINTS else design_name(line["against"])
+    return label_of(line["against"]) if line["unit"] == "points" else design_name(line["against"])
 
 
-def _names(lines: pd.DataFrame) -> pd.Index:
-    return pd.Index(lines["claim"], name="claim")
+def _beside_plain(line: pd.Series) -> str:
+    return f"{line['beside_plain']} {label_of(line['plain'])}"
+
+
+@table("make claims")
+def claims_short(results: Path) -> pd.DataFrame:
+    """Claims of the paper, and what our rows say of them."""
+    texts = {
+        "paper": paper_text,
+        "our best case": lambda line: value_text(line, "most"),
+        "our fair comparison": lambda line: f"{_ours(line)}, over {_rival(line)}: {span_text(line, 'fair')}",
+        "verdict": lambda line: f"{line['verdict']}; {_beside_plain(line)}: {value_text(line, 'over_plain')}",
+    }
+    return _shown(results, texts).rename_axis("the paper claims")
 
 
 @table("make claims")
 def claims(results: Path) -> pd.DataFrame:
     """Five claims of the paper, and what the committed rows say of them."""
-    lines = board(results)
-    columns = {
-        "paper": [_paper(line) for _, line in lines.iterrows()],
-        "our side": [_ours(line) for _, line in lines.iterrows()],
-        "compared with": [_rival(line) for _, line in lines.iterrows()],
-        "our fair comparison (range)": [_span(line, "fair") for _, line in lines.iterrows()],
-        "verdict": list(lines["verdict"].str.split("; ").str[0]),
+    texts = {
+        "paper": paper_text,
+        "our side": _ours,
+        "compared with": _rival,
+        "our fair comparison (range)": lambda line: span_text(line, "fair"),
+        "verdict": lambda line: line["verdict"],
     }
-    return pd.DataFrame(columns, _names(lines))
+    return _shown(results, texts)
 
 
 @table()
 def claims_plain(results: Path) -> pd.DataFrame:
     """The same comparisons with the simplest alternative, which a practitioner would take instead."""
-    lines = board(results)
-    columns = {
-        "simplest alternative": [label_of(name) for name in lines["plain"]],
-        "SWIS over it (range)": [_span(line, "over_plain") for _, line in lines.iterrows()],
-        "SWIS is": [
-            text.split("; ")[1].removesuffix(f" {plain}")
-            for text, plain in zip(lines["verdict"], lines["plain"], strict=True)
-        ],
+    texts = {
+        "simplest alternative": lambda line: label_of(line["plain"]),
+        "SWIS over it (range)": lambda line: span_text(line, "over_plain"),
+        "SWIS is": lambda line: line["beside_plain"],
     }
-    return pd.DataFrame(columns, _names(lines))
+    return _shown(results, texts)
 
 
 @table()
 def claims_most(results: Path) -> pd.DataFrame:
     """Our best case, and where: the sides need not be calibrated alike. No verdict rests on these numbers."""
-    lines = board(results)
-    columns = {
-        "our best case": [_value(line, "most") for _, line in lines.iterrows()],
-        "where": [_in_words(text) for text in lines["most_setting"]],
+    texts = {
+        "our best case": lambda line: value_text(line, "most"),
+        "where": lambda line: _in_words(line["most_setting"]),
     }
-    return pd.DataFrame(columns, _names(lines))
+    return _shown(results, texts)
 
 
 def _in_words(text: str) -> str:
@@ -118,7 +114,7 @@ def commands(results: Path) -> set[str]:
 def claims_held(results: Path) -> dict[str, str]:
     lines = board(results).set_index("claim")
     first = lines.loc["accuracy over truncation, 4 bits, post-training"]
-    found = lines["verdict"].str.split("; ").str[0].value_counts()
+    found = lines["verdict"].value_counts()
     return {
         "in_full": _IN_WORDS[found.get("holds", 0)],
         "in_direction": _IN_WORDS[found.get("in direction, not in size", 0)],

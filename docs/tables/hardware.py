@@ -8,7 +8,6 @@ import pandas as pd
 
 from docs.extension.registry import table
 from docs.extension.values import values
-from docs.tables.names import format_of
 from docs.tables.rows import called, ends, imagenet_commands, of
 from swis.analysis.ablation import fully_calibrated
 from swis.analysis.trade_offs import (
@@ -22,7 +21,8 @@ from swis.analysis.trade_offs import (
     within_loss,
 )
 from swis.formats.float32 import Float
-from swis.plots.names import design_name, network_name
+from swis.gallery.common import calibrated_on_imagenet, of_equal_area
+from swis.plots.names import design_name, format_name, network_name
 from swis.results.records import load_simulated, load_table
 
 # SWIS-C's array is in no ``versus`` of designs that also take other sets.
@@ -48,16 +48,6 @@ def published(results: Path) -> pd.DataFrame:
 def area(results: Path) -> pd.DataFrame:
     """Return the lines of networks on designs of equal area with the same options."""
     return load_simulated(results / "hardware" / "equal_area")
-
-
-def accuracies(results: Path) -> pd.DataFrame:
-    """Return the rows whose accuracies stand beside simulated lines: calibrated, on ImageNet."""
-    return fully_calibrated(load_table(results / "calibration", "all").query("data == 'imagenet'"))
-
-
-def equal(results: Path) -> pd.DataFrame:
-    """Return the lines of equal area with the accuracy of their networks."""
-    return with_accuracy(area(results), accuracies(results))
 
 
 def _as_published(results: Path, quantity: str, title: str, swis: bool) -> pd.DataFrame:
@@ -102,8 +92,8 @@ _AREA = _on_all("equal_area", " bits=2,3")
 
 
 def _one_point(results: Path, network: str) -> pd.DataFrame:
-    found = within_loss(equal(results)).query("network == @network").sort_values("latency_ms")
-    formats = [format_of(*row) for row in found[["method", "bits"]].itertuples(index=False)]
+    found = within_loss(of_equal_area(results)).query("network == @network").sort_values("latency_ms")
+    formats = [format_name(*row) for row in found[["method", "bits"]].itertuples(index=False)]
     columns = {"columns": "columns of 8 PEs", "format": "format", "loss": "lost [points]"}
     columns |= {"latency_ms": "latency [ms]", "energy_uj": "energy [µJ]"}
     found = found.assign(format=formats, energy_uj=found["energy_pj"] / 1e6)
@@ -125,11 +115,11 @@ def hardware_equal_efficientnet_lite0(results: Path) -> pd.DataFrame:
 
 
 def _gains(results: Path, by: str) -> pd.DataFrame:
-    found = fair_gains(equal(results), by)
+    found = fair_gains(of_equal_area(results), by)
 
     def side(end: str) -> list[str]:
         names = [f"method{end}", f"bits{end}"]
-        texts = [format_of(*row) for row in found[names].itertuples(index=False)]
+        texts = [format_name(*row) for row in found[names].itertuples(index=False)]
         if f"accelerator{end}" not in found:
             return texts
         designs = found[f"accelerator{end}"].map(design_name)
@@ -169,7 +159,7 @@ def hardware_dram_cost(results: Path) -> pd.DataFrame:
 
 def energy_gains(results: Path) -> pd.DataFrame:
     """Return the energy gain of the single-shift array over others, a column per cost of a bit of DRAM."""
-    found = within_loss(equal(results))
+    found = within_loss(of_equal_area(results))
     return pd.DataFrame({cost: _gain(at_dram_cost(found, cost), "energy_gain") for cost in DRAM_COSTS})
 
 
@@ -188,7 +178,7 @@ def hardware_bandwidth(results: Path) -> pd.DataFrame:
 
 def wide(results: Path) -> pd.DataFrame:
     """Return the lines of equal area on DRAM of several widths, with the accuracy of their networks."""
-    return with_accuracy(load_simulated(results / "hardware" / "bandwidth"), accuracies(results))
+    return with_accuracy(load_simulated(results / "hardware" / "bandwidth"), calibrated_on_imagenet(results))
 
 
 def _over_others(table: pd.DataFrame) -> pd.DataFrame:
@@ -199,7 +189,7 @@ def _over_others(table: pd.DataFrame) -> pd.DataFrame:
 
 @values
 def hardware(results: Path) -> dict[str, str]:
-    lines = equal(results)
+    lines = of_equal_area(results)
     time, energy = (fair_gains(lines, by) for by in ("latency_ms", "energy_pj"))
     best = time.loc[time["gain"].idxmax()]
     rows = load_table(results / "calibration", "all").query("data == 'imagenet' and model == @best.network")
@@ -217,7 +207,7 @@ def hardware(results: Path) -> dict[str, str]:
         "time_unshared": ends(time["gain_over_unshared"], 2),
         "energy_unshared": ends(energy["gain_over_unshared"], 2),
         "best_network": network_name(best["network"]),
-        "best_format": format_of(best["method"], best["bits"]),
+        "best_format": format_name(best["method"], best["bits"]),
         "best_lost": f"{lost[0]:.1f}",
         "best_lost_otherwise": " and ".join(f"{points:.1f}" for points in lost.drop(0)),
         "time_otherwise": f"{time.drop(best.name)['gain'].max():.2f}",

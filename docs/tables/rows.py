@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from docs.tables.names import CALIBRATIONS
 from swis.analysis.ablation import ingredient
 from swis.formats.float32 import Float
 from swis.formats.round import Round
@@ -20,6 +19,13 @@ from swis.plots.names import images_name, label_of, network_name
 from swis.results.records import load_table
 
 NETWORK = "network"
+
+CALIBRATIONS = {
+    "none": "none",
+    "stats": "statistics",
+    "output_aware": "output-aware",
+    "reconstruct": "output-aware, rounding learned",
+}
 
 # What columns of rows are called where they lead a table.
 _INDEX = {
@@ -75,16 +81,6 @@ def calibrated(results: Path) -> pd.DataFrame:
 def of_four(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of groups of four weights, and those of formats without groups."""
     return rows[rows["group_size"].isna() | rows["group_size"].eq(4)]
-
-
-def plainly(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with a scale per channel, of networks as they are, of calibration seed 0."""
-    return rows[rows["granularity"].eq("channel") & rows["rewrites"].eq("") & rows["seed"].eq(0)]
-
-
-def fully(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that have all of output-aware calibration."""
-    return rows[rows["ingredient"].eq("scales")]
 
 
 def of(rows: pd.DataFrame, *kinds: type[WeightFormat]) -> pd.DataFrame:

@@ -31,7 +31,7 @@ def speed_decomposition(results: Path) -> pd.DataFrame:
     """Decomposition of as many weights as VGG-16 has (B = 7, M = 4, N = 4), on two cores without a GPU."""
     rows = _of(results, "decomposition")
     found = rows.pivot(index="case", columns="machine", values="value").loc[rows["case"].unique()]
-    return pd.concat({"million weights per second": found.rename_axis(columns=None)}, axis=1)
+    return pd.concat({"speed [million weights/s]": found.rename_axis(columns=None)}, axis=1)
 
 
 @table("python benchmarks/evaluate.py")

@@ -9,14 +9,13 @@ import pandas as pd
 from docs.extension.registry import table
 from docs.extension.values import values
 from docs.tables.claims import board
-from docs.tables.names import format_of
 from docs.tables.rows import called, imagenet_commands, of
 from swis.analysis.claims import compression_pairs
 from swis.encoding.cost import BASELINE_BITS
 from swis.formats.swis import Swis
 from swis.formats.swis_c import SwisC
 from swis.options.choices import Coding
-from swis.plots.names import network_name
+from swis.plots.names import format_name, network_name
 from swis.results.records import load_storage
 
 _SIZES = (2, 4, 8, 16)
@@ -37,7 +36,7 @@ def storage_formula(results: Path) -> pd.DataFrame:
         for shifts in (1, 2, 3, 4):
             fmts = {size: kind(shifts=shifts, group_size=size) for size in _SIZES}
             bits = {size: fmt.stored_bits(1, _WEIGHTS) / _WEIGHTS for size, fmt in fmts.items()}
-            lines[format_of(kind.name, shifts)] = {
+            lines[format_name(kind.name, shifts)] = {
                 f"M = {size}": f"{each:.2f} ({BASELINE_BITS / each:.2f}x)" for size, each in bits.items()
             }
     found = pd.DataFrame.from_dict(lines, orient="index").rename_axis("format")
@@ -86,7 +85,7 @@ def storage_equal_accuracy(results: Path) -> pd.DataFrame:
     """The smallest calibrated networks that lose at most so many points to float."""
     pairs = compression_pairs(results)
     chosen = pairs[["method", "bits", "group_size"]].itertuples(index=False)
-    ours = [f"{format_of(method, bits)}, M = {size:g}" for method, bits, size in chosen]
+    ours = [f"{format_name(method, bits)}, M = {size:g}" for method, bits, size in chosen]
     return pd.DataFrame(
         {
             "network": pairs["network"].map(network_name),
@@ -107,7 +106,7 @@ def storage(results: Path) -> dict[str, str]:
     fullest = Swis(shifts=1, group_size=16)
     return {
         "fair": f"{shown['fair']:.2f}",
-        "fair_format": format_of(shown["method"], shown["bits"]),
+        "fair_format": format_name(shown["method"], shown["bits"]),
         "most": f"{shown['most']:.2f}",
         "most_compact": f"{packed['compression_vs_int8'].max():.2f}",
         "formula_most": f"{BASELINE_BITS * _WEIGHTS / fullest.stored_bits(1, _WEIGHTS):.2f}",

@@ -20,7 +20,7 @@ from swis.options.training import RetrainConfig
 # rounding that is learned per block.
 INGREDIENTS = ("none", "stats", "walk", "asymmetric", "scales", "reconstruct")
 
-# The columns that ``ingredient`` and ``fully_calibrated`` read.
+# The columns that ``ingredient``, ``plainly_scaled`` and ``fully_calibrated`` read.
 CALIBRATION = ("method", "group_size", "seed", "granularity", "rewrites", "fold_bn", "calibrate", "config")
 
 
@@ -43,16 +43,24 @@ def ingredient(row: pd.Series) -> str | None:
     return place
 
 
-def fully_calibrated(rows: pd.DataFrame, group_size: int | None = 4, seed: int | None = 0) -> pd.DataFrame:
-    """Return the rows that are calibrated with all ingredients up to "scales", and their references.
+def plainly_scaled(rows: pd.DataFrame, group_size: int | None = 4, seed: int | None = 0) -> pd.DataFrame:
+    """Return the rows with one scale per channel, no rewrites, one group size and one calibration set.
 
-    These rows have one scale per channel and no rewrites. For every model, group size and calibration set
-    there is a row per method and bits, a row of the 8-bit format, and a row of the float network.
-    ``group_size`` None selects all group sizes, ``seed`` None all calibration sets.
+    References, which have no groups, are among them. ``group_size`` None selects all group sizes, ``seed``
+    None all calibration sets.
     """
     plain = rows["granularity"].fillna("channel").eq("channel") & rows["rewrites"].fillna("").eq("")
     sizes = rows["group_size"].isna() | rows["group_size"].eq(group_size) | (group_size is None)
-    some = rows[plain & sizes & (rows["seed"].eq(seed) | (seed is None))]
+    return rows[plain & sizes & (rows["seed"].eq(seed) | (seed is None))]
+
+
+def fully_calibrated(rows: pd.DataFrame, group_size: int | None = 4, seed: int | None = 0) -> pd.DataFrame:
+    """Return the ``plainly_scaled`` rows that have all ingredients up to "scales", and their references.
+
+    For every model, group size and calibration set there is a row per method and bits, a row of the 8-bit
+    format, and a row of the float network.
+    """
+    some = plainly_scaled(rows, group_size, seed)
     full = some.apply(ingredient, axis=1).eq("scales")
     reference = some["method"].eq(Float.name) | (some["method"].eq(Int8.name) & ~some["fold_bn"])
     return some[full | reference]

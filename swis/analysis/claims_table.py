@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from swis.runtime.files import write_atomically
 
 
 def scoreboard(results: Path) -> pd.DataFrame:
-    """Return a table with a row per claim: the fields of ``Evidence``, the verdict, and the commits of rows.
+    """Return a table with a row per claim: the fields of ``Evidence``, verdicts, and the commits of rows.
 
     The ends of a ``Span`` have their own columns, such as ``fair_low`` and ``fair_high``. The commits of
     ``fair_rows`` are the column ``fair_versions``. Raises ``InputError`` if rows are missing.
@@ -37,28 +38,65 @@ def _line(found: Evidence) -> dict[str, Any]:
             line[field.name.replace("rows", "versions")] = " ".join(sorted(set(value["git_commit"].str[:7])))
         else:
             line[field.name] = value
-    return line | {"verdict": verdict(found)}
+    return line | {"verdict": verdict(found), "beside_plain": beside_plain(found)}
 
 
 def verdict(found: Evidence) -> str:
-    """Return the verdict on a claim, and that on SWIS over ``plain``, from the ranges of the values.
+    """Return the verdict on a claim, from the range of our fair comparison.
 
     A claim "holds" if the lower end reaches the paper's number; it is true "in direction, not in size" if the
-    lower end is a gain, "on par" if the range includes no gain, and else "no". In the same way SWIS is "ahead
-    of", "on par with" or "behind" what is ``plain``.
+    lower end is a gain, "on par" if the range includes no gain, and else "no".
     """
-    fair = _side(found.fair, found.no_gain, "in direction, not in size", "on par", "no")
     if found.fair.low >= found.paper:
-        fair = "holds"
-    return (
-        f"{fair}; {_side(found.over_plain, found.no_gain, 'ahead of', 'on par with', 'behind')} {found.plain}"
-    )
+        return "holds"
+    return _side(found.fair, found.no_gain, "in direction, not in size", "on par", "no")
+
+
+def beside_plain(found: Evidence) -> str:
+    """Say from the range whether SWIS is "ahead of", "on par with" or "behind" what is ``plain``."""
+    return _side(found.over_plain, found.no_gain, "ahead of", "on par with", "behind")
 
 
 def _side(span: Span, no_gain: float, above: str, between: str, below: str) -> str:
     if span.low > no_gain:
         return above
     return below if span.high < no_gain else between
+
+
+def paper_text(line: Mapping[str, Any]) -> str:
+    """Return what the paper claims, of a line of the scoreboard.
+
+    >>> paper_text({"unit": "x", "paper": 6.0}), paper_text({"unit": "points", "paper": 54.3})
+    ('up to 6x', 'up to 54.3 points')
+    """
+    return f"up to {line['paper']:g}{_unit(line)}"
+
+
+def value_text(line: Mapping[str, Any], name: str) -> str:
+    """Return a value of ours, of a line of the scoreboard.
+
+    >>> value_text({"unit": "x", "most": 24.968}, "most"), value_text({"unit": "points", "most": 2.2}, "most")
+    ('24.97x', '+2.2 points')
+    """
+    return f"{_number(line, line[name])}{_unit(line)}"
+
+
+def span_text(line: Mapping[str, Any], name: str) -> str:
+    """Return a value of ours and its range, of a line of the scoreboard.
+
+    >>> span_text({"unit": "x", "fair": 1.42, "fair_low": 1.15, "fair_high": 1.78}, "fair")
+    '1.42x (1.15 to 1.78)'
+    """
+    low, high = (_number(line, line[f"{name}_{end}"]) for end in ("low", "high"))
+    return f"{value_text(line, name)} ({low} to {high})"
+
+
+def _unit(line: Mapping[str, Any]) -> str:
+    return " points" if line["unit"] == "points" else "x"
+
+
+def _number(line: Mapping[str, Any], value: float) -> str:
+    return f"{value:+.1f}" if line["unit"] == "points" else f"{value:.2f}"
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -74,16 +112,10 @@ def markdown(table: pd.DataFrame) -> str:
     ]
     lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for line in table.to_dict("records"):
-        points = line["unit"] == "points"
-        one, unit = ("{:+.1f}", " points") if points else ("{:.2f}", "x")
-
-        def text(name: str, line: dict = line, one: str = one, unit: str = unit) -> str:
-            ends = [line.get(f"{name}_{end}") for end in ("low", "high")]
-            span = "" if None in ends else f" ({one.format(ends[0])} to {one.format(ends[1])})"
-            return f"{one.format(line[name])}{unit}{span}"
-
-        cells = [line["claim"], f"up to {line['paper']:g}{unit}", text("most"), text("fair"), line["against"]]
-        lines.append(f"| {' | '.join([*cells, text('over_plain'), line['verdict']])} |")
+        ours = [paper_text(line), value_text(line, "most"), span_text(line, "fair")]
+        judged = f"{line['verdict']}; {line['beside_plain']} {line['plain']}"
+        cells = [line["claim"], *ours, line["against"], span_text(line, "over_plain"), judged]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -14,17 +14,19 @@ from swis.formats.swis import Swis
 from swis.gallery.common import of_equal_area
 from swis.gallery.registry import figure
 from swis.plots.hardware_figures import bars_of_designs, name_designs, roofline, traffic_by_layer
-from swis.plots.names import with_shifts
-from swis.plots.style import MIDDLE, PALE, SWIS, grid_of_axes, message, new_figure
+from swis.plots.names import format_name
+from swis.plots.style import MIDDLE, PALE, SWIS, grid_of_axes, new_figure
 from swis.results.records import load_simulated
 
+_TITLE = "At equal area and accuracy SWIS arrays are among the fastest; DRAM takes most of the energy"
 _CAPTION = """
     Above, every design in the format that is fastest (left) or takes the least energy (right) of those that
-    lose at most one point of top-1, both in the order of latency: SWIS arrays are among the fastest, SWIS's
-    own array without shift sets is close, and DRAM takes most of the energy of all. Below, the layers of
-    MobileNet-v2 on the single-shift array with three shifts: the depthwise ones and the classifier wait for
-    DRAM. MobileNet-v2 at 224 x 224, 45 nm, 500 MHz, every array as large as 8 x 8 single-shift units;
-    accuracy on 500 photographs with ImageNet labels.
+    lose at most one point of top-1. Designs are in the order of latency; SWIS arrays are blue. The array
+    without shift sets is close to them. Below, the layers of MobileNet-v2 on the single-shift array with
+    three shifts. Lower left: roofline, a mark per layer; the depthwise layers and the classifier wait for
+    DRAM. Lower right: DRAM traffic per layer, weights upwards, activations downwards. MobileNet-v2 at
+    224 x 224, 45 nm, 500 MHz, every array at most as large as 8 x 8 single-shift PEs; accuracy on 500
+    photographs with ImageNet labels.
 """
 _NETWORK, _ARRAY = "mobilenet_v2", "swis_ss"
 _CYCLES = {"computing": (MIDDLE, ["compute_cycles"]), "waiting for DRAM": (PALE, ["stall_cycles"])}
@@ -36,15 +38,12 @@ _ENERGY = {  # colours of no format, from dark to light
 }
 
 
-@figure(_CAPTION)
+@figure(_TITLE, _CAPTION)
 def draw(results: Path) -> Figure:
     equal = of_equal_area(results).query("network == @_NETWORK")
     fastest = within_loss(equal).sort_values("latency_ms", ignore_index=True)
     frugal = within_loss(equal, by="energy_pj").set_index("accelerator").loc[fastest["accelerator"]]
     drawn = new_figure(6.0)
-    message(
-        drawn, "At equal area and accuracy SWIS arrays are among the fastest; DRAM takes most of the energy"
-    )
     upper, lower = drawn.subfigures(2, 1, height_ratios=[1.55, 1])
     left, right = grid_of_axes(upper, 1, 2, "x")[0]
     milliseconds = 1e3 * fastest["frequency_mhz"].iloc[0]
@@ -63,7 +62,7 @@ def draw(results: Path) -> Figure:
 
 
 def _formats(lines: pd.DataFrame) -> list[str]:
-    return [with_shifts(method, bits) for method, bits in zip(lines["method"], lines["bits"], strict=True)]
+    return [format_name(method, bits) for method, bits in zip(lines["method"], lines["bits"], strict=True)]
 
 
 def _layers(results: Path, left: Axes, right: Axes) -> None:

@@ -21,31 +21,30 @@ from swis.plots.style import (
     beside,
     grid_of_axes,
     level,
-    message,
     new_figure,
     one_legend,
     real_ticks,
 )
 from swis.results.records import load_table
 
+_TITLE = "Uncalibrated, MSE++ and levels chosen together matter most at three shifts"
 _CAPTION = """
-    Where nothing is calibrated, what a shift set is chosen by decides at three shifts: MSE++, which counts
-    the bias of a group's errors as well, is above MSE, and choosing a group's levels together above both. How
-    heavy the bias weighs (alpha; 0 is MSE) matters less. EfficientNet-Lite0 on 500 photographs with
-    ImageNet labels, one scale per tensor, M = 4; bars are 95 % intervals.
+    The network is not calibrated. At three shifts the error measure decides: MSE++, which also counts the
+    bias of a group's errors, is above MSE, and choosing a group's levels together is above both. How much the
+    bias counts (alpha; 0 is MSE) matters less. EfficientNet-Lite0 on 500 photographs with ImageNet labels,
+    one scale per tensor, M = 4; bars are 95 % intervals.
 """
 _COLUMNS = ["method", "bits", "group_size", "alpha", "selection", "top1", "top1_low", "top1_high"]
 _MSE_PLUS_PLUS = Look(SWIS, "o", width=1.9)
 
 
-@figure(_CAPTION)
+@figure(_TITLE, _CAPTION)
 def draw(results: Path) -> Figure:
     table, joint = (_rows(results / name) for name in ("lite0_per_tensor", "joint_selection"))
     together = joint.query("group_size == 4 and bits in [2, 3, 4]")
     together = together[together["selection"] == Selection.joint]
     swis = table[table["method"] == Swis.name]
     drawn = new_figure(2.9)
-    message(drawn, "Uncalibrated, MSE++ and levels chosen together matter most at three shifts")
     left, right = grid_of_axes(drawn, 1, 2, sharey=True)[0]
     choices = (
         ("MSE", swis[swis["alpha"] == 0], Look(SWIS_LIGHT, "D", (0, (3, 1.2)))),

@@ -13,36 +13,40 @@ from pkgutil import iter_modules
 from matplotlib.figure import Figure
 
 import swis.gallery
-from swis.plots.style import style
+from swis.plots.style import message, style
 
 Draw = Callable[[Path], Figure]
 
 
 @dataclass(frozen=True)
 class Registered:
-    """A figure: what draws it from the folder of results, and what its caption says."""
+    """A figure: what draws it from the folder of results, what it says, and its caption."""
 
     draw: Draw
+    title: str
     caption: str
 
     def __call__(self, results: Path) -> Figure:
-        """Draw it in the style of all figures."""
+        """Draw it in the style of all figures, with its title above."""
         with style():
-            return self.draw(results)
+            drawn = self.draw(results)
+            message(drawn, self.title)
+        return drawn
 
 
 _FIGURES: dict[str, Registered] = {}
 
 
-def figure(caption: str) -> Callable[[Draw], Draw]:
+def figure(title: str, caption: str) -> Callable[[Draw], Draw]:
     """Register a function as the figure that its module is called after; it gets the folder of results.
 
-    ``caption``: what to see, and of which data, in one to three sentences.
+    ``title``: what the figure says, in one line above it. ``caption``: what is shown, and of which data, in a
+    few short sentences.
     """
 
     def register(draw: Draw) -> Draw:
         words = " ".join(cleandoc(caption).split())
-        _FIGURES[draw.__module__.rpartition(".")[2]] = Registered(draw, words)
+        _FIGURES[draw.__module__.rpartition(".")[2]] = Registered(draw, title, words)
         return draw
 
     return register

@@ -14,15 +14,16 @@ from swis.formats.float32 import Float
 from swis.gallery.registry import figure
 from swis.plots.figures import before_and_after, top1_over
 from swis.plots.names import images_name, network_name
-from swis.plots.style import grid_of_axes, level, message, new_figure, one_legend
+from swis.plots.style import grid_of_axes, level, new_figure, one_legend
 from swis.results.records import load_table
 
+_TITLE = "Once calibrated, retraining adds next to nothing; truncation stays behind"
 _CAPTION = """
-    Left and middle, networks of two shifts, calibrated, and then retrained from there with the same recipe
-    for all formats: retraining adds next to nothing, and what is between the formats stays. Right, retrained
-    networks: of two shifts, truncated and uniform ones are behind. MobileNet-v2 on 500 photographs with
-    ImageNet labels and on the 10,000 test images of Fashion-MNIST, ResNet-20 on the 10,000 of CIFAR-10 (as
-    JPEG); means over three seeds with Student's 95 % intervals.
+    Left and middle: networks of two shifts, calibrated, and then retrained from there with the same recipe
+    for all formats. Retraining adds next to nothing. Right: retrained networks; at two shifts truncation and
+    uniform are behind. MobileNet-v2 on 500 photographs with ImageNet labels and on the 10,000 test images of
+    Fashion-MNIST, ResNet-20 on the 10,000 of CIFAR-10 (as JPEG); means over three seeds with Student's 95 %
+    intervals.
 """
 _PAIRS = (("mobilenet_v2", "imagenet"), ("mobilenet_v2", "fashion_mnist"))
 _ALONE = ("resnet20", "image_folder")
@@ -30,12 +31,11 @@ _FOLDER = "CIFAR-10 (JPEG)"  # the image folder of the committed rows
 _SHIFTS = 2
 
 
-@figure(_CAPTION)
+@figure(_TITLE, _CAPTION)
 def draw(results: Path) -> Figure:
     columns = ["model", "weights", "data", "method", "bits", "seed", "training", "top1"]
     rows = load_table(results / "retrain", columns)
     drawn = new_figure(2.9)
-    message(drawn, "Once calibrated, retraining adds next to nothing, and the formats stay apart")
     axes = grid_of_axes(drawn, 1, len(_PAIRS) + 1)[0]
     for each, (model, data) in zip(axes, _PAIRS, strict=False):
         mine = _of(rows, model, data).query("bits == @_SHIFTS or method == @Float.name")

@@ -97,12 +97,6 @@ def waterfall(steps: pd.DataFrame, of: str, reference: float, axes: Axes) -> Axe
     return axes
 
 
-def band_between(rows: pd.DataFrame, others: pd.DataFrame, x: str, look: Look, axes: Axes) -> None:
-    """Shade what lies between the top-1 of rows and of others of the same "bits"."""
-    one, other = (some.sort_values("bits") for some in (rows, others))
-    axes.fill_between(one[x], one["top1"], other["top1"], color=look.colour, alpha=0.3, linewidth=0)
-
-
 def before_and_after(before: pd.DataFrame, after: pd.DataFrame, axes: Axes) -> Axes:
     """Draw means of top-1 [%] before retraining and after it as connected points, with their intervals.
 

@@ -1,4 +1,4 @@
-"""Names of formats, networks, image sets and designs as people write them."""
+"""Names of formats, networks, image sets, designs and steps of calibration as people write them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,16 @@ _DESIGNS = {
     "swis_ss": "SWIS single-shift",
     "systolic_os": "systolic (OS)",
     "systolic_ws": "systolic (WS)",
-    "truncation": "SWIS w/o sets",
+    "truncation": "array without shift sets",
+}
+
+# What each ingredient of calibration adds to those before it, by ``swis.analysis.ablation.INGREDIENTS``.
+INGREDIENTS = {
+    "none": "nearest levels",
+    "stats": "+ channel statistics",
+    "walk": "+ output-aware levels",
+    "asymmetric": "+ float targets",
+    "scales": "+ search over scales",
 }
 
 
@@ -51,15 +60,16 @@ def label_of(method: str) -> str:
     return method if known is None else known().label
 
 
-def with_shifts(method: str, bits: float) -> str:
-    """Return the label of a format with its number of shifts.
+def format_name(method: str, bits: float) -> str:
+    """Return the name of a format with its number of shifts, or of bits if it has a quantizer of its own.
 
-    >>> with_shifts("swis", 3.0), with_shifts("int8", 7.0)
-    ('SWIS N=3', '8-bit')
+    >>> format_name("swis", 2.0), format_name("uniform", 3.0), format_name("int8", 7.0)
+    ('SWIS, N = 2', 'uniform, 4 bits', '8-bit')
     """
-    kind = formats().get(method)
-    counted = kind is None or kind.has_shifts
-    return f"{label_of(method)} N={bits:g}" if counted else label_of(method)
+    name, kind = label_of(method), formats().get(method)
+    if kind is None or (kind.has_shifts and not kind.own_quantizer):
+        return f"{name}, N = {bits:g}"
+    return f"{name}, {bits + 1:g} bits" if kind.has_shifts else name
 
 
 def network_name(model: str) -> str:

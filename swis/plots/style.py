@@ -171,7 +171,7 @@ def plain(axes: Axes, grid: str = "y") -> Axes:
 
 
 def message(figure: Figure, text: str) -> None:
-    """Write above a figure, from its left edge on, what it says."""
+    """Write the title of a figure, what it says, above it."""
     figure.suptitle(text, x=0.005, ha="left")
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 
 from swis.analysis.trade_offs import on_swis_arrays, pareto_front
-from swis.plots.names import design_name, with_shifts
+from swis.plots.names import design_name, format_name
 from swis.plots.style import DARK, INK, LIGHT, MIDDLE, SWIS, beside, level, real_ticks
 
 _ROOM = 0.5  # points between corners that are named
@@ -23,13 +24,15 @@ class _Family:
     colour: str
     shade: str
     marker: str
+    prefix: str  # of the names of designs, which the label of the family says
+    between: str  # the name of a design and that of a format
     apart: tuple[float, float]
+    above: tuple[float, float]  # of the best corner, whose name is above both fronts
     side: str
-    prefix: str = ""  # of the names of designs, which the label of the family says
 
 
-_OTHERS = _Family("best of other designs", DARK, LIGHT, "s", (-6, 5), "right")
-_SWIS = _Family("best of SWIS arrays", SWIS, SWIS, "o", (6, -8), "left", "SWIS ")
+_OTHERS = _Family("best of other designs", DARK, LIGHT, "s", "array ", "\n", (-6, 0), (-8, 14), "right")
+_SWIS = _Family("best of SWIS arrays", SWIS, SWIS, "o", "SWIS ", ": ", (6, -8), (6, 8), "left")
 
 
 def trade_off(table: pd.DataFrame, cost: str, axes: Axes) -> Axes:
@@ -38,7 +41,7 @@ def trade_off(table: pd.DataFrame, cost: str, axes: Axes) -> Axes:
     ``table``: one network's rows of ``swis.analysis.trade_offs.with_accuracy``. SWIS arrays are one family,
     all others another, each with its front; the corners of the fronts are named.
     """
-    ours = on_swis_arrays(table)
+    ours, best = on_swis_arrays(table), -table["loss"].min()
     for family, mine in ((_OTHERS, table[~ours]), (_SWIS, table[ours])):
         axes.plot(mine[cost], -mine["loss"], family.marker, color=family.shade, markersize=3, zorder=2)
         front = pareto_front(mine, cost)
@@ -47,20 +50,22 @@ def trade_off(table: pd.DataFrame, cost: str, axes: Axes) -> Axes:
         line = {"color": family.colour, "linewidth": 1.6, "zorder": 3, "label": family.label}
         axes.step(ends[cost], -ends["loss"], where="post", **line)
         axes.plot(front[cost], -front["loss"], family.marker, color=family.colour, markersize=5, zorder=4)
-        _name_corners(front, cost, family, axes)
+        _name_corners(front, cost, family, best, axes)
     level(axes, 0.0)
     return axes
 
 
-def _name_corners(front: pd.DataFrame, cost: str, family: _Family, axes: Axes) -> None:
+def _name_corners(front: pd.DataFrame, cost: str, family: _Family, best: float, axes: Axes) -> None:
     """Write at the corners of a front what they are, the cheapest first, as far as there is room."""
-    named: list[float] = []
+    named: list[Any] = []
     for line in front.itertuples():
-        if all(abs(line.loss - loss) > _ROOM for loss in named):
-            named.append(line.loss)
-            design = design_name(line.accelerator).removeprefix(family.prefix)
-            text = f"{design}: {with_shifts(line.method, line.bits)}"
-            beside(text, (getattr(line, cost), -line.loss), family.apart, axes, family.colour, family.side)
+        if all(abs(line.loss - other.loss) > _ROOM for other in named):
+            named.append(line)
+    for line in named:
+        design = design_name(line.accelerator).removeprefix(family.prefix)
+        text = f"{design}{family.between}{format_name(line.method, line.bits)}"
+        height, apart = (best, family.above) if line is named[-1] else (-line.loss, family.apart)
+        beside(text, (getattr(line, cost), height), apart, axes, family.colour, family.side)
 
 
 def gains_over(table: pd.DataFrame, cause: str, gain: str, axes: Axes, usual: float) -> Axes:

@@ -156,4 +156,4 @@ PLAIN = Evidence(
 )
 def test_the_ends_of_the_spans_decide_the_verdict(unit, fair, over_plain, expected):
     judged = replace(PLAIN, unit=unit, fair=Span(*fair), over_plain=Span(*over_plain))
-    assert claims_table.verdict(judged) == expected
+    assert f"{claims_table.verdict(judged)}; {claims_table.beside_plain(judged)} uniform" == expected

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from swis.analysis.against_float import against_float
 from swis.evaluation.paired_tests import pack_correct
-from swis.plots.figures import band_between, before_and_after, outline, published_points, top1_over, waterfall
+from swis.plots.figures import before_and_after, outline, published_points, top1_over, waterfall
 from swis.plots.group_figures import group_of_weights, two_bars
 from swis.plots.hardware_figures import (
     bars_of_designs,
@@ -19,7 +19,7 @@ from swis.plots.hardware_figures import (
     traffic_by_layer,
 )
 from swis.plots.storage_figures import bits_per_weight, by_shifts
-from swis.plots.style import DARK, SHADE, SWIS, Look
+from swis.plots.style import DARK, SHADE, SWIS
 from swis.plots.trade_off_figures import gains_over, trade_off
 
 
@@ -81,13 +81,6 @@ def test_a_waterfall_goes_from_step_to_step(axes):
     assert others.get_xdata().tolist() == [0.0, 50.0, 70.0]
 
 
-def test_a_band_is_between_rows_of_the_same_bits(axes):
-    rows = pd.DataFrame({"bits": [3.0, 2.0], "cycles": [3.1, 2.1], "top1": [70.0, 60.0]})
-    band_between(rows, rows.assign(top1=[65.0, 60.0], cycles=0.0), "cycles", Look(SWIS, "o"), axes)
-    corners = {tuple(corner) for corner in axes.collections[0].get_paths()[0].vertices.tolist()}
-    assert {(2.1, 60.0), (3.1, 70.0), (3.1, 65.0)} <= corners
-
-
 def test_before_and_after_are_joined(axes):
     before = pd.DataFrame({"method": ["swis", "truncate"], "mean": [80.0, 40.0], "low": 39.0, "high": 81.0})
     before_and_after(before, before.assign(mean=[81.0, 50.0]), axes)
@@ -111,11 +104,11 @@ LAYERS = pd.DataFrame(
 def test_a_bar_of_a_design_is_as_long_as_its_parts_together(axes):
     lines = pd.DataFrame({"array_pj": [1e6, 2e6], "sram_pj": [1e6, 0.0], "dram_pj": [3e6, 5e6]})
     parts = {"chip": (SWIS, ["array_pj", "sram_pj"]), "DRAM": (DARK, ["dram_pj"])}
-    bars_of_designs(lines, parts, 1e6, ["SWIS N=2", "8-bit"], axes)
+    bars_of_designs(lines, parts, 1e6, ["SWIS, N = 2", "8-bit"], axes)
     assert [bar.get_x() + bar.get_width() for bar in axes.containers[-1]] == [5.0, 7.0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["chip", "DRAM"]
     assert [(text.get_text(), text.xy) for text in axes.texts] == [
-        ("SWIS N=2", (5.0, 0)),
+        ("SWIS, N = 2", (5.0, 0)),
         ("8-bit", (7.0, 1)),
     ]
 
@@ -185,7 +178,7 @@ def test_a_front_is_drawn_from_the_cheapest_on_and_its_corners_are_named(axes):
     front = next(line for line in axes.lines if line.get_label() == "best of other designs")
     assert front.get_xydata().tolist() == [[1, -5], [3, -1], [4, -1]]
     named = [text.get_text() for text in axes.texts]
-    assert named == ["Stripes: rounding N=3", "Stripes: rounding N=3", "single-shift: rounding N=3"]
+    assert named == ["Stripes\nrounding, N = 3"] * 2 + ["single-shift: rounding, N = 3"]
     points = [line for line in axes.lines if line.get_linestyle() == "None" and len(line.get_xdata()) == 3]
     assert len(points) == 1  # what is not on a front is there as well
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from swis.formats.registry import formats
 from swis.options.conf_files import accelerator_names
-from swis.plots.names import design_name, label_of, with_shifts
+from swis.plots.names import design_name, format_name, label_of
 from swis.plots.style import (
     FAINT,
     INK,
@@ -68,7 +68,7 @@ def test_designs_of_a_user_s_are_grey():
 @pytest.mark.parametrize("method", formats())
 def test_a_format_is_not_called_as_in_code(method):
     assert "_" not in label_of(method)
-    assert with_shifts(method, 2.0).endswith("N=2") == formats()[method].has_shifts
+    assert format_name(method, 2.0).endswith(("N = 2", "3 bits")) == formats()[method].has_shifts
 
 
 def test_designs_are_not_called_as_in_code():
