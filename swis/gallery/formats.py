@@ -21,9 +21,10 @@ _TITLE = "At two cycles signed digits keep more accuracy; per stored bit uniform
 _CAPTION = """
     Upper row: with signed digits (-1, 0 or 1 for each power of two) SWIS keeps more accuracy at two
     cycles. From three cycles on, all are close to the float network. Lower row: a digit takes 5/3 bits in
-    place of one, so over stored bits the uniform quantizer stays ahead. MobileNet-v2 and EfficientNet-
-    Lite0 on 500 photographs with ImageNet labels (groups of 4 weights, 8-bit activations, output-aware
-    calibration, one calibration set; bars are 95 % intervals of the difference to float, image by image).
+    place of one, so over stored bits the uniform quantizer stays ahead. MobileNet-v2 and
+    EfficientNet-Lite0 on 500 photographs with ImageNet labels (groups of 4 weights, 8-bit activations,
+    output-aware calibration, one calibration set; bars are 95 % intervals of the difference to float,
+    image by image).
 """
 _MODELS = ("mobilenet_v2", "efficientnet_lite0")
 _LOST = (12.0, -2.2)  # points below float that the panels show
