@@ -17,6 +17,7 @@ __all__ = [
     "ScheduleConfig",
     "Swis",
     "SwisC",
+    "SwisSigned",
     "Truncate",
     "Uniform",
     "WeightFormat",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from swis.formats.round import Round
     from swis.formats.swis import Swis
     from swis.formats.swis_c import SwisC
+    from swis.formats.swis_signed import SwisSigned
     from swis.formats.truncate import Truncate
     from swis.formats.uniform import Uniform
     from swis.formats.weight_format import WeightFormat
@@ -80,6 +82,7 @@ _HOMES = {
     "swis.formats.round": ("Round",),
     "swis.formats.swis": ("Swis",),
     "swis.formats.swis_c": ("SwisC",),
+    "swis.formats.swis_signed": ("SwisSigned",),
     "swis.formats.truncate": ("Truncate",),
     "swis.formats.uniform": ("Uniform",),
     "swis.formats.weight_format": ("WeightFormat",),

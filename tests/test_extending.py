@@ -184,4 +184,6 @@ def test_a_format_of_another_package_goes_through_all_tasks(signed, tmp_path, ti
 def test_a_format_that_is_not_installed_is_unknown(command_line):
     done = command_line("methods=[signed]")
     assert done.status == 2
-    assert "methods.0 must be one of swis, swis_c, truncate, round, uniform, not signed" in done.err
+    assert (
+        "methods.0 must be one of swis, swis_c, truncate, round, uniform, swis_signed, not signed" in done.err
+    )

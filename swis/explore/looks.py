@@ -29,6 +29,7 @@ _MARKERS = {
     "s": "square",
     "^": "triangle",
     "v": "down",
+    "P": "plus",
     "*": "plus",
     "None": "cross",
 }

@@ -131,6 +131,13 @@ class WeightFormat(ABC):
         """The bits of a mask, which selects one level of the group's set."""
         return (max(map(len, self.level_sets())) - 1).bit_length()
 
+    def digit_exponents(self) -> np.ndarray | None:
+        """Return the exponents of signed digits, int64 [sets, digits]; None if weights have signs and masks.
+
+        A weight is the sum of its digits, each -1, 0 or 1, times two to the power of their exponents.
+        """
+        return None
+
     @property
     def weights_per_group(self) -> int:
         """The weights that share a candidate set; 1 if groups do not choose one."""

@@ -81,8 +81,14 @@ class Accelerator(Design):
     def run(self, layer: Layer, weights: Operands, activation_bits: int = 8) -> LayerRun:
         """Return the run of a layer with the best tiles and loop order.
 
-        Raises ``InputError`` for SRAMs that are too small for any tile.
+        Raises ``InputError`` for SRAMs that are too small for any tile, and for signed digits on an array
+        that cannot subtract at single shifts.
         """
+        require(
+            not (self.shares(weights) and weights.signed_digits) or self.signed_digits,
+            f"the accelerator {self.name} cannot run signed digits; use one with signed_digits=true, such as "
+            "accelerator=swis_signed",
+        )
         return self._datapath.run(self, layer, weights, activation_bits)
 
 

@@ -22,6 +22,7 @@ class Operands:
       depend on the values of the inputs.
     * ``group_size``: weights that share a shift set; None means that there are no shift sets to decode.
     * ``consecutive``: whether the shifts of every set are consecutive.
+    * ``signed_digits``: whether a weight has a sign for each shift.
     """
 
     shifts: np.ndarray
@@ -31,6 +32,7 @@ class Operands:
     inputs: np.ndarray | None = None
     group_size: int | None = None
     consecutive: bool = True
+    signed_digits: bool = False
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,8 @@ def operands_of(
     if not fmt.grouped:
         return operands
     alike = all(each.consecutive for each in fmts.values())
-    return replace(operands, group_size=fmt.group_size, consecutive=alike)
+    signed = fmt.digit_exponents() is not None
+    return replace(operands, group_size=fmt.group_size, consecutive=alike, signed_digits=signed)
 
 
 def rows_of(layer: Layer, schedule: LayerSchedule) -> np.ndarray:

@@ -29,7 +29,7 @@ _PARALLEL = {"lanes": 1, "systolic": True, "spread_fc": False, "side_by_side": F
 
 DATAPATHS = {
     "swis": DatapathOptions(
-        own=("shifts_per_cycle", "shared_sets", "consecutive_sets", "groups_share_lanes"),
+        own=("shifts_per_cycle", "shared_sets", "consecutive_sets", "groups_share_lanes", "signed_digits"),
         follows=("spread_fc", "side_by_side", "systolic"),
     ),
     "systolic": DatapathOptions(own=("dataflow",), fixed=_PARALLEL, follows=()),

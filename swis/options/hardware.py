@@ -64,6 +64,7 @@ class Design(Memory):
     * "swis": ``shifts_per_cycle`` shifts of a group's shift set in each cycle. Without ``shared_sets`` the
       shifts are all bits of a magnitude. With ``consecutive_sets`` the array takes only consecutive shifts.
       With ``groups_share_lanes`` every lane has its own shifter, so that a small group leaves no lane idle.
+      With ``signed_digits`` a lane adds or subtracts at each shift, as the format swis_signed needs.
     * "systolic": bit-parallel MACs without lanes, in a ``dataflow``.
     * "serial": weights bit by bit if ``weight_serial``, with one cycle for the sign if ``sign_cycle``;
       activations in steps of ``activation_bits_per_cycle`` if it is given.
@@ -88,6 +89,8 @@ class Design(Memory):
     shared_sets: bool = True  # datapath=swis: false: the shifts are all bits of a magnitude
     consecutive_sets: bool = False  # datapath=swis: true: only consecutive shifts are shared
     groups_share_lanes: bool = False  # datapath=swis: true: every lane has its own shifter
+    # datapath=swis: true: lanes add or subtract at each shift
+    signed_digits: bool = option(False, younger=True)
     dataflow: Dataflow = Dataflow.os  # datapath=systolic: os, output stationary; ws, weight stationary
     weight_serial: bool = True  # datapath=serial: true: weights come bit by bit
     sign_cycle: bool = False  # datapath=serial: true: the sign takes its own cycle

@@ -7,7 +7,8 @@ Plain coding: a group starts with its set of levels. For SWIS these are N ascend
 B) bits each, for SWIS-C the lowest exponent. Then every one of M weights has a sign (1 is negative) and a
 mask, the index of its level in the set. For sums of powers of two the mask has N bits, lowest exponent first.
 All groups have the same length: M (1 + N) + N p bits for SWIS, M (1 + N) + p for SWIS-C. The last group of a
-filter is padded with zeros.
+filter is padded with zeros. Formats with signed digits have the digits of ``swis.packing.digits`` instead of
+signs and masks.
 
 Compact coding: the first bit of a layer says whether masks are Huffman coded. If so, 4 bits per mask follow,
 which are the lengths of a canonical code; otherwise masks are written as in plain coding. Then every group
@@ -29,6 +30,7 @@ from swis.errors import InputError
 from swis.formats.weight_format import WeightFormat
 from swis.options.names import require_known
 from swis.options.ranges import at_least
+from swis.packing.digits import pack_digits, unpack_digits
 from swis.runtime.compiled import njit
 
 CODINGS = ("plain", "compact")
@@ -86,6 +88,8 @@ def pack(codes: np.ndarray, fields: np.ndarray | None, layout: Layout) -> tuple[
     if not np.isin(fields, sets).all():
         raise ValueError("a shift set is not one of the candidate sets")
     compact = layout.coding == "compact"
+    if not compact and fmt.digit_exponents() is not None:
+        return _pack_digits(codes, fields, layout)
     mask_of = _mask_table(fmt)
     set_codes, set_bits = layout.set_codes()
     code_of_field = np.zeros(256, np.uint32)
@@ -125,6 +129,8 @@ def unpack(payload: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]
     compact = layout.coding == "compact"
     if layout.filters * layout.weights > 8 * len(payload):  # checked before memory is allocated
         raise InputError(f"a packed layer has only {len(payload)} bytes, too few for its shape")
+    if not compact and fmt.digit_exponents() is not None:
+        return _unpack_digits(payload, layout)
     words = np.zeros(len(payload) // 4 + 4, np.uint32)
     words.view(np.uint8)[: len(payload)] = payload
     lengths = np.zeros(1 << masks, np.int64)
@@ -148,6 +154,30 @@ def unpack(payload: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]
     if end < 0 or -(-end // 8) != len(payload) or int(payload[-1:].sum()) >> (end - 1) % 8 + 1:
         raise InputError("a packed layer is damaged: its bits do not end with its weights")
     return codes, fields
+
+
+def _pack_digits(codes: np.ndarray, fields: np.ndarray, layout: Layout) -> tuple[np.ndarray, dict[str, int]]:
+    size = layout.fmt.group_size
+    place_of = np.zeros(256, np.int64)
+    place_of[list(layout.fmt.set_ids())] = range(len(layout.fmt.set_ids()))
+    padded = np.pad(codes, ((0, 0), (0, -layout.weights % size)))
+    sets, digits = pack_digits(padded.reshape(-1, size), place_of[fields.reshape(-1)], layout.fmt)
+    payload = np.packbits(np.concatenate([sets, digits], axis=1), bitorder="little")
+    bits = {"sign": 0, "mask": digits.size, "shift": sets.size}
+    return payload, bits | {"metadata": 8 * len(payload) - sum(bits.values())}
+
+
+def _unpack_digits(payload: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+    fmt, filters = layout.fmt, layout.filters
+    total = fmt.stored_bits(filters, layout.weights)
+    bits = np.unpackbits(payload, bitorder="little")
+    if len(payload) != -(-total // 8) or bits[total:].any():
+        raise InputError("a packed layer is not whole: its bits do not end where its weights do")
+    groups = filters * -(-layout.weights // fmt.group_size)
+    codes, places = unpack_digits(bits[:total].reshape(groups, -1), fmt)
+    codes = codes.reshape(filters, -1)[:, : layout.weights]
+    fields = np.array(fmt.set_ids(), np.uint8)[places].reshape(filters, -1)
+    return codes.astype(np.int8 if fmt.code_bits <= 7 else np.int16), fields
 
 
 def _mask_table(fmt: WeightFormat) -> np.ndarray:

@@ -32,6 +32,8 @@ _DESIGNS = {
     "stripes_activations": "Stripes (inputs)",
     "swis_c": "SWIS-C array",
     "swis_ds": "SWIS double-shift",
+    "swis_signed": "SWIS signed",
+    "swis_signed_ds": "SWIS signed, double-shift",
     "swis_ss": "SWIS single-shift",
     "systolic_os": "systolic (OS)",
     "systolic_ws": "systolic (WS)",

@@ -21,6 +21,7 @@ from swis.formats.int8 import Int8
 from swis.formats.round import Round
 from swis.formats.swis import Swis
 from swis.formats.swis_c import SwisC
+from swis.formats.swis_signed import SwisSigned
 from swis.formats.truncate import Truncate
 from swis.formats.uniform import Uniform
 from swis.plots.names import label_of
@@ -113,6 +114,7 @@ class Look:
 _LOOKS = {
     Swis.name: Look(SWIS, "o", width=1.9, order=4),
     SwisC.name: Look(SWIS_C, "D", width=1.5, order=3.5),
+    SwisSigned.name: Look(ACCENT, "P", width=1.9, order=4.2),
     Uniform.name: Look(DARK, "s", (0, (5, 1.5)), order=3),
     Round.name: Look(MIDDLE, "^", (0, (3, 1.5)), hollow=True),
     Truncate.name: Look(LIGHT, "v", (0, (1, 1)), hollow=True),

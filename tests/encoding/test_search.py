@@ -138,13 +138,14 @@ def test_a_huge_alpha_does_not_overflow(path, selection):
 
 @pytest.mark.parametrize("group_size", [1, 2, 4, 7, 16, 64])
 @pytest.mark.parametrize("selection", SELECTIONS)
-def test_the_result_does_not_depend_on_chunks_and_threads(path, monkeypatch, group_size, selection):
+@pytest.mark.parametrize("method", ["swis", "swis_signed"])
+def test_the_result_does_not_depend_on_chunks_and_threads(path, monkeypatch, group_size, selection, method):
     codes = torch.randint(-127, 128, (16, 92), generator=torch.Generator().manual_seed(1))
-    whole = decompose(codes, weight_format("swis", 3, group_size, selection=selection))
+    whole = decompose(codes, weight_format(method, 3, group_size, selection=selection))
     monkeypatch.setattr("swis.encoding.decompose._CHUNK_GROUPS", 7)
     monkeypatch.setattr("swis.encoding.search.nearest._PART", 16)
     monkeypatch.setattr("torch.get_num_threads", lambda: 3)
-    parts = decompose(codes, weight_format("swis", 3, group_size, selection=selection))
+    parts = decompose(codes, weight_format(method, 3, group_size, selection=selection))
     assert torch.equal(whole.codes, parts.codes)
     assert torch.equal(whole.shift_sets, parts.shift_sets)
 

@@ -12,7 +12,7 @@ from swis.networks.apply import weight_layers
 from swis.scheduling.sensitivity import filter_losses, layer_sensitivities
 
 
-@pytest.mark.parametrize("method", ["swis", "swis_c", "truncate", "round"])
+@pytest.mark.parametrize("method", ["swis", "swis_c", "swis_signed", "truncate", "round"])
 def test_losses_are_the_metric_of_every_filter_relative_to_its_squared_codes(model, method):
     weight, fmt = model.conv_head.weight, weight_format(method, alpha=0.5)
     losses = filter_losses(weight, fmt)

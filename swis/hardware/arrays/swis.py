@@ -91,7 +91,7 @@ class _Element:
     """A PE: its operands, the cycles that it has worked on them, and its sum."""
 
     activations: np.ndarray | None = None
-    weights: tuple[np.ndarray, list[list[int]]] | None = None
+    weights: tuple[list[list[int]], list[list[int]]] | None = None
     cycle: int = 0
     total: int = 0
     arriving: list = field(default_factory=lambda: [None, None])
@@ -107,22 +107,35 @@ def simulate_fold(
     shifts_per_cycle: int,
     lanes: int | None = None,
     groups_share_lanes: bool = False,
+    digits: np.ndarray | None = None,
 ) -> tuple[np.ndarray, int]:
     """Run a fold cycle by cycle; return the sums int64 [filters, pixels] and the number of cycles.
 
     * ``activations`` int [pixels, K], at most ``columns`` pixels.
     * ``codes`` int [filters, K], at most ``rows`` filters.
-    * ``sets`` uint8 [filters, ceil(K / M)]: the shift sets as bit fields.
+    * ``sets`` [filters, ceil(K / M)]: the shift sets as bit fields.
+    * ``digits`` int [filters, K, N]: the signed digits of the codes, lowest exponent first. None: the bits of
+      the magnitudes, with the sign of the code.
     * ``lanes``: None means as many lanes as weights in a group.
 
-    Raises ``ValueError`` if a code has a bit outside its group's shift set.
+    Raises ``ValueError`` if a code has a bit outside its group's shift set, or other digits.
     """
     lanes, width = lanes or group_size, codes.shape[1]
     codes, activations = codes.astype(np.int64), activations.astype(np.int64)
     fields = np.repeat(sets, group_size, axis=1)[:, :width].astype(np.int64)
-    if np.any(np.abs(codes) & ~fields):
-        raise ValueError("a code has a bit outside its group's shift set")
-    chosen = [[[s for s in range(8) if bits >> s & 1] for bits in row] for row in fields.tolist()]
+    chosen = [[[s for s in range(9) if bits >> s & 1] for bits in row] for row in fields.tolist()]
+    if digits is None:
+        if np.any(np.abs(codes) & ~fields):
+            raise ValueError("a code has a bit outside its group's shift set")
+        signed = [
+            [
+                [(1 if code > 0 else -1) * (abs(code) >> s & 1) for s in shifts]
+                for code, shifts in zip(*row, strict=True)
+            ]
+            for row in zip(codes.tolist(), chosen, strict=True)
+        ]
+    else:
+        signed = digits.tolist()
     pace = max(1, *(-(-len(shifts) // shifts_per_cycle) for row in chosen for shifts in row))
     apart = width if groups_share_lanes else group_size
     cuts = [
@@ -130,6 +143,12 @@ def simulate_fold(
         for start in range(0, width, apart)
         for first in range(start, min(start + apart, width), lanes)
     ]
+    products = [
+        [sum(d << s for d, s in zip(*weight, strict=True)) for weight in zip(*row, strict=True)]
+        for row in zip(signed, chosen, strict=True)
+    ]
+    if products != codes.tolist():
+        raise ValueError("the digits are not those of the codes")
     array = [[_Element() for _ in range(columns)] for _ in range(rows)]
     cycle = last = 0
     while cycle <= last:
@@ -142,7 +161,7 @@ def simulate_fold(
         for row in range(rows):
             at, wait = divmod(cycle - row, pace)
             if wait == 0 and 0 <= at < len(cuts):
-                weights = (codes[row, cuts[at]], chosen[row][cuts[at]]) if row < len(codes) else None
+                weights = (signed[row][cuts[at]], chosen[row][cuts[at]]) if row < len(codes) else None
                 array[row][0].arriving[1] = (at, weights)
         moves = []
         for row, line in enumerate(array):
@@ -168,10 +187,11 @@ def _work(element: _Element, shifts_per_cycle: int, shifter_per_lane: bool) -> N
     """Run one cycle of a PE: masks, adders, shifters, accumulator."""
     if element.activations is None or element.weights is None:
         return
-    codes, sets = element.weights
+    digits, sets = element.weights
     assert shifter_per_lane or all(shifts == sets[0] for shifts in sets), "lanes share a shifter"
     first = element.cycle * shifts_per_cycle
-    for code, shifts, activation in zip(codes.tolist(), sets, element.activations.tolist(), strict=True):
-        for shift in shifts[first : first + shifts_per_cycle]:
-            element.total += (1 if code > 0 else -1) * (abs(code) >> shift & 1) * activation << shift
+    now = slice(first, first + shifts_per_cycle)
+    for signs, shifts, activation in zip(digits, sets, element.activations.tolist(), strict=True):
+        for sign, shift in zip(signs[now], shifts[now], strict=True):
+            element.total += sign * activation << shift
     element.cycle += 1

@@ -7,9 +7,11 @@ from torch.nn.functional import conv2d, unfold
 
 from swis.encoding.decompose import decompose, to_filters
 from swis.formats.registry import weight_format
+from swis.formats.swis_signed import SwisSigned
 from swis.hardware.arrays.swis import fold_cycles, layer_work, portions, simulate_fold
 from swis.hardware.arrays.systolic import systolic_work
 from swis.hardware.layer_shapes import Layer
+from swis.packing.digits import digits_of
 
 
 def operands(filters, pixels, width, method, shifts, group_size, seed=0):
@@ -30,6 +32,24 @@ def test_sums_and_cycles_of_a_fold(method, shifts_per_cycle, shifts, filters, pi
     sums, cycles = simulate_fold(activations, codes, sets, group_size, rows, columns, shifts_per_cycle)
     assert np.array_equal(sums, codes @ activations.T)
     assert cycles == fold_cycles(5, np.full(filters, shifts), rows, columns, shifts_per_cycle)
+
+
+@pytest.mark.parametrize("shifts_per_cycle", [1, 2])
+@pytest.mark.parametrize("shifts", [1, 2, 3])
+def test_signed_digits_take_the_cycles_of_bits(shifts_per_cycle, shifts):
+    generator, fmt = torch.Generator().manual_seed(0), SwisSigned(shifts=shifts, group_size=4)
+    found = decompose(torch.randint(-127, 128, (4, 18), generator=generator).to(torch.int8), fmt)
+    codes, places = found.codes.numpy().astype(int), found.shift_sets.numpy()
+    activations = torch.randint(0, 256, (5, 18), generator=generator).numpy()
+    groups = np.pad(codes, ((0, 0), (0, 2))).reshape(-1, 4)
+    digits = digits_of(groups, places.reshape(-1), fmt).reshape(4, 20, shifts)[:, :18]
+    assert (digits < 0).any() and (digits > 0).any()
+    fields = (1 << fmt.digit_exponents()).sum(1)[places]
+    sums, cycles = simulate_fold(activations, codes, fields, 4, 4, 5, shifts_per_cycle, digits=digits)
+    assert np.array_equal(sums, codes @ activations.T)
+    assert cycles == fold_cycles(5, np.full(4, shifts), 4, 5, shifts_per_cycle)
+    with pytest.raises(ValueError, match="not those of the codes"):
+        simulate_fold(activations, codes, fields, 4, 4, 5, shifts_per_cycle, digits=-digits)
 
 
 @pytest.mark.parametrize("share", [False, True])
