@@ -12,7 +12,7 @@ from swis.data.image_sets import decoded, open_split
 from swis.networks.models import load_network
 from swis.options.conf_files import data_named, model_named
 from swis.options.names import require_known
-from swis.options.ranges import at_least
+from swis.options.ranges import at_least, require
 
 
 class Example(NamedTuple):
@@ -39,6 +39,8 @@ def example(
     (4, torch.Size([10, 1, 64, 64]), torch.Size([10]))
     """
     require_known("the example", name, _names())
+    for option, count in {"training": training, "test": test}.items():
+        require(count is None or type(count) is int, f"{option} must be a whole number, not {count!r}")
     at_least(1, training=training, test=test)
     at_least(0, seed=seed)
     network = load_network(model_named(name))

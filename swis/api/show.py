@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from pandas.plotting import PlotAccessor
 
+from swis.errors import InputError
 from swis.plots.hardware_figures import side_by_side
 from swis.plots.style import PAGE, SCREEN_DPI, SWIS, grid_of_axes, style
 
@@ -122,6 +123,8 @@ def bars_by_layer(table: pd.DataFrame) -> Any:
     ['latency [thousand cycles]', 'energy [µJ]']
     """
     layers = table[table["layer"] != "total"]
+    if layers.empty:
+        raise InputError("the table has no layers to draw, only totals")
     count = int(layers.groupby("accelerator").size().max())
     with style():
         figure = plt.figure(

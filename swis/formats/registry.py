@@ -33,11 +33,14 @@ def register(kind: Kind) -> Kind:
     """Add a format under its ``name``; use it as a class decorator.
 
     A class that is defined again, as in a notebook's cell, replaces its older definition. Raises
-    ``ValueError`` if another format has the name, or if the name is not a Python identifier.
+    ``ValueError`` if another format has the name, or if the name is not a Python identifier, and
+    ``InputError`` for anything else than a format.
 
     >>> register(Swis) is Swis
     True
     """
+    if not (isinstance(kind, type) and issubclass(kind, WeightFormat)):
+        raise InputError(f"a format to register is a subclass of swis.WeightFormat, not {kind!r}")
     known = _FORMATS.get(kind.name, kind)
     same = (known.__module__, known.__qualname__) == (kind.__module__, kind.__qualname__)
     if not same or not kind.name.isidentifier():

@@ -161,6 +161,17 @@ REFUSED = {
         "an accelerator is a name or what swis.accelerator returns, not int",
     ),
     "a design without a name": (lambda n, x: swis.accelerator("swis_ss", name=""), "must be a value, not ''"),
+    "a float network": (lambda n, x: swis.export_onnx(n, "n.onnx"), "takes a network from swis.quantize"),
+    "no format": (lambda n, x: swis.register(3), "is a subclass of swis.WeightFormat, not 3"),
+    "no whole number": (lambda n, x: swis.example(training=1.5), "training must be a whole number, not 1.5"),
+    "only totals": (
+        lambda n, x: (
+            swis.simulate(swis.quantize(n, swis.Swis(), x, activation_bits=8))
+            .query("layer == 'total'")
+            .plot()
+        ),
+        "the table has no layers to draw",
+    ),
     "labels of a training": (
         lambda n, x: swis.retrain(swis.quantize(n, swis.Swis(), x), (x, torch.arange(64))),
         "class numbers in 0..3",

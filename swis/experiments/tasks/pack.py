@@ -9,7 +9,7 @@ import torch
 
 from swis.errors import RunFailed
 from swis.experiments.config import Config
-from swis.experiments.report import storage
+from swis.experiments.report import calibration, storage
 from swis.experiments.study import prepare
 from swis.networks.inputs import Inputs
 from swis.packing.file import load_packed, save_packed
@@ -60,4 +60,4 @@ def run(config: Config, command: str) -> str:
     if example is not None:
         again += f" model=python model.factory={config.model.factory}"
     packed = load_packed(path, None if example is None else study.network.module)
-    return f"{storage(packed)}\n\nwritten to {path}; to measure it: {again}"
+    return f"{storage(packed)}\n{calibration(config)}\n\nwritten to {path}; to measure it: {again}"
