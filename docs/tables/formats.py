@@ -8,7 +8,7 @@ import pandas as pd
 
 from docs.extension.registry import table
 from docs.extension.values import values
-from docs.tables.rows import called, ends, floats, imagenet_commands, of, with_float
+from docs.tables.rows import called, ends, floats, imagenet_commands, of
 from swis.evaluation.paired_tests import compare
 from swis.formats.swis import Swis
 from swis.formats.swis_signed import SwisSigned
@@ -34,8 +34,7 @@ def signed_digits(results: Path) -> pd.DataFrame:
     rows = _pivoted(results)
     found = {title: rows[column][_ORDER].rename(columns=label_of) for column, title in _SHOWN.items()}
     table = pd.concat(found, axis=1).rename_axis(columns=[None, None])
-    reference = floats(load_table(results / "formats", "all"))
-    return with_float(called(table), reference)
+    return called(table)
 
 
 @table()
@@ -58,13 +57,7 @@ def signed(results: Path) -> dict[str, str]:
     rows = _pivoted(results)
     reference = floats(load_table(results / "formats", "all"))
     top1, sqnr = rows["top1"], rows["logit_sqnr_db"]
-    said = {}
     mine, plain = (top1[name].xs(2, level="bits") for name in (SwisSigned.name, Swis.name))
-    said |= {
-        "lost_2": ends(reference[mine.index] - mine),
-        "lost_plain_2": ends(reference[mine.index] - plain),
-    }
-    for n in (2, 3, 4):
-        gained = (sqnr[SwisSigned.name] - sqnr[Swis.name]).xs(n, level="bits")
-        said[f"db_{n}"] = ends(gained)
-    return said
+    said = {"lost_2": ends(reference[mine.index] - mine), "lost_plain_2": ends(reference[mine.index] - plain)}
+    gained = sqnr[SwisSigned.name] - sqnr[Swis.name]
+    return said | {f"db_{n}": ends(gained.xs(n, level="bits")) for n in (2, 3, 4)}

@@ -115,11 +115,15 @@ def sensitivity(
 
 def _batches(data: Any) -> Any:
     """Return data as batches; raise ``InputError`` if they cannot be read as batches."""
-    if is_pair(data) or (isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], Tensor)):
+    two = isinstance(data, tuple) and len(data) == 2 and all(isinstance(part, Tensor) for part in data)
+    if two or is_pair(data):
         inputs, labels = labelled(data)
         require(len(inputs) > 0, "data has no inputs")
+        if labels is None:
+            return inputs.split(_BATCH)
         return list(zip(inputs.split(_BATCH), labels.split(_BATCH), strict=True))
     if isinstance(data, Tensor):
+        require(len(data) > 0, "data has no inputs")
         return list(data.split(_BATCH))
     if isinstance(data, str) or not isinstance(data, Iterable):
         kind = type(data).__name__
@@ -142,7 +146,7 @@ class _SideBySide(nn.Module):
         self.networks = nn.ModuleList([copied(each).float() for each in bare])
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        inputs = Inputs(args, kwargs).map(lambda value: value.float() if value.is_floating_point() else value)
+        inputs = Inputs(args, kwargs).float()
         found = [class_logits(run_checked(network, inputs)) for network in self.networks]
         if len({logits.shape for logits in found}) > 1:
             shapes = " and ".join(str(list(logits.shape)) for logits in found)

@@ -99,6 +99,7 @@ def quantize(
     check_network(network)
     check_format(fmt)
     check_activations(activation_bits, percentile)
+    activation_bits = None if activation_bits is None else int(activation_bits)  # it may be numpy's
     device = pick_device(device)
     inputs = None if calibration is None else gathered(calibration)
     if inputs is not None:
@@ -190,7 +191,7 @@ def _example(network: nn.Module, inputs: Inputs | None, example: Any) -> Inputs:
     Raises ``InputError`` if there is neither.
     """
     if example is not None or inputs is not None:
-        found = Inputs.of(inputs if example is None else example).to("cpu", torch.float32)
+        found = Inputs.of(inputs if example is None else example).to("cpu").float()
         return found[:1].map(torch.clone)  # a copy, which does not keep all inputs in memory
     known = getattr(network, "pretrained_cfg", None) or {}
     if "input_size" not in known:

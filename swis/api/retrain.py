@@ -24,7 +24,7 @@ from swis.api.quantized import HowMade, Quantized
 from swis.errors import InputError
 from swis.networks.activations import quantize_activations
 from swis.networks.computed_weights import plain_copy
-from swis.networks.inputs import Inputs, class_logits
+from swis.networks.inputs import Inputs, class_logits, is_pair
 from swis.networks.layers import weight_layers
 from swis.options.ranges import at_least
 from swis.options.training import RetrainConfig
@@ -106,11 +106,14 @@ def _check_images(network: Quantized, images: Dataset) -> None:
     item = images[0]
     if not isinstance(item, tuple | list) or len(item) != 2:
         raise InputError("retraining needs a data set of (image, label)")
+    if not isinstance(item[0], Tensor):
+        kind = type(item[0]).__name__
+        raise InputError(f"retraining needs images as tensors [C, H, W], not {kind}; give a transform")
     image, label = map(torch.as_tensor, item)
     if image.ndim != 3 or not image.is_floating_point():
         raise InputError("retraining needs images [C, H, W] of floats, because it shifts and mirrors them")
     with torch.no_grad():
-        classes = class_logits(run_checked(network.module, Inputs.of(image[None].float()))).shape[-1]
+        classes = class_logits(run_checked(network.module, Inputs.of(image[None]))).shape[-1]
     labels = images.tensors[1] if isinstance(images, TensorDataset) else label
     if labels.is_floating_point() or labels.min() < 0 or labels.max() >= classes:
         raise InputError(f"labels must be class numbers in 0..{classes - 1}")
@@ -144,10 +147,14 @@ def _digest(network: Quantized, images: Dataset) -> str:
 
 
 def _data_set(data: Any) -> Dataset:
+    if is_pair(data) and data[1] is not None:
+        images, labels = data[0], torch.as_tensor(data[1])
+        if len(images) != len(labels):
+            raise InputError(f"there are {len(labels)} labels for {len(images)} images")
+        whole = not labels.is_floating_point()
+        return TensorDataset(images.float(), labels.long() if whole else labels)
     if isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(part, Tensor) for part in data):
-        if len(data[0]) != len(data[1]):
-            raise InputError(f"there are {len(data[1])} labels for {len(data[0])} images")
-        return TensorDataset(*data)
+        raise InputError(f"labels must have the shape [{len(data[0])}], not {list(data[1].shape)}")
     if isinstance(data, DataLoader):
         plain = isinstance(data.sampler, SequentialSampler | RandomSampler)
         if not plain or data.collate_fn is not default_collate:

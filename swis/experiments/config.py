@@ -182,7 +182,7 @@ class Config:
         )
         if not self.does.calibrates:
             require(
-                not self.calibration_kind.chooses_levels,
+                not (self.does.makes_table and self.calibration_kind.chooses_levels),
                 f"calibrate={self.calibrate} has no effect on task={self.task}; leave it out",
             )
             self.calibrate = "none"  # whatever the default is: such a task changes no weights by it

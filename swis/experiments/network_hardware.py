@@ -21,7 +21,7 @@ from swis.hardware.operands import ShapeOperands
 from swis.hardware.simulate import simulate, totals
 from swis.options.conf_files import accelerator_named, accelerator_names
 from swis.options.hardware import MEMORY
-from swis.options.option import younger
+from swis.options.option import identity
 from swis.results import records
 from swis.results.hardware_results import ARRAY, REASON, SIMULATED
 from swis.runtime.notices import warn_once
@@ -152,10 +152,6 @@ def _facts(accelerator: Accelerator, chip: Chip) -> dict[str, Any]:
     prices = asdict(chip)
     table = prices.pop("table")
     del table["units"], table["banks"]
-    array = asdict(accelerator)
-    # results from before an option existed were computed with its default
-    array = {
-        name: value for name, value in array.items() if (name, value) not in younger(accelerator).items()
-    }
+    array = identity(accelerator)
     array["memory"] = {name: array.pop(name) for name in MEMORY}
     return {"accelerator": array, "energy": table | prices}

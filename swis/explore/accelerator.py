@@ -17,8 +17,7 @@ from swis.explore.picture import Part, Picture, bars, notes, table
 from swis.explore.scale import Scale, readable
 from swis.explore.subject import MADE, Subject
 from swis.explore.tab import GROUP_SIZES, Several, SubjectTab, button, chosen, slider, steps
-from swis.explore.weights import bit_formats
-from swis.explore.words import layer_words
+from swis.explore.words import layer_words, quantized_formats
 from swis.plots.names import design_name
 
 _SENTENCE = (
@@ -174,7 +173,7 @@ class AcceleratorTab(SubjectTab):
     """The tab ``accelerator`` makes; ``layers`` and ``sums`` are the tables of its picture."""
 
     def __init__(self, subject: Subject) -> None:
-        known, first = subject.format_options(bit_formats()), subject.first_format
+        known, first = subject.format_options(quantized_formats()), subject.first_format
         offered = [
             (design_name(name) + ("" if follows else "*"), name) for name, follows in designs().items()
         ]

@@ -68,9 +68,9 @@ def weights_on(array: Accelerator, given: Given) -> Given:
     'int8'
     """
     fmt = format_of(given)
-    if array.known is not accelerator_named(FIRST).known or (fmt.grouped and not array.shared_sets):
-        return int8_of(fmt)
-    if fmt.digit_exponents() is not None and not array.signed_digits:
+    unshared = fmt.grouped and not array.shared_sets
+    unsigned = fmt.digit_exponents() is not None and not array.signed_digits
+    if array.known is not accelerator_named(FIRST).known or unshared or unsigned:
         return int8_of(fmt)
     if not (array.consecutive_sets and fmt.grouped) or fmt.consecutive:
         return given

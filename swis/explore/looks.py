@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import cycle
 
 from swis.plots.style import (
+    ACCENT,
     DARK,
     INK,
     KNOWN_FORMATS,
@@ -58,6 +59,8 @@ _DESIGNS = {
     "swis_ss": Look(SWIS),
     "swis_ds": Look(SWIS_MIDDLE, "diamond"),
     "swis_c": Look(SWIS_C, "triangle"),
+    "swis_signed": Look(ACCENT, "plus"),
+    "swis_signed_ds": Look(ACCENT, "cross", "7 3"),
 } | {
     name: Look(shade, MARKERS[1 + n % (len(MARKERS) - 1)], _DASHES[1 + n % 3])
     for n, (name, shade) in enumerate(zip(_REFERENCES, cycle((INK, DARK, MIDDLE, LIGHT))))

@@ -12,15 +12,19 @@ import numpy as np
 from swis.formats.powers_of_two import ShiftSet
 from swis.formats.registry import register
 from swis.formats.weight_format import WeightFormat
+from swis.options.ranges import within
 
 
-def digit_bits(digits: int) -> int:
-    """Return the bits of so many signed digits: 5 for three of them, 4 for two that are left, 2 for one.
+def digit_fields(digits: int) -> list[tuple[int, int]]:
+    """Return the fields that hold so many signed digits: of each, its number of digits and its bits.
 
-    >>> digit_bits(8)
-    14
+    Three digits take 5 bits, two that are left take 4, and one takes 2.
+
+    >>> digit_fields(8)
+    [(3, 5), (3, 5), (2, 4)]
     """
-    return digits // 3 * 5 + (0, 2, 4)[digits % 3]
+    left = digits % 3
+    return [(3, 5)] * (digits // 3) + [(left, 2 * left)] * (left > 0)
 
 
 @register
@@ -28,10 +32,10 @@ def digit_bits(digits: int) -> int:
 class SwisSigned(WeightFormat):
     """N exponents for a group of M weights; each weight has a digit -1, 0 or 1 for each exponent.
 
-    N = 2 gives up to 9 values, a and b, a + b, a - b and their negatives, where SWIS gives 7. Exponents reach
-    B, one more than in SWIS, for the sake of differences such as 2^7 - 2^3; no value exceeds 2^B - 1. A group
-    is stored in 5 bits for every three digits and the number of its set. Ours; the nearest published idea,
-    without shared sets, is Term Quantization (Kung et al., SC 2020).
+    N = 2 gives up to 9 values, a and b, a + b, a - b and their negatives, where SWIS gives 7. From two shifts
+    on, exponents reach B, one more than in SWIS, for differences such as 2^7 - 2^3; no value exceeds 2^B - 1.
+    A group is stored in 5 bits for every three digits and the index of its set. Ours; the nearest published
+    idea, without shared sets, is Term Quantization (Kung et al., SC 2020).
 
     >>> SwisSigned(shifts=2, magnitude_bits=3).shift_sets()
     [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
@@ -43,6 +47,10 @@ class SwisSigned(WeightFormat):
 
     name: ClassVar[str] = "swis_signed"
     grouped: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        within(1, self.magnitude_bits, shifts=self.shifts)
 
     @property
     def label(self) -> str:
@@ -62,7 +70,8 @@ class SwisSigned(WeightFormat):
     def stored_bits(self, filters: int, filter_weights: int) -> int:
         """Return the bits of weights in storage: three digits in five bits, and a number for the set."""
         groups = filters * -(-filter_weights // self.group_size)
-        return groups * (digit_bits(self.group_size * self.shifts) + self.set_ranks()[1])
+        digit_bits = sum(bits for _, bits in digit_fields(self.group_size * self.shifts))
+        return groups * (digit_bits + self.set_ranks()[1])
 
 
 @cache

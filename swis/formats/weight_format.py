@@ -71,6 +71,7 @@ class WeightFormat(ABC):
                 raise InputError(f"{name} must be a whole number, not {number}")
         if isinstance(self.alpha, bool) or not isinstance(self.alpha, Real):
             raise InputError(f"alpha must be a number, not {self.alpha!r}")
+        object.__setattr__(self, "alpha", float(self.alpha))
         require_known("granularity", self.granularity, GRANULARITIES)
         require_known("clip", self.clip, CLIPS)
         require_known("selection", self.selection, SELECTIONS)

@@ -85,9 +85,8 @@ class Accelerator(Design):
         that cannot subtract at single shifts.
         """
         require(
-            not (self.shares(weights) and weights.signed_digits) or self.signed_digits,
-            f"the accelerator {self.name} cannot run signed digits; use one with signed_digits=true, such as "
-            "accelerator=swis_signed",
+            self.signed_digits or not (weights.signed_digits and self._datapath.shares_sets(self)),
+            f"the accelerator {self.name} has no signed digits; use one that has them, such as swis_signed",
         )
         return self._datapath.run(self, layer, weights, activation_bits)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Number
 from typing import Any
 
 import torch
@@ -93,6 +94,10 @@ class Inputs:
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Inputs:
         """Return the inputs on a device; floating-point tensors are converted to ``dtype``."""
         return self.map(lambda value: value.to(device, dtype if value.is_floating_point() else None))
+
+    def float(self) -> Inputs:
+        """Return the inputs with all floating-point tensors in float32."""
+        return self.map(lambda value: value.float() if value.is_floating_point() else value)
 
     def described(self) -> dict[str, Any]:
         """Return a JSON description of one input; tensors are described by type and shape.
@@ -249,13 +254,17 @@ def labelled(batch: Any) -> tuple[Inputs, Tensor | None]:
 
 
 def is_pair(value: Any) -> bool:
-    """Return whether a value is a pair of tensors: inputs, and labels [inputs].
+    """Return whether a value is a pair of inputs, a tensor, and of labels: numbers [inputs], or None.
 
-    >>> is_pair([torch.ones(3, 2), torch.zeros(3)]), is_pair([torch.ones(3, 2), torch.ones(3, 2)])
+    >>> is_pair([torch.ones(3, 2), [0, 1, 1]]), is_pair([torch.ones(3, 2), torch.ones(3, 2)])
     (True, False)
     """
-    two = isinstance(value, tuple | list) and len(value) == 2
-    return two and all(isinstance(part, Tensor) for part in value) and value[0].ndim > 1 == value[1].ndim
+    if not isinstance(value, tuple | list) or len(value) != 2 or not isinstance(value[0], Tensor):
+        return False
+    if isinstance(value[1], Tensor):
+        return value[0].ndim > 1 and value[1].ndim == 1
+    labels = value[1]
+    return labels is None or (isinstance(labels, Iterable) and all(isinstance(one, Number) for one in labels))
 
 
 def gathered(calibration: Any, most: int | None = None) -> Inputs:
@@ -272,7 +281,7 @@ def gathered(calibration: Any, most: int | None = None) -> Inputs:
     elif isinstance(calibration, tuple) and all(isinstance(part, Tensor) for part in calibration):
         calibration = Inputs(calibration)
     if isinstance(calibration, Tensor | Inputs | Mapping):
-        return _not_empty(Inputs.of(calibration).to("cpu", torch.float32))[:most]
+        return _not_empty(Inputs.of(calibration))[:most].to("cpu").float()
     if not isinstance(calibration, Iterable):
         kind = type(calibration).__name__
         hint = "; give a DataLoader of it" if hasattr(calibration, "__getitem__") else ""
@@ -286,7 +295,7 @@ def gathered(calibration: Any, most: int | None = None) -> Inputs:
     if not parts:
         raise InputError("calibration has no batches")
     try:
-        return _not_empty(Inputs.cat(parts).to("cpu", torch.float32))[:most]
+        return _not_empty(Inputs.cat(parts))[:most].to("cpu").float()
     except RuntimeError as error:  # torch's message has the sizes
         raise InputError(f"the batches of calibration do not fit together: {error}") from error
 

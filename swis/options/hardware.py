@@ -138,6 +138,10 @@ class Design(Memory):
                 f"accelerator.{name} must be a number for datapath={self.datapath}, not null",
             )
         require(
+            not self.signed_digits or (self.shared_sets and not self.consecutive_sets),
+            "accelerator.signed_digits needs shared_sets=true and consecutive_sets=false",
+        )
+        require(
             not (self.side_by_side and self.needs_inputs),
             f"accelerator.side_by_side cannot be used with {'='.join(self.known.looks_at_inputs or ())}",
         )

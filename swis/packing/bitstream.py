@@ -7,13 +7,13 @@ Plain coding: a group starts with its set of levels. For SWIS these are N ascend
 B) bits each, for SWIS-C the lowest exponent. Then every one of M weights has a sign (1 is negative) and a
 mask, the index of its level in the set. For sums of powers of two the mask has N bits, lowest exponent first.
 All groups have the same length: M (1 + N) + N p bits for SWIS, M (1 + N) + p for SWIS-C. The last group of a
-filter is padded with zeros. Formats with signed digits have the digits of ``swis.packing.digits`` instead of
-signs and masks.
+filter is padded with zeros. A group with signed digits is the index of its set among the candidate sets, and
+the digits of ``swis.packing.digits`` instead of signs and masks.
 
 Compact coding: the first bit of a layer says whether masks are Huffman coded. If so, 4 bits per mask follow,
-which are the lengths of a canonical code; otherwise masks are written as in plain coding. Then every group
-has the rank of its set among the candidate sets and, for each weight without padding, its mask and, unless
-its level is zero, its sign. Groups have different lengths, so they must be decoded in order.
+which are the lengths of a canonical code; otherwise all masks have the length that the levels of a set need.
+Then every group has the rank of its set among the candidate sets and, for each weight without padding, its
+mask and, unless its level is zero, its sign. Groups have different lengths, so they must be decoded in order.
 
 In formats without shift sets (truncate, round, uniform, int8) a group is one weight without a set; the mask
 is its magnitude without the bits that are always zero.
@@ -156,28 +156,43 @@ def unpack(payload: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]
     return codes, fields
 
 
+# Groups of signed digits that are packed at once; a multiple of 8, so that they end with a byte.
+_AT_ONCE = 1 << 16
+
+
 def _pack_digits(codes: np.ndarray, fields: np.ndarray, layout: Layout) -> tuple[np.ndarray, dict[str, int]]:
-    size = layout.fmt.group_size
+    fmt, size = layout.fmt, layout.fmt.group_size
     place_of = np.zeros(256, np.int64)
-    place_of[list(layout.fmt.set_ids())] = range(len(layout.fmt.set_ids()))
-    padded = np.pad(codes, ((0, 0), (0, -layout.weights % size)))
-    sets, digits = pack_digits(padded.reshape(-1, size), place_of[fields.reshape(-1)], layout.fmt)
-    payload = np.packbits(np.concatenate([sets, digits], axis=1), bitorder="little")
-    bits = {"sign": 0, "mask": digits.size, "shift": sets.size}
-    return payload, bits | {"metadata": 8 * len(payload) - sum(bits.values())}
+    place_of[list(fmt.set_ids())] = range(len(fmt.set_ids()))
+    groups = np.pad(codes, ((0, 0), (0, -layout.weights % size))).reshape(-1, size)
+    places = fields.reshape(-1)
+    payload = np.zeros(-(-fmt.stored_bits(layout.filters, layout.weights) // 8), np.uint8)
+    end = 0
+    for start in range(0, len(groups), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        packed = np.packbits(pack_digits(groups[some], place_of[places[some]], fmt), bitorder="little")
+        payload[end : end + len(packed)] = packed
+        end += len(packed)
+    sets = len(groups) * fmt.set_ranks()[1]
+    digits = fmt.stored_bits(layout.filters, layout.weights) - sets
+    return payload, {"sign": 0, "mask": digits, "shift": sets, "metadata": 8 * len(payload) - digits - sets}
 
 
 def _unpack_digits(payload: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
-    fmt, filters = layout.fmt, layout.filters
-    total = fmt.stored_bits(filters, layout.weights)
-    bits = np.unpackbits(payload, bitorder="little")
-    if len(payload) != -(-total // 8) or bits[total:].any():
-        raise InputError("a packed layer is not whole: its bits do not end where its weights do")
-    groups = filters * -(-layout.weights // fmt.group_size)
-    codes, places = unpack_digits(bits[:total].reshape(groups, -1), fmt)
-    codes = codes.reshape(filters, -1)[:, : layout.weights]
-    fields = np.array(fmt.set_ids(), np.uint8)[places].reshape(filters, -1)
-    return codes.astype(np.int8 if fmt.code_bits <= 7 else np.int16), fields
+    fmt = layout.fmt
+    total, bits = fmt.stored_bits(layout.filters, layout.weights), fmt.stored_bits(1, fmt.group_size)
+    if len(payload) != -(-total // 8) or (total % 8 and payload[-1] >> total % 8):
+        raise InputError("a packed layer is damaged: its bits do not end with its weights")
+    groups = total // bits
+    codes = np.zeros((groups, fmt.group_size), np.int8 if fmt.code_bits <= 7 else np.int16)
+    places = np.zeros(groups, np.int64)
+    for start in range(0, groups, _AT_ONCE):
+        some = slice(start, min(start + _AT_ONCE, groups))
+        part = payload[start * bits // 8 : -(-some.stop * bits // 8)]
+        found = np.unpackbits(part, bitorder="little")[: (some.stop - start) * bits]
+        codes[some], places[some] = unpack_digits(found.reshape(-1, bits), fmt)
+    fields = np.array(fmt.set_ids(), np.uint8)[places].reshape(layout.filters, -1)
+    return codes.reshape(layout.filters, -1)[:, : layout.weights], fields
 
 
 def _mask_table(fmt: WeightFormat) -> np.ndarray:

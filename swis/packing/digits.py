@@ -14,19 +14,19 @@ from itertools import product
 import numpy as np
 
 from swis.errors import InputError
+from swis.formats.swis_signed import digit_fields
 from swis.formats.weight_format import WeightFormat
 
 
-def pack_digits(codes: np.ndarray, sets: np.ndarray, fmt: WeightFormat) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bits of groups, uint8 [groups, bits], apart for sets and for digits.
+def pack_digits(codes: np.ndarray, sets: np.ndarray, fmt: WeightFormat) -> np.ndarray:
+    """Return the bits of groups, uint8 [groups, bits].
 
-    ``codes`` [groups, M] are levels of the groups' ``sets`` [groups], which are places among the candidates.
+    ``codes`` [groups, M] are levels of the groups' ``sets`` [groups], which are indices of candidate sets.
     Raises ``ValueError`` for codes that are no levels of their sets.
     """
-    digits = digits_of(codes, sets, fmt)
-    trits = digits.reshape(len(codes), -1) + 1
+    trits = digits_of(codes, sets, fmt).reshape(len(codes), fmt.group_size * fmt.shifts) + 1
     fields = [_bits(values, width) for values, width in _fields(trits)]
-    return _bits(sets, fmt.set_ranks()[1]), np.concatenate(fields, axis=1)
+    return np.concatenate([_bits(sets, fmt.set_ranks()[1]), *fields], axis=1)
 
 
 def digits_of(codes: np.ndarray, sets: np.ndarray, fmt: WeightFormat) -> np.ndarray:
@@ -44,7 +44,7 @@ def digits_of(codes: np.ndarray, sets: np.ndarray, fmt: WeightFormat) -> np.ndar
 
 
 def unpack_digits(bits: np.ndarray, fmt: WeightFormat) -> tuple[np.ndarray, np.ndarray]:
-    """Undo ``pack_digits``: return codes, int64 [groups, M], and places of sets [groups].
+    """Undo ``pack_digits``: return codes, int64 [groups, M], and indices of sets [groups].
 
     Raises ``InputError`` for bits that stand for no set, no digits or no code.
     """
@@ -52,18 +52,18 @@ def unpack_digits(bits: np.ndarray, fmt: WeightFormat) -> tuple[np.ndarray, np.n
     set_bits = fmt.set_ranks()[1]
     sets = _number(bits[:, :set_bits])
     trits, at = [], set_bits
-    for digits, width in _widths(fmt.group_size * fmt.shifts):
+    for digits, width in digit_fields(fmt.group_size * fmt.shifts):
         values = _number(bits[:, at : at + width])
         at += width
         if (values >= 3**digits).any():
-            raise InputError("a packed layer is not sound: bits that stand for no digits")
+            raise InputError("a packed layer is damaged: bits that stand for no digits")
         trits.append(values[:, None] // 3 ** np.arange(digits) % 3)
     if (sets >= len(exponents)).any():
-        raise InputError("a packed layer is not sound: a number that is of no shift set")
+        raise InputError("a packed layer is damaged: a number that is of no shift set")
     signed = np.concatenate(trits, axis=1).reshape(len(bits), fmt.group_size, fmt.shifts) - 1
     codes = (signed << exponents[sets][:, None]).sum(2)
     if (abs(codes) >= 2**fmt.code_bits).any():
-        raise InputError("a packed layer is not sound: digits of a weight that is too large")
+        raise InputError("a packed layer is damaged: digits of a weight that is too large")
     return codes, sets
 
 
@@ -74,25 +74,20 @@ _NONE = 9  # no digit
 def _digits_of_codes(fmt: WeightFormat) -> np.ndarray:
     """Tabulate the digits of every code in each set, int8 [sets, codes from the most negative, digits]."""
     exponents, top = fmt.digit_exponents(), 2**fmt.code_bits - 1
-    every = np.array(list(product((0, 1, -1), repeat=exponents.shape[1])), np.int64)[::-1]
-    every = every[np.argsort(-np.count_nonzero(every, axis=1), kind="stable")]  # of equals, the last is kept
+    # from the fewest nonzero digits on; sorting keeps the order of equals
+    every = sorted(product((0, 1, -1), repeat=exponents.shape[1]), key=np.count_nonzero)
+    every = np.array(every, np.int64).reshape(len(every), -1)
     table = np.full((len(exponents), 2 * top + 1, exponents.shape[1]), _NONE, np.int8)
     for place, chosen in enumerate(exponents):
-        codes = (every << chosen).sum(1)
+        codes, first = np.unique((every << chosen).sum(1), return_index=True)  # the first choice of each code
         fits = abs(codes) <= top
-        table[place, codes[fits] + top] = every[fits]
+        table[place, codes[fits] + top] = every[first[fits]]
     return table
-
-
-def _widths(digits: int) -> list[tuple[int, int]]:
-    """Return the fields of a group: how many digits each has, and how many bits."""
-    rest = [(digits % 3, 2 * (digits % 3))] if digits % 3 else []
-    return [(3, 5)] * (digits // 3) + rest
 
 
 def _fields(trits: np.ndarray) -> list[tuple[np.ndarray, int]]:
     fields, at = [], 0
-    for digits, width in _widths(trits.shape[1]):
+    for digits, width in digit_fields(trits.shape[1]):
         fields.append((trits[:, at : at + digits] @ 3 ** np.arange(digits), width))
         at += digits
     return fields

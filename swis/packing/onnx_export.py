@@ -115,7 +115,7 @@ def export_onnx(low: LowBit, path: str | Path, opset: int = _OPSET, check: bool 
     Raises ``InputError``, and writes no file, if the outputs differ more, if the network cannot be traced, or
     if the packages of the extra ``onnx`` are missing; raises ``CannotWrite``.
     """
-    if not hasattr(low, "encoded"):
+    if not hasattr(low, "encoded"):  # a float network, say; isinstance would compute every property
         raise InputError(f"export_onnx takes a network from swis.quantize, not {type(low).__name__}")
     ir, runtime = _packages()
     if opset < _OPSET:

@@ -111,6 +111,26 @@ def test_pairs_may_be_lists(network, images):
     )
 
 
+def test_numbers_of_numpy_are_stored(network, images, tmp_path):
+    fmt = swis.Swis(shifts=np.int64(2), alpha=np.float32(0.5))
+    low = swis.quantize(network, fmt, images, activation_bits=np.int64(8))
+    swis.save(low, tmp_path / "low.safetensors")
+    again = swis.load(tmp_path / "low.safetensors", network)
+    assert torch.equal(again(images), low(images)) and type(low.activation_bits) is int
+
+
+def test_labels_may_be_lists_or_missing_or_of_other_types(network, images):
+    labels = [number % 4 for number in range(64)]
+    found = swis.evaluate(network, (images, torch.tensor(labels)))
+    assert swis.evaluate(network, [images, labels]).equals(found)
+    assert swis.evaluate(network, (images, None), reference=network).agreement == 100
+    low = swis.quantize(network, swis.Swis(), (images, labels))
+    settings = swis.RetrainConfig(epochs=1, batch_size=32)
+    kinds = (torch.tensor(labels), torch.tensor(labels, dtype=torch.int32), labels)
+    first, *others = (swis.retrain(low, (images.double(), each), settings=settings)(images) for each in kinds)
+    assert all(torch.equal(first, other) for other in others)
+
+
 REFUSED = {
     "labels below 0": (lambda n, x: swis.evaluate(n, (x, -torch.ones(64).long())), "class numbers in 0..3"),
     "one label for all": (
@@ -130,7 +150,10 @@ REFUSED = {
         lambda n, x: swis.quantize(n, swis.Swis(), x, output_aware=OutputAware()),
         "output_aware=... has no effect with calibrate=stats",
     ),
-    "calibrate=False": (lambda n, x: swis.quantize(n, swis.Swis(), x, calibrate=False), "calibrate"),
+    "calibrate=False": (
+        lambda n, x: swis.quantize(n, swis.Swis(), x, calibrate=False),
+        "calibrate must be one of",
+    ),
     "a pattern without a layer": (
         lambda n, x: swis.quantize(n, swis.Swis(), x, skip="conv*"),
         r"skip: 'conv\*' matches no layer",
@@ -171,6 +194,19 @@ REFUSED = {
             .plot()
         ),
         "the table has no layers to draw",
+    ),
+    "no images, no labels": (lambda n, x: swis.evaluate(n, x[:0], reference=n), "data has no inputs"),
+    "labels in a column": (
+        lambda n, x: swis.retrain(swis.quantize(n, swis.Swis(), x), (x, torch.zeros(64, 1).long())),
+        r"labels must have the shape \[64\], not \[64, 1\]",
+    ),
+    "signed digits on an array of SWIS": (
+        lambda n, x: swis.simulate(swis.quantize(n, swis.SwisSigned(), x, activation_bits=8), "swis_c"),
+        "swis_c has no signed digits; use one that has them, such as swis_signed",
+    ),
+    "signed digits of consecutive sets": (
+        lambda n, x: swis.accelerator("swis_c", signed_digits=True),
+        "signed_digits needs shared_sets=true and consecutive_sets=false",
     ),
     "labels of a training": (
         lambda n, x: swis.retrain(swis.quantize(n, swis.Swis(), x), (x, torch.arange(64))),

@@ -58,7 +58,13 @@ def test_references_are_grey_and_swis_is_not():
 
     looks = design_looks(designs())
     assert len(set(looks.values())) == len(looks)  # no two alike
-    assert [name for name, look in looks.items() if not grey(look.colour)] == ["swis_ss", "swis_ds", "swis_c"]
+    assert [name for name, look in looks.items() if not grey(look.colour)] == [
+        "swis_ss",
+        "swis_ds",
+        "swis_c",
+        "swis_signed",
+        "swis_signed_ds",
+    ]
     known = format_looks(formats())
     assert not grey(known["swis"].colour) and grey(known["truncate"].colour)
     own = value_looks("method", ["mine", "yours", "swis"])

@@ -73,6 +73,24 @@ def test_no_set_is_better_than_the_chosen_one(case):
     assert torch.equal(again.codes, found.codes)
 
 
+def test_shifts_beyond_the_magnitude_bits_are_refused():
+    with pytest.raises(InputError, match="shifts"):
+        SwisSigned(shifts=5, magnitude_bits=4)
+
+
+@pytest.mark.parametrize("groups", [0, 8, 40])
+def test_layers_larger_than_what_is_packed_at_once_come_back(monkeypatch, groups):
+    monkeypatch.setattr("swis.packing.bitstream._AT_ONCE", 16)
+    fmt, generator = SwisSigned(shifts=2, group_size=3), torch.Generator().manual_seed(0)
+    codes = torch.randint(-127, 128, (max(groups // 4, 1), 12 if groups else 2), generator=generator)
+    found = decompose(codes.to(torch.int8), fmt)
+    layout = Layout(fmt, *codes.shape, "plain")
+    payload, bits = pack(found.codes.numpy(), found.shift_sets.numpy(), layout)
+    assert sum(bits.values()) == 8 * len(payload)
+    new, sets = unpack(payload, layout)
+    assert np.array_equal(new, found.codes.numpy()) and np.array_equal(sets, found.shift_sets.numpy())
+
+
 def described_bits(codes, places, fmt):
     """The plain coding as its description says, as a string of 0 and 1."""
     sets, text = [chosen for chosen, _ in choices(fmt)], ""
@@ -127,7 +145,7 @@ def test_bits_that_are_no_layer_are_refused(damage):
         bits[-1] = 1
     else:
         bits = np.append(bits, np.zeros(8, np.uint8))
-    with pytest.raises(InputError, match="a packed layer is not"):
+    with pytest.raises(InputError, match="a packed layer is damaged"):
         unpack(np.packbits(bits, bitorder="little"), layout)
 
 
