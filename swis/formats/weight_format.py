@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
@@ -61,17 +60,12 @@ class WeightFormat(ABC):
     own_quantizer: ClassVar[bool] = False  # the format fixes the bits and the clip of its codes
 
     def __post_init__(self) -> None:
-        for name in ("shifts", "group_size", "magnitude_bits"):
-            number = getattr(self, name)
-            if isinstance(number, bool) or not isinstance(number, Real) or not math.isfinite(number):
-                raise InputError(f"{name} must be a number, not {number!r}")
-            if number == int(number):
-                object.__setattr__(self, name, int(number))
-            elif name != "shifts":  # an average of shifts is given to a schedule
-                raise InputError(f"{name} must be a whole number, not {number}")
-        if isinstance(self.alpha, bool) or not isinstance(self.alpha, Real):
-            raise InputError(f"alpha must be a number, not {self.alpha!r}")
-        object.__setattr__(self, "alpha", float(self.alpha))
+        for name in ("shifts", "group_size", "magnitude_bits", "alpha"):
+            number = _number(name, getattr(self, name))
+            whole = name != "alpha" and number.is_integer()
+            if name in ("group_size", "magnitude_bits") and not whole:  # shifts may be an average
+                raise InputError(f"{name} must be a whole number, not {number:g}")
+            object.__setattr__(self, name, int(number) if whole else number)
         require_known("granularity", self.granularity, GRANULARITIES)
         require_known("clip", self.clip, CLIPS)
         require_known("selection", self.selection, SELECTIONS)
@@ -219,6 +213,12 @@ class WeightFormat(ABC):
         change inside that interval. The array is cached, so callers must not change it.
         """
         return _half_step_levels(self)
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InputError(f"{name} must be a number, not {value!r}")
+    return float(value)
 
 
 @cache
