@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -55,24 +56,23 @@ def main(million_weights: float = 138.0) -> None:
                     lambda rows, m=group_size, n=shifts: decompose(rows, weight_format("swis", n, m)),
                 )
             )
-    for group_size, part in ((4, 0.1), (8, 0.02), (16, 0.01)):
-        for shifts in (2, 3, 4):
-            cases.append(
-                (
-                    f"swis joint M={group_size} N={shifts}",
-                    part,
-                    lambda rows, m=group_size, n=shifts: decompose(
-                        rows, weight_format("swis", n, m, selection="joint")
-                    ),
-                )
-            )
-    for coding in CODINGS:
-        whole = decompose(codes[: max(16, round(0.1 * filters))], weight_format("swis", 4, 4))
-        layout = Layout(weight_format("swis", 4, 4), len(whole.codes), FILTER_WEIGHTS, coding)
+    for shifts in (2, 3, 4):
+        fmt = weight_format("swis_signed", shifts, 4)
+        cases.append((f"swis_signed M=4 N={shifts}", 0.3, lambda rows, f=fmt: decompose(rows, f)))
+    joint = [("swis", 4, 0.1), ("swis", 8, 0.02), ("swis", 16, 0.01), ("swis_signed", 4, 0.01)]
+    for (method, group_size, part), shifts in product(joint, (2, 3, 4)):
+        fmt = weight_format(method, shifts, group_size, selection="joint")
+        name = f"{method} joint M={group_size} N={shifts}"
+        cases.append((name, part, lambda rows, f=fmt: decompose(rows, f)))
+    for method, coding in product(("swis", "swis_signed"), CODINGS):
+        fmt = weight_format(method, 4, 4)
+        whole = decompose(codes[: max(16, round(0.1 * filters))], fmt)
+        layout = Layout(fmt, len(whole.codes), FILTER_WEIGHTS, coding)
         packed, _ = pack(whole.codes.numpy(), whole.shift_sets.numpy(), layout)
+        name = f"{method} M=4 N=4, {coding}"
         cases += [
-            (f"pack M=4 N=4, {coding}", 0.1, lambda rows, d=whole, y=layout: _pack(rows, d, y)),
-            (f"unpack M=4 N=4, {coding}", 0.1, lambda _, p=packed, y=layout: unpack(p, y)),
+            (f"pack {name}", 0.1, lambda rows, d=whole, y=layout: _pack(rows, d, y)),
+            (f"unpack {name}", 0.1, lambda _, p=packed, y=layout: unpack(p, y)),
         ]
     print(f"{codes.numel() / 1e6:.0f} million weights, {threads} threads, torch {torch.__version__}")
     print(
