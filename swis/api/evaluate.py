@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from swis.api.checks import check_format, check_network, run_checked
 from swis.api.quantize import base_network
 from swis.api.quantized import Quantized
+from swis.api.show import Scores
 from swis.encoding.encode import approximate
 from swis.encoding.metrics import sqnr_db
 from swis.errors import InputError
@@ -37,7 +38,7 @@ def evaluate(
     *,
     reference: nn.Module | None = None,
     device: torch.device | str = "cpu",
-) -> pd.Series:
+) -> Scores:
     """Return the accuracy of a network on ``data``, and its agreement with a reference network.
 
     ``data`` are batches of (inputs, labels), such as those of a DataLoader, or a pair (inputs [N, ...],
@@ -50,8 +51,9 @@ def evaluate(
     * always: ``images``, the number of inputs;
     * for a ``Quantized`` network: its cost (``Quantized.cost``).
 
-    Networks of other types are computed in float32. Raises ``InputError`` for data without labels if there is
-    no ``reference``, for labels that are no classes, and for logits that are not finite.
+    The result is a ``pandas.Series``. Networks of other types are computed in float32. Raises
+    ``InputError`` for data without labels if there is no ``reference``, for labels that are no classes,
+    and for logits that are not finite.
 
     >>> images, labels = torch.eye(4), torch.tensor([0, 1, 2, 0])
     >>> float(evaluate(nn.Identity(), (images, labels)).top1)
@@ -72,7 +74,7 @@ def evaluate(
     result = _scores(found, wanted[0] if wanted else None)
     if isinstance(network, Quantized):
         result |= network.cost
-    return pd.Series(result)
+    return Scores(result)
 
 
 def sensitivity(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
@@ -98,6 +99,34 @@ _DRAWN: Mapping[str, tuple[str, str, float]] = {
     "latency_cycles": ("latency", "thousand cycles", 1e3),
     "energy_pj": ("energy", "µJ", 1e6),
 }
+
+
+class Scores(pd.Series):
+    """The series that ``swis.evaluate`` returns; it shows every number as people write it.
+
+    >>> Scores({"top1": 93.6, "images": 10000.0})
+    top1        93.60
+    images  10,000
+    """
+
+    @property
+    def _constructor(self) -> type[Scores]:
+        return Scores
+
+    def __repr__(self) -> str:
+        texts = [_readable(value) for value in self]
+        names, whole = max(map(len, map(str, self.index)), default=0), [t.partition(".")[0] for t in texts]
+        places = max(map(len, whole), default=0)
+        return "\n".join(
+            f"{name!s:<{names}}  {text.rjust(places + len(text) - len(before))}"
+            for name, text, before in zip(self.index, texts, whole, strict=True)
+        )
+
+
+def _readable(value: Any) -> str:
+    if not isinstance(value, Real):
+        return str(value)
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
 
 
 class Simulated(pd.DataFrame):

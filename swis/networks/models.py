@@ -119,7 +119,9 @@ def _network(module: nn.Module, config: ModelConfig, weights: str, metadata: dic
         )
     for key in ("mean", "std"):
         if len(inputs[key]) != channels:
-            raise InputError(f"{key} has {len(inputs[key])} values for {channels} input channels")
+            raise InputError(
+                f"model.{key} has {len(inputs[key])} values for {channels} input channels; give one for each"
+            )
     architecture = _architecture(config)
     own = [] if config.factory is None else [code_digest(config.factory, module)]
     digest = hashlib.sha256(json.dumps([architecture, kwargs, *own], sort_keys=True).encode())

@@ -220,7 +220,7 @@ def test_tensors_that_are_not_dense_float_weights_are_named(tmp_path, change, me
 
 
 def test_mean_must_have_a_value_per_channel(tiny_checkpoint):
-    with pytest.raises(InputError, match=r"mean has 3 values for 1 input channels"):
+    with pytest.raises(InputError, match=r"mean has 3 values for 1 input channels; give"):
         load_network(tiny_config(tiny_checkpoint, mean=[0.5, 0.5, 0.5]))
 
 
