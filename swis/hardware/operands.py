@@ -103,7 +103,7 @@ def operands_of(
     if not fmt.grouped:
         return operands
     alike = all(each.consecutive for each in fmts.values())
-    signed = fmt.digit_exponents() is not None
+    signed = any(each.digit_exponents() is not None for each in fmts.values())
     return replace(operands, group_size=fmt.group_size, consecutive=alike, signed_digits=signed)
 
 

@@ -179,3 +179,32 @@ def test_a_network_of_signed_digits_is_saved_and_comes_back(tmp_path, calibrate,
         again = swis.load(tmp_path / "low.safetensors", network)
         assert torch.equal(again(images), low(images))
     assert fits[1] - fits[0] > gain  # [dB]
+
+
+def test_a_schedule_of_signed_digits_goes_through_the_tasks(command_line, tiny, tmp_path):
+    common = [*tiny, "methods=[swis_signed]", "bits=2.5", "schedule=network", "accelerator=swis_signed_ds"]
+    done = command_line(*common)
+    assert done.status == 0, done.err
+    row = swis.load_table(tmp_path / "runs", "all").query("method == 'swis_signed'").iloc[0]
+    assert 2.4 < row["shifts_per_weight"] <= 2.5 and row["latency_cycles"] > 0
+    packed = tmp_path / "low.safetensors"
+    assert command_line(*common, "task=pack", f"out={packed}").status == 0
+    again = command_line(f"weights={packed}", "data.limit=64", f"results_dir={tmp_path / 'packed'}")
+    assert again.status == 0, again.err
+    stored = swis.load_table(tmp_path / "packed").query("method == 'swis_signed'").iloc[0]
+    assert stored["top1"] == row["top1"]
+    assert stored["weight_bits"] == pytest.approx(row["weight_bits"], rel=1e-3)  # the file has padding
+
+
+def test_signed_digits_are_retrained(command_line, tiny, tmp_path):
+    few = [
+        "methods=[swis_signed]",
+        "task=retrain",
+        "retrain.epochs=1",
+        "retrain.images=64",
+        "retrain.batch_size=32",
+    ]
+    done = command_line(*tiny, *few, "accelerator=swis_signed")
+    assert done.status == 0, done.err
+    rows = swis.load_table(tmp_path / "runs", "all").query("method == 'swis_signed'")
+    assert rows["training"].notna().any() and (rows["latency_cycles"] > 0).all()
