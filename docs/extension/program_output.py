@@ -35,5 +35,5 @@ class ProgramOutput(SphinxDirective):
         printed = done.stdout.strip("\n")
         return [
             nodes.literal_block(command, command, language="bash"),
-            nodes.literal_block(printed, printed, language="text"),
+            nodes.literal_block(printed, printed, language="text", classes=["printed"]),
         ]
