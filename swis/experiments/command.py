@@ -31,6 +31,7 @@ from omegaconf.errors import (
 )
 
 from swis.errors import CannotWrite, InputError
+from swis.experiments import spellings
 from swis.experiments.known_options import (
     check_values,
     groups,
@@ -47,7 +48,6 @@ from swis.options.names import did_you_mean
 _SEVERAL = ("experiment",)
 _OR_NONE = ("experiment", "recipe")
 
-_OVERRIDE = re.compile(r"(\+\+|\+)?[^=\s]+=|~")
 # Functions of Hydra that print the output of a flag.
 _PRINTERS = {"app_help", "hydra_help", "show_cfg", "show_info"}
 # Starts of lines in Hydra's messages that do not help users.
@@ -251,7 +251,7 @@ def _parser() -> OverridesParser:
 
 def _parsed(text: str) -> Override | None:
     try:
-        return _parser().parse_overrides([text])[0] if _OVERRIDE.match(text) else None
+        return _parser().parse_overrides([text])[0] if spellings.OVERRIDE.match(text) else None
     except (HydraException, ValueError, RecursionError):  # such as a number with thousands of digits
         return None
 
@@ -301,61 +301,27 @@ def _refuse_form(texts: Sequence[str], settings: type) -> NoReturn:
     """Raise ``InputError`` for words that are no NAME=VALUE, with the right spelling if it can be guessed."""
     words = [texts[0]]
     for text in texts[1:]:
-        if _OVERRIDE.match(text) and words[-1][-1:] not in ("=", ","):
+        if spellings.OVERRIDE.match(text) and words[-1][-1:] not in ("=", ","):
             break
         words.append(text)
     given = " ".join(words)
     chosen = [f"{group}={given}" for group in sorted(groups()) if given in choices(group)]
-    guesses = (_split(given), _joined(given), _dotted(given), _unquoted(given), _quoted(given))
+    guesses = (
+        spellings.split(given),
+        spellings.joined(given),
+        spellings.dotted(given),
+        spellings.unquoted(given),
+        spellings.quoted(given),
+    )
     for spelling in (*chosen, *guesses):
         if spelling and _is_valid(spelling, settings):
             raise InputError(f"{given!r} is not NAME=VALUE; write {spelling}")
-    if _parsed(_dotted(given)) is not None:
-        check_options([_dotted(given)], settings)
+    if _parsed(spellings.dotted(given)) is not None:
+        check_options([spellings.dotted(given)], settings)
     name, equals, value = given.partition("=")
     quotes = [quote for quote in "'\"" if equals and value.count(quote) % 2]
     why = f", because a {quotes[0]} is not closed; write {name}=VALUE" if quotes else ""
     raise InputError(f"{given!r} is not NAME=VALUE{why}")
-
-
-def _split(given: str) -> str:
-    """Return several NAME=VALUE that were given as one word, or with commas; else an empty text."""
-    words = [word.rstrip(",") for word in given.split()]
-    return " ".join(words) if all(map(_OVERRIDE.match, words)) else ""
-
-
-def _joined(given: str) -> str:
-    """Join words to one NAME=VALUE.
-
-    >>> _joined("methods = [swis, truncate]"), _joined("bits 3")
-    ('methods=[swis,truncate]', 'bits=3')
-    """
-    text = re.sub(r"\s*[=:]+\s*", "=", given, count=1)
-    text = text if "=" in text else re.sub(r"\s+", "=", text, count=1)
-    text = re.sub(r"\s*([\[\],])\s*", r"\1", text)
-    return re.sub(r"[,\s]+", ",", text) if "[" in text else text
-
-
-def _dotted(given: str) -> str:
-    """Replace the brackets around the numbers of list elements by dots.
-
-    >>> _dotted("recipe.stages[0].epochs=3")
-    'recipe.stages.0.epochs=3'
-    """
-    name, equals, value = given.partition("=")
-    return re.sub(r"\[(\d+)\]", r".\1", name) + equals + value
-
-
-def _unquoted(given: str) -> str:
-    """Remove quotes at the ends of a value."""
-    name, equals, value = given.partition("=")
-    return name + equals + value.strip("'\"") if equals else ""
-
-
-def _quoted(given: str) -> str:
-    """Put quotes around a value, for Hydra's grammar, and around the whole text, for the shell."""
-    name, equals, value = given.partition("=")
-    return f"'{name}=\"{value}\"'" if equals and not set(value) & set("\"'$\\") else ""
 
 
 def _is_valid(spelling: str, settings: type) -> bool:

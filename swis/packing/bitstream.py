@@ -30,7 +30,7 @@ from swis.errors import InputError
 from swis.formats.weight_format import WeightFormat
 from swis.options.names import require_known
 from swis.options.ranges import at_least
-from swis.packing.digits import pack_digits, unpack_digits
+from swis.packing.digits import pack_layer, unpack_layer
 from swis.runtime.compiled import njit
 
 CODINGS = ("plain", "compact")
@@ -89,7 +89,9 @@ def pack(codes: np.ndarray, fields: np.ndarray | None, layout: Layout) -> tuple[
         raise ValueError("a shift set is not one of the candidate sets")
     compact = layout.coding == "compact"
     if not compact and fmt.digit_exponents() is not None:
-        return _pack_digits(codes, fields, layout)
+        place_of = np.zeros(256, np.int64)
+        place_of[list(sets)] = range(len(sets))
+        return pack_layer(codes, place_of[fields], fmt)
     mask_of = _mask_table(fmt)
     set_codes, set_bits = layout.set_codes()
     code_of_field = np.zeros(256, np.uint32)
@@ -130,7 +132,8 @@ def unpack(payload: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]
     if layout.filters * layout.weights > 8 * len(payload):  # checked before memory is allocated
         raise InputError(f"a packed layer has only {len(payload)} bytes, too few for its shape")
     if not compact and fmt.digit_exponents() is not None:
-        return _unpack_digits(payload, layout)
+        codes, places = unpack_layer(payload, fmt, layout.filters, layout.weights)
+        return codes, np.array(fmt.set_ids(), np.uint8)[places]
     words = np.zeros(len(payload) // 4 + 4, np.uint32)
     words.view(np.uint8)[: len(payload)] = payload
     lengths = np.zeros(1 << masks, np.int64)
@@ -154,45 +157,6 @@ def unpack(payload: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]
     if end < 0 or -(-end // 8) != len(payload) or int(payload[-1:].sum()) >> (end - 1) % 8 + 1:
         raise InputError("a packed layer is damaged: its bits do not end with its weights")
     return codes, fields
-
-
-# Groups of signed digits that are packed at once; a multiple of 8, so that they end with a byte.
-_AT_ONCE = 1 << 16
-
-
-def _pack_digits(codes: np.ndarray, fields: np.ndarray, layout: Layout) -> tuple[np.ndarray, dict[str, int]]:
-    fmt, size = layout.fmt, layout.fmt.group_size
-    place_of = np.zeros(256, np.int64)
-    place_of[list(fmt.set_ids())] = range(len(fmt.set_ids()))
-    groups = np.pad(codes, ((0, 0), (0, -layout.weights % size))).reshape(-1, size)
-    places = fields.reshape(-1)
-    payload = np.zeros(-(-fmt.stored_bits(layout.filters, layout.weights) // 8), np.uint8)
-    end = 0
-    for start in range(0, len(groups), _AT_ONCE):
-        some = slice(start, start + _AT_ONCE)
-        packed = np.packbits(pack_digits(groups[some], place_of[places[some]], fmt), bitorder="little")
-        payload[end : end + len(packed)] = packed
-        end += len(packed)
-    sets = len(groups) * fmt.set_ranks()[1]
-    digits = fmt.stored_bits(layout.filters, layout.weights) - sets
-    return payload, {"sign": 0, "mask": digits, "shift": sets, "metadata": 8 * len(payload) - digits - sets}
-
-
-def _unpack_digits(payload: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
-    fmt = layout.fmt
-    total, bits = fmt.stored_bits(layout.filters, layout.weights), fmt.stored_bits(1, fmt.group_size)
-    if len(payload) != -(-total // 8) or (total % 8 and payload[-1] >> total % 8):
-        raise InputError("a packed layer is damaged: its bits do not end with its weights")
-    groups = total // bits
-    codes = np.zeros((groups, fmt.group_size), np.int8 if fmt.code_bits <= 7 else np.int16)
-    places = np.zeros(groups, np.int64)
-    for start in range(0, groups, _AT_ONCE):
-        some = slice(start, min(start + _AT_ONCE, groups))
-        part = payload[start * bits // 8 : -(-some.stop * bits // 8)]
-        found = np.unpackbits(part, bitorder="little")[: (some.stop - start) * bits]
-        codes[some], places[some] = unpack_digits(found.reshape(-1, bits), fmt)
-    fields = np.array(fmt.set_ids(), np.uint8)[places].reshape(layout.filters, -1)
-    return codes.reshape(layout.filters, -1)[:, : layout.weights], fields
 
 
 def _mask_table(fmt: WeightFormat) -> np.ndarray:

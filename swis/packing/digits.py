@@ -17,6 +17,49 @@ from swis.errors import InputError
 from swis.formats.swis_signed import digit_fields
 from swis.formats.weight_format import WeightFormat
 
+# Groups that are packed at once; a multiple of 8, so that they end with a byte.
+_AT_ONCE = 1 << 16
+
+
+def pack_layer(codes: np.ndarray, places: np.ndarray, fmt: WeightFormat) -> tuple[np.ndarray, dict[str, int]]:
+    """Return a layer as bytes, and its bits by part, like ``swis.packing.bitstream.pack``.
+
+    ``codes`` [filters, weights]; ``places`` [filters, groups] are the indices of the groups' sets among the
+    candidate sets. Digits count as "mask". Raises ``ValueError`` for codes that are no levels of their sets.
+    """
+    (filters, weights), size = codes.shape, fmt.group_size
+    groups = np.pad(codes, ((0, 0), (0, -weights % size))).reshape(-1, size)
+    total = fmt.stored_bits(filters, weights)
+    payload, end = np.zeros(-(-total // 8), np.uint8), 0
+    for start in range(0, len(groups), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        packed = np.packbits(pack_digits(groups[some], places.reshape(-1)[some], fmt), bitorder="little")
+        payload[end : end + len(packed)] = packed
+        end += len(packed)
+    sets = len(groups) * fmt.set_ranks()[1]
+    return payload, {"sign": 0, "mask": total - sets, "shift": sets, "metadata": 8 * len(payload) - total}
+
+
+def unpack_layer(
+    payload: np.ndarray, fmt: WeightFormat, filters: int, weights: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Undo ``pack_layer``: return codes [filters, weights] and indices of sets [filters, groups].
+
+    Raises ``InputError`` for bytes that are no such layer.
+    """
+    total, bits = fmt.stored_bits(filters, weights), fmt.stored_bits(1, fmt.group_size)
+    if len(payload) != -(-total // 8) or (total % 8 and payload[-1] >> total % 8):
+        raise InputError("a packed layer is damaged: its bits do not end with its weights")
+    groups = total // bits
+    codes = np.zeros((groups, fmt.group_size), np.int8 if fmt.code_bits <= 7 else np.int16)
+    places = np.zeros(groups, np.int64)
+    for start in range(0, groups, _AT_ONCE):
+        some = slice(start, min(start + _AT_ONCE, groups))
+        part = payload[start * bits // 8 : -(-some.stop * bits // 8)]
+        found = np.unpackbits(part, bitorder="little")[: (some.stop - start) * bits]
+        codes[some], places[some] = unpack_digits(found.reshape(-1, bits), fmt)
+    return codes.reshape(filters, -1)[:, :weights], places.reshape(filters, -1)
+
 
 def pack_digits(codes: np.ndarray, sets: np.ndarray, fmt: WeightFormat) -> np.ndarray:
     """Return the bits of groups, uint8 [groups, bits].
