@@ -63,7 +63,7 @@ def accuracy_equal_cycles(results: Path) -> pd.DataFrame:
     """SWIS compared with the (N + 1)-bit uniform quantizer of as many cycles, image by image."""
     pairs = equal_cycles(results)
     sqnr = full(results).pivot(index=_KEYS, columns="method", values="logit_sqnr_db")
-    found = _compared(pairs)
+    found = compared(pairs)
     found["p, all tests (Holm)"] = [f"{p:.2g}" for p in holm(np.array([one.p_value for one in pairs]))]
     found["logits nearer by [dB]"] = sqnr[Swis.name] - sqnr[Uniform.name]
     return called(found)
@@ -72,11 +72,17 @@ def accuracy_equal_cycles(results: Path) -> pd.DataFrame:
 def equal_cycles(results: Path) -> pd.Series:
     """Return how SWIS compares with the uniform quantizer of as many cycles, by model and bits."""
     correct = full(results).pivot(index=_KEYS, columns="method", values="correct")
-    pairs = zip(correct[Swis.name], correct[Uniform.name], strict=True)
-    return pd.Series([compare(*pair) for pair in pairs], index=correct.index)
+    return image_by_image(correct[Swis.name], correct[Uniform.name])
 
 
-def _compared(pairs: pd.Series) -> pd.DataFrame:
+def image_by_image(ones: pd.Series, others: pd.Series) -> pd.Series:
+    """Return comparisons of columns ``correct`` of the same index."""
+    pairs = zip(ones, others, strict=True)
+    return pd.Series([compare(*pair) for pair in pairs], index=ones.index)
+
+
+def compared(pairs: pd.Series) -> pd.DataFrame:
+    """Return differences, their 95 % intervals and p-values as text, with the index of the ``pairs``."""
     found: Iterable[Comparison] = list(pairs)
     return pd.DataFrame(
         {
@@ -98,7 +104,7 @@ def accuracy_equal_storage(results: Path) -> pd.DataFrame:
         names.append((model, format_name(method, n), format_name(Uniform.name, m)))
         stored.append(f"{bits[model, method, n]:.2f} and {bits[model, Uniform.name, m]:.2f}")
     index = pd.MultiIndex.from_tuples(names, names=["model", "format", "against"])
-    found = _compared(pairs.set_axis(index))
+    found = compared(pairs.set_axis(index))
     found.insert(0, "storage [bits/weight]", stored)
     return called(found)
 

@@ -8,11 +8,10 @@ import pandas as pd
 
 from docs.extension.registry import table
 from docs.extension.values import values
-from docs.tables.rows import called, ends, floats, imagenet_commands, of
-from swis.evaluation.paired_tests import compare
+from docs.tables.accuracy import compared, image_by_image
+from docs.tables.rows import called, ends, floats, imagenet_commands, in_order, of
 from swis.formats.swis import Swis
 from swis.formats.swis_signed import SwisSigned
-from swis.plots.names import label_of
 from swis.results.records import load_table
 
 _KEYS = ["model", "bits"]
@@ -21,7 +20,6 @@ _SHOWN = {
     "logit_sqnr_db": "SQNR of the logits [dB]",
     "weight_bits": "storage [bits/weight]",
 }
-_ORDER = [Swis.name, SwisSigned.name]
 
 
 def _pivoted(results: Path) -> pd.DataFrame:
@@ -32,24 +30,14 @@ def _pivoted(results: Path) -> pd.DataFrame:
 def signed_digits(results: Path) -> pd.DataFrame:
     """Calibrated networks at N cycles per weight, plain and signed digits (M = 4, seed 0)."""
     rows = _pivoted(results)
-    found = {title: rows[column][_ORDER].rename(columns=label_of) for column, title in _SHOWN.items()}
-    table = pd.concat(found, axis=1).rename_axis(columns=[None, None])
-    return called(table)
+    return called(pd.concat({title: in_order(rows[column]) for column, title in _SHOWN.items()}, axis=1))
 
 
 @table()
 def signed_digits_paired(results: Path) -> pd.DataFrame:
     """Signed digits compared with plain SWIS at the same cycles, image by image."""
     correct = _pivoted(results)["correct"]
-    pairs = [
-        compare(one, other) for one, other in zip(correct[SwisSigned.name], correct[Swis.name], strict=True)
-    ]
-    found = {
-        "difference [points]": [f"{one.difference:+.1f}" for one in pairs],
-        "95 % interval [points]": [f"{one.low:+.1f} to {one.high:+.1f}" for one in pairs],
-        "p": [f"{one.p_value:.2g}" for one in pairs],
-    }
-    return called(pd.DataFrame(found, correct.index))
+    return called(compared(image_by_image(correct[SwisSigned.name], correct[Swis.name])))
 
 
 @values

@@ -12,6 +12,7 @@ from swis.formats.float32 import Float
 from swis.formats.round import Round
 from swis.formats.swis import Swis
 from swis.formats.swis_c import SwisC
+from swis.formats.swis_signed import SwisSigned
 from swis.formats.truncate import Truncate
 from swis.formats.uniform import Uniform
 from swis.formats.weight_format import WeightFormat
@@ -52,7 +53,7 @@ _LABELS: dict[str, Any] = {
     "calibrate": CALIBRATIONS,
 }
 # The order of formats in tables.
-_ORDER = [kind.name for kind in (Swis, SwisC, Uniform, Round, Truncate)]
+_ORDER = [kind.name for kind in (Swis, SwisSigned, SwisC, Uniform, Round, Truncate)]
 
 
 def imagenet_commands(*experiments: str) -> tuple[str, str]:

@@ -24,7 +24,7 @@ from swis.errors import InputError
 from swis.options.data import DataConfig
 from swis.runtime.notices import warn_once
 from swis.runtime.progress import tqdm
-from swis.runtime.workers import start_method
+from swis.runtime.workers import loader_of
 
 _FASHION_FILES = {"train": "train", "test": "t10k"}
 
@@ -55,7 +55,7 @@ def loader(split: Split, batch_size: int | None, workers: int) -> DataLoader:
     """
     if batch_size is None:
         batch_size = _default_batch(split[0][0].shape[-2:])
-    return DataLoader(split, batch_size, num_workers=workers, multiprocessing_context=start_method(workers))
+    return loader_of(split, batch_size, workers)
 
 
 def _default_batch(size: Sequence[int]) -> int:

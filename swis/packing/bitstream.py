@@ -88,14 +88,12 @@ def pack(codes: np.ndarray, fields: np.ndarray | None, layout: Layout) -> tuple[
     if not np.isin(fields, sets).all():
         raise ValueError("a shift set is not one of the candidate sets")
     compact = layout.coding == "compact"
-    if not compact and fmt.digit_exponents() is not None:
-        place_of = np.zeros(256, np.int64)
-        place_of[list(sets)] = range(len(sets))
-        return pack_layer(codes, place_of[fields], fmt)
-    mask_of = _mask_table(fmt)
     set_codes, set_bits = layout.set_codes()
     code_of_field = np.zeros(256, np.uint32)
     code_of_field[sets] = set_codes
+    if not compact and fmt.digit_exponents() is not None:
+        return pack_layer(codes, code_of_field[fields], fmt)
+    mask_of = _mask_table(fmt)
     lengths = np.zeros(1 << masks, np.int64)
     if compact:
         counts = np.zeros(1 << masks, np.int64)

@@ -17,7 +17,7 @@ from swis.options.training import FloatTraining, Stage
 from swis.runtime.checksums import check_parts
 from swis.runtime.files import write_atomically
 from swis.runtime.progress import tqdm
-from swis.runtime.workers import start_method
+from swis.runtime.workers import loader_of
 
 log = logging.getLogger("swis")
 
@@ -76,15 +76,7 @@ def epoch_generator(seed: int, epoch: int) -> torch.Generator:
 
 def shuffled(dataset: Dataset, batch_size: int, generator: torch.Generator, workers: int = 1) -> DataLoader:
     """Return a loader of full batches of a data set in a random order."""
-    return DataLoader(
-        dataset,
-        batch_size,
-        shuffle=True,
-        drop_last=True,
-        generator=generator,
-        num_workers=workers,
-        multiprocessing_context=start_method(workers),
-    )
+    return loader_of(dataset, batch_size, workers, shuffle=True, drop_last=True, generator=generator)
 
 
 def load_state(path: Path, identity: str) -> dict | None:

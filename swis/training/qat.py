@@ -21,7 +21,7 @@ from swis.errors import InputError
 from swis.options.training import Retraining
 from swis.runtime.files import write_atomically
 from swis.runtime.progress import tqdm
-from swis.runtime.workers import start_method
+from swis.runtime.workers import loader_of
 from swis.training.float_training import augment, load_state, parameter_groups
 from swis.training.parametrization import latents
 
@@ -158,15 +158,7 @@ def _generators(seed: int, epoch: int) -> list[torch.Generator]:
 def _shuffled(dataset: Dataset, batch_size: int, generator: torch.Generator, workers: int) -> DataLoader:
     # shuffled here, because the order of a shuffling loader depends on the number of workers
     order = torch.randperm(len(dataset), generator=generator).tolist()
-    return DataLoader(
-        dataset,
-        batch_size,
-        sampler=order,
-        drop_last=True,
-        num_workers=workers,
-        generator=generator,
-        multiprocessing_context=start_method(workers),
-    )
+    return loader_of(dataset, batch_size, workers, sampler=order, drop_last=True, generator=generator)
 
 
 @contextmanager
