@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from swis.api.quantized import Quantized
 from swis.errors import InputError
@@ -82,6 +82,12 @@ def check_activations(bits: Any, percentile: float | None) -> None:
         require(bits is not None, "percentile needs quantized activations; give activation_bits as well")
         valid = math.isfinite(percentile) and 50 < percentile <= 100
         require(valid, f"percentile must be above 50 and at most 100, not {percentile}")
+
+
+def check_labels(labels: Tensor, classes: int) -> None:
+    """Raise ``InputError`` unless ``labels`` are class numbers below ``classes``."""
+    valid = not labels.is_floating_point() and labels.min() >= 0 and labels.max() < classes
+    require(bool(valid), f"labels must be class numbers in 0..{classes - 1}")
 
 
 def check_quantized(network: Any, what: str) -> None:

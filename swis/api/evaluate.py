@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from swis.api.checks import check_format, check_network, run_checked
+from swis.api.checks import check_format, check_labels, check_network, run_checked
 from swis.api.quantize import base_network
 from swis.api.quantized import Quantized
 from swis.api.show import Scores
@@ -22,7 +22,7 @@ from swis.evaluation.predict import Prediction, predict, score
 from swis.formats.weight_format import WeightFormat
 from swis.networks.apply import skipped_layers
 from swis.networks.computed_weights import copied
-from swis.networks.inputs import Inputs, class_logits, gathered, is_pair, labelled
+from swis.networks.inputs import Inputs, class_logits, gathered, is_pair, kind_of, labelled
 from swis.networks.layers import filters_of, weight_layers
 from swis.networks.macs import network_macs
 from swis.options.ranges import require
@@ -128,9 +128,7 @@ def _batches(data: Any) -> Any:
         require(len(data) > 0, "data has no inputs")
         return list(data.split(_BATCH))
     if isinstance(data, str) or not isinstance(data, Iterable):
-        kind = type(data).__name__
-        loader = "; give a DataLoader of it" if hasattr(data, "__getitem__") else ""
-        raise InputError(f"data must be batches, or a pair of inputs and labels, not {kind}{loader}")
+        raise InputError(f"data must be batches, or a pair of inputs and labels, not {kind_of(data)}")
     again = isinstance(data, DataLoader) and not isinstance(data.dataset, IterableDataset)
     found = data if again else list(data)
     if len(found) == 0:
@@ -164,8 +162,7 @@ def _scores(found: Prediction, wanted: Prediction | None) -> dict[str, Any]:
     if labels is not None:
         count, classes = found.logits.shape
         require(len(labels) == count, f"there are {len(labels)} labels for {count} outputs of the network")
-        whole = not labels.is_floating_point() and labels.min() >= 0 and labels.max() < classes
-        require(whole, f"labels must be class numbers in 0..{classes - 1}")
+        check_labels(labels, classes)
     if labels is None:
         found = replace(found, labels=torch.zeros(len(found.logits), dtype=torch.long))
     columns = score(found, found.logits if wanted is None else wanted.logits)

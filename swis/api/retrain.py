@@ -19,7 +19,7 @@ from torch.utils.data import (
     default_collate,
 )
 
-from swis.api.checks import check_quantized, run_checked
+from swis.api.checks import check_labels, check_quantized, run_checked
 from swis.api.quantized import HowMade, Quantized
 from swis.errors import InputError
 from swis.networks.activations import quantize_activations
@@ -115,8 +115,7 @@ def _check_images(network: Quantized, images: Dataset) -> None:
     with torch.no_grad():
         classes = class_logits(run_checked(network.module, Inputs.of(image[None]))).shape[-1]
     labels = images.tensors[1] if isinstance(images, TensorDataset) else label
-    if labels.is_floating_point() or labels.min() < 0 or labels.max() >= classes:
-        raise InputError(f"labels must be class numbers in 0..{classes - 1}")
+    check_labels(labels, classes)
 
 
 def _how_made(made: HowMade) -> dict[str, Any]:

@@ -267,6 +267,16 @@ def is_pair(value: Any) -> bool:
     return labels is None or (isinstance(labels, Iterable) and all(isinstance(one, Number) for one in labels))
 
 
+def kind_of(value: Any) -> str:
+    """Return what a value is that has no batches; of a data set, also what would have them.
+
+    >>> kind_of(3)
+    'int'
+    """
+    hint = "; give a DataLoader of it" if hasattr(value, "__getitem__") else ""
+    return f"{type(value).__name__}{hint}"
+
+
 def gathered(calibration: Any, most: int | None = None) -> Inputs:
     """Return at most ``most`` inputs from a tensor, from inputs, or from an iterable of batches.
 
@@ -283,9 +293,9 @@ def gathered(calibration: Any, most: int | None = None) -> Inputs:
     if isinstance(calibration, Tensor | Inputs | Mapping):
         return _not_empty(Inputs.of(calibration))[:most].to("cpu").float()
     if not isinstance(calibration, Iterable):
-        kind = type(calibration).__name__
-        hint = "; give a DataLoader of it" if hasattr(calibration, "__getitem__") else ""
-        raise InputError(f"calibration must be a tensor or an iterable of batches, not {kind}{hint}")
+        raise InputError(
+            f"calibration must be a tensor or an iterable of batches, not {kind_of(calibration)}"
+        )
     parts, count = [], 0
     for batch in calibration:
         parts.append(inputs_in(batch))
