@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from swis.coding.bitstream import CODINGS, Layout, pack, unpack
 from swis.encoding.decompose import (
     Decomposition,
     _nearest_in_torch,
@@ -23,7 +24,6 @@ from swis.encoding.decompose import (
 from swis.encoding.quantizer import quantize
 from swis.encoding.search import simd
 from swis.formats.registry import weight_format
-from swis.packing.bitstream import CODINGS, Layout, pack, unpack
 
 ROUNDS = 3
 FILTER_WEIGHTS = 4608

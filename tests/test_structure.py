@@ -13,6 +13,7 @@ from conftest import ROOT
 from hydra.core.config_store import ConfigStore
 
 from swis.calibration import kinds
+from swis.coding import bitstream
 from swis.data import image_sets
 from swis.experiments.config import load, register
 from swis.formats import registry, swis, weight_format
@@ -27,7 +28,6 @@ from swis.options.choices import (
     Rewrite,
     Selection,
 )
-from swis.packing import bitstream
 from swis.scheduling import allocation
 
 

@@ -56,19 +56,44 @@ def factors(hessian: Tensor, group_size: int) -> Factors:
     return Factors(group_size, hessian.float().contiguous().numpy(), whole.contiguous().numpy(), local)
 
 
+@dataclass(frozen=True)
+class Prices:
+    """What the bits of levels cost, so that the pass minimises error + price x bits.
+
+    ``levels`` float32 [sets, levels]: the levels of every set; a short set ends with inf. ``bits`` float32 of
+    the same shape: the bits of each level, with its sign. ``set_bits`` float32 [sets]: the bits of each set.
+    ``per_bit`` float32 [filters]: the error that one bit may save, in squared codes times H.
+    """
+
+    levels: np.ndarray
+    bits: np.ndarray
+    set_bits: np.ndarray
+    per_bit: np.ndarray
+
+
 def walk(
-    target: Tensor, of: Factors, owner: np.ndarray, fmt: WeightFormat, rounds: int, threads: int
+    target: Tensor,
+    of: Factors,
+    owner: np.ndarray,
+    fmt: WeightFormat,
+    rounds: int,
+    threads: int,
+    prices: Prices | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Quantize filters with the GPTQ pass and ``rounds`` of coordinate descent.
 
     ``target`` [filters, K]: the weights divided by their scale. ``of``: the factors of H. ``owner``
-    [filters]: the index of each filter's H in ``of``. Returns codes int16 [filters, K] and the ids of the
-    groups' sets, uint8 [filters, ceil(K / M)].
+    [filters]: the index of each filter's H in ``of``. ``prices``: what bits cost; None if they cost nothing.
+    Returns codes int16 [filters, K] and the ids of the groups' sets, uint8 [filters, ceil(K / M)].
     """
     rows = target.to(torch.float32).contiguous().numpy()
     codes = np.empty(rows.shape, np.float32)
     sets = np.empty((len(rows), of.local.shape[1]), np.int64)
-    settings = (owner, of.group_size, fmt.half_step_levels())
+    if prices is None:
+        none = np.zeros((0, 0), np.float32)
+        prices = Prices(none, none, np.zeros(0, np.float32), np.zeros(len(rows), np.float32))
+    search = (fmt.half_step_levels(), prices.levels, prices.bits, prices.set_bits)
+    settings = (owner, of.group_size, search, prices.per_bit)
 
     def work(start: int) -> None:
         end = min(start + _PART, len(rows))
@@ -87,12 +112,16 @@ def _add(values, vector, factor):
 
 
 @njit(nogil=True)
-def _choose(rest, levels, upper, at, size, trial, error, best_code, best_error):
-    """Return the set of least error for a group that is quantized weight by weight with error feedback.
+def _choose(rest, search, per_bit, upper, at, size, trial, error, best_code, best_error):
+    """Return the set of least cost for a group that is quantized weight by weight with error feedback.
 
-    The group's targets are ``rest[:size]``. Its part of the factor ``upper`` starts at row and column ``at``.
-    The best codes and errors are written to ``best_code`` and ``best_error``.
+    The cost is the error and ``per_bit`` times the bits. The group's targets are ``rest[:size]``. Its part of
+    the factor ``upper`` starts at row and column ``at``. The best codes and errors are written to
+    ``best_code`` and ``best_error``. Returns the index of the set and its cost.
     """
+    levels = search[0]
+    if per_bit > 0:
+        return _choose_priced(rest, search, per_bit, upper, at, size, trial, error, best_code, best_error)
     top = levels.shape[1] - 1
     least, winner = np.inf, 0
     moved = np.empty(size, np.float32)
@@ -113,11 +142,57 @@ def _choose(rest, levels, upper, at, size, trial, error, best_code, best_error):
             least, winner = total, s
             best_code[:size] = trial[:size]
             best_error[:size] = error[:size]
-    return winner
+    return winner, least
 
 
 @njit(nogil=True)
-def _gptq_pass(rows, factor, owner, group_size, levels, first, last, codes, sets):
+def _choose_priced(rest, search, per_bit, upper, at, size, trial, error, best_code, best_error):
+    _, values, bits, set_bits = search
+    least, winner = np.inf, 0
+    moved = np.empty(size, np.float32)
+    for s in range(values.shape[0]):
+        moved[:] = rest[:size]
+        total = np.float64(per_bit * set_bits[s])
+        for j in range(size):
+            if total >= least:
+                break
+            x = abs(moved[j])
+            inverse = np.float32(1) / upper[at + j, at + j]
+            cost, level = np.float32(np.inf), np.float32(0)
+            for i in range(values.shape[1]):
+                off = (x - values[s, i]) * inverse
+                paid = off * off + per_bit * bits[s, i]
+                if paid < cost:
+                    cost, level = paid, values[s, i]
+            trial[j] = level if moved[j] >= 0 else -level
+            error[j] = (moved[j] - trial[j]) * inverse
+            total += cost
+            for k in range(j + 1, size):
+                moved[k] -= error[j] * upper[at + j, at + k]
+        if total < least:
+            least, winner = total, s
+            best_code[:size] = trial[:size]
+            best_error[:size] = error[:size]
+    return winner, least
+
+
+@njit(nogil=True)
+def _bits_of(code, search, s):
+    """Return the bits of a group's codes in set ``s``; infinite for a code that is none of its levels."""
+    _, values, bits, set_bits = search
+    total = set_bits[s]
+    for j in range(len(code)):
+        found = np.float32(np.inf)
+        for i in range(values.shape[1]):
+            if values[s, i] == abs(code[j]):
+                found = bits[s, i]
+                break
+        total += found
+    return total
+
+
+@njit(nogil=True)
+def _gptq_pass(rows, factor, owner, group_size, search, per_bit, first, last, codes, sets):
     width = rows.shape[1]
     trial, error = np.empty(group_size, np.float32), np.empty(group_size, np.float32)
     best_error = np.empty(group_size, np.float32)
@@ -128,14 +203,18 @@ def _gptq_pass(rows, factor, owner, group_size, levels, first, last, codes, sets
         for row in range(first, last):
             upper, rest = factor[owner[row]], rests[row - first]
             code = codes[row, start : start + size]
-            winner = _choose(rest[start:], levels, upper, start, size, trial, error, code, best_error)
+            winner, _ = _choose(
+                *(rest[start:], search, per_bit[row], upper, start, size, trial, error, code, best_error)
+            )
             sets[row, start // group_size] = winner
             for j in range(size):
                 _add(rest[start + size :], upper[start + j, start + size :], -best_error[j])
 
 
 @njit(nogil=True)
-def _coordinate_descent(rows, hessian, local, owner, group_size, levels, first, last, rounds, codes, sets):
+def _coordinate_descent(
+    rows, hessian, local, owner, group_size, search, per_bit, first, last, rounds, codes, sets
+):
     """Choose each group again, given the others, until a round changes nothing."""
     width = rows.shape[1]
     trial, error = np.empty(group_size, np.float32), np.empty(group_size, np.float32)
@@ -165,10 +244,9 @@ def _coordinate_descent(rows, hessian, local, owner, group_size, levels, first, 
                             dot += upper[m, j] * upper[m, k]
                         back += dot * gradient[start + k]
                     optimum[j] = rows[row, start + j] + own_error[start + j] - back
-                winner = _choose(optimum, levels, upper, 0, size, trial, error, code, best_error)
-                new_cost = 0.0
-                for j in range(size):
-                    new_cost += best_error[j] * best_error[j]
+                winner, new_cost = _choose(
+                    *(optimum, search, per_bit[row], upper, 0, size, trial, error, code, best_error)
+                )
                 present_cost = 0.0  # the same quadratic form at the present codes: |U^-T (code - optimum)|^2
                 for j in range(size):
                     x = codes[row, start + j] - optimum[j]
@@ -176,6 +254,9 @@ def _coordinate_descent(rows, hessian, local, owner, group_size, levels, first, 
                         x -= trial[k] * upper[k, j]
                     trial[j] = x / upper[j, j]
                     present_cost += trial[j] * trial[j]
+                if per_bit[row] > 0:
+                    present = codes[row, start : start + size]
+                    present_cost += per_bit[row] * _bits_of(present, search, sets[row, number])
                 if new_cost < present_cost * (1 - 1e-5):
                     changed[row - first] = True
                     sets[row, number] = winner

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from swis.calibration.gptq import factors, walk
+from swis.calibration.gptq import Prices, factors, walk
 from swis.calibration.input_moments import input_moments
 from swis.calibration.ridge import damped, refit
+from swis.coding.entropy import Tables, count
 from swis.encoding.decompose import from_filters, to_filters
 from swis.encoding.encode import Encoded
 from swis.encoding.layer_schedule import LayerSchedule
@@ -19,6 +21,11 @@ from swis.encoding.quantizer import quantize
 from swis.formats.weight_format import WeightFormat
 from swis.networks.layers import filter_shape, filters_of, groups_of
 from swis.options.calibrations import OutputAware
+
+Found = tuple[Tensor, Tensor, Tensor]  # codes, ids of sets, scales
+
+# How often the tables of the entropy coder are made anew before the scales are tried.
+_ITERATIONS = 3
 
 # Matrices [groups, K, K] in memory at the same time: moments of two halves, their sum, factors.
 _MATRICES = 11
@@ -43,6 +50,7 @@ def output_aware(
     >>> output_aware(layer, Swis(2), None, images, images, OutputAware()).shift_sets.shape
     torch.Size([2, 2])
     """
+    fmt.check_rate(settings.rate)
     weight = filters_of(layer).detach()
     halves = input_moments(layer, inputs, float_inputs, settings.positions)
     rows = to_filters(weight).double()
@@ -68,7 +76,10 @@ def output_aware(
         here = fmt.with_shifts(n)
         quantized = quantize(fitted, here.code_bits, fmt.granularity, here.code_clip)
         start = quantized.scale.reshape(-1, 1).expand(scale.shape)[mine]
-        codes[mine], sets[mine], scale[mine] = search.best(mine, here, start, scales, settings.rounds)
+        found = search.best(mine, here, start, scales, settings.rounds)
+        if settings.rate:
+            found = search.best_by_bits(mine, here, start, scales, settings, found)
+        codes[mine], sets[mine], scale[mine] = search.in_order(mine, *found)
     codes = codes.to(torch.int8 if fmt.magnitude_bits <= 7 else torch.int16)
     sets = sets if fmt.on_codes else None
     scale = scale.reshape(-1, *[1] * (weight.ndim - 1))
@@ -83,6 +94,43 @@ def memory_of(layer: nn.Module) -> int:
     """
     width = filter_shape(layer)[1:].numel()
     return _MATRICES * groups_of(layer) * width**2 * torch.float64.itemsize
+
+
+@dataclass(frozen=True)
+class _Bits:
+    """The bits of sets and levels by the entropy coder's tables for a layer.
+
+    ``levels`` and ``level_bits`` are float32 [sets, levels], ``set_bits`` float32 [sets].
+    """
+
+    fmt: WeightFormat
+    levels: np.ndarray
+    level_bits: np.ndarray
+    set_bits: np.ndarray
+
+    @classmethod
+    def of(cls, codes: Tensor, sets: Tensor, fmt: WeightFormat) -> _Bits:
+        """Return the bits of the tables that code these weights."""
+        places = fmt.places_of(sets.numpy())
+        set_bits, level_bits = Tables.of(count(codes.numpy(), places, fmt)).bits()
+        levels = np.full(level_bits.shape, np.inf, np.float32)
+        for row, known in zip(levels, fmt.level_sets(), strict=True):
+            row[: len(known)] = known
+        return cls(fmt, levels, level_bits, set_bits)
+
+    def at(self, per_bit: Tensor) -> Prices:
+        """Return the prices for what a bit costs each filter, in squared codes times H."""
+        return Prices(self.levels, self.level_bits, self.set_bits, per_bit.float().numpy())
+
+    def of_filters(self, codes: Tensor, sets: Tensor) -> Tensor:
+        """Return the bits of each filter, float64 [filters]."""
+        of_code = np.zeros((len(self.levels), 1 << self.fmt.code_bits), np.float32)
+        for row, known, bits in zip(of_code, self.fmt.level_sets(), self.level_bits, strict=True):
+            row[list(known)] = bits[: len(known)]
+        places = self.fmt.places_of(sets.numpy())
+        of_weights = np.repeat(places, self.fmt.weights_per_group, 1)[:, : codes.shape[1]]
+        bits = of_code[of_weights, abs(codes.numpy())].sum(1, dtype=np.float64)
+        return torch.from_numpy(bits + self.set_bits[places].sum(1, dtype=np.float64))
 
 
 class _ScaleSearch:
@@ -112,28 +160,69 @@ class _ScaleSearch:
             self.groups, self.columns = groups[self.owner].cpu(), columns[self.owner].cpu()
         self.rows, self.hessian, self.factors = rows.cpu(), hessian, factors(hessian, group_size)
 
+    def best_by_bits(
+        self,
+        mine: Tensor,
+        fmt: WeightFormat,
+        start: Tensor,
+        scales: Sequence[float],
+        settings: OutputAware,
+        found: Found,
+    ) -> Found:
+        """Return codes, sets and scales as ``best``, for the least error + rate x bits.
+
+        ``found`` is the result of ``best``. The tables of the entropy coder follow from the choices, and the
+        choices from the tables, so both are computed several times.
+        """
+        power = self._errors(mine, self.rows[mine])
+        per_bit = settings.rate * power / self.width
+        for tries in (*[(1.0,)] * _ITERATIONS, scales):
+            codes, sets, step = found
+            bits = _Bits.of(codes, sets, fmt)
+            around = start if tries is scales else step
+            found = self.best(mine, fmt, around, tries, settings.rounds, (bits, per_bit))
+        return found
+
     def best(
-        self, mine: Tensor, fmt: WeightFormat, start: Tensor, scales: Sequence[float], rounds: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self,
+        mine: Tensor,
+        fmt: WeightFormat,
+        start: Tensor,
+        scales: Sequence[float],
+        rounds: int,
+        price: tuple[_Bits, Tensor] | None = None,
+    ) -> Found:
         """Return codes, ids of sets and scales of the filters ``mine``, for the scale of least error.
 
-        The scales are ``start`` [filters, 1] times each factor in ``scales``.
+        The scales are ``start`` [filters, 1] times each factor in ``scales``. ``price``: the bits of levels
+        and what a bit costs [filters]; None if bits cost nothing.
         """
         rows, owner = self.rows[mine], self.owner[mine.numpy()]
         least, best = torch.full((len(rows),), torch.inf, dtype=torch.float64), None
         for factor in scales:
             step = start * factor
-            codes, sets = walk(rows / step, self.factors, owner, fmt, rounds, torch.get_num_threads())
+            prices = None if price is None else price[0].at(price[1] / step[:, 0].double().square())
+            threads = torch.get_num_threads()
+            codes, sets = walk(rows / step, self.factors, owner, fmt, rounds, threads, prices)
             found = (codes, sets, step)
-            errors = torch.zeros_like(self.rows)
-            errors[mine] = codes * step - rows
-            error = output_error(errors.to(self.hessian.device), self.hessian).cpu()[mine]
+            error = self._errors(mine, codes * step - rows)
+            if price is not None:
+                error += price[1] * price[0].of_filters(codes, sets)
             best = best or [torch.empty_like(values) for values in found]
             less = error < least
             least[less] = error[less]
             for kept, new in zip(best, found, strict=True):
                 kept[less] = new[less]
-        codes, sets, step = best
+        return tuple(best)
+
+    def _errors(self, mine: Tensor, errors: Tensor) -> Tensor:
+        """Return the output errors [filters] of the filters ``mine`` for the errors of their weights."""
+        every = torch.zeros_like(self.rows)
+        every[mine] = errors
+        return output_error(every.to(self.hessian.device), self.hessian).cpu()[mine]
+
+    def in_order(self, mine: Tensor, codes: Tensor, sets: Tensor, step: Tensor) -> Found:
+        """Return the result of ``best`` with the groups in their own order."""
         if self.columns is not None:
             codes = torch.empty_like(codes).scatter_(1, self.columns[mine], codes)[:, : self.width]
             sets = torch.empty_like(sets).scatter_(1, self.groups[mine], sets)

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from swis.coding.bitstream import Layout, pack
 from swis.encoding.cost import LayerCost, layer_cost, scheduled_cost
 from swis.encoding.decompose import decompose, from_filters, to_filters
 from swis.encoding.layer_schedule import LayerSchedule
 from swis.encoding.metrics import filter_metrics
 from swis.encoding.quantizer import quantize
-from swis.formats.weight_format import WeightFormat
+from swis.formats.weight_format import CODINGS, WeightFormat
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,29 @@ class Encoded:
         """M x MSE++ summed over all groups; None if the format has no groups or it was not measured."""
         measured = self.fmt.grouped and self.metrics is not None
         return float(self.metrics.sum()) if measured else None
+
+    @property
+    def stored_bits(self) -> int:
+        """The bits that store the weights and the schedule in the format's coding, without scales."""
+        filters, weights = self.codes.shape
+        if self.fmt.coding == CODINGS[0]:  # its bits do not depend on the weights
+            return cost_of(self.fmt, self.schedule, filters, weights, macs=0).stored_bits
+        codes, sets = self.codes.cpu().numpy(), None
+        if self.fmt.grouped:
+            sets = self.shift_sets.cpu().numpy()
+        parts = [(self.fmt, np.arange(filters))]
+        bits = 0
+        if self.schedule is not None:
+            shifts = self.schedule.shifts
+            parts = [
+                (self.fmt.with_shifts(n), np.flatnonzero(shifts == n)) for n in np.unique(shifts).tolist()
+            ]
+            bits = 8 * -(-self.schedule.stored_bits(self.fmt.magnitude_bits) // 8)
+        for fmt, members in parts:
+            layout = Layout(fmt, len(members), weights, fmt.coding)
+            payload, _ = pack(codes[members], None if sets is None else sets[members], layout)
+            bits += 8 * len(payload)
+        return bits
 
     def weight(self) -> Tensor:
         """Return codes x scale, float of ``shape``; ``swis.networks.layers.put_filters`` takes it."""

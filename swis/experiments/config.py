@@ -97,7 +97,7 @@ class Config:
         factory=lambda: ["systolic_os", "stripes", "pragmatic", "bitwave", "bitfusion"], part=Part.hardware
     )
     per_layer: bool = option(True, part=Part.table)
-    coding: Coding = option(Coding.plain, part=Part.file)
+    coding: Coding = option(Coding.plain, part=Part.shifts)
 
     def __post_init__(self) -> None:
         require_known("task", self.task, TASKS)
@@ -164,6 +164,17 @@ class Config:
         )
         if self.does.simulates:
             require(self.activation_bits is not None, "task=simulate needs a number of activation_bits")
+            require(
+                self.coding is Coding.plain,
+                f"coding={self.coding} does not apply to task=simulate: accelerators read plain coding",
+            )
+        rate = self.calibration.rate
+        require(
+            not rate or self.calibration_kind.chooses_levels,
+            f"calibration.rate={rate:g} needs calibrate=output_aware or reconstruct, not {self.calibrate}",
+        )
+        for fmt in self.formats[2:]:  # after float and int8
+            fmt.check_rate(rate)
         require(
             self.weights is None or "weights" in self.does.options,
             "weights=FILE, a packed network, needs task=evaluate",
@@ -240,6 +251,8 @@ class Config:
     @property
     def formats(self) -> list[WeightFormat]:
         """The formats of the rows: float and int8, then the configured methods."""
+        named = [(Float.name, Coding.plain), (Int8.name, Coding.plain)]
+        named += [(name, self.coding) for name in self.methods]
         return [
             weight_format(
                 name,
@@ -250,8 +263,9 @@ class Config:
                 str(self.granularity),
                 str(self.clip),
                 str(self.selection),
+                str(coding),
             )
-            for name in (Float.name, Int8.name, *self.methods)
+            for name, coding in named
         ]
 
     @property

@@ -143,7 +143,10 @@ class StudyIdentity:
 
     def training_key(self, fmt: WeightFormat) -> str:
         """Return the key of a retraining; it does not depend on the images that its rows are measured on."""
-        return records.row_key({**self.identity(fmt), "data": None})
+        found = {**self.identity(fmt), "data": None}
+        if not self.config.calibration.rate:  # otherwise the weights do not depend on how they are stored
+            found.pop("coding", None)
+        return records.row_key(found)
 
     def describe(self, fmt: WeightFormat) -> dict[str, Any]:
         """Return the columns of a row that are known before it is computed."""
@@ -166,6 +169,8 @@ class StudyIdentity:
             "config": json.dumps(self._config(found)),
             **{name: found.get(name) for name in (*FORMAT_COLUMNS, "activation_bits", "activation_range")},
             "selection": fmt.selection if "group_size" in found else None,
+            "coding": found.get("coding"),
+            "rate": found.get("output_aware", {}).get("rate"),
             "calibrate": found.get("calibrate", "none" if "shifts" in found else None),
             "calibration_on_test": True if self.calibrates_on_test and self._calibrates(found) else None,
             "retrain": json.dumps(_retraining(found), sort_keys=True) if "retrain" in found else None,
@@ -222,7 +227,7 @@ def rewrite_identity(config: Config) -> dict[str, Any]:
 # Parts of a configuration that no row depends on; the hardware is part of hardware results instead.
 _OF_NO_ROW = (Part.run, Part.table, Part.file, Part.hardware)
 # Options that only some rows of their part depend on: those whose identity has the option's name.
-_IF_NAMED = ("magnitude_bits", "clip", "reconstruction", "retrain")
+_IF_NAMED = ("magnitude_bits", "clip", "reconstruction", "retrain", "coding")
 
 
 def _of_the_row(config: Config, found: dict[str, Any]) -> dict[str, Any]:

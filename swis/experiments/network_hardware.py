@@ -12,7 +12,7 @@ import pandas as pd
 from swis.errors import InputError
 from swis.experiments.config import Config
 from swis.formats.registry import int8_of
-from swis.formats.weight_format import WeightFormat
+from swis.formats.weight_format import CODINGS, WeightFormat
 from swis.hardware.accelerator import Accelerator
 from swis.hardware.designs import baseline, design, energy_table
 from swis.hardware.energy import Chip, EnergyTable
@@ -58,8 +58,12 @@ class Hardware:
         return found
 
     def layers(self, fmt: WeightFormat, on: tuple[Accelerator, Chip] | None = None) -> pd.DataFrame:
-        """Return a row per layer of a format on the configured accelerator, or on another one."""
+        """Return a row per layer of a format on the configured accelerator, or on another one.
+
+        Accelerators read plain coding: the hardware of an entropy decoder is not modelled.
+        """
         accelerator, chip = on or self.mine
+        fmt = replace(fmt, coding=CODINGS[0])
         if (accelerator, fmt) not in self._tables:
             operands, bits = self.operands.of(fmt, accelerator), self.config.activation_bits
             table = simulate(accelerator, self.operands.layers, operands, chip, bits)

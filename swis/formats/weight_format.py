@@ -19,6 +19,7 @@ from swis.options.ranges import at_least, within
 GRANULARITIES = ("tensor", "channel")
 CLIPS = ("absmax", "mse")
 SELECTIONS = ("nearest", "joint")
+CODINGS = ("plain", "compact", "entropy")
 FLOAT_BITS = 32
 
 
@@ -32,6 +33,8 @@ class WeightFormat(ABC):
     the format. ``shifts`` (N) is the number of shifts of a level. If groups of ``group_size`` (M) weights
     choose among candidate sets of levels, the set of least MSE++ with weight ``alpha`` wins. ``selection``:
     "nearest" gives each weight its nearest level; "joint" chooses all levels of a group together.
+    ``coding``: how weights are stored. "plain" has fields of fixed width, "compact" leaves out bits that a
+    group does not need, "entropy" codes frequent sets and levels in fewer bits (``swis.coding``).
 
     A subclass defines its ``name`` on the command line, its candidate sets (``level_sets``), and the class
     attributes whose defaults do not hold. The fields that it adds are part of its rows' identity. Raises
@@ -49,6 +52,7 @@ class WeightFormat(ABC):
     granularity: str = "channel"
     clip: str = "absmax"
     selection: str = "nearest"
+    coding: str = "plain"
 
     name: ClassVar[str] = ""
     formerly: ClassVar[str | None] = None  # an older name that row keys and packed files may contain
@@ -69,6 +73,7 @@ class WeightFormat(ABC):
         require_known("granularity", self.granularity, GRANULARITIES)
         require_known("clip", self.clip, CLIPS)
         require_known("selection", self.selection, SELECTIONS)
+        require_known("coding", self.coding, CODINGS)
         within(1, 8, magnitude_bits=self.magnitude_bits)
         within(1, 8, shifts=self.shifts)
         at_least(1, group_size=self.group_size)
@@ -90,6 +95,17 @@ class WeightFormat(ABC):
         """Return the index of every candidate set, and the bits of such an index (compact coding)."""
         count = len(self.level_sets())
         return list(range(count)), (count - 1).bit_length()
+
+    def places_of(self, ids: np.ndarray) -> np.ndarray:
+        """Return the indices of candidate sets with these ids, int64 of the same shape.
+
+        >>> from swis.formats.swis import Swis
+        >>> Swis(shifts=2).places_of(np.array([3, 6])).tolist()  # the sets (0, 1) and (1, 2)
+        [0, 6]
+        """
+        place = np.zeros(256, np.int64)
+        place[list(self.set_ids())] = range(len(self.set_ids()))
+        return place[ids]
 
     @property
     def label(self) -> str:
@@ -144,7 +160,10 @@ class WeightFormat(ABC):
         return False
 
     def stored_bits(self, filters: int, filter_weights: int) -> int:
-        """Return the bits that store these weights: signs, masks, sets and padding; no scales."""
+        """Return the bits that store these weights in plain coding: signs, masks, sets, padding; no scales.
+
+        The bits of other codings depend on the weights: see ``Encoded.stored_bits``.
+        """
         per_group = self.weights_per_group
         set_bits = self.set_codes()[1] if self.grouped else 0
         groups = filters * -(-filter_weights // per_group)
@@ -154,13 +173,25 @@ class WeightFormat(ABC):
         """Raise ``InputError`` if the format contradicts itself or has invalid levels."""
         _check(self)
 
+    def check_rate(self, rate: float) -> None:
+        """Raise ``InputError`` if calibration cannot weigh the bits of levels, as a ``rate`` above 0 asks for."""
+        if rate and self.coding != "entropy":
+            raise InputError(f"calibration.rate={rate:g} needs coding=entropy, not {self.coding}")
+        if rate and self.rounds_down:
+            raise InputError(
+                f"calibration.rate={rate:g} does not apply to {self.name}: it always rounds down"
+            )
+
     def with_shifts(self, shifts: int) -> Self:
         """Return the same format with another number of shifts."""
         return replace(self, shifts=shifts)
 
     def settings(self) -> dict[str, Any]:
         """Return the format as text and numbers; ``registry.from_settings`` reads them."""
-        return {"method": self.name, **asdict(self)}
+        found = {"method": self.name, **asdict(self)}
+        if self.coding == CODINGS[0]:  # files exist from before there was another coding
+            del found["coding"]
+        return found
 
     def own_settings(self) -> dict[str, Any]:
         """Return the fields that other formats do not have."""
@@ -177,6 +208,8 @@ class WeightFormat(ABC):
         found: dict[str, Any] = {"granularity": self.granularity}
         if own := self.own_settings():
             found["format"] = own
+        if self.coding != CODINGS[0]:
+            found["coding"] = self.coding
         if not self.own_quantizer or beside_int8:
             found |= {"magnitude_bits": self.magnitude_bits, "clip": self.clip}
         if self.has_shifts:

@@ -107,7 +107,9 @@ def layer_costs(
         shape = (filter_shape(layer)[0], filter_shape(layer)[1:].numel())
         if name in encoded:
             found = encoded[name]
-            cost = replace(cost_of(found.fmt, found.schedule, *shape, macs[name]), metric=found.metric)
+            cost = cost_of(found.fmt, found.schedule, *shape, macs[name])
+            shared = id(layer.weight) in stored
+            cost = replace(cost, stored_bits=0 if shared else found.stored_bits, metric=found.metric)
         else:
             cost = cost_of(fmt, None, *shape, macs[name])
         if id(layer.weight) in stored:

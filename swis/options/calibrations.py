@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from swis.options.choices import Order
 from swis.options.names import require_known
+from swis.options.option import option
 from swis.options.ranges import above_zero, at_least, named, require, within
 
 
@@ -72,7 +73,9 @@ class OutputAware:
     ``asymmetric``: the target is the output of the float layer on the float network's inputs, so that a layer
     corrects the errors of the layers before it. Otherwise both outputs are computed from the same inputs.
     ``scales``: factors on the quantizer's scale; each filter keeps the one of least error. They are not used
-    with one scale per tensor. Raises ``InputError`` for a value out of range.
+    with one scale per tensor. ``rate``: the price of a bit, as a share of the filter's mean output power per
+    weight; sets and levels are chosen for the least error + rate x bits of the entropy coder. Raises
+    ``InputError`` for a value out of range.
 
     >>> OutputAware(damping=0.0)
     Traceback (most recent call last):
@@ -85,11 +88,12 @@ class OutputAware:
     order: Order = Order.filter
     asymmetric: bool = True
     scales: list[float] = field(default_factory=lambda: [0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5])
+    rate: float = option(0.0, younger=True)
 
     def __post_init__(self) -> None:
         require_known("calibration.order", self.order, Order)
         at_least(1, **named("calibration", self, "positions"))
-        at_least(0, **named("calibration", self, "rounds"))
+        at_least(0, **named("calibration", self, "rounds", "rate"))
         above_zero(**named("calibration", self, "damping"))
         require(len(self.scales) > 0, "calibration.scales is empty; use [1.0] to keep the quantizer's scale")
         for scale in self.scales:

@@ -4,10 +4,11 @@ from enum import StrEnum
 
 
 class Coding(StrEnum):
-    """How a packed file stores masks and shift sets: at fixed length, or entropy-coded."""
+    """How weights are stored: in fields of fixed width, with masks in a Huffman code, or entropy-coded."""
 
     plain = "plain"
     compact = "compact"
+    entropy = "entropy"
 
 
 class Selection(StrEnum):

@@ -1,1 +1,1 @@
-"""Packed weights: bit streams, layers, files of networks, ONNX export, and storage tables."""
+"""Packed weights: layers, files of networks, ONNX export, and storage tables."""

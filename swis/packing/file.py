@@ -2,7 +2,7 @@
 
 The file has the format safetensors. For every layer with weights it has the tensors
 
-* ``LAYER.weight.packed``: the bits that ``swis.packing.bitstream`` describes;
+* ``LAYER.weight.packed``: the bits that ``swis.coding.bitstream`` describes;
 * ``LAYER.weight.scale``;
 * ``LAYER.weight.schedule``, if filters have different shifts (``swis.packing.layer``).
 
@@ -37,6 +37,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from swis.coding.bitstream import CODINGS
 from swis.encoding.cost import FLOAT_BITS
 from swis.encoding.encode import Encoded
 from swis.encoding.layer_schedule import LayerSchedule
@@ -54,7 +55,6 @@ from swis.networks.models import REACHING_OUT, Network, new_network
 from swis.options.calibrations import CALIBRATIONS
 from swis.options.model import ModelConfig
 from swis.options.names import require_known
-from swis.packing.bitstream import CODINGS
 from swis.packing.layer import pack_layer, packed_parts, unpack_layer
 from swis.runtime.checksums import of_tensors
 from swis.runtime.files import write_atomically
@@ -131,7 +131,7 @@ def save_packed(
 ) -> None:
     """Write a float32 network with its weights in ``fmt`` to a packed file.
 
-    * ``coding``: "plain" or "compact"; see ``swis.packing.bitstream``.
+    * ``coding``: "plain" or "compact"; see ``swis.coding.bitstream``.
     * ``skip``: name patterns of layers that are packed with 8 bits.
     * ``ranges``: the ranges of the layers' inputs, for ``activation_bits``.
     * ``schedules``: the shifts of the filters of layers, made by the ``policy`` of that name.

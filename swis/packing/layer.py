@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from swis.coding.bitstream import Layout, pack, unpack
 from swis.encoding.encode import Encoded
 from swis.encoding.layer_schedule import LayerSchedule
 from swis.errors import InputError
 from swis.formats.registry import from_settings
 from swis.formats.weight_format import WeightFormat
-from swis.packing.bitstream import Layout, pack, unpack
 
 
 def pack_layer(layer: Encoded, coding: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

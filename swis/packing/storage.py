@@ -10,13 +10,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from swis.coding.bitstream import CODINGS, Layout, pack
 from swis.encoding.cost import compression
 from swis.encoding.decompose import decompose
 from swis.encoding.metrics import sqnr_db
 from swis.formats.swis import Swis
 from swis.formats.swis_c import SwisC
 from swis.formats.weight_format import FLOAT_BITS, WeightFormat
-from swis.packing.bitstream import CODINGS, Layout, pack
 from swis.runtime.progress import tqdm
 
 GROUP_SIZES = (1, 2, 4, 8, 16, 32, 64)

@@ -16,6 +16,7 @@ from torch import nn
 
 from swis.calibration.block_reconstruction import Reconstruction
 from swis.calibration.output_aware import OutputAware
+from swis.coding.bitstream import Layout
 from swis.errors import DamagedImage, InputError, message_of
 from swis.experiments.command import check_options, command_line, explain
 from swis.experiments.config import Config, load, register, resolve
@@ -23,7 +24,6 @@ from swis.experiments.known_options import option_names
 from swis.formats.registry import weight_format
 from swis.hardware.accelerator import Accelerator
 from swis.networks.channel_rewrite import rewritten
-from swis.packing.bitstream import Layout
 from swis.scheduling.allocation import Schedule
 from swis.training.qat import Retraining
 from tools.soak.mistakes import SLIP, mistakes

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import swis
+from swis.coding.bitstream import CODINGS, Layout, pack, unpack
 from swis.encoding.decompose import decompose
 from swis.errors import InputError
 from swis.formats.swis import Swis
 from swis.formats.swis_signed import SwisSigned
-from swis.packing.bitstream import CODINGS, Layout, pack, unpack
 
 
 @st.composite
@@ -80,7 +80,7 @@ def test_shifts_beyond_the_magnitude_bits_are_refused():
 
 @pytest.mark.parametrize("groups", [0, 8, 40])
 def test_layers_larger_than_what_is_packed_at_once_come_back(monkeypatch, groups):
-    monkeypatch.setattr("swis.packing.digits._AT_ONCE", 16)
+    monkeypatch.setattr("swis.coding.digits._AT_ONCE", 16)
     fmt, generator = SwisSigned(shifts=2, group_size=3), torch.Generator().manual_seed(0)
     codes = torch.randint(-127, 128, (max(groups // 4, 1), 12 if groups else 2), generator=generator)
     found = decompose(codes.to(torch.int8), fmt)

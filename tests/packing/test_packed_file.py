@@ -11,6 +11,7 @@ from examples import changed
 from safetensors.torch import load_file
 from torch import nn
 
+from swis.coding.bitstream import CODINGS
 from swis.encoding.encode import approximate
 from swis.encoding.layer_schedule import LayerSchedule
 from swis.errors import InputError
@@ -21,7 +22,6 @@ from swis.networks.batch_norm import fold_batch_norm
 from swis.networks.macs import layer_macs
 from swis.networks.models import new_network
 from swis.options.model import ModelConfig
-from swis.packing.bitstream import CODINGS
 from swis.packing.file import load_packed, save_packed
 
 

@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch.nn.functional import conv2d, unfold
 
+from swis.coding.digits import digits_of
 from swis.encoding.decompose import decompose, to_filters
 from swis.formats.registry import weight_format
 from swis.formats.swis_signed import SwisSigned
 from swis.hardware.arrays.swis import fold_cycles, layer_work, portions, simulate_fold
 from swis.hardware.arrays.systolic import systolic_work
 from swis.hardware.layer_shapes import Layer
-from swis.packing.digits import digits_of
 
 
 def operands(filters, pixels, width, method, shifts, group_size, seed=0):

@@ -22,7 +22,7 @@ _AT_ONCE = 1 << 16
 
 
 def pack_layer(codes: np.ndarray, places: np.ndarray, fmt: WeightFormat) -> tuple[np.ndarray, dict[str, int]]:
-    """Return a layer as bytes, and its bits by part, like ``swis.packing.bitstream.pack``.
+    """Return a layer as bytes, and its bits by part, like ``swis.coding.bitstream.pack``.
 
     ``codes`` [filters, weights]; ``places`` [filters, groups] are the indices of the groups' sets among the
     candidate sets. Digits count as "mask". Raises ``ValueError`` for codes that are no levels of their sets.

@@ -8,12 +8,14 @@ B) bits each, for SWIS-C the lowest exponent. Then every one of M weights has a 
 mask, the index of its level in the set. For sums of powers of two the mask has N bits, lowest exponent first.
 All groups have the same length: M (1 + N) + N p bits for SWIS, M (1 + N) + p for SWIS-C. The last group of a
 filter is padded with zeros. A group with signed digits is the index of its set among the candidate sets, and
-the digits of ``swis.packing.digits`` instead of signs and masks.
+the digits of ``swis.coding.digits`` instead of signs and masks.
 
 Compact coding: the first bit of a layer says whether masks are Huffman coded. If so, 4 bits per mask follow,
 which are the lengths of a canonical code; otherwise all masks have the length that the levels of a set need.
 Then every group has the rank of its set among the candidate sets and, for each weight without padding, its
 mask and, unless its level is zero, its sign. Groups have different lengths, so they must be decoded in order.
+
+Entropy coding: see ``swis.coding.entropy``.
 
 In formats without shift sets (truncate, round, uniform, int8) a group is one weight without a set; the mask
 is its magnitude without the bits that are always zero.
@@ -23,17 +25,16 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 
+from swis.coding import digits, entropy
 from swis.errors import InputError
-from swis.formats.weight_format import WeightFormat
+from swis.formats.weight_format import CODINGS, WeightFormat
 from swis.options.names import require_known
 from swis.options.ranges import at_least
-from swis.packing.digits import pack_layer, unpack_layer
 from swis.runtime.compiled import njit
-
-CODINGS = ("plain", "compact")
 
 _LONGEST = 15  # the largest length of a Huffman code, which must fit 4 bits
 
@@ -51,6 +52,13 @@ class Layout:
         self.fmt.check()
         require_known("coding", self.coding, CODINGS)
         at_least(0, filters=self.filters, weights=self.weights)
+
+    @property
+    def packer(self) -> ModuleType | None:
+        """The module that packs such layers; None if it is this one."""
+        if self.coding == "entropy":
+            return entropy
+        return digits if self.coding == "plain" and self.fmt.digit_exponents() is not None else None
 
     def set_codes(self) -> tuple[list[int], int]:
         """Return the code of every candidate set, and the number of bits of these codes."""
@@ -91,8 +99,8 @@ def pack(codes: np.ndarray, fields: np.ndarray | None, layout: Layout) -> tuple[
     set_codes, set_bits = layout.set_codes()
     code_of_field = np.zeros(256, np.uint32)
     code_of_field[sets] = set_codes
-    if not compact and fmt.digit_exponents() is not None:
-        return pack_layer(codes, code_of_field[fields], fmt)
+    if layout.packer is not None:
+        return layout.packer.pack_layer(codes, code_of_field[fields], fmt)
     mask_of = _mask_table(fmt)
     lengths = np.zeros(1 << masks, np.int64)
     if compact:
@@ -127,10 +135,11 @@ def unpack(payload: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]
     """
     fmt, masks = layout.fmt, layout.fmt.mask_bits
     compact = layout.coding == "compact"
-    if layout.filters * layout.weights > 8 * len(payload):  # checked before memory is allocated
+    fewest = layout.filters * layout.weights if layout.coding != "entropy" else 0  # zeros alone take no bits
+    if fewest > 8 * len(payload):  # checked before memory is allocated
         raise InputError(f"a packed layer has only {len(payload)} bytes, too few for its shape")
-    if not compact and fmt.digit_exponents() is not None:
-        codes, places = unpack_layer(payload, fmt, layout.filters, layout.weights)
+    if layout.packer is not None:
+        codes, places = layout.packer.unpack_layer(payload, fmt, layout.filters, layout.weights)
         return codes, np.array(fmt.set_ids(), np.uint8)[places]
     words = np.zeros(len(payload) // 4 + 4, np.uint32)
     words.view(np.uint8)[: len(payload)] = payload

@@ -1,0 +1,1 @@
+"""Weights as bits: plain, compact and entropy-coded layers."""

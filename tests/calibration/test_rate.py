@@ -1,0 +1,122 @@
+"""Calibration that weighs bits: against all choices of a group, and how bits and errors change with the rate."""
+
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import swis
+from swis.calibration.gptq import Prices, factors, walk
+from swis.calibration.output_aware import output_aware
+from swis.errors import InputError
+from swis.formats.swis import Swis
+from swis.formats.truncate import Truncate
+from swis.formats.uniform import Uniform
+from swis.options.calibrations import OutputAware
+
+
+def inputs(width, count=300, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    mix = torch.randn(width, width, generator=generator)
+    return (torch.randn(count, width, generator=generator) @ mix).split(100)
+
+
+def encoded(fmt, rate, threads=None):
+    torch.manual_seed(0)
+    layer, images = nn.Linear(24, 40), inputs(24)
+    return output_aware(layer, fmt, None, images, images, OutputAware(rate=rate)), layer, images
+
+
+def output_error(found, layer, images):
+    off = found.weight() - layer.weight.detach()
+    return float((torch.cat(images) @ off.T).square().sum())
+
+
+def test_without_correlation_every_group_has_the_least_error_plus_price_of_its_bits():
+    fmt = Swis(shifts=2, magnitude_bits=4, coding="entropy")
+    sets = list(combinations(range(4), 2))
+    levels = [sorted({0, 2**a, 2**b, 2**a + 2**b}) for a, b in sets]
+    generator = torch.Generator().manual_seed(4)
+    bits = (1 + 6 * torch.rand(len(sets), 4, generator=generator)).numpy()
+    set_bits = (5 * torch.rand(len(sets), generator=generator)).numpy()
+    target = 15 * (2 * torch.rand(10, 4, generator=generator).double() - 1)
+    price = np.full(10, 3.0, np.float32)
+    prices = Prices(np.array(levels, np.float32), bits, set_bits, price)
+    codes, chosen = walk(
+        target, factors(torch.eye(4).double()[None], 4), np.zeros(10, int), fmt, 0, 1, prices
+    )
+    for row, found, of in zip(target.tolist(), codes.tolist(), chosen[:, 0].tolist(), strict=True):
+        best = min(
+            (
+                sum((abs(w) - level) ** 2 for w, level in zip(row, taken, strict=True))
+                + 3 * (set_bits[place] + sum(bits[place][levels[place].index(level)] for level in taken)),
+                taken,
+                place,
+            )
+            for place in range(len(sets))
+            for taken in product(levels[place], repeat=4)
+        )
+        assert [abs(code) for code in found] == list(best[1])
+        assert fmt.set_ids()[best[2]] == of
+
+
+@pytest.mark.parametrize("fmt", [Swis(2, coding="entropy"), Uniform(3, coding="entropy")], ids=str)
+def test_a_higher_rate_takes_fewer_bits_and_more_error(fmt):
+    points = []
+    for rate in (0.0, 0.02, 0.1):
+        found, layer, images = encoded(fmt, rate)
+        points.append((found.stored_bits, output_error(found, layer, images)))
+    (most, least_error), (fewer, more), (fewest, most_error) = points
+    assert most > fewer > fewest
+    assert least_error < more < most_error
+
+
+def test_the_result_does_not_depend_on_the_number_of_threads():
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(encoded(Swis(2, coding="entropy"), 0.03)[0])
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0].codes, found[1].codes)
+    assert torch.equal(found[0].shift_sets, found[1].shift_sets)
+
+
+def test_codes_are_levels_of_their_sets():
+    fmt = Swis(2, coding="entropy")
+    found, *_ = encoded(fmt, 0.05)
+    of_weight = found.shift_sets.repeat_interleave(4, 1)[:, :24].short()
+    assert torch.all(found.codes.abs() & ~of_weight == 0)
+
+
+@pytest.mark.parametrize(
+    ("fmt", "message"),
+    [(Swis(2), "needs coding=entropy, not plain"), (Truncate(2, coding="entropy"), "always rounds down")],
+)
+def test_formats_that_cannot_weigh_bits_refuse_a_rate(fmt, message):
+    with pytest.raises(InputError, match=message):
+        encoded(fmt, 0.01)
+
+
+def test_a_network_counts_and_saves_its_entropy_coded_bits(tmp_path):
+    torch.manual_seed(1)
+    network = nn.Sequential(nn.Linear(24, 40), nn.ReLU(), nn.Linear(40, 8)).eval()
+    images = torch.cat(inputs(24))
+    low = swis.quantize(
+        network,
+        Swis(2, coding="entropy"),
+        images,
+        calibrate="output_aware",
+        output_aware=OutputAware(rate=0.02),
+    )
+    path = tmp_path / "low.safetensors"
+    swis.save(low, path)
+    again = swis.load(path, network)
+    assert torch.equal(again(images), low(images))
+    assert again.fmt == low.fmt
+    assert again.cost["weight_bits"] == low.cost["weight_bits"]
+    assert low.cost["weight_bits"] < Swis(2).stored_bits(1, 24) / 24
