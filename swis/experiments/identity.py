@@ -221,8 +221,8 @@ def rewrite_identity(config: Config) -> dict[str, Any]:
 
 # Parts of a configuration that no row depends on; the hardware is part of hardware results instead.
 _OF_NO_ROW = (Part.run, Part.table, Part.file, Part.hardware)
-# Options that only some rows of their part depend on: those whose identity has the option's name.
-_IF_NAMED = ("magnitude_bits", "clip", "reconstruction", "retrain")
+# Options that only some rows of their part depend on: those whose identity, or format, has the option's name.
+_IF_NAMED = ("magnitude_bits", "clip", "reconstruction", "retrain", "scale_group")
 
 
 def _of_the_row(config: Config, found: dict[str, Any]) -> dict[str, Any]:
@@ -234,7 +234,8 @@ def _of_the_row(config: Config, found: dict[str, Any]) -> dict[str, Any]:
         parts.append(Part.shifts)
     if "granularity" not in found:  # weights stay float
         parts.append(Part.weights)
-    without = of_part(config, *parts) | {name for name in _IF_NAMED if name not in found}
+    named = found | found.get("format", {})
+    without = of_part(config, *parts) | {name for name in _IF_NAMED if name not in named}
     kept = {name: value for name, value in asdict(config).items() if name not in without}
     kept["data"] = {name: value for name, value in kept["data"].items() if name != "workers"}
     if "calibration" in kept and "output_aware" not in found:
