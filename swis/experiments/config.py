@@ -170,6 +170,14 @@ class Config:
             self.weights is None or "weights" in self.does.options,
             "weights=FILE, a packed network, needs task=evaluate",
         )
+        require(
+            not self.data.held_out or self.weights is None,
+            "data.held_out=true compares with the float network, which weights=FILE, a packed network, lacks",
+        )
+        require(
+            not self.data.held_out or self.has_rows,
+            f"data.held_out=true has no effect on task={self.task}; leave it out",
+        )
         if self.weights is not None:
             of_the_file = of_part(self, Part.file, Part.weights, Part.shifts, Part.groups) - _NOT_OF_THE_FILE
             for known in fields(self):

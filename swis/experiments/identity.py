@@ -27,6 +27,7 @@ class StudyIdentity:
 
     ``split`` has the images to measure on. Images of ``calibration`` and ``training`` that are also in
     ``split`` are left out, unless they are more than half of them, or calibration on them is allowed.
+    ``held_out`` has images of the calibration split that nothing is learned from, if the run has that option.
     """
 
     config: Config
@@ -34,6 +35,7 @@ class StudyIdentity:
     split: Split | None
     calibration: Split | None
     training: Split | None
+    held_out: Split | None
     skip: frozenset[str]
 
     def __post_init__(self) -> None:
@@ -81,7 +83,8 @@ class StudyIdentity:
     @property
     def splits(self) -> list[Split]:
         """The splits that the rows depend on."""
-        return [split for split in (self.split, self.calibration, self.training) if split is not None]
+        known = (self.split, self.calibration, self.training, self.held_out)
+        return [split for split in known if split is not None]
 
     @property
     def image_identity(self) -> dict[str, Any]:
@@ -98,6 +101,8 @@ class StudyIdentity:
             "data": None if self.split is None else self.split.digest,
             "method": fmt.formerly or fmt.name,
         }
+        if self.held_out is not None:  # not named otherwise, because older rows have no such images
+            found["held_out"] = self.held_out.digest
         if not fmt.quantized:
             return found
         # skipped layers have 8 bits, and the losses of a schedule are relative to 8-bit weights
@@ -143,7 +148,8 @@ class StudyIdentity:
 
     def training_key(self, fmt: WeightFormat) -> str:
         """Return the key of a retraining; it does not depend on the images that its rows are measured on."""
-        return records.row_key({**self.identity(fmt), "data": None})
+        identity = {name: value for name, value in self.identity(fmt).items() if name != "held_out"}
+        return records.row_key({**identity, "data": None})
 
     def describe(self, fmt: WeightFormat) -> dict[str, Any]:
         """Return the columns of a row that are known before it is computed."""
@@ -179,7 +185,10 @@ class StudyIdentity:
 
     def _damaged(self, found: dict[str, Any]) -> int:
         """Count the damaged images that were left out of all images that a row depends on."""
-        return sum(split.damaged for split in (self.split, *self._learned_from(found).values()))
+        used = self._learned_from(found)
+        if self.held_out is not None:  # its damaged images are those of the whole calibration split
+            used["calibration"] = self.held_out
+        return sum(split.damaged for split in (self.split, *used.values()))
 
     def _learned_from(self, found: dict[str, Any]) -> dict[str, Split]:
         """Return the images that a row is calibrated and trained on."""
@@ -188,7 +197,8 @@ class StudyIdentity:
 
     def _uses_seed(self, found: dict[str, Any]) -> bool:
         """Return whether a row depends on the seed."""
-        return self._calibrates(found) or "retrain" in found or self.config.data.limit is not None
+        learned = self._calibrates(found) or "retrain" in found
+        return learned or "held_out" in found or self.config.data.limit is not None
 
     def _config(self, found: dict[str, Any]) -> dict[str, Any]:
         """Return the part of the configuration that a row can depend on; it is the same for all points."""
@@ -236,6 +246,8 @@ def _of_the_row(config: Config, found: dict[str, Any]) -> dict[str, Any]:
         parts.append(Part.weights)
     named = found | found.get("format", {})
     without = of_part(config, *parts) | {name for name in _IF_NAMED if name not in named}
+    if "held_out" in found:  # held-out images are those that are not in the calibration set
+        without.discard("calibration")
     kept = {name: value for name, value in asdict(config).items() if name not in without}
     kept["data"] = {name: value for name, value in kept["data"].items() if name != "workers"}
     if "calibration" in kept and "output_aware" not in found:
