@@ -20,6 +20,7 @@ __all__ = [
     "SwisSigned",
     "Truncate",
     "Uniform",
+    "UniformGroup",
     "WeightFormat",
     "accelerator",
     "accelerators",
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from swis.formats.swis_signed import SwisSigned
     from swis.formats.truncate import Truncate
     from swis.formats.uniform import Uniform
+    from swis.formats.uniform_group import UniformGroup
     from swis.formats.weight_format import WeightFormat
     from swis.options.calibrations import OutputAware, Reconstruction
     from swis.options.scheduling import ScheduleConfig
@@ -85,6 +87,7 @@ _HOMES = {
     "swis.formats.swis_signed": ("SwisSigned",),
     "swis.formats.truncate": ("Truncate",),
     "swis.formats.uniform": ("Uniform",),
+    "swis.formats.uniform_group": ("UniformGroup",),
     "swis.formats.weight_format": ("WeightFormat",),
     "swis.options.calibrations": ("OutputAware", "Reconstruction"),
     "swis.options.scheduling": ("ScheduleConfig",),

@@ -185,5 +185,6 @@ def test_a_format_that_is_not_installed_is_unknown(command_line):
     done = command_line("methods=[signed]")
     assert done.status == 2
     assert (
-        "methods.0 must be one of swis, swis_c, truncate, round, uniform, swis_signed, not signed" in done.err
+        "must be one of swis, swis_c, truncate, round, uniform, swis_signed, uniform_group, not signed"
+        in done.err
     )

@@ -123,6 +123,12 @@ def columns_schedule(results: Path) -> pd.DataFrame:
 
 
 @table()
+def columns_held_out(results: Path) -> pd.DataFrame:
+    """Held-out images: how close a network is to the float one on more images."""
+    return _columns("held_out")
+
+
+@table()
 def columns_design(results: Path) -> pd.DataFrame:
     """The simulated design."""
     return _columns("design")

@@ -15,6 +15,7 @@ from swis.formats.swis_c import SwisC
 from swis.formats.swis_signed import SwisSigned
 from swis.formats.truncate import Truncate
 from swis.formats.uniform import Uniform
+from swis.formats.uniform_group import UniformGroup
 from swis.formats.weight_format import WeightFormat
 from swis.plots.names import images_name, label_of, network_name
 from swis.results.records import load_table
@@ -53,7 +54,7 @@ _LABELS: dict[str, Any] = {
     "calibrate": CALIBRATIONS,
 }
 # The order of formats in tables.
-_ORDER = [kind.name for kind in (Swis, SwisSigned, SwisC, Uniform, Round, Truncate)]
+_ORDER = [kind.name for kind in (Swis, SwisSigned, SwisC, Uniform, UniformGroup, Round, Truncate)]
 
 
 def imagenet_commands(*experiments: str) -> tuple[str, str]:

@@ -33,7 +33,8 @@ def on_swis_arrays(table: pd.DataFrame) -> pd.Series:
 
 def _formats_for(shift_sets: bool) -> list[str]:
     """Return the formats that designs with or without shift sets are made for."""
-    return [name for name, kind in formats().items() if kind.quantized and kind.grouped == shift_sets]
+    known = {name: kind for name, kind in formats().items() if kind.quantized}
+    return [name for name, kind in known.items() if shift_sets == (kind.grouped and not kind.scaled_groups)]
 
 
 def with_accuracy(hardware: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:

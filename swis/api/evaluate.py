@@ -47,7 +47,8 @@ def evaluate(
     * with labels: ``top1`` and ``top5`` [%], and ``top1_low`` and ``top1_high`` [%], the ends of Wilson's
       95 % interval;
     * with a ``reference``, such as the float network: ``agreement`` [%] (share of inputs with the same top-1
-      class) and ``logit_sqnr_db`` [dB]; with labels also ``reference_top1`` [%];
+      class), ``kl`` [nats] (mean KL divergence of the softmax) and ``logit_sqnr_db`` [dB]; with labels also
+      ``reference_top1`` [%];
     * always: ``images``, the number of inputs;
     * for a ``Quantized`` network: its cost (``Quantized.cost``).
 
@@ -167,7 +168,7 @@ def _scores(found: Prediction, wanted: Prediction | None) -> dict[str, Any]:
         found = replace(found, labels=torch.zeros(len(found.logits), dtype=torch.long))
     columns = score(found, found.logits if wanted is None else wanted.logits)
     without = {"correct", "images_per_second"}  # the speed is that of the emulation, not of an accelerator
-    without |= {"agreement", "logit_sqnr_db"} if wanted is None else set()
+    without |= {"agreement", "kl", "logit_sqnr_db"} if wanted is None else set()
     without |= {"top1", "top5", "top1_low", "top1_high"} if labels is None else set()
     if labels is not None and wanted is not None:
         columns["reference_top1"] = score(replace(wanted, labels=labels), wanted.logits)["top1"]

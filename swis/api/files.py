@@ -29,8 +29,8 @@ def save(network: Quantized, path: str | Path, *, coding: str | None = None) -> 
 
     The weights take as many bits as ``Quantized.layers`` says, or fewer. With the ``coding`` "plain" all
     fields have a fixed width; "compact" leaves out bits that a group does not need; "entropy" gives frequent
-    sets and levels fewer bits. None: the format's coding, or "compact" if that is plain. The file also has the
-    activation ranges and the settings of the network, but no float weights. ``swis.load`` reads a timm
+    sets and levels fewer bits. None: the format's coding, or "compact" if that is plain. The file also has
+    the activation ranges and the settings of the network, but no float weights. ``swis.load`` reads a timm
     network from the file alone; for any other network it needs a network of the same class. Raises
     ``InputError`` for a format that is not registered, for weights that changed after quantizing, and for
     arguments that JSON cannot express; raises ``CannotWrite``.

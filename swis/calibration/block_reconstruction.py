@@ -158,7 +158,7 @@ def _neighbours(encoded: Encoded) -> tuple[Tensor, Tensor]:
         row[list(here.set_ids())] = torch.arange(tables.shape[1])
         sets = torch.zeros(int(mine.sum()), width, dtype=torch.long)  # a format without groups has one set
         if here.grouped:
-            span = min(here.group_size, width)
+            span = min(here.weights_per_group, width)
             sets = row[encoded.shift_sets[mine].long()].repeat_interleave(span, 1)[:, :width]
         magnitude = encoded.codes[mine].abs().long()
         below[mine], above[mine] = (table[sets, magnitude] for table in tables)

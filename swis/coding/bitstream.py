@@ -4,11 +4,12 @@ Bits fill bytes from the least significant bit on, and the lowest bit of every f
 the sequence of its groups, filter by filter.
 
 Plain coding: a group starts with its set of levels. For SWIS these are N ascending exponents of p = ceil(log2
-B) bits each, for SWIS-C the lowest exponent. Then every one of M weights has a sign (1 is negative) and a
-mask, the index of its level in the set. For sums of powers of two the mask has N bits, lowest exponent first.
-All groups have the same length: M (1 + N) + N p bits for SWIS, M (1 + N) + p for SWIS-C. The last group of a
-filter is padded with zeros. A group with signed digits is the index of its set among the candidate sets, and
-the digits of ``swis.coding.digits`` instead of signs and masks.
+B) bits each, for SWIS-C the lowest exponent, for other formats the index of the set. Then every one of M
+weights has a sign (1 is negative) and a mask, the index of its level in the set. For sums of powers of two
+the mask has N bits, lowest exponent first. All groups have the same length: M (1 + N) + N p bits for SWIS,
+M (1 + N) + p for SWIS-C. The last group of a filter is padded with zeros, unless ``WeightFormat.padded`` is
+false. A group with signed digits is the index of its set among the candidate sets, and the digits of
+``swis.coding.digits`` instead of signs and masks.
 
 Compact coding: the first bit of a layer says whether masks are Huffman coded. If so, 4 bits per mask follow,
 which are the lengths of a canonical code; otherwise all masks have the length that the levels of a set need.
@@ -119,7 +120,7 @@ def pack(codes: np.ndarray, fields: np.ndarray | None, layout: Layout) -> tuple[
             at = _put(out, at, length, 4)
     end, signs, mask_total = _pack(
         *(codes.reshape(-1), layout.weights, fmt.weights_per_group, fields.reshape(-1), mask_of),
-        *(code_of_field, set_bits, words, used, compact, out, header),
+        *(code_of_field, set_bits, words, used, compact, fmt.padded, out, header),
     )
     if end < 0:
         raise ValueError("a code is not a level of its set")
@@ -158,7 +159,7 @@ def unpack(payload: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]
     end = _unpack(
         *(words, 8 * len(payload), header, layout.weights, fmt.weights_per_group),
         *(np.array(set_codes, np.uint32)[order], np.array(fmt.set_ids(), np.uint8)[order], set_bits),
-        *(*_decoder(lengths, masks), masks, compact),
+        *(*_decoder(lengths, masks), masks, compact, fmt.padded),
         *(_level_table(fmt), codes.reshape(-1), fields.reshape(-1)),
     )
     if end < 0 or -(-end // 8) != len(payload) or int(payload[-1:].sum()) >> (end - 1) % 8 + 1:
@@ -253,7 +254,9 @@ def _put(out, at, value, width):
 
 
 @njit(nogil=True)
-def _pack(codes, weights, per_group, fields, mask_of, code_of_field, set_bits, words, used, compact, out, at):
+def _pack(
+    codes, weights, per_group, fields, mask_of, code_of_field, set_bits, words, used, compact, padded, out, at
+):
     signs = masks = 0
     groups = -(-weights // per_group)
     for group in range(len(fields)):
@@ -263,7 +266,7 @@ def _pack(codes, weights, per_group, fields, mask_of, code_of_field, set_bits, w
         start, size = row * weights + number * per_group, min(per_group, weights - number * per_group)
         for i in range(per_group):
             if i >= size:
-                if not compact:
+                if padded and not compact:
                     signs, masks, at = signs + 1, masks + used[0], at + 1 + used[0]
                 continue
             code = np.int64(codes[start + i])
@@ -305,6 +308,7 @@ def _unpack(
     longest,
     masks,
     compact,
+    padded,
     levels,
     codes,
     fields,
@@ -321,7 +325,7 @@ def _unpack(
         field = set_fields[known]
         fields[group] = field
         start, size = row * weights + number * per_group, min(per_group, weights - number * per_group)
-        for i in range(per_group if not compact else size):
+        for i in range(per_group if padded and not compact else size):
             window = _peek(words, at, 32)
             if compact:
                 known_bits = window & ((1 << longest) - 1)

@@ -37,7 +37,7 @@ def clearest_group(filters: Tensor, fmt: PowersOfTwo) -> Group:
     1
     """
     codes = to_filters(quantize(filters, fmt.magnitude_bits, fmt.granularity, fmt.clip).codes)
-    found, size = decompose(codes, fmt), fmt.group_size
+    found, size = decompose(codes, fmt), fmt.metric_weights
     padding = (0, 0), (0, -codes.shape[1] % size)
     exact, kept = (np.pad(each.numpy().astype(int), padding) for each in (codes, found.codes))
     exact, kept = exact.reshape(-1, size), kept.reshape(-1, size)

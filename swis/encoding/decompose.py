@@ -15,9 +15,7 @@ from torch import Tensor
 
 from swis.encoding.search.joint import joint
 from swis.encoding.search.nearest import nearest
-from swis.formats.weight_format import WeightFormat
-
-LARGEST_JOINT_GROUP = 64  # time and memory of joint selection grow with the square of the group size
+from swis.formats.weight_format import LARGEST_JOINT_GROUP, WeightFormat
 
 # Groups per chunk of the torch search. It limits the memory; the result does not depend on it.
 _CHUNK_GROUPS = 1 << 18
@@ -62,8 +60,8 @@ def decompose(codes: Tensor, fmt: WeightFormat) -> Decomposition:
     """Decompose integer codes into a format whose levels approximate codes (``fmt.on_codes``).
 
     ``codes`` [filters, weights] are integers in -(2^B - 1)..2^B - 1. Each row is cut into groups of
-    ``group_size`` consecutive weights; the last group is padded with zeros. The candidate set of least MSE++
-    = (1/M) (sum e^2 + alpha (sum e)^2) wins, with e = level - code.
+    M = ``fmt.metric_weights`` consecutive weights; the last group is padded with zeros. The candidate set of
+    least MSE++ = (1/M) (sum e^2 + alpha (sum e)^2) wins, with e = level - code.
 
     ``selection`` "nearest" (reconstructed): under every candidate set, each weight takes its nearest level. A
     tie goes to the smaller level, then to the first set. "joint" (ours): the levels of a group together
@@ -79,19 +77,18 @@ def decompose(codes: Tensor, fmt: WeightFormat) -> Decomposition:
     if not fmt.on_codes:
         raise ValueError(f"{fmt.name} has no levels that approximate codes")
     fmt.check()
-    if fmt.group_size != int(fmt.group_size) or not fmt.alpha < math.inf:
-        raise ValueError(
-            f"group_size must be a whole number and alpha finite, not {fmt.group_size} and {fmt.alpha}"
-        )
-    if fmt.selection == "joint" and fmt.group_size > LARGEST_JOINT_GROUP:
-        raise ValueError(f"joint selection needs group_size <= {LARGEST_JOINT_GROUP}, not {fmt.group_size}")
+    size = fmt.metric_weights
+    if size != int(size) or not fmt.alpha < math.inf:
+        raise ValueError(f"group_size must be a whole number and alpha finite, not {size} and {fmt.alpha}")
+    if fmt.selection == "joint" and size > LARGEST_JOINT_GROUP:
+        raise ValueError(f"joint selection needs group_size <= {LARGEST_JOINT_GROUP}, not {size}")
     if codes.ndim != 2 or codes.is_floating_point() or codes.is_complex():
         raise ValueError(f"codes must be integers [filters, weights], not {codes.dtype} {list(codes.shape)}")
     largest = max(abs(int(value)) for value in codes.aminmax()) if codes.numel() else 0
     if largest >= 2**fmt.magnitude_bits:
         raise ValueError(f"codes reach {largest}, which does not fit into {fmt.magnitude_bits} bits")
 
-    group_size = min(int(fmt.group_size), max(1, codes.shape[1]))  # a larger group only adds padding
+    group_size = min(int(size), max(1, codes.shape[1]))  # a larger group only adds padding
     alpha = min(fmt.alpha, 2.0**100)  # larger values choose the same sets, but overflow to infinity
     settings = (group_size, alpha, torch.get_num_threads())
     table, ids = fmt.level_table(), np.array(fmt.set_ids(), np.uint8)

@@ -90,7 +90,7 @@ def encode(weight: Tensor, fmt: WeightFormat, schedule: LayerSchedule | None = N
         return Encoded(fmt, rows, None, quantized.scale, weight.shape)
     result = decompose(rows, fmt)
     arrays = (rows.cpu().numpy(), result.codes.cpu().numpy())
-    metrics = filter_metrics(*arrays, fmt.group_size, float(fmt.alpha))
+    metrics = filter_metrics(*arrays, fmt.metric_weights, float(fmt.alpha))
     return Encoded(fmt, result.codes, result.shift_sets, quantized.scale, weight.shape, metrics)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import kl_div
 
 from swis.runtime.compiled import njit
 
@@ -35,6 +36,20 @@ def sqnr_db(reference: Tensor, approximation: Tensor) -> float:
     if noise == 0:
         return float("inf")
     return float(10 * torch.log10(reference.square().sum() / noise))
+
+
+def kl_divergence(reference: Tensor, logits: Tensor) -> float:
+    """Return the mean Kullback-Leibler divergence KL(reference || logits) of the softmax [nats per image].
+
+    Both are logits [images, classes]; the computation is in float64.
+
+    >>> even, sure = torch.zeros(1, 2), torch.tensor([[1.0, 0.0]])
+    >>> kl_divergence(even, even), round(kl_divergence(even, sure), 4)
+    (0.0, 0.1201)
+    """
+    expected, found = reference.double().log_softmax(1), logits.double().log_softmax(1)
+    total = kl_div(found, expected, reduction="sum", log_target=True)
+    return max(0.0, float(total)) / len(logits)  # rounding may give a negative zero
 
 
 @njit(nogil=True)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from swis.encoding.metrics import sqnr_db
+from swis.encoding.metrics import kl_divergence, sqnr_db
 from swis.errors import InputError
 from swis.evaluation.paired_tests import pack_correct
 from swis.networks.computed_weights import twin
@@ -102,12 +102,25 @@ def _channels_last(values: Tensor) -> Tensor:
     return values.contiguous(memory_format=torch.channels_last) if values.ndim == 4 else values
 
 
+def closeness(logits: Tensor, reference: Tensor) -> dict[str, float]:
+    """Return how close logits [images, classes] are to the float network's ``reference``, without labels.
+
+    ``agreement`` [%] is the share of images with the same top-1 class, ``kl`` [nats] the mean KL divergence
+    of the softmax.
+
+    >>> closeness(torch.eye(4), torch.eye(4))
+    {'agreement': 100.0, 'kl': 0.0}
+    """
+    same = int((logits.argmax(1) == reference.argmax(1)).sum())
+    return {"agreement": 100 * same / len(logits), "kl": kl_divergence(reference, logits)}
+
+
 def score(prediction: Prediction, reference: Tensor) -> dict[str, float | str]:
     """Return the accuracy columns of a row; ``reference`` has the float network's logits [images, classes].
 
     In percent: top1, top5, agreement (same top-1 class as the float network), top1_low and top1_high (the
-    ends of Wilson's 95 % interval). Also logit_sqnr_db [dB], images, images_per_second, and correct (for
-    ``swis.evaluation.paired_tests``).
+    ends of Wilson's 95 % interval). Also logit_sqnr_db [dB], kl [nats], images, images_per_second, and
+    correct (for ``swis.evaluation.paired_tests``).
 
     >>> p = Prediction(torch.eye(4), torch.tensor([0, 1, 2, 0]), seconds=2.0)
     >>> s = score(p, torch.eye(4))
@@ -125,7 +138,7 @@ def score(prediction: Prediction, reference: Tensor) -> dict[str, float | str]:
         "top1_low": float(low),
         "top1_high": float(high),
         "top5": 100 * top5 / images,
-        "agreement": 100 * int((logits.argmax(1) == reference.argmax(1)).sum()) / images,
+        **closeness(logits, reference),
         "logit_sqnr_db": sqnr_db(reference, logits),
         "images": images,
         "correct": pack_correct(correct.numpy()),

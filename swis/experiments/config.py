@@ -17,7 +17,7 @@ from swis.experiments.command import check_options, explain
 from swis.experiments.known_options import with_present_names
 from swis.formats.float32 import Float
 from swis.formats.int8 import Int8
-from swis.formats.registry import METHODS, method_names, weight_format
+from swis.formats.registry import METHODS, formats, method_names, weight_format
 from swis.formats.weight_format import WeightFormat
 from swis.options.calibrations import (
     CALIBRATIONS,
@@ -64,6 +64,7 @@ class Config:
     bits: float = option(2, part=Part.shifts)
     group_size: int = option(4, part=Part.groups)
     alpha: float = option(1.0, part=Part.groups)
+    scale_group: int = option(32, part=Part.groups)
     selection: Selection = option(Selection.nearest, part=Part.groups)
     magnitude_bits: int = option(7, part=Part.weights)
     granularity: Granularity = option(Granularity.channel, part=Part.weights)
@@ -120,7 +121,8 @@ class Config:
         for name in ("probe", "min", "max", "depthwise", "first"):
             value = getattr(self.schedule, name)
             require(value is None or value <= b, f"schedule.{name} must be in 1..{b}, not {value}")
-        at_least(1, group_size=self.group_size, batch_size=self.batch_size, threads=self.threads)
+        at_least(1, group_size=self.group_size, scale_group=self.scale_group)
+        at_least(1, batch_size=self.batch_size, threads=self.threads)
         at_least(0, alpha=self.alpha, seed=self.seed, sweep_started=self.sweep_started)
         above_zero(minutes=self.minutes)
         require(
@@ -178,6 +180,14 @@ class Config:
         require(
             self.weights is None or "weights" in self.does.options,
             "weights=FILE, a packed network, needs task=evaluate",
+        )
+        require(
+            not self.data.held_out or self.weights is None,
+            "data.held_out=true compares with the float network, which weights=FILE, a packed network, lacks",
+        )
+        require(
+            not self.data.held_out or self.has_rows,
+            f"data.held_out=true has no effect on task={self.task}; leave it out",
         )
         if self.weights is not None:
             of_the_file = of_part(self, Part.file, Part.weights, Part.shifts, Part.groups) - _NOT_OF_THE_FILE
@@ -251,22 +261,18 @@ class Config:
     @property
     def formats(self) -> list[WeightFormat]:
         """The formats of the rows: float and int8, then the configured methods."""
-        named = [(Float.name, Coding.plain), (Int8.name, Coding.plain)]
-        named += [(name, self.coding) for name in self.methods]
-        return [
-            weight_format(
-                name,
-                self.shifts,
-                self.group_size,
-                self.alpha,
-                self.magnitude_bits,
-                str(self.granularity),
-                str(self.clip),
-                str(self.selection),
-                str(coding),
+        common = (
+            *(self.shifts, self.group_size, self.alpha, self.magnitude_bits),
+            *(str(self.granularity), str(self.clip), str(self.selection)),
+        )
+        known, own = formats(), {"scale_group": self.scale_group}
+        found = [weight_format(name, *common) for name in (Float.name, Int8.name)]
+        for name in self.methods:
+            taken = {each.name for each in fields(known[name])} & own.keys()
+            found.append(
+                weight_format(name, *common, str(self.coding), **{each: own[each] for each in taken})
             )
-            for name, coding in named
-        ]
+        return found
 
     @property
     def baselines(self) -> list[str]:

@@ -27,6 +27,7 @@ class StudyIdentity:
 
     ``split`` has the images to measure on. Images of ``calibration`` and ``training`` that are also in
     ``split`` are left out, unless they are more than half of them, or calibration on them is allowed.
+    ``held_out`` has images of the calibration split that nothing is learned from, if the run has that option.
     """
 
     config: Config
@@ -34,6 +35,7 @@ class StudyIdentity:
     split: Split | None
     calibration: Split | None
     training: Split | None
+    held_out: Split | None
     skip: frozenset[str]
 
     def __post_init__(self) -> None:
@@ -81,7 +83,8 @@ class StudyIdentity:
     @property
     def splits(self) -> list[Split]:
         """The splits that the rows depend on."""
-        return [split for split in (self.split, self.calibration, self.training) if split is not None]
+        known = (self.split, self.calibration, self.training, self.held_out)
+        return [split for split in known if split is not None]
 
     @property
     def image_identity(self) -> dict[str, Any]:
@@ -98,6 +101,8 @@ class StudyIdentity:
             "data": None if self.split is None else self.split.digest,
             "method": fmt.formerly or fmt.name,
         }
+        if self.held_out is not None:  # not named otherwise, because older rows have no such images
+            found["held_out"] = self.held_out.digest
         if not fmt.quantized:
             return found
         # skipped layers have 8 bits, and the losses of a schedule are relative to 8-bit weights
@@ -143,10 +148,10 @@ class StudyIdentity:
 
     def training_key(self, fmt: WeightFormat) -> str:
         """Return the key of a retraining; it does not depend on the images that its rows are measured on."""
-        found = {**self.identity(fmt), "data": None}
+        found = {name: value for name, value in self.identity(fmt).items() if name != "held_out"}
         if not self.config.calibration.rate:  # otherwise the weights do not depend on how they are stored
             found.pop("coding", None)
-        return records.row_key(found)
+        return records.row_key({**found, "data": None})
 
     def describe(self, fmt: WeightFormat) -> dict[str, Any]:
         """Return the columns of a row that are known before it is computed."""
@@ -184,7 +189,10 @@ class StudyIdentity:
 
     def _damaged(self, found: dict[str, Any]) -> int:
         """Count the damaged images that were left out of all images that a row depends on."""
-        return sum(split.damaged for split in (self.split, *self._learned_from(found).values()))
+        used = self._learned_from(found)
+        if self.held_out is not None:  # its damaged images are those of the whole calibration split
+            used["calibration"] = self.held_out
+        return sum(split.damaged for split in (self.split, *used.values()))
 
     def _learned_from(self, found: dict[str, Any]) -> dict[str, Split]:
         """Return the images that a row is calibrated and trained on."""
@@ -193,7 +201,8 @@ class StudyIdentity:
 
     def _uses_seed(self, found: dict[str, Any]) -> bool:
         """Return whether a row depends on the seed."""
-        return self._calibrates(found) or "retrain" in found or self.config.data.limit is not None
+        learned = self._calibrates(found) or "retrain" in found
+        return learned or "held_out" in found or self.config.data.limit is not None
 
     def _config(self, found: dict[str, Any]) -> dict[str, Any]:
         """Return the part of the configuration that a row can depend on; it is the same for all points."""
@@ -226,8 +235,8 @@ def rewrite_identity(config: Config) -> dict[str, Any]:
 
 # Parts of a configuration that no row depends on; the hardware is part of hardware results instead.
 _OF_NO_ROW = (Part.run, Part.table, Part.file, Part.hardware)
-# Options that only some rows of their part depend on: those whose identity has the option's name.
-_IF_NAMED = ("magnitude_bits", "clip", "reconstruction", "retrain", "coding")
+# Options that only some rows of their part depend on: those whose identity, or format, has the option's name.
+_IF_NAMED = ("magnitude_bits", "clip", "reconstruction", "retrain", "coding", "scale_group")
 
 
 def _of_the_row(config: Config, found: dict[str, Any]) -> dict[str, Any]:
@@ -239,7 +248,10 @@ def _of_the_row(config: Config, found: dict[str, Any]) -> dict[str, Any]:
         parts.append(Part.shifts)
     if "granularity" not in found:  # weights stay float
         parts.append(Part.weights)
-    without = of_part(config, *parts) | {name for name in _IF_NAMED if name not in found}
+    named = found | found.get("format", {})
+    without = of_part(config, *parts) | {name for name in _IF_NAMED if name not in named}
+    if "held_out" in found:  # held-out images are those that are not in the calibration set
+        without.discard("calibration")
     kept = {name: value for name, value in asdict(config).items() if name not in without}
     kept["data"] = {name: value for name, value in kept["data"].items() if name != "workers"}
     if "calibration" in kept and "output_aware" not in found:

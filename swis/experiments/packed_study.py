@@ -90,7 +90,7 @@ class PackedStudy:
         start = time.perf_counter()
         prediction = predict(module, batches, self.device, packed.fmt.name)
         columns = score(prediction, prediction.logits) | costs
-        columns |= {"agreement": None, "logit_sqnr_db": None}
+        columns |= {"agreement": None, "kl": None, "logit_sqnr_db": None}
         return columns | {"seconds": time.perf_counter() - start, "status": "ok"}
 
     def _costs(self) -> dict[str, float]:

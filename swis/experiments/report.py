@@ -49,6 +49,7 @@ def summary(rows: pd.DataFrame) -> str:
             ],
             "shifts": _optional(rows["shifts"], "{:g}"),
             "agreement %": _optional(rows["agreement"], "{:.2f}"),
+            "KL": _optional(rows["kl"], "{:.4f}"),
             "cycles/weight": _optional(rows["cycles_per_weight"], "{:.2f}"),
             "bits/weight": rows["weight_bits"].map("{:.2f}".format).to_list(),
             "vs int8": rows["compression_vs_int8"].map("{:.2f}x".format).to_list(),
@@ -56,11 +57,16 @@ def summary(rows: pd.DataFrame) -> str:
             "ideal Mcycles": _optional(rows["ideal_cycles"] / 1e6, "{:.1f}"),
         }
     )
+    if rows["held_out_images"].notna().any():
+        table["all agreement %"] = _optional(rows["held_out_agreement"], "{:.2f}")
+        table["all KL"] = _optional(rows["held_out_kl"], "{:.4f}")
     first = rows.iloc[0]
     title = f"{first.model} ({first.weights} weights) on {first.data}/{first.split}, {first.images} images"
     damaged = rows["damaged_images"].max()
     if pd.notna(damaged) and damaged > 0:
         title += f" ({damaged} damaged images are left out)"
+    if pd.notna(first.held_out_images):
+        title += f"; all: with held-out images, {first.held_out_images} in total"
     return f"{title}\n{table.to_string(index=False)}"
 
 

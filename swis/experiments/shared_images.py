@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,12 @@ def apart(images: Split, measured: Split) -> Split:
         f"left out, because they are measured on; the first: {name}"
     )
     return replace(images.without(places), shared=images.shared + len(places))
+
+
+def left_over(images: Split, used: Iterable[Split]) -> Split:
+    """Return the images that are in none of the ``used`` splits, byte for byte; there may be none."""
+    known = {identity for split in used for identity in split.identities}
+    return images.without([place for place, each in enumerate(images.identities) if each in known])
 
 
 def shared_images(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -21,23 +19,24 @@ from swis.calibration.kinds import KINDS
 from swis.calibration.layerwise import check_memory
 from swis.data.image_sets import Split, loader
 from swis.data.split import check_classes
-from swis.encoding.cost import LayerCost, network_cost
+from swis.encoding.cost import network_cost
 from swis.encoding.encode import Encoded
-from swis.evaluation.predict import predict, score
+from swis.evaluation.predict import closeness, predict, score
 from swis.experiments.config import Config
 from swis.experiments.identity import StudyIdentity, rewrite_identity
+from swis.experiments.plain_network import plain_network
 from swis.experiments.preflight import check_fit, results_folder
 from swis.experiments.shared import in_memory, on_disk
-from swis.experiments.shared_images import drawn, shared_batches, shared_images
+from swis.experiments.shared_images import drawn, left_over, shared_batches, shared_images
 from swis.formats.weight_format import WeightFormat
 from swis.networks.activations import ActivationRange, keep_activations, observe_ranges
 from swis.networks.apply import encode_layers, layer_costs, skipped_layers
 from swis.networks.batch_norm import fold_batch_norm, fused, normalises
 from swis.networks.channel_rewrite import rewritten
 from swis.networks.computed_weights import plain_copy
-from swis.networks.layers import count_float_weights, float_weights, weight_layers
+from swis.networks.layers import count_float_weights, weight_layers
 from swis.networks.macs import Macs, network_macs, oddities, share_of_float
-from swis.networks.models import Network, load_network
+from swis.networks.models import load_network
 from swis.networks.unfold import unfolded
 from swis.options.ranges import require
 from swis.results import records
@@ -45,7 +44,7 @@ from swis.runtime.devices import pick_device
 from swis.runtime.files import stamp
 from swis.runtime.notices import warn_once
 from swis.scheduling.allocation import NetworkSchedule
-from swis.scheduling.planner import Planner
+from swis.scheduling.planner import Planner, schedule_columns
 from swis.training.retrained import retrained
 
 log = logging.getLogger("swis")
@@ -150,6 +149,12 @@ class Study(StudyIdentity):
         return shared_batches(self.split, self.network.inputs, self.folder, config.data, config.batch_size)
 
     @cached_property
+    def held_out_batches(self) -> Collection[tuple[Tensor, Tensor]]:
+        """The held-out images; their labels are not looked at."""
+        config = self.config
+        return shared_batches(self.held_out, self.network.inputs, self.folder, config.data, config.batch_size)
+
+    @cached_property
     def planner(self) -> Planner:
         """The planner, which assigns shifts to filters if the configuration has a schedule."""
         config, settings = self.config, self.config.schedule
@@ -192,7 +197,7 @@ class Study(StudyIdentity):
             if self.folder is not None:
                 path = records.artifact_path(self.key(fmt), self.folder, records.SCHEDULE)
                 records.write_table(filters, path)
-            columns |= _schedule_columns(schedule, filters, columns["cycles_per_weight"], costs)
+            columns |= schedule_columns(schedule, filters, columns["cycles_per_weight"], costs)
         return module, columns
 
     def check_memory(self, fmts: Sequence[WeightFormat]) -> None:
@@ -265,15 +270,30 @@ class Study(StudyIdentity):
         return None if not self.config.force else math.inf if started is None else started
 
     def measure(self, fmt: WeightFormat, reference: Tensor | None) -> tuple[dict[str, Any], Tensor]:
-        """Compute a row's measured columns, and its logits; the float format is its own reference."""
+        """Compute a row's measured columns, and its logits; the float format is its own reference.
+
+        Logits are those of the measured images, and then of the held-out ones, if the run has some.
+        """
         batches = self.batches  # decoded before the time is measured
         start = time.perf_counter()
         module, costs = self.emulate(fmt, self.config.activation_bits)
         prediction = predict(module, batches, self.device, fmt.name)
-        columns = score(prediction, prediction.logits if reference is None else reference) | costs
+        logits = self._with_held_out(module, prediction.logits, fmt.name)
+        reference = logits if reference is None else reference
+        columns = score(prediction, reference[: len(self.split)]) | costs
+        if self.held_out is not None:
+            found = {"images": len(logits), **closeness(logits, reference)}
+            columns |= {f"held_out_{name}": found[name] for name in ("images", "agreement", "kl")}
         if not fmt.quantized:
             columns |= dict.fromkeys(_NOT_OF_FLOAT)
-        return columns | {"seconds": time.perf_counter() - start, "status": "ok"}, prediction.logits
+        return columns | {"seconds": time.perf_counter() - start, "status": "ok"}, logits
+
+    def _with_held_out(self, module: nn.Module, logits: Tensor, name: str) -> Tensor:
+        """Return the logits of the measured images, and behind them those of the held-out images."""
+        if not self.held_out:  # there may be none, too
+            return logits
+        prediction = predict(module, self.held_out_batches, self.device, f"{name}, held-out images")
+        return torch.cat([logits, prediction.logits])
 
 
 def prepare(config: Config) -> Study:
@@ -286,16 +306,16 @@ def prepare(config: Config) -> Study:
     device = pick_device(config.device)
     identity = [asdict(config.model), stamp(config.model.weights)]
     if config.model.factory is None:
-        network = in_memory("network", identity, lambda: _plain(load_network(config.model)))
+        network = in_memory("network", identity, lambda: plain_network(load_network(config.model)))
     else:  # not cached, because the user's code may have been loaded again
-        network = _plain(load_network(config.model))
+        network = plain_network(load_network(config.model))
 
     def images_of(name: str, count: int | None) -> Split:
         images = drawn(config.data, name, count, config.seed, decode=not config.dry_run)
         check_fit(config.model.label, network, images.name, images.num_classes)
         return images.prepared(network.transform(), network.channels)
 
-    split = calibration = training = None
+    split = calibration = training = held_out = None
     if config.has_rows:
         split = images_of(config.data.split, config.data.limit)
     if config.needs_calibration:
@@ -309,9 +329,15 @@ def prepare(config: Config) -> Study:
         )
         if split is not None:
             check_classes(training, split)
+    if config.data.held_out:
+        # without the calibration set that rows have or would have, so that all rows measure the same images
+        used = [calibration or images_of(config.data.calibration_split, config.calibration.images)]
+        used += [images for images in (split, training) if images is not None]
+        held_out = left_over(images_of(config.data.calibration_split, None), used)
     skip = skipped_layers(list(weight_layers(network.module)), config.skip)
     folder = results_folder(config) if config.has_rows or config.retrains else None
-    study = Study(config, network, split, calibration, training, frozenset(skip), device, folder)
+    images = (split, calibration, training, held_out)
+    study = Study(config, network, *images, frozenset(skip), device, folder)
     study.check_apart()
     if not config.dry_run:
         study.warn_of_float_weights()
@@ -321,37 +347,3 @@ def prepare(config: Config) -> Study:
             if fmt.has_shifts:
                 study.planner.check(fmt, config.bits)
     return study
-
-
-def _plain(network: Network) -> Network:
-    """Return a network whose layers hold the weights that they use.
-
-    Older code quantized only ``nn.Conv2d`` and ``nn.Linear``, without computed weights. Its rows are right
-    for networks of only such layers. Other networks have another digest since then, and so other rows.
-    """
-    module = plain_copy(network.module, network.inputs["input_size"])
-    seen = {
-        name: type(part)
-        for name, part in network.module.named_modules()
-        if isinstance(part, nn.Conv2d | nn.Linear)
-    }
-    layers = {name: type(layer) for name, layer in weight_layers(module).items()}
-    if seen == layers and not float_weights(module):
-        return replace(network, module=module)
-    digest = hashlib.sha256(f"{network.digest} all weights".encode()).hexdigest()
-    return replace(network, module=module, digest=digest)
-
-
-def _schedule_columns(
-    schedule: NetworkSchedule, filters: pd.DataFrame, cycles_per_weight: float, costs: list[LayerCost]
-) -> dict[str, float]:
-    weights = sum(cost.weights for cost in costs)
-    waiting = ((filters["cycles"] - filters["shifts"]) * filters["weights"]).sum() / weights
-    longer = ((filters["cycles_unordered"] - filters["cycles"]) * filters["weights"]).sum() / weights
-    return {
-        "shifts_per_weight": cycles_per_weight - waiting,
-        "cycles_per_weight_unordered": cycles_per_weight + longer,
-        "schedule_spent": schedule.spent,
-        "schedule_loss": schedule.loss,
-        "schedule_bound": schedule.bound,
-    }

@@ -24,9 +24,15 @@ CORNERS = {
     (True, False): "bottom right",
 }
 _MORE_IS_BETTER = ("top1", "top5", "agreement", "logit_sqnr_db", "sqnr", "compression", "images_per_second")
-_MORE_IS_BETTER += ("frames_per", "utilization", "speedup", "energy_gain")
+_MORE_IS_BETTER += ("held_out_agreement", "frames_per", "utilization", "speedup", "energy_gain")
 # Columns that say how rows were made, and long texts.
-_HIDDEN = (PROVENANCE.keys() - {"images_per_second"}) | {"weights", "status", "images", "hardware"}
+_HIDDEN = (PROVENANCE.keys() - {"images_per_second"}) | {
+    "weights",
+    "status",
+    "images",
+    "held_out_images",
+    "hardware",
+}
 _HIDDEN |= {"hardware_version", "hardware_error"}
 _MOST_KINDS = 16
 _SEABORN = {

@@ -68,7 +68,7 @@ def weights_on(array: Accelerator, given: Given) -> Given:
     'int8'
     """
     fmt = format_of(given)
-    unshared = fmt.grouped and not array.shared_sets
+    unshared = fmt.grouped and (fmt.scaled_groups or not array.shared_sets)
     unsigned = fmt.digit_exponents() is not None and not array.signed_digits
     if array.known is not accelerator_named(FIRST).known or unshared or unsigned:
         return int8_of(fmt)

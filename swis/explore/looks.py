@@ -32,6 +32,7 @@ _MARKERS = {
     "v": "down",
     "P": "plus",
     "*": "plus",
+    "X": "cross",
     "None": "cross",
 }
 MARKERS = ("circle", "square", "diamond", "triangle", "cross", "down", "plus")

@@ -21,6 +21,7 @@ CLIPS = ("absmax", "mse")
 SELECTIONS = ("nearest", "joint")
 CODINGS = ("plain", "compact", "entropy")
 FLOAT_BITS = 32
+LARGEST_JOINT_GROUP = 64  # time and memory of joint selection grow with the square of the group's size
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class WeightFormat(ABC):
     grouped: ClassVar[bool] = False  # groups choose among candidate sets
     rounds_down: ClassVar[bool] = False  # a code takes the level below, not the nearest one
     own_quantizer: ClassVar[bool] = False  # the format fixes the bits and the clip of its codes
+    scaled_groups: ClassVar[bool] = False  # a set is multiples of a number, not sums of a group's shifts
+    padded: ClassVar[bool] = True  # plain coding fills the last group of a filter up with zeros
 
     def __post_init__(self) -> None:
         for name in ("shifts", "group_size", "magnitude_bits", "alpha"):
@@ -155,6 +158,11 @@ class WeightFormat(ABC):
         return self.group_size if self.grouped else 1
 
     @property
+    def metric_weights(self) -> int:
+        """The weights whose errors MSE++ adds up: a group's, also if groups choose no set."""
+        return self.weights_per_group if self.grouped else self.group_size
+
+    @property
     def consecutive(self) -> bool:
         """Whether every candidate set has consecutive exponents, as some arrays need."""
         return False
@@ -167,14 +175,15 @@ class WeightFormat(ABC):
         per_group = self.weights_per_group
         set_bits = self.set_codes()[1] if self.grouped else 0
         groups = filters * -(-filter_weights // per_group)
-        return groups * (per_group * (1 + self.mask_bits) + set_bits)
+        places = groups * per_group if self.padded else filters * filter_weights
+        return places * (1 + self.mask_bits) + groups * set_bits
 
     def check(self) -> None:
         """Raise ``InputError`` if the format contradicts itself or has invalid levels."""
         _check(self)
 
     def check_rate(self, rate: float) -> None:
-        """Raise ``InputError`` if calibration cannot weigh the bits of levels, as a ``rate`` above 0 asks for."""
+        """Raise ``InputError`` if ``rate`` is above 0 and calibration cannot weigh the bits of levels."""
         if rate and self.coding != "entropy":
             raise InputError(f"calibration.rate={rate:g} needs coding=entropy, not {self.coding}")
         if rate and self.rounds_down:
@@ -215,7 +224,7 @@ class WeightFormat(ABC):
         if self.has_shifts:
             found["shifts"] = self.shifts
         if self.grouped:
-            found |= {"group_size": self.group_size, "alpha": self.alpha}
+            found |= {"group_size": self.weights_per_group, "alpha": self.alpha}
             if self.selection != SELECTIONS[0]:  # rows exist from before there was another selection
                 found["selection"] = self.selection
         return found

@@ -81,11 +81,17 @@ class Accelerator(Design):
     def run(self, layer: Layer, weights: Operands, activation_bits: int = 8) -> LayerRun:
         """Return the run of a layer with the best tiles and loop order.
 
-        Raises ``InputError`` for SRAMs that are too small for any tile, and for signed digits on an array
-        that cannot subtract at single shifts.
+        Raises ``InputError`` for SRAMs that are too small for any tile, for signed digits on an array that
+        cannot subtract at single shifts, and for groups with a scale on an array with shift sets.
         """
+        shares = self._datapath.shares_sets(self)
         require(
-            self.signed_digits or not (weights.signed_digits and self._datapath.shares_sets(self)),
+            not (weights.scaled_groups and shares),
+            f"the accelerator {self.name} takes shift sets, not a scale for each group of weights; use one "
+            "without shift sets, such as stripes",
+        )
+        require(
+            self.signed_digits or not (weights.signed_digits and shares),
             f"the accelerator {self.name} has no signed digits; use one that has them, such as swis_signed",
         )
         return self._datapath.run(self, layer, weights, activation_bits)

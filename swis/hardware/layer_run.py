@@ -23,6 +23,7 @@ class Operands:
     * ``group_size``: weights that share a shift set; None means that there are no shift sets to decode.
     * ``consecutive``: whether the shifts of every set are consecutive.
     * ``signed_digits``: whether a weight has a sign for each shift.
+    * ``scaled_groups``: whether a group's sum is multiplied by a number of its own.
     """
 
     shifts: np.ndarray
@@ -33,6 +34,7 @@ class Operands:
     group_size: int | None = None
     consecutive: bool = True
     signed_digits: bool = False
+    scaled_groups: bool = False
 
 
 @dataclass(frozen=True)

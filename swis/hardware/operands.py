@@ -104,7 +104,13 @@ def operands_of(
         return operands
     alike = all(each.consecutive for each in fmts.values())
     signed = any(each.digit_exponents() is not None for each in fmts.values())
-    return replace(operands, group_size=fmt.group_size, consecutive=alike, signed_digits=signed)
+    return replace(
+        operands,
+        group_size=fmt.weights_per_group,
+        consecutive=alike,
+        signed_digits=signed,
+        scaled_groups=fmt.scaled_groups,
+    )
 
 
 def rows_of(layer: Layer, schedule: LayerSchedule) -> np.ndarray:

@@ -24,6 +24,7 @@ from swis.formats.swis_c import SwisC
 from swis.formats.swis_signed import SwisSigned
 from swis.formats.truncate import Truncate
 from swis.formats.uniform import Uniform
+from swis.formats.uniform_group import UniformGroup
 from swis.plots.names import label_of
 
 # Widths of a column and of a page of a paper [inches], and what text measures there [points].
@@ -120,6 +121,7 @@ _LOOKS = {
     Truncate.name: Look(LIGHT, "v", (0, (1, 1)), hollow=True),
     Int8.name: Look(INK, "*", hollow=True, order=5),
     Float.name: Look(INK, "None", width=0.8),
+    UniformGroup.name: Look(DARK, "X", (0, (1, 1)), order=3),
 }
 
 KNOWN_FORMATS = tuple(_LOOKS)

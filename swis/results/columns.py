@@ -99,6 +99,7 @@ RESULTS = {
     "top1_high": percent("upper end of the 95 % Wilson interval of top-1 accuracy"),
     "top5": percent("top-5 accuracy"),
     "agreement": percent("share of images with the same top-1 class as in the float network"),
+    "kl": number("mean KL divergence of the softmax from the float network's", "nats", low=0),
     "logit_sqnr_db": number("signal-to-quantization-noise ratio of the logits against the float ones", "dB"),
     "weight_bits": number("stored bits per weight, with shift sets and padding", "bits/weight", above=0),
     "compression_vs_int8": number("size of 8-bit weights divided by the size of these weights", "x", above=0),
@@ -127,6 +128,13 @@ SCHEDULE_RESULTS = {
     ),
 }
 
+# How close a network is to the float one on the measured and the held-out images together.
+HELD_OUT_RESULTS = {
+    "held_out_images": count("number of measured and held-out images together", "images", low=1),
+    "held_out_agreement": percent("agreement on the measured and held-out images together"),
+    "held_out_kl": number("kl on the measured and held-out images together", "nats", low=0),
+}
+
 # How and where a row was computed.
 PROVENANCE = {
     "key": text("name of the row: a hash of everything that its numbers depend on"),
@@ -146,4 +154,4 @@ PROVENANCE = {
 }
 
 # All columns of a row, in this order.
-COLUMNS = SETTINGS | RESULTS | SCHEDULE_RESULTS | PROVENANCE
+COLUMNS = SETTINGS | RESULTS | SCHEDULE_RESULTS | HELD_OUT_RESULTS | PROVENANCE

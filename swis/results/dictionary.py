@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
-from swis.results.columns import PROVENANCE, RESULTS, SCHEDULE_RESULTS, SETTINGS
+from swis.results.columns import HELD_OUT_RESULTS, PROVENANCE, RESULTS, SCHEDULE_RESULTS, SETTINGS
 from swis.results.hardware_results import ABOUT, COMPARISONS, DESIGN, SIMULATED
 
 _GROUPS = {
     "setting": SETTINGS,
     "result": RESULTS,
     "schedule": SCHEDULE_RESULTS,
+    "held_out": HELD_OUT_RESULTS,
     "design": DESIGN,
     "hardware": SIMULATED | {f"{start}DESIGN": column for start, column in COMPARISONS.items()},
     "provenance": PROVENANCE | ABOUT,

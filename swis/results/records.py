@@ -15,7 +15,7 @@ from swis.errors import InputError
 from swis.results import parquet_files
 from swis.results.aliases import with_present_names
 from swis.results.artifacts import CURVE, SCHEDULE, STATE, artifact_path, locked
-from swis.results.columns import COLUMNS, RESULTS, SCHEDULE_RESULTS, SETTINGS
+from swis.results.columns import COLUMNS, HELD_OUT_RESULTS, RESULTS, SCHEDULE_RESULTS, SETTINGS
 from swis.results.hardware_results import (
     HARDWARE_COLUMNS,
     HARDWARE_VERSION,
@@ -69,8 +69,8 @@ def load_table(
     ``swis.columns`` lists all columns with their meanings and units. ``columns`` chooses among them:
 
     * "results": the settings, then the measurements, with one row per measured configuration. Columns of
-      settings and schedules that are null in every row are left out. Rows that look the same differ in
-      settings that have no column and are in ``config``.
+      settings, schedules and held-out images that are null in every row are left out. Rows that look the same
+      differ in settings that have no column and are in ``config``.
     * "all": every column, with provenance and hardware. A row appears once per simulated accelerator.
     * a list of names: only these columns. If one of them is about hardware, a row appears once per simulated
       accelerator, and the column ``accelerator`` is added.
@@ -103,7 +103,8 @@ def load_table(
 def _applying(table: pd.DataFrame) -> list[str]:
     """Return the columns of settings and results, without settings that are null in every row."""
     given = {name for name in table if table[name].notna().any()} if len(table) else set(table)
-    return [name for name in SETTINGS | RESULTS | SCHEDULE_RESULTS if name in RESULTS or name in given]
+    known = SETTINGS | RESULTS | SCHEDULE_RESULTS | HELD_OUT_RESULTS
+    return [name for name in known if name in RESULTS or name in given]
 
 
 def _chosen(table: pd.DataFrame, names: list[str], folder: Path) -> pd.DataFrame:

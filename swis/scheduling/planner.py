@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from swis.encoding.cost import LayerCost
 from swis.formats.weight_format import WeightFormat
 from swis.networks.layers import filter_shape, filters_of, is_depthwise, weight_layers
 from swis.options.choices import BudgetUnit
@@ -156,3 +157,19 @@ class Planner:
             }
             parts.append(pd.DataFrame(columns))
         return pd.concat(parts, ignore_index=True)
+
+
+def schedule_columns(
+    schedule: NetworkSchedule, filters: pd.DataFrame, cycles_per_weight: float, costs: list[LayerCost]
+) -> dict[str, float]:
+    """Return the columns of a row about its schedule; ``filters`` is ``Planner.filter_table``."""
+    weights = sum(cost.weights for cost in costs)
+    waiting = ((filters["cycles"] - filters["shifts"]) * filters["weights"]).sum() / weights
+    longer = ((filters["cycles_unordered"] - filters["cycles"]) * filters["weights"]).sum() / weights
+    return {
+        "shifts_per_weight": cycles_per_weight - waiting,
+        "cycles_per_weight_unordered": cycles_per_weight + longer,
+        "schedule_spent": schedule.spent,
+        "schedule_loss": schedule.loss,
+        "schedule_bound": schedule.bound,
+    }

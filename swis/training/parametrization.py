@@ -49,7 +49,7 @@ class Latent(nn.Module):
         self.start, self.settings = encoded, settings
         fmt, (filters, width) = encoded.fmt, encoded.codes.shape
         self.searched = fmt.grouped
-        self.span = max(1, min(fmt.group_size, width) if self.searched else width)
+        self.span = max(1, min(fmt.weights_per_group, width) if self.searched else width)
         self.shifts = np.full(filters, fmt.shifts) if encoded.schedule is None else encoded.schedule.shifts
         tables, names, self.first = _tables(encoded, np.unique(self.shifts).tolist())
         self.top = tables.shape[1] - 1  # the largest code of the 8-bit quantizer

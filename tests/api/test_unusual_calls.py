@@ -204,6 +204,10 @@ REFUSED = {
         lambda n, x: swis.simulate(swis.quantize(n, swis.SwisSigned(), x, activation_bits=8), "swis_c"),
         "swis_c has no signed digits; use one that has them, such as swis_signed",
     ),
+    "scales of groups on an array of SWIS": (
+        lambda n, x: swis.simulate(swis.quantize(n, swis.UniformGroup(), x, activation_bits=8), "swis_ds"),
+        "swis_ds takes shift sets, not a scale for each group of weights; use one without shift sets",
+    ),
     "signed digits of consecutive sets": (
         lambda n, x: swis.accelerator("swis_c", signed_digits=True),
         "signed_digits needs shared_sets=true and consecutive_sets=false",

@@ -1,4 +1,4 @@
-"""Calibration that weighs bits: against all choices of a group, and how bits and errors change with the rate."""
+"""Calibration that weighs bits: against all choices of a group, and bits and errors at several rates."""
 
 from itertools import combinations, product
 

@@ -1,5 +1,7 @@
 """Entropy coding: against a decoder in whole numbers, its size against Shannon's entropy, and damage."""
 
+from itertools import accumulate
+
 import numpy as np
 import pytest
 import torch
@@ -54,12 +56,10 @@ def decoded(payload, layout):
 
     def symbol(frequencies):
         nonlocal state, at
-        slot, start = state % 4096, 0
-        for found, frequency in frequencies.items():
-            if slot < start + frequency:
-                break
-            start += frequency
-        state = frequency * (state // 4096) + slot - start
+        slot = state % 4096
+        starts = dict(zip(frequencies, accumulate(frequencies.values(), initial=0), strict=False))
+        found = max(key for key, start in starts.items() if start <= slot)
+        state = frequencies[found] * (state // 4096) + slot - starts[found]
         if state < 65536:
             state = state * 65536 + int.from_bytes(payload[at : at + 2].tobytes(), "little")
             at += 2
@@ -87,9 +87,7 @@ def test_the_bytes_follow_the_description(method, shifts):
 
 
 @settings(max_examples=150, deadline=None)
-@given(
-    st.sampled_from(FORMATS), st.integers(1, 5), st.integers(1, 21), st.integers(1, 6), st.integers(0, 99)
-)
+@given(st.sampled_from(FORMATS), st.integers(1, 5), st.integers(1, 21), st.integers(1, 6), st.integers(0, 99))
 def test_unpacking_returns_codes_and_sets_of_any_shape(of, filters, weights, group_size, seed):
     layout, codes, sets = layer(*of, filters, weights, seed, group_size)
     payload, _ = pack(codes, sets, layout)

@@ -1,12 +1,18 @@
 """Scores from logits, and the interval around an accuracy."""
 
+import numpy as np
 import pytest
 import torch
+from scipy.special import softmax as _softmax
 from scipy.stats import binomtest
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from swis.evaluation.predict import Prediction, predict, score
+
+
+def softmax(logits):
+    return _softmax(logits, axis=1)
 
 
 def test_scores_computed_by_hand():
@@ -17,8 +23,20 @@ def test_scores_computed_by_hand():
     assert columns["top1"] == 50
     assert columns["top5"] == 75  # the label of the third image has the smallest of six logits
     assert columns["agreement"] == 50
+    shares = [softmax(each.double().numpy()) for each in (reference, logits)]
+    expected = [
+        sum(p * np.log(p / q) for p, q in zip(*pair, strict=True)) for pair in zip(*shares, strict=True)
+    ]
+    assert columns["kl"] == pytest.approx(np.mean(expected), rel=1e-12)
     assert columns["images"] == 4
     assert columns["images_per_second"] == 8
+
+
+def test_large_logits_have_a_finite_divergence_and_equal_ones_none():
+    logits = torch.tensor([[1e4, 0.0], [0.0, 1e4]])
+    assert score(Prediction(logits, torch.tensor([0, 1]), 1.0), logits)["kl"] == 0
+    swapped = score(Prediction(logits.flip(1), torch.tensor([0, 1]), 1.0), logits)
+    assert (swapped["kl"], swapped["agreement"]) == (1e4, 0)
 
 
 def test_top5_of_two_classes():

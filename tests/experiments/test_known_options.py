@@ -28,7 +28,7 @@ from swis.scheduling.allocation import Schedule
 from swis.training.qat import Retraining
 from tools.soak.mistakes import SLIP, mistakes
 
-_METHODS = "a list, each one of swis, swis_c, truncate, round, uniform, swis_signed"
+_METHODS = "a list, each one of swis, swis_c, truncate, round, uniform, swis_signed, uniform_group"
 # Words of the project's own messages, which suggest what would be right, and words of Hydra and OmegaConf.
 _OURS = re.compile(
     "must be|must not be|write|did you mean|there is no|is empty|has no|is for|cannot be used|needs|only"

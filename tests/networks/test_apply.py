@@ -72,7 +72,9 @@ def test_the_metric_is_the_sum_over_the_groups(model):
     assert encode(weight, weight_format("round")).metric is None
 
 
-@pytest.mark.parametrize("method", ["swis", "swis_c", "swis_signed", "truncate", "round", "uniform"])
+@pytest.mark.parametrize(
+    "method", ["swis", "swis_c", "swis_signed", "truncate", "round", "uniform", "uniform_group"]
+)
 @pytest.mark.parametrize("granularity", ["channel", "tensor"])
 def test_a_scheduled_filter_equals_one_with_its_number_of_shifts(model, method, granularity):
     weight = model.blocks[3][0].conv_pw.weight

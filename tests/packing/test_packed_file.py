@@ -39,7 +39,9 @@ def packed_file(network, tmp_path):
 
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("fold_bn", [False, True])
-@pytest.mark.parametrize("method", ["swis", "swis_c", "swis_signed", "truncate", "round", "uniform", "int8"])
+@pytest.mark.parametrize(
+    "method", ["swis", "swis_c", "swis_signed", "truncate", "round", "uniform", "uniform_group", "int8"]
+)
 def test_logits_are_bit_identical(network, tmp_path, method, fold_bn, coding):
     fmt, path = weight_format(method, 3), tmp_path / "packed.safetensors"
     save_packed(path, network, fmt, coding=coding, skip=["conv_stem"], fold_bn=fold_bn, label="tiny")
@@ -80,7 +82,7 @@ def test_groups_of_any_size_come_back(network, tmp_path, method, group_size, cod
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-@pytest.mark.parametrize("method", ["swis", "swis_c", "swis_signed", "truncate", "uniform"])
+@pytest.mark.parametrize("method", ["swis", "swis_c", "swis_signed", "truncate", "uniform", "uniform_group"])
 def test_filters_with_different_shifts_come_back(network, schedules, tmp_path, method, coding):
     fmt, path = weight_format(method, 2.5), tmp_path / "packed.safetensors"
     save_packed(path, network, fmt, coding=coding, skip=["conv_stem"], schedules=schedules, policy="greedy")

@@ -12,7 +12,7 @@ from swis.results import records
 
 UNITS = {
     *("", "%", "x", "dB", "bits", "bits/weight", "steps^2"),
-    *("shifts", "shifts/weight", "weights", "filters", "images", "PEs", "lanes"),
+    *("shifts", "shifts/weight", "weights", "filters", "images", "nats", "PEs", "lanes"),
     *("cycles", "cycles/weight", "cycles/MAC", "bits/cycle", "MHz"),
     *("s", "ms", "images/s", "frames/s", "pJ", "pJ/bit", "frames/J", "bytes", "mm2"),
 }
@@ -92,7 +92,7 @@ def test_hardware_that_no_row_has_is_null(folder, tmp_path):
 
 def test_an_empty_folder_has_all_columns_of_results(tmp_path):
     known = swis.columns()
-    some = known.index[known["group"].isin(["setting", "result", "schedule"])]
+    some = known.index[known["group"].isin(["setting", "result", "schedule", "held_out"])]
     assert set(swis.load_table(tmp_path)) == set(some)
 
 

@@ -17,7 +17,7 @@ from swis.networks.apply import encode_layers
 from swis.training.oscillation import Oscillation
 from swis.training.parametrization import Latent, LatentTraining, add_latents, latents
 
-METHODS = ("swis", "swis_c", "swis_signed", "truncate", "round", "uniform", "int8")
+METHODS = ("swis", "swis_c", "swis_signed", "truncate", "round", "uniform", "uniform_group", "int8")
 
 
 def weights(*shape, seed=0):

@@ -176,7 +176,7 @@ def test_a_killed_process_resumes_to_the_same_weights(tiny_checkpoint, tmp_path)
     assert torch.equal(state(resumed), state(whole))
 
 
-@pytest.mark.parametrize("method", ["swis_c", "swis_signed", "truncate", "round", "uniform"])
+@pytest.mark.parametrize("method", ["swis_c", "swis_signed", "truncate", "round", "uniform", "uniform_group"])
 def test_every_method_can_be_retrained(method, tiny_checkpoint, tmp_path):
     teacher, student, dataset = setting(tiny_checkpoint, method)
     others = other_arguments(tmp_path / "s", seed=0)
