@@ -9,6 +9,7 @@ each group again, given all other groups, while the error falls.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -79,11 +80,13 @@ def walk(
     rounds: int,
     threads: int,
     prices: Prices | None = None,
+    kept: Sequence[int] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Quantize filters with the GPTQ pass and ``rounds`` of coordinate descent.
 
     ``target`` [filters, K]: the weights divided by their scale. ``of``: the factors of H. ``owner``
     [filters]: the index of each filter's H in ``of``. ``prices``: what bits cost; None if they cost nothing.
+    ``kept``: the indices of the candidate sets that groups may take; None for all.
     Returns codes int16 [filters, K] and the ids of the groups' sets, uint8 [filters, ceil(K / M)].
     """
     rows = target.to(torch.float32).contiguous().numpy()
@@ -93,6 +96,10 @@ def walk(
         none = np.zeros((0, 0), np.float32)
         prices = Prices(none, none, np.zeros(0, np.float32), np.zeros(len(rows), np.float32))
     search = (fmt.half_step_levels(), prices.levels, prices.bits, prices.set_bits)
+    ids = np.array(fmt.set_ids(), np.uint8)
+    if kept is not None:
+        search = tuple(table[list(kept)] if len(table) else table for table in search)
+        ids = ids[list(kept)]
     settings = (owner, of.group_size, search, prices.per_bit)
 
     def work(start: int) -> None:
@@ -102,7 +109,29 @@ def walk(
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, range(0, len(rows), _PART)))
-    return torch.from_numpy(codes).to(torch.int16), torch.from_numpy(np.array(fmt.set_ids(), np.uint8)[sets])
+    return torch.from_numpy(codes).to(torch.int16), torch.from_numpy(ids[sets])
+
+
+def set_costs(
+    target: Tensor, codes: Tensor, of: Factors, owner: np.ndarray, fmt: WeightFormat, threads: int
+) -> np.ndarray:
+    """Return the least error of every group under each candidate set, given the codes of all other groups.
+
+    The arguments are those of ``walk``, and ``codes`` [filters, K] are its result. Returns float32 [filters,
+    groups, sets], in squared codes times H.
+    """
+    rows, codes = (values.to(torch.float32).contiguous().numpy() for values in (target, codes))
+    costs = np.empty((len(rows), of.local.shape[1], len(fmt.level_sets())), np.float32)
+    none = np.zeros((0, 0), np.float32)
+    search = (fmt.half_step_levels(), none, none, np.zeros(0, np.float32))
+
+    def work(start: int) -> None:
+        end = min(start + _PART, len(rows))
+        _set_costs(rows, of.hessian, of.local, owner, of.group_size, search, start, end, codes, costs)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(0, len(rows), _PART)))
+    return costs
 
 
 @njit(nogil=True)
@@ -212,6 +241,52 @@ def _gptq_pass(rows, factor, owner, group_size, search, per_bit, first, last, co
 
 
 @njit(nogil=True)
+def _gradients(rows, hessian, owner, first, last, codes):
+    """Return the errors e of the codes, float32, and H e, float64."""
+    errors = codes[first:last] - rows[first:last]
+    gradients = np.zeros(errors.shape, np.float64)
+    for j in range(rows.shape[1]):
+        for row in range(first, last):
+            _add(gradients[row - first], hessian[owner[row], j], errors[row - first, j])
+    return errors, gradients
+
+
+@njit(nogil=True)
+def _find_optimum(target, error, gradient, upper, start, size, optimum):
+    """Write the targets of a group for which the codes of all other groups have the least error.
+
+    Without quantization the best error of group g is e_g - H_gg^-1 (H e)_g, with H_gg^-1 = U^T U.
+    """
+    for j in range(size):
+        back = 0.0
+        for k in range(size):
+            dot = 0.0
+            for m in range(min(j, k) + 1):
+                dot += upper[m, j] * upper[m, k]
+            back += dot * gradient[start + k]
+        optimum[j] = target[start + j] + error[start + j] - back
+
+
+@njit(nogil=True)
+def _set_costs(rows, hessian, local, owner, group_size, search, first, last, codes, costs):
+    levels, values, bits, set_bits = search
+    trial, error = np.empty(group_size, np.float32), np.empty(group_size, np.float32)
+    code, best_error = np.empty(group_size, np.float32), np.empty(group_size, np.float32)
+    optimum = np.empty(group_size, np.float32)
+    errors, gradients = _gradients(rows, hessian, owner, first, last, codes)
+    for start in range(0, rows.shape[1], group_size):
+        size, number = min(group_size, rows.shape[1] - start), start // group_size
+        for row in range(first, last):
+            upper = local[owner[row], number]
+            own = (errors[row - first], gradients[row - first])
+            _find_optimum(rows[row], *own, upper, start, size, optimum)
+            for s in range(len(levels)):
+                one = (levels[s : s + 1], values, bits, set_bits)
+                _, cost = _choose(optimum, one, 0.0, upper, 0, size, trial, error, code, best_error)
+                costs[row, number, s] = cost
+
+
+@njit(nogil=True)
 def _coordinate_descent(
     rows, hessian, local, owner, group_size, search, per_bit, first, last, rounds, codes, sets
 ):
@@ -220,11 +295,7 @@ def _coordinate_descent(
     trial, error = np.empty(group_size, np.float32), np.empty(group_size, np.float32)
     best_error, code = np.empty(group_size, np.float32), np.empty(group_size, np.float32)
     optimum = np.empty(group_size, np.float32)
-    errors = codes[first:last] - rows[first:last]
-    gradients = np.zeros((last - first, width), np.float64)  # H e
-    for j in range(width):
-        for row in range(first, last):
-            _add(gradients[row - first], hessian[owner[row], j], errors[row - first, j])
+    errors, gradients = _gradients(rows, hessian, owner, first, last, codes)
     changing = np.ones(last - first, np.bool_)
     for _ in range(rounds):
         changed = np.zeros(last - first, np.bool_)
@@ -235,15 +306,7 @@ def _coordinate_descent(
                     continue
                 own_error, gradient = errors[row - first], gradients[row - first]
                 h, upper = hessian[owner[row]], local[owner[row], number]
-                # without quantization the best error of group g is e_g - H_gg^-1 (H e)_g, H_gg^-1 = U^T U
-                for j in range(size):
-                    back = 0.0
-                    for k in range(size):
-                        dot = 0.0
-                        for m in range(min(j, k) + 1):
-                            dot += upper[m, j] * upper[m, k]
-                        back += dot * gradient[start + k]
-                    optimum[j] = rows[row, start + j] + own_error[start + j] - back
+                _find_optimum(rows[row], own_error, gradient, upper, start, size, optimum)
                 winner, new_cost = _choose(
                     *(optimum, search, per_bit[row], upper, 0, size, trial, error, code, best_error)
                 )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from swis.calibration.gptq import Prices, factors, walk
+from swis.calibration.gptq import Prices, factors, set_costs, walk
 from swis.calibration.input_moments import input_moments
 from swis.calibration.ridge import damped, refit
 from swis.coding.entropy import Tables, count
@@ -26,6 +26,9 @@ Found = tuple[Tensor, Tensor, Tensor]  # codes, ids of sets, scales
 
 # How often the tables of the entropy coder are made anew before the scales are tried.
 _ITERATIONS = 3
+
+# The most groups that the choice of a codebook looks at.
+_GROUPS = 1 << 16
 
 # Matrices [groups, K, K] in memory at the same time: moments of two halves, their sum, factors.
 _MATRICES = 11
@@ -73,12 +76,15 @@ def output_aware(
     scale = torch.empty(len(rows), 1)
     for n in np.unique(shifts).tolist():
         mine = torch.from_numpy(shifts == n)
-        here = fmt.with_shifts(n)
+        here, kept = fmt.with_shifts(n), None
         quantized = quantize(fitted, here.code_bits, fmt.granularity, here.code_clip)
         start = quantized.scale.reshape(-1, 1).expand(scale.shape)[mine]
-        found = search.best(mine, here, start, scales, settings.rounds)
+        found = search.best(mine, here, start, scales, settings)
+        if settings.codebook is not None and settings.codebook < len(here.level_sets()):
+            kept = search.codebook(mine, here, found, settings.codebook)
+            found = search.best(mine, here, start, scales, settings, kept=kept)
         if settings.rate:
-            found = search.best_by_bits(mine, here, start, scales, settings, found)
+            found = search.best_by_bits(mine, here, start, scales, settings, found, kept)
         codes[mine], sets[mine], scale[mine] = search.in_order(mine, *found)
     codes = codes.to(torch.int8 if fmt.magnitude_bits <= 7 else torch.int16)
     sets = sets if fmt.on_codes else None
@@ -168,6 +174,7 @@ class _ScaleSearch:
         scales: Sequence[float],
         settings: OutputAware,
         found: Found,
+        kept: Sequence[int] | None = None,
     ) -> Found:
         """Return codes, sets and scales as ``best``, for the least error + rate x bits.
 
@@ -180,8 +187,28 @@ class _ScaleSearch:
             codes, sets, step = found
             bits = _Bits.of(codes, sets, fmt)
             around = start if tries is scales else step
-            found = self.best(mine, fmt, around, tries, settings.rounds, (bits, per_bit))
+            found = self.best(mine, fmt, around, tries, settings, (bits, per_bit), kept)
         return found
+
+    def codebook(self, mine: Tensor, fmt: WeightFormat, found: Found, size: int) -> list[int]:
+        """Return the indices of the ``size`` sets that together give the least output error, in order.
+
+        ``found`` is the result of ``best`` with all sets. Greedy: each set is the one that lowers the error
+        most, beside those before it. At most ``_GROUPS`` groups are looked at, of evenly spread filters.
+        """
+        codes, _, step = found
+        groups = self.factors.local.shape[1]
+        every = max(1, len(codes) * groups // _GROUPS)
+        rows, owner = self.rows[mine][::every], self.owner[mine.numpy()][::every]
+        about = (self.factors, owner, fmt, torch.get_num_threads())
+        costs = set_costs(rows / step[::every], codes[::every], *about).astype(np.float64)
+        costs *= step[::every, :, None].double().square().numpy()
+        costs = costs.reshape(-1, costs.shape[2])
+        least, kept = np.full((len(costs), 1), np.inf), []
+        while len(kept) < size:
+            kept.append(int(np.minimum(least, costs).sum(0).argmin()))
+            least = np.minimum(least, costs[:, kept[-1:]])
+        return sorted(set(kept))
 
     def best(
         self,
@@ -189,13 +216,15 @@ class _ScaleSearch:
         fmt: WeightFormat,
         start: Tensor,
         scales: Sequence[float],
-        rounds: int,
+        settings: OutputAware,
         price: tuple[_Bits, Tensor] | None = None,
+        kept: Sequence[int] | None = None,
     ) -> Found:
         """Return codes, ids of sets and scales of the filters ``mine``, for the scale of least error.
 
         The scales are ``start`` [filters, 1] times each factor in ``scales``. ``price``: the bits of levels
-        and what a bit costs [filters]; None if bits cost nothing.
+        and what a bit costs [filters]; None if bits cost nothing. ``kept``: the indices of the sets that a
+        group may take; None for all.
         """
         rows, owner = self.rows[mine], self.owner[mine.numpy()]
         least, best = torch.full((len(rows),), torch.inf, dtype=torch.float64), None
@@ -203,7 +232,8 @@ class _ScaleSearch:
             step = start * factor
             prices = None if price is None else price[0].at(price[1] / step[:, 0].double().square())
             threads = torch.get_num_threads()
-            codes, sets = walk(rows / step, self.factors, owner, fmt, rounds, threads, prices)
+            how = (fmt, settings.rounds, threads, prices, kept)
+            codes, sets = walk(rows / step, self.factors, owner, *how)
             found = (codes, sets, step)
             error = self._errors(mine, codes * step - rows)
             if price is not None:
@@ -211,8 +241,8 @@ class _ScaleSearch:
             best = best or [torch.empty_like(values) for values in found]
             less = error < least
             least[less] = error[less]
-            for kept, new in zip(best, found, strict=True):
-                kept[less] = new[less]
+            for least_so_far, new in zip(best, found, strict=True):
+                least_so_far[less] = new[less]
         return tuple(best)
 
     def _errors(self, mine: Tensor, errors: Tensor) -> Tensor:

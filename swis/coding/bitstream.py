@@ -16,6 +16,9 @@ which are the lengths of a canonical code; otherwise all masks have the length t
 Then every group has the rank of its set among the candidate sets and, for each weight without padding, its
 mask and, unless its level is zero, its sign. Groups have different lengths, so they must be decoded in order.
 
+Codebook coding: a bit for every candidate set, which says whether it occurs in the layer, up to a whole byte.
+Then the layer in plain coding, with the index of a group's set among the sets that occur.
+
 Entropy coding: see ``swis.coding.entropy``.
 
 In formats without shift sets (truncate, round, uniform, int8) a group is one weight without a set; the mask
@@ -25,8 +28,7 @@ is its magnitude without the bits that are always zero.
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
-from types import ModuleType
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,12 +44,16 @@ _LONGEST = 15  # the largest length of a Huffman code, which must fit 4 bits
 
 @dataclass(frozen=True)
 class Layout:
-    """What a decoder must know besides the bits of a layer: its format, its shape and the coding."""
+    """What a decoder must know besides the bits of a layer: its format, its shape and the coding.
+
+    ``kept``: the indices of the candidate sets that a group may have; None for all of them.
+    """
 
     fmt: WeightFormat
     filters: int
     weights: int
     coding: str
+    kept: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         self.fmt.check()
@@ -55,14 +61,19 @@ class Layout:
         at_least(0, filters=self.filters, weights=self.weights)
 
     @property
-    def packer(self) -> ModuleType | None:
-        """The module that packs such layers; None if it is this one."""
-        if self.coding == "entropy":
-            return entropy
-        return digits if self.coding == "plain" and self.fmt.digit_exponents() is not None else None
+    def places(self) -> list[int]:
+        """The indices of the candidate sets that a group may have."""
+        return list(range(len(self.fmt.set_ids())) if self.kept is None else self.kept)
+
+    @property
+    def in_digits(self) -> bool:
+        """Whether groups are stored as signed digits."""
+        return self.coding in ("plain", "codebook") and self.fmt.digit_exponents() is not None
 
     def set_codes(self) -> tuple[list[int], int]:
-        """Return the code of every candidate set, and the number of bits of these codes."""
+        """Return the codes of the sets at ``places``, and the number of bits of these codes."""
+        if self.kept is not None:
+            return list(range(len(self.kept))), (len(self.kept) - 1).bit_length()
         if self.coding == "plain" and self.fmt.grouped:
             return self.fmt.set_codes()
         return self.fmt.set_ranks()
@@ -96,12 +107,19 @@ def pack(codes: np.ndarray, fields: np.ndarray | None, layout: Layout) -> tuple[
         fields = np.full((layout.filters, groups), sets[0], np.uint8)
     if not np.isin(fields, sets).all():
         raise ValueError("a shift set is not one of the candidate sets")
+    if layout.coding == "entropy":
+        return entropy.pack_layer(codes, fmt.places_of(fields), fmt)
+    if layout.coding == "codebook" and layout.kept is None:
+        occurring = np.isin(sets, fields)
+        header = np.packbits(occurring, bitorder="little")
+        body, bits = pack(codes, fields, replace(layout, kept=tuple(np.flatnonzero(occurring).tolist())))
+        return np.concatenate([header, body]), bits | {"metadata": bits["metadata"] + 8 * len(header)}
+    if layout.in_digits:
+        return digits.pack_layer(codes, fmt.places_of(fields), fmt, np.array(layout.places))
     compact = layout.coding == "compact"
     set_codes, set_bits = layout.set_codes()
     code_of_field = np.zeros(256, np.uint32)
-    code_of_field[sets] = set_codes
-    if layout.packer is not None:
-        return layout.packer.pack_layer(codes, code_of_field[fields], fmt)
+    code_of_field[[sets[place] for place in layout.places]] = set_codes
     mask_of = _mask_table(fmt)
     lengths = np.zeros(1 << masks, np.int64)
     if compact:
@@ -136,12 +154,22 @@ def unpack(payload: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]
     """
     fmt, masks = layout.fmt, layout.fmt.mask_bits
     compact = layout.coding == "compact"
-    fewest = layout.filters * layout.weights if layout.coding != "entropy" else 0  # zeros alone take no bits
-    if fewest > 8 * len(payload):  # checked before memory is allocated
+    ids = np.array(fmt.set_ids(), np.uint8)
+    if layout.coding == "entropy":
+        codes, places = entropy.unpack_layer(payload, fmt, layout.filters, layout.weights)
+        return codes, ids[places]
+    if layout.filters * layout.weights > 8 * len(payload):  # checked before memory is allocated
         raise InputError(f"a packed layer has only {len(payload)} bytes, too few for its shape")
-    if layout.packer is not None:
-        codes, places = layout.packer.unpack_layer(payload, fmt, layout.filters, layout.weights)
-        return codes, np.array(fmt.set_ids(), np.uint8)[places]
+    if layout.coding == "codebook" and layout.kept is None:
+        size = -(-len(ids) // 8)
+        occurring = np.flatnonzero(np.unpackbits(payload[:size], bitorder="little"))
+        if not len(occurring) or occurring[-1] >= len(ids):
+            raise InputError("a packed layer is damaged: its codebook has impossible sets")
+        return unpack(payload[size:], replace(layout, kept=tuple(occurring.tolist())))
+    if layout.in_digits:
+        kept = np.array(layout.places)
+        codes, places = digits.unpack_layer(payload, fmt, layout.filters, layout.weights, kept)
+        return codes, ids[places]
     words = np.zeros(len(payload) // 4 + 4, np.uint32)
     words.view(np.uint8)[: len(payload)] = payload
     lengths = np.zeros(1 << masks, np.int64)
@@ -158,7 +186,7 @@ def unpack(payload: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]
     fields = np.empty((layout.filters, groups), np.uint8)
     end = _unpack(
         *(words, 8 * len(payload), header, layout.weights, fmt.weights_per_group),
-        *(np.array(set_codes, np.uint32)[order], np.array(fmt.set_ids(), np.uint8)[order], set_bits),
+        *(np.array(set_codes, np.uint32)[order], ids[layout.places][order], set_bits),
         *(*_decoder(lengths, masks), masks, compact, fmt.padded),
         *(_level_table(fmt), codes.reshape(-1), fields.reshape(-1)),
     )

@@ -21,33 +21,39 @@ from swis.formats.weight_format import WeightFormat
 _AT_ONCE = 1 << 16
 
 
-def pack_layer(codes: np.ndarray, places: np.ndarray, fmt: WeightFormat) -> tuple[np.ndarray, dict[str, int]]:
+def pack_layer(
+    codes: np.ndarray, places: np.ndarray, fmt: WeightFormat, kept: np.ndarray
+) -> tuple[np.ndarray, dict[str, int]]:
     """Return a layer as bytes, and its bits by part, like ``swis.coding.bitstream.pack``.
 
     ``codes`` [filters, weights]; ``places`` [filters, groups] are the indices of the groups' sets among the
-    candidate sets. Digits count as "mask". Raises ``ValueError`` for codes that are no levels of their sets.
+    candidate sets, all of them in ``kept``; a group stores its index there. Digits count as "mask". Raises
+    ``ValueError`` for codes that are no levels of their sets.
     """
-    (filters, weights), size = codes.shape, fmt.group_size
+    weights, size = codes.shape[1], fmt.group_size
     groups = np.pad(codes, ((0, 0), (0, -weights % size))).reshape(-1, size)
-    total = fmt.stored_bits(filters, weights)
+    total = len(groups) * _group_bits(fmt, kept)
     payload, end = np.zeros(-(-total // 8), np.uint8), 0
     for start in range(0, len(groups), _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
-        packed = np.packbits(pack_digits(groups[some], places.reshape(-1)[some], fmt), bitorder="little")
+        packed = np.packbits(
+            pack_digits(groups[some], places.reshape(-1)[some], fmt, kept), bitorder="little"
+        )
         payload[end : end + len(packed)] = packed
         end += len(packed)
-    sets = len(groups) * fmt.set_ranks()[1]
+    sets = len(groups) * _set_bits(kept)
     return payload, {"sign": 0, "mask": total - sets, "shift": sets, "metadata": 8 * len(payload) - total}
 
 
 def unpack_layer(
-    payload: np.ndarray, fmt: WeightFormat, filters: int, weights: int
+    payload: np.ndarray, fmt: WeightFormat, filters: int, weights: int, kept: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Undo ``pack_layer``: return codes [filters, weights] and indices of sets [filters, groups].
 
     Raises ``InputError`` for bytes that are no such layer.
     """
-    total, bits = fmt.stored_bits(filters, weights), fmt.stored_bits(1, fmt.group_size)
+    bits = _group_bits(fmt, kept)
+    total = filters * -(-weights // fmt.group_size) * bits
     if len(payload) != -(-total // 8) or (total % 8 and payload[-1] >> total % 8):
         raise InputError("a packed layer is damaged: its bits do not end with its weights")
     groups = total // bits
@@ -57,19 +63,19 @@ def unpack_layer(
         some = slice(start, min(start + _AT_ONCE, groups))
         part = payload[start * bits // 8 : -(-some.stop * bits // 8)]
         found = np.unpackbits(part, bitorder="little")[: (some.stop - start) * bits]
-        codes[some], places[some] = unpack_digits(found.reshape(-1, bits), fmt)
+        codes[some], places[some] = unpack_digits(found.reshape(-1, bits), fmt, kept)
     return codes.reshape(filters, -1)[:, :weights], places.reshape(filters, -1)
 
 
-def pack_digits(codes: np.ndarray, sets: np.ndarray, fmt: WeightFormat) -> np.ndarray:
+def pack_digits(codes: np.ndarray, sets: np.ndarray, fmt: WeightFormat, kept: np.ndarray) -> np.ndarray:
     """Return the bits of groups, uint8 [groups, bits].
 
-    ``codes`` [groups, M] are levels of the groups' ``sets`` [groups], which are indices of candidate sets.
-    Raises ``ValueError`` for codes that are no levels of their sets.
+    ``codes`` [groups, M] are levels of the groups' ``sets`` [groups], which are indices of candidate sets in
+    ``kept``. Raises ``ValueError`` for codes that are no levels of their sets.
     """
     trits = digits_of(codes, sets, fmt).reshape(len(codes), fmt.group_size * fmt.shifts) + 1
     fields = [_bits(values, width) for values, width in _fields(trits)]
-    return np.concatenate([_bits(sets, fmt.set_ranks()[1]), *fields], axis=1)
+    return np.concatenate([_bits(np.searchsorted(kept, sets), _set_bits(kept)), *fields], axis=1)
 
 
 def digits_of(codes: np.ndarray, sets: np.ndarray, fmt: WeightFormat) -> np.ndarray:
@@ -86,13 +92,13 @@ def digits_of(codes: np.ndarray, sets: np.ndarray, fmt: WeightFormat) -> np.ndar
     return digits
 
 
-def unpack_digits(bits: np.ndarray, fmt: WeightFormat) -> tuple[np.ndarray, np.ndarray]:
+def unpack_digits(bits: np.ndarray, fmt: WeightFormat, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Undo ``pack_digits``: return codes, int64 [groups, M], and indices of sets [groups].
 
     Raises ``InputError`` for bits that stand for no set, no digits or no code.
     """
     exponents = fmt.digit_exponents()
-    set_bits = fmt.set_ranks()[1]
+    set_bits = _set_bits(kept)
     sets = _number(bits[:, :set_bits])
     trits, at = [], set_bits
     for digits, width in digit_fields(fmt.group_size * fmt.shifts):
@@ -101,13 +107,22 @@ def unpack_digits(bits: np.ndarray, fmt: WeightFormat) -> tuple[np.ndarray, np.n
         if (values >= 3**digits).any():
             raise InputError("a packed layer is damaged: bits that stand for no digits")
         trits.append(values[:, None] // 3 ** np.arange(digits) % 3)
-    if (sets >= len(exponents)).any():
+    if (sets >= len(kept)).any():
         raise InputError("a packed layer is damaged: a number that is of no shift set")
+    sets = kept[sets]
     signed = np.concatenate(trits, axis=1).reshape(len(bits), fmt.group_size, fmt.shifts) - 1
     codes = (signed << exponents[sets][:, None]).sum(2)
     if (abs(codes) >= 2**fmt.code_bits).any():
         raise InputError("a packed layer is damaged: digits of a weight that is too large")
     return codes, sets
+
+
+def _set_bits(kept: np.ndarray) -> int:
+    return (len(kept) - 1).bit_length()
+
+
+def _group_bits(fmt: WeightFormat, kept: np.ndarray) -> int:
+    return sum(bits for _, bits in digit_fields(fmt.group_size * fmt.shifts)) + _set_bits(kept)
 
 
 _NONE = 9  # no digit

@@ -171,10 +171,11 @@ class Config:
                 f"coding={self.coding} does not apply to task=simulate: accelerators read plain coding",
             )
         rate = self.calibration.rate
-        require(
-            not rate or self.calibration_kind.chooses_levels,
-            f"calibration.rate={rate:g} needs calibrate=output_aware or reconstruct, not {self.calibrate}",
-        )
+        for name in ("rate", "codebook"):
+            require(
+                not getattr(self.calibration, name) or self.calibration_kind.chooses_levels,
+                f"calibration.{name} needs calibrate=output_aware or reconstruct, not {self.calibrate}",
+            )
         for fmt in self.formats[2:]:  # after float and int8
             fmt.check_rate(rate)
         require(

@@ -19,7 +19,7 @@ from swis.options.ranges import at_least, within
 GRANULARITIES = ("tensor", "channel")
 CLIPS = ("absmax", "mse")
 SELECTIONS = ("nearest", "joint")
-CODINGS = ("plain", "compact", "entropy")
+CODINGS = ("plain", "compact", "codebook", "entropy")
 FLOAT_BITS = 32
 LARGEST_JOINT_GROUP = 64  # time and memory of joint selection grow with the square of the group's size
 
@@ -35,7 +35,8 @@ class WeightFormat(ABC):
     choose among candidate sets of levels, the set of least MSE++ with weight ``alpha`` wins. ``selection``:
     "nearest" gives each weight its nearest level; "joint" chooses all levels of a group together.
     ``coding``: how weights are stored. "plain" has fields of fixed width, "compact" leaves out bits that a
-    group does not need, "entropy" codes frequent sets and levels in fewer bits (``swis.coding``).
+    group does not need, "codebook" is plain with an index among the sets that occur in a layer, "entropy"
+    codes frequent sets and levels in fewer bits (``swis.coding``).
 
     A subclass defines its ``name`` on the command line, its candidate sets (``level_sets``), and the class
     attributes whose defaults do not hold. The fields that it adds are part of its rows' identity. Raises

@@ -74,7 +74,8 @@ class OutputAware:
     corrects the errors of the layers before it. Otherwise both outputs are computed from the same inputs.
     ``scales``: factors on the quantizer's scale; each filter keeps the one of least error. They are not used
     with one scale per tensor. ``rate``: the price of a bit, as a share of the filter's mean output power per
-    weight; sets and levels are chosen for the least error + rate x bits of the entropy coder. Raises
+    weight; sets and levels are chosen for the least error + rate x bits of the entropy coder. ``codebook``:
+    the number of candidate sets that each layer keeps, those of least output error; None for all. Raises
     ``InputError`` for a value out of range.
 
     >>> OutputAware(damping=0.0)
@@ -89,11 +90,13 @@ class OutputAware:
     asymmetric: bool = True
     scales: list[float] = field(default_factory=lambda: [0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5])
     rate: float = option(0.0, younger=True)
+    codebook: int | None = option(None, younger=True)
 
     def __post_init__(self) -> None:
         require_known("calibration.order", self.order, Order)
         at_least(1, **named("calibration", self, "positions"))
         at_least(0, **named("calibration", self, "rounds", "rate"))
+        at_least(1, **named("calibration", self, "codebook"))
         above_zero(**named("calibration", self, "damping"))
         require(len(self.scales) > 0, "calibration.scales is empty; use [1.0] to keep the quantizer's scale")
         for scale in self.scales:

@@ -4,10 +4,11 @@ from enum import StrEnum
 
 
 class Coding(StrEnum):
-    """How weights are stored: in fields of fixed width, with masks in a Huffman code, or entropy-coded."""
+    """How weights are stored; see ``swis.formats.weight_format.WeightFormat``."""
 
     plain = "plain"
     compact = "compact"
+    codebook = "codebook"
     entropy = "entropy"
 
 

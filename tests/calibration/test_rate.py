@@ -23,10 +23,11 @@ def inputs(width, count=300, seed=0):
     return (torch.randn(count, width, generator=generator) @ mix).split(100)
 
 
-def encoded(fmt, rate, threads=None):
+def encoded(fmt, rate, codebook=None):
     torch.manual_seed(0)
     layer, images = nn.Linear(24, 40), inputs(24)
-    return output_aware(layer, fmt, None, images, images, OutputAware(rate=rate)), layer, images
+    settings = OutputAware(rate=rate, codebook=codebook)
+    return output_aware(layer, fmt, None, images, images, settings), layer, images
 
 
 def output_error(found, layer, images):
@@ -120,3 +121,38 @@ def test_a_network_counts_and_saves_its_entropy_coded_bits(tmp_path):
     assert again.fmt == low.fmt
     assert again.cost["weight_bits"] == low.cost["weight_bits"]
     assert low.cost["weight_bits"] < Swis(2).stored_bits(1, 24) / 24
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_a_layer_keeps_at_most_so_many_sets(size):
+    found, *_ = encoded(Swis(2), 0.0, codebook=size)
+    assert 0 < len(found.shift_sets.unique()) <= size
+
+
+def test_a_larger_codebook_never_has_more_error_than_a_much_smaller_one():
+    errors = [output_error(*encoded(Swis(2), 0.0, codebook=size)) for size in (1, 2, 4, 8, None)]
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_a_codebook_as_large_as_the_candidates_changes_nothing():
+    assert torch.equal(encoded(Swis(2), 0.0)[0].codes, encoded(Swis(2), 0.0, codebook=21)[0].codes)
+
+
+def test_without_correlation_the_only_set_is_the_one_of_least_error():
+    torch.manual_seed(0)
+    layer, images = nn.Linear(24, 40), [torch.eye(24)]
+    settings = {"scales": [1.0], "asymmetric": False, "rounds": 0}
+    found = output_aware(layer, Swis(2), None, images, images, OutputAware(codebook=1, **settings))
+    top = layer.weight.detach().abs().amax(1, keepdim=True) / 127
+    rows = (layer.weight.detach() / top).abs().double()
+    errors = {}
+    for place, chosen in enumerate(combinations(range(7), 2)):
+        levels = torch.tensor([0, *(2**s for s in chosen), sum(2**s for s in chosen)]).double()
+        off = (rows[..., None] - levels).abs().amin(2) * top
+        errors[Swis(2).set_ids()[place]] = float(off.square().sum())
+    assert found.shift_sets.unique().tolist() == [min(errors, key=errors.get)]
+
+
+def test_codebook_coding_stores_the_index_among_the_sets_of_the_layer():
+    found, *_ = encoded(Swis(2, coding="codebook"), 0.0, codebook=4)
+    assert found.stored_bits == 24 + 40 * 6 * (4 * 3 + 2)  # 21 candidate sets, and 240 groups
