@@ -8,6 +8,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from pandas.plotting import PlotAccessor
 
@@ -104,8 +105,9 @@ _DRAWN: Mapping[str, tuple[str, str, float]] = {
 class Scores(pd.Series):
     """The series that ``swis.evaluate`` returns; it shows every number as people write it.
 
-    >>> Scores({"top1": 93.6, "images": 10000.0})
+    >>> Scores({"top1": 93.6, "kl": 0.00123, "images": 10000.0})
     top1        93.60
+    kl           0.0012
     images  10,000
     """
 
@@ -126,7 +128,10 @@ class Scores(pd.Series):
 def _readable(value: Any) -> str:
     if not isinstance(value, Real):
         return str(value)
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
+    if float(value).is_integer():
+        return f"{value:,.0f}"
+    small = abs(value) < 0.1  # such as a divergence
+    return np.format_float_positional(value, 2, fractional=False) if small else f"{value:,.2f}"
 
 
 class Simulated(pd.DataFrame):
