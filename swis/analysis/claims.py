@@ -258,6 +258,7 @@ def _pairs(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _compression(calibrated: pd.DataFrame, storage: pd.DataFrame) -> Evidence:
     stored = storage.query("weights != 'gaussian' and coding == 'plain' and group_size <= 16")
+    stored = stored[stored["method"].isin((Swis.name, SwisC.name))]
     most = stored.loc[stored["compression_vs_int8"].idxmax()]
     rows = _of_all_sizes(calibrated)
     pairs = _pairs(rows)

@@ -28,7 +28,7 @@ _SIZES = (1, 4, 16)
 
 @figure(_TITLE, _CAPTION)
 def draw(results: Path) -> Figure:
-    table = load_storage(results / "storage").query("weights != 'gaussian' and coding != 'compact'")
+    table = load_storage(results / "storage").query("weights != 'gaussian' and coding == 'plain'")
     table = table[table["method"].isin([Swis.name, SwisC.name]) & table["group_size"].isin(_SIZES)]
     table = table.assign(lossless=100 * table["lossless"])
     drawn = new_figure(3.7)

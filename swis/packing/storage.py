@@ -13,12 +13,18 @@ from torch import Tensor
 from swis.coding.bitstream import CODINGS, Layout, pack
 from swis.encoding.cost import compression
 from swis.encoding.decompose import decompose
+from swis.encoding.encode import Encoded, encode
 from swis.encoding.metrics import sqnr_db
 from swis.formats.swis import Swis
 from swis.formats.swis_c import SwisC
+from swis.formats.swis_signed import SwisSigned
+from swis.formats.uniform import Uniform
+from swis.formats.uniform_group import UniformGroup
 from swis.formats.weight_format import FLOAT_BITS, WeightFormat
 from swis.runtime.progress import tqdm
 
+_MOST_DIGITS = 4  # signed digits of more shifts have hundreds of levels
+_SCALE_GROUPS = (32, 64)  # the usual groups that share a scale
 GROUP_SIZES = (1, 2, 4, 8, 16, 32, 64)
 SHIFTS = (1, 2, 3, 4, 5, 6)
 
@@ -41,13 +47,16 @@ def storage_table(
       their packed size.
     * ``float_bits``: the bits of ``float_weights`` further weights of the network, 32 bits each, which belong
       to no layer; they are part of the bits per weight.
-    * ``sqnr_db``: that of the decomposed codes (alpha = 1).
-    * ``lossless``: the fraction of groups that keep every code.
+    * ``sqnr_db``: that of the approximated codes (alpha = 1).
+    * ``lossless``: the fraction of groups that keep every code; null for the formats it is not defined for.
 
     The methods and their lossless groups:
 
     * "swis": the magnitudes of a group use at most N bit positions;
     * "swis_c": they use bit positions within N consecutive ones;
+    * "swis_signed": signed digits, up to 4 shifts;
+    * "uniform" (at group size 1) and "uniform_group" (at 32 and 64): N bits and a sign, in a scale for each
+      filter or for each group;
     * "layer": all groups of a layer have the same set of N bit positions, the one that fits most groups (only
       ``lossless`` is given);
     * "dpred": a group stores its magnitudes with as many bits as its largest one needs, and the number of
@@ -63,9 +72,9 @@ def storage_table(
             for kind, fits in ((Swis, _bits_fit), (SwisC, _places_fit)):
                 fmt = kind(count, group_size, magnitude_bits=magnitude_bits)
                 lossless = _fraction(fits(used, count) for used in unions.values())
-                for coding, bits in _packed_bits(layers, fmt):
-                    row = {"method": fmt.name, "coding": coding, "lossless": lossless}
-                    rows.append({**row, **point, **bits})
+                rows += [{**row, **point, "lossless": lossless} for row in _packed_bits(layers, fmt)]
+            for fmt in _other_formats(count, group_size, magnitude_bits):
+                rows += [{**row, **point} for row in _packed_bits(layers, fmt)]
             common = _fraction(_best_common_set(used, count, magnitude_bits) for used in unions.values())
             rows.append({"method": "layer", "lossless": common, **point})
     table = pd.DataFrame(rows)
@@ -114,32 +123,51 @@ def _fraction(flags: Iterable[np.ndarray]) -> float:
     return float(np.concatenate(list(flags)).mean())
 
 
-def _packed_bits(layers: dict[str, Tensor], fmt: WeightFormat) -> Iterator[tuple[str, dict[str, float]]]:
-    found = {name: decompose(codes, fmt) for name, codes in layers.items()}
+def _other_formats(shifts: int, group_size: int, magnitude_bits: int) -> Iterator[WeightFormat]:
+    """Return the formats beside SWIS and SWIS-C that a table has for this number of shifts and group size."""
+    if shifts <= _MOST_DIGITS:
+        yield SwisSigned(shifts, group_size, magnitude_bits=magnitude_bits)
+    if group_size == 1:
+        yield Uniform(shifts, magnitude_bits=magnitude_bits)
+    if group_size in _SCALE_GROUPS:
+        yield UniformGroup(shifts, magnitude_bits=magnitude_bits, scale_group=group_size)
+
+
+def _encoded(codes: Tensor, fmt: WeightFormat) -> Encoded:
+    """Return codes in a format, in steps of the codes."""
+    if not fmt.on_codes:
+        return encode(codes.float(), fmt)
+    result = decompose(codes, fmt)
+    return Encoded(fmt, result.codes, result.shift_sets, torch.ones(1), codes.shape)
+
+
+def _packed_bits(layers: dict[str, Tensor], fmt: WeightFormat) -> Iterator[dict[str, Any]]:
+    """Return a row for each coding of the layers in a format."""
+    found = {name: _encoded(codes, fmt) for name, codes in layers.items()}
     whole = torch.cat([codes.flatten() for codes in layers.values()])
-    error = sqnr_db(whole, torch.cat([result.codes.flatten() for result in found.values()]))
+    error = sqnr_db(whole, torch.cat([result.weight().flatten() for result in found.values()]))
     for coding in CODINGS:
         totals = {"sign": 0, "mask": 0, "shift": 0, "metadata": 0}
         formula = weights = 0
         for result in found.values():
             filters, filter_weights = result.codes.shape
             layout = Layout(fmt, filters, filter_weights, coding)
-            _, bits = pack(result.codes.numpy(), result.shift_sets.numpy(), layout)
+            sets = result.shift_sets.numpy() if fmt.grouped else None
+            _, bits = pack(result.codes.numpy(), sets, layout)
             totals = {part: totals[part] + bits[part] for part in totals}
             formula += fmt.stored_bits(filters, filter_weights)
             weights += result.codes.numel()
         parts = {f"{part}_bits": count / weights for part, count in totals.items()}
         measured = sum(parts.values())
-        yield (
-            coding,
-            {
-                "formula_bits": formula / weights,
-                "weight_bits": measured,
-                "sqnr_db": error,
-                **parts,
-                **compression(measured),
-            },
-        )
+        yield {
+            "method": fmt.name,
+            "coding": coding,
+            "formula_bits": formula / weights,
+            "weight_bits": measured,
+            "sqnr_db": error,
+            **parts,
+            **compression(measured),
+        }
 
 
 def _dpred_bits(
