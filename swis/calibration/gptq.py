@@ -22,6 +22,9 @@ from swis.runtime.compiled import njit
 
 _PART = 8  # filters per task of a thread
 
+# The tables of ``Prices`` and the fewest bits of a set's levels, where bits cost nothing.
+_WITHOUT_PRICES = (np.zeros((0, 0), np.float32),) * 2 + (np.zeros(0, np.float32),) * 2
+
 
 @dataclass(frozen=True)
 class Factors:
@@ -92,15 +95,15 @@ def walk(
     rows = target.to(torch.float32).contiguous().numpy()
     codes = np.empty(rows.shape, np.float32)
     sets = np.empty((len(rows), of.local.shape[1]), np.int64)
-    if prices is None:
-        none = np.zeros((0, 0), np.float32)
-        prices = Prices(none, none, np.zeros(0, np.float32), np.zeros(len(rows), np.float32))
-    search = (fmt.half_step_levels(), prices.levels, prices.bits, prices.set_bits)
-    ids = np.array(fmt.set_ids(), np.uint8)
-    if kept is not None:
-        search = tuple(table[list(kept)] if len(table) else table for table in search)
-        ids = ids[list(kept)]
-    settings = (owner, of.group_size, search, prices.per_bit)
+    ids, per_bit = np.array(fmt.set_ids(), np.uint8), np.zeros(len(rows), np.float32)
+    places = np.arange(len(ids)) if kept is None else np.array(kept)
+    search = (fmt.half_step_levels()[places], *_WITHOUT_PRICES)
+    if prices is not None:
+        # sets of few bits come first, so that most of the others are soon seen to cost more
+        places = places[np.argsort(prices.set_bits[places], kind="stable")]
+        tables = (fmt.half_step_levels(), prices.levels, prices.bits, prices.set_bits, prices.bits.min(1))
+        search, per_bit = tuple(table[places] for table in tables), prices.per_bit
+    settings = (owner, of.group_size, search, per_bit)
 
     def work(start: int) -> None:
         end = min(start + _PART, len(rows))
@@ -109,7 +112,7 @@ def walk(
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, range(0, len(rows), _PART)))
-    return torch.from_numpy(codes).to(torch.int16), torch.from_numpy(ids[sets])
+    return torch.from_numpy(codes).to(torch.int16), torch.from_numpy(ids[places][sets])
 
 
 def set_costs(
@@ -122,8 +125,7 @@ def set_costs(
     """
     rows, codes = (values.to(torch.float32).contiguous().numpy() for values in (target, codes))
     costs = np.empty((len(rows), of.local.shape[1], len(fmt.level_sets())), np.float32)
-    none = np.zeros((0, 0), np.float32)
-    search = (fmt.half_step_levels(), none, none, np.zeros(0, np.float32))
+    search = (fmt.half_step_levels(), *_WITHOUT_PRICES)
 
     def work(start: int) -> None:
         end = min(start + _PART, len(rows))
@@ -176,25 +178,30 @@ def _choose(rest, search, per_bit, upper, at, size, trial, error, best_code, bes
 
 @njit(nogil=True)
 def _choose_priced(rest, search, per_bit, upper, at, size, trial, error, best_code, best_error):
-    _, values, bits, set_bits = search
+    _, values, bits, set_bits, fewest = search
     least, winner = np.inf, 0
-    moved = np.empty(size, np.float32)
+    moved, inverse = np.empty(size, np.float32), np.empty(size, np.float32)
+    for j in range(size):
+        inverse[j] = np.float32(1) / upper[at + j, at + j]
     for s in range(values.shape[0]):
         moved[:] = rest[:size]
         total = np.float64(per_bit * set_bits[s])
         for j in range(size):
-            if total >= least:
+            if total + (size - j) * np.float64(per_bit * fewest[s]) >= least:
+                total = least
                 break
             x = abs(moved[j])
-            inverse = np.float32(1) / upper[at + j, at + j]
             cost, level = np.float32(np.inf), np.float32(0)
             for i in range(values.shape[1]):
-                off = (x - values[s, i]) * inverse
-                paid = off * off + per_bit * bits[s, i]
+                off = (x - values[s, i]) * inverse[j]
+                square = off * off
+                if square >= cost and values[s, i] > x:
+                    break  # all later levels are farther
+                paid = square + per_bit * bits[s, i]
                 if paid < cost:
                     cost, level = paid, values[s, i]
             trial[j] = level if moved[j] >= 0 else -level
-            error[j] = (moved[j] - trial[j]) * inverse
+            error[j] = (moved[j] - trial[j]) * inverse[j]
             total += cost
             for k in range(j + 1, size):
                 moved[k] -= error[j] * upper[at + j, at + k]
@@ -208,7 +215,7 @@ def _choose_priced(rest, search, per_bit, upper, at, size, trial, error, best_co
 @njit(nogil=True)
 def _bits_of(code, search, s):
     """Return the bits of a group's codes in set ``s``; infinite for a code that is none of its levels."""
-    _, values, bits, set_bits = search
+    _, values, bits, set_bits, _ = search
     total = set_bits[s]
     for j in range(len(code)):
         found = np.float32(np.inf)
@@ -269,7 +276,7 @@ def _find_optimum(target, error, gradient, upper, start, size, optimum):
 
 @njit(nogil=True)
 def _set_costs(rows, hessian, local, owner, group_size, search, first, last, codes, costs):
-    levels, values, bits, set_bits = search
+    levels, values, bits, set_bits, fewest = search
     trial, error = np.empty(group_size, np.float32), np.empty(group_size, np.float32)
     code, best_error = np.empty(group_size, np.float32), np.empty(group_size, np.float32)
     optimum = np.empty(group_size, np.float32)
@@ -281,7 +288,7 @@ def _set_costs(rows, hessian, local, owner, group_size, search, first, last, cod
             own = (errors[row - first], gradients[row - first])
             _find_optimum(rows[row], *own, upper, start, size, optimum)
             for s in range(len(levels)):
-                one = (levels[s : s + 1], values, bits, set_bits)
+                one = (levels[s : s + 1], values, bits, set_bits, fewest)
                 _, cost = _choose(optimum, one, 0.0, upper, 0, size, trial, error, code, best_error)
                 costs[row, number, s] = cost
 
