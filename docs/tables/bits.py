@@ -1,0 +1,94 @@
+"""Accuracy over stored bits: entropy-coded weights whose levels are chosen for error + rate x bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from docs.extension.registry import table
+from docs.extension.values import values
+from docs.tables.rows import called, floats, imagenet_commands
+from swis.formats.uniform import Uniform
+from swis.plots.names import format_name
+from swis.results.records import load_table
+
+_SHOWN = {
+    "weight_bits": "storage [bits/weight]",
+    "cycles_per_weight": "cycles per weight",
+    "top1": "top-1 [%]",
+    "held_out_agreement": "agreement [%]",
+    "held_out_kl": "KL [nats]",
+}
+_AT = 3.0  # bits per weight at which formats are compared
+_FORMAT, _RATE = "format", "rate"
+
+
+def _rows(results: Path) -> pd.DataFrame:
+    """Return the rows of formats with shifts; their rate is 0 where bits have no price."""
+    rows = load_table(results / "rate", "all").dropna(subset="bits")
+    rows = rows[rows["coding"].notna()].fillna({_RATE: 0.0})
+    names = [format_name(method, bits) for method, bits in zip(rows["method"], rows["bits"], strict=True)]
+    return rows.assign(**{_FORMAT: names}).sort_values(["model", "bits", "method", _RATE])
+
+
+def at_bits(rows: pd.DataFrame, bits: float) -> pd.Series:
+    """Return the columns of a format at so many stored bits, between two neighbouring rates.
+
+    Top-1 and agreement are interpolated linearly, and the logarithm of KL is. A format that does not reach
+    the bits has no numbers.
+    """
+    line = rows.sort_values("weight_bits")
+    known = line["weight_bits"].to_numpy()
+    if not known[0] <= bits <= known[-1]:
+        return pd.Series({name: np.nan for name in _SHOWN if name != "weight_bits"})
+    found = {name: np.interp(bits, known, line[name]) for name in _SHOWN if name != "weight_bits"}
+    return pd.Series(found | {"held_out_kl": np.exp(np.interp(bits, known, np.log(line["held_out_kl"])))})
+
+
+def _at_three(results: Path) -> pd.DataFrame:
+    rows = _rows(results)
+    found = [
+        at_bits(line, _AT).rename((model, name))
+        for (model, name), line in rows.groupby(["model", _FORMAT], sort=False)
+    ]
+    table = pd.DataFrame(found)
+    table.index = pd.MultiIndex.from_tuples(table.index, names=["model", _FORMAT])
+    return table.dropna()
+
+
+@table(*imagenet_commands("rate"))
+def bits_at_three(results: Path) -> pd.DataFrame:
+    """Entropy-coded formats at 3.0 stored bits per weight, interpolated between rates."""
+    return called(_at_three(results).rename(columns=_SHOWN).round({_SHOWN["held_out_kl"]: 3}))
+
+
+@table(*imagenet_commands("rate"))
+def bits_by_rate(results: Path) -> pd.DataFrame:
+    """Entropy-coded formats at several rates (M = 4, 8-bit activations, output-aware, seed 0)."""
+    rows = _rows(results).set_index(["model", _FORMAT, _RATE])[list(_SHOWN)]
+    return called(rows.rename(columns=_SHOWN).round({_SHOWN["held_out_kl"]: 3}))
+
+
+@values
+def bits(results: Path) -> dict[str, str]:
+    """The KL of the best shared-set format at 3.0 bits, over that of the best uniform quantizer."""
+    found, rows = _at_three(results), _rows(results)
+    plain = set(rows.loc[rows["method"] == Uniform.name, _FORMAT])
+    uniform = found.index.get_level_values(_FORMAT).isin(plain)
+    best = {"ours": found[~uniform], "theirs": found[uniform]}
+    kl = {side: part.groupby("model")["held_out_kl"].min() for side, part in best.items()}
+    ratio = kl["ours"] / kl["theirs"]
+    top1 = {side: part.groupby("model")["top1"].max() for side, part in best.items()}
+    lost = floats(load_table(results / "rate", "all")) - top1["ours"]
+    said = {f"kl_less_{model}": f"{100 * (1 - value):.0f}" for model, value in ratio.items()} | {
+        f"lost_{model}": f"{value:.1f}" for model, value in lost.items()
+    }
+    ahead = (ratio < 1).all()
+    answer = (
+        "SWIS with entropy coding, at fewer cycles than the uniform quantizer with the same coding"
+        if ahead
+        else "it depends on the network"
+    )
+    return said | {"answer": answer}
