@@ -55,20 +55,10 @@ def output_aware(
     hessian = damped(covariance, settings.damping * rows.shape[1] / sum(map(len, inputs)))
     del covariance
     group_size = min(fmt.weights_per_group, rows.shape[1])
-    search = _ScaleSearch(rows, hessian, group_size, settings.order)
+    search = ScaleSearch(rows, hessian, group_size, settings.order)
     fitted = from_filters(rows.float(), weight.shape).cpu()
     shifts = np.full(len(rows), fmt.shifts) if schedule is None else schedule.shifts
-    # the search is per filter, so it is not used with one scale per tensor
-    scales = settings.scales if fmt.granularity == "channel" else (1.0,)
-    codes = torch.empty(rows.shape, dtype=torch.int16)
-    sets = torch.empty(len(rows), -(-rows.shape[1] // group_size), dtype=torch.uint8)
-    scale = torch.empty(len(rows), 1)
-    for n in np.unique(shifts).tolist():
-        mine = torch.from_numpy(shifts == n)
-        here = fmt.with_shifts(n)
-        quantized = quantize(fitted, here.code_bits, fmt.granularity, here.code_clip)
-        start = quantized.scale.reshape(-1, 1).expand(scale.shape)[mine]
-        codes[mine], sets[mine], scale[mine] = search.best(mine, here, start, scales, settings.rounds)
+    codes, sets, scale = search.encode(fitted, fmt, shifts, settings)
     codes = codes.to(torch.int8 if fmt.magnitude_bits <= 7 else torch.int16)
     sets = sets if fmt.on_codes else None
     scale = scale.reshape(-1, *[1] * (weight.ndim - 1))
@@ -85,7 +75,7 @@ def memory_of(layer: nn.Module) -> int:
     return _MATRICES * groups_of(layer) * width**2 * torch.float64.itemsize
 
 
-class _ScaleSearch:
+class ScaleSearch:
     """Quantizes the filters of a layer with the GPTQ pass, for several scales.
 
     ``rows`` [filters, K] and ``hessian`` [inputs, K, K] are float64; each H belongs to equally many filters.
@@ -111,6 +101,26 @@ class _ScaleSearch:
             rows = rows.gather(1, columns[self.owner])
             self.groups, self.columns = groups[self.owner].cpu(), columns[self.owner].cpu()
         self.rows, self.hessian, self.factors = rows.cpu(), hessian, factors(hessian, group_size)
+
+    def encode(
+        self, fitted: Tensor, fmt: WeightFormat, shifts: np.ndarray, settings: OutputAware
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return codes, ids of sets and scales [filters, 1] of all filters, with ``shifts`` [filters].
+
+        ``fitted`` has the filters in the shape of the layer's weight; the first scales are for these.
+        """
+        # the search is per filter, so it is not used with one scale per tensor
+        scales = settings.scales if fmt.granularity == "channel" else (1.0,)
+        codes = torch.empty(len(shifts), self.width, dtype=torch.int16)
+        sets = torch.empty(len(shifts), self.factors.local.shape[1], dtype=torch.uint8)
+        scale = torch.empty(len(shifts), 1)
+        for n in np.unique(shifts).tolist():
+            mine = torch.from_numpy(shifts == n)
+            here = fmt.with_shifts(n)
+            quantized = quantize(fitted, here.code_bits, fmt.granularity, here.code_clip)
+            start = quantized.scale.reshape(-1, 1).expand(scale.shape)[mine]
+            codes[mine], sets[mine], scale[mine] = self.best(mine, here, start, scales, settings.rounds)
+        return codes, sets, scale
 
     def best(
         self, mine: Tensor, fmt: WeightFormat, start: Tensor, scales: Sequence[float], rounds: int
