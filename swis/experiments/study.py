@@ -23,7 +23,7 @@ from swis.calibration.layerwise import check_memory
 from swis.calibration.logit_losses import logit_losses
 from swis.data.image_sets import Split, loader
 from swis.data.split import check_classes
-from swis.encoding.cost import LayerCost, network_cost
+from swis.encoding.cost import network_cost
 from swis.encoding.encode import Encoded
 from swis.evaluation.predict import predict, score
 from swis.experiments.config import Config
@@ -47,7 +47,7 @@ from swis.runtime.devices import pick_device
 from swis.runtime.files import stamp
 from swis.runtime.notices import warn_once
 from swis.scheduling.allocation import NetworkSchedule
-from swis.scheduling.planner import Planner
+from swis.scheduling.planner import Planner, schedule_columns
 from swis.training.retrained import retrained
 
 log = logging.getLogger("swis")
@@ -199,7 +199,7 @@ class Study(StudyIdentity):
             if self.folder is not None:
                 path = records.artifact_path(self.key(fmt), self.folder, records.SCHEDULE)
                 records.write_table(filters, path)
-            columns |= _schedule_columns(schedule, filters, columns["cycles_per_weight"], costs)
+            columns |= schedule_columns(schedule, filters, columns["cycles_per_weight"], costs)
         return module, columns
 
     def check_memory(self, fmts: Sequence[WeightFormat]) -> None:
@@ -347,18 +347,3 @@ def _plain(network: Network) -> Network:
         return replace(network, module=module)
     digest = hashlib.sha256(f"{network.digest} all weights".encode()).hexdigest()
     return replace(network, module=module, digest=digest)
-
-
-def _schedule_columns(
-    schedule: NetworkSchedule, filters: pd.DataFrame, cycles_per_weight: float, costs: list[LayerCost]
-) -> dict[str, float]:
-    weights = sum(cost.weights for cost in costs)
-    waiting = ((filters["cycles"] - filters["shifts"]) * filters["weights"]).sum() / weights
-    longer = ((filters["cycles_unordered"] - filters["cycles"]) * filters["weights"]).sum() / weights
-    return {
-        "shifts_per_weight": cycles_per_weight - waiting,
-        "cycles_per_weight_unordered": cycles_per_weight + longer,
-        "schedule_spent": schedule.spent,
-        "schedule_loss": schedule.loss,
-        "schedule_bound": schedule.bound,
-    }

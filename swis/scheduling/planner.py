@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from swis.encoding.cost import LayerCost
 from swis.formats.weight_format import WeightFormat
 from swis.networks.layers import filter_shape, filters_of, is_depthwise, weight_layers
 from swis.options.choices import BudgetUnit, Losses
@@ -181,6 +182,22 @@ class Planner:
             }
             parts.append(pd.DataFrame(columns))
         return pd.concat(parts, ignore_index=True)
+
+
+def schedule_columns(
+    schedule: NetworkSchedule, filters: pd.DataFrame, cycles_per_weight: float, costs: Sequence[LayerCost]
+) -> dict[str, float]:
+    """Return a row's columns about its schedule; ``filters`` is the ``filter_table`` of the schedule."""
+    weights = sum(cost.weights for cost in costs)
+    waiting = ((filters["cycles"] - filters["shifts"]) * filters["weights"]).sum() / weights
+    longer = ((filters["cycles_unordered"] - filters["cycles"]) * filters["weights"]).sum() / weights
+    return {
+        "shifts_per_weight": cycles_per_weight - waiting,
+        "cycles_per_weight_unordered": cycles_per_weight + longer,
+        "schedule_spent": schedule.spent,
+        "schedule_loss": schedule.loss,
+        "schedule_bound": schedule.bound,
+    }
 
 
 def _extended(measured: np.ndarray, nearest: np.ndarray) -> np.ndarray:

@@ -85,7 +85,9 @@ def test_the_change_of_linear_logits_is_exact(monkeypatch):
         changes = (images - images.mean(0)) @ error.T
         for place in range(5):
             moved = changes[:, place, None] * network[1].weight[:, place]
-            assert found[place, number] == pytest.approx(float((moved.square().sum() / power).detach()), rel=0.1)
+            assert found[place, number] == pytest.approx(
+                float((moved.square().sum() / power).detach()), rel=0.1
+            )
 
 
 def test_a_small_error_of_a_filter_changes_the_logits_as_predicted(folded, monkeypatch):

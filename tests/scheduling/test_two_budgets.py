@@ -120,5 +120,5 @@ def test_only_the_optimal_policy_keeps_two_budgets():
     for policy in ("uniform", "greedy"):
         with pytest.raises(InputError, match=f"needs schedule.policy=optimal, not {policy}"):
             Schedule(policy, storage_bits=4.0)
-    with pytest.raises(InputError, match="schedule.storage_bits must be finite and above 0"):
+    with pytest.raises(InputError, match=r"schedule\.storage_bits must be finite and above 0"):
         Schedule("optimal", storage_bits=0.0)
