@@ -125,6 +125,17 @@ def test_losses_fall_with_the_shifts_and_do_not_depend_on_chunks_or_threads(fold
         assert losses == pytest.approx(found[name], rel=1e-3, abs=1e-9), name
 
 
+def test_errors_of_earlier_layers_count_less_in_equal_ratios():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)).eval()
+    images = torch.randn(12, 8)
+    chunks = [Inputs.of(part) for part in images.split(8)]
+    plain = changes_of_logits(network, errors_after_calibration(network, FORMAT, [], chunks), chunks)
+    found = logit_losses(network, FORMAT, [], [images])
+    for name, share in {"0": 0.2, "2": 0.2**0.5, "4": 1.0}.items():
+        assert found[name] == pytest.approx(share * plain[name])
+
+
 def test_layers_may_be_transposed_shared_in_windows_or_unused():
     torch.manual_seed(0)
     network = Unusual().eval()
