@@ -6,8 +6,8 @@ change. The logits' squared change is the mean square of its projection on rando
 pass gives an estimate for all filters at the same time. The changes by different filters add up to that by
 all of them, because their errors are almost independent.
 
-In the calibrated network the layers behind a filter are fitted to its error, and correct a part of it. So errors
-of earlier layers count less.
+In the calibrated network the layers behind a filter are fitted to its error, and correct a part of it. So
+errors of earlier layers count less.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ MOST_SHIFTS = 4
 _COARSE = OutputAware(positions=32768, rounds=1, scales=[0.8, 1.0, 1.25])
 _CHUNK = 8  # images that run at the same time
 _PROJECTIONS = 2  # random vectors per image
-# What the loss of the first layer counts against that of the last. Chosen on the development images, by the SQNR
-# of the logits at 2.5 shifts: MobileNet-v2 had 10.9 (with 1), 11.9 (0.3) and 11.9 dB (0.1), EfficientNet-Lite0
-# 13.7 (1) and 14.3 dB (0.2).
+# What the loss of the first layer counts against that of the last. Chosen on the development images, by the
+# SQNR of the logits at 2.5 shifts: 10.9 (with 1), 11.9 (0.3) and 11.9 dB (0.1) for MobileNet-v2, and 13.7 (1)
+# and 14.3 dB (0.2) for EfficientNet-Lite0.
 FIRST_COUNTS = 0.2
 
 
