@@ -56,7 +56,7 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["bits=8"], "bits (shifts) must be in 1..7 (magnitude_bits), not 8"),
         (["bits=0"], "bits (shifts) must be in 1..7"),
         (["bits=7.5"], "bits (shifts) must be in 1..7 (magnitude_bits), not 7.5"),
-        (["schedule=best"], "there is no schedule=best; choose one of greedy"),
+        (["schedule=best"], "there is no schedule=best; choose one of calibrated"),
         (["schedule.multiple=0"], "schedule.multiple must be at least 1"),
         (["schedule.max=9"], "schedule.max must be in 1..7"),
         (["schedule.min=3", "schedule.max=2"], "schedule.min=3 must not be above schedule.max=2"),

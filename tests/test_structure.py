@@ -170,7 +170,7 @@ def test_the_defaults_in_conf_equal_those_of_the_schema():
 
 def test_a_schedule_has_the_label_of_its_file():
     assert not load().scheduled  # the defaults in conf/ equal those of the schema
-    for name in ("uniform", "greedy", "optimal", "network"):
+    for name in ("uniform", "greedy", "optimal", "network", "calibrated"):
         assert load([f"schedule={name}"]).schedule.label == name
 
 

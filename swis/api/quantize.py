@@ -20,6 +20,7 @@ from swis.api.checks import (
 from swis.api.post_training import PostTraining
 from swis.api.quantized import HowMade, Quantized
 from swis.calibration.kinds import KINDS
+from swis.calibration.logit_losses import logit_losses
 from swis.errors import InputError
 from swis.formats.weight_format import WeightFormat
 from swis.networks.activations import ActivationRange, observe_ranges
@@ -165,7 +166,9 @@ def schedule(
     * "greedy" gives one shift after another to the filter that gains the most;
     * "optimal" minimises the loss of every layer;
     * "network" minimises the loss over all layers, each weighted by its effect on the logits. It needs
-      ``calibration``, inputs as ``swis.quantize`` takes them, and looks at the first 64.
+      ``calibration``, inputs as ``swis.quantize`` takes them, and looks at the first 64;
+    * "calibrated" minimises what all filters do to the logits after ``calibrate="output_aware"``, over all
+      layers. It needs ``calibration`` too, and looks at the first 256.
 
     Raises ``InputError`` for a budget that cannot be met.
 
@@ -293,7 +296,7 @@ def _schedule(
     skip: Collection[str],
     device: torch.device,
 ) -> NetworkSchedule:
-    if settings.sensitivity and inputs is None:
+    if settings.looks_at_images and inputs is None:
         raise InputError(
             f"policy={settings.label} needs a calibration set: calibration=..., inputs without labels"
         )
@@ -310,6 +313,7 @@ def _schedule(
         images=lambda: images,
         device=device,
         folder=None,
+        at_logits=lambda fmt, batches: logit_losses(base, fmt, skip, batches, device),
     )
     return planner.schedule(fmt.with_shifts(math.ceil(fmt.shifts)), fmt.shifts)
 

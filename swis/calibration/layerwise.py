@@ -32,7 +32,7 @@ _CHUNK = 8  # images per chunk
 # A channel counts as constant if its variance is below this share of the layer's largest variance.
 _CONSTANT = 1e-10
 # Gains are limited to this factor; a larger gain would only amplify noise.
-_LARGEST_GAIN = 4.0
+LARGEST_GAIN = 4.0
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def matching(
     (variance, mean), (wanted_variance, wanted_mean) = _statistics(outputs, axis), _statistics(wanted, axis)
     varies = (variance > _CONSTANT * variance.max()) & (wanted_variance > _CONSTANT * wanted_variance.max())
     gain = torch.where(varies, (wanted_variance / variance).sqrt(), torch.ones_like(variance))
-    gain = gain.clamp(1 / _LARGEST_GAIN, _LARGEST_GAIN) if scale else torch.ones_like(gain)
+    gain = gain.clamp(1 / LARGEST_GAIN, LARGEST_GAIN) if scale else torch.ones_like(gain)
     return gain.float(), (wanted_mean - gain * mean).float()
 
 

@@ -66,26 +66,10 @@ def output_aware(
     hessian = damped(covariance, settings.damping * rows.shape[1] / sum(map(len, inputs)))
     del covariance
     group_size = min(fmt.weights_per_group, rows.shape[1])
-    search = _ScaleSearch(rows, hessian, group_size, settings.order)
+    search = ScaleSearch(rows, hessian, group_size, settings.order)
     fitted = from_filters(rows.float(), weight.shape).cpu()
     shifts = np.full(len(rows), fmt.shifts) if schedule is None else schedule.shifts
-    # the search is per filter, so it is not used with one scale per tensor
-    scales = settings.scales if fmt.granularity == "channel" else (1.0,)
-    codes = torch.empty(rows.shape, dtype=torch.int16)
-    sets = torch.empty(len(rows), -(-rows.shape[1] // group_size), dtype=torch.uint8)
-    scale = torch.empty(len(rows), 1)
-    for n in np.unique(shifts).tolist():
-        mine = torch.from_numpy(shifts == n)
-        here, kept = fmt.with_shifts(n), None
-        quantized = quantize(fitted, here.code_bits, fmt.granularity, here.code_clip)
-        start = quantized.scale.reshape(-1, 1).expand(scale.shape)[mine]
-        found = search.best(mine, here, start, scales, settings)
-        if settings.codebook is not None and settings.codebook < len(here.level_sets()):
-            kept = search.codebook(mine, here, found, settings.codebook)
-            found = search.best(mine, here, start, scales, settings, kept=kept)
-        if settings.rate:
-            found = search.best_by_bits(mine, here, start, scales, settings, found, kept)
-        codes[mine], sets[mine], scale[mine] = search.in_order(mine, *found)
+    codes, sets, scale = search.encode(fitted, fmt, shifts, settings)
     codes = codes.to(torch.int8 if fmt.magnitude_bits <= 7 else torch.int16)
     sets = sets if fmt.on_codes else None
     scale = scale.reshape(-1, *[1] * (weight.ndim - 1))
@@ -139,7 +123,7 @@ class _Bits:
         return torch.from_numpy(bits + self.set_bits[places].sum(1, dtype=np.float64))
 
 
-class _ScaleSearch:
+class ScaleSearch:
     """Quantizes the filters of a layer with the GPTQ pass, for several scales.
 
     ``rows`` [filters, K] and ``hessian`` [inputs, K, K] are float64; each H belongs to equally many filters.
@@ -165,6 +149,30 @@ class _ScaleSearch:
             rows = rows.gather(1, columns[self.owner])
             self.groups, self.columns = groups[self.owner].cpu(), columns[self.owner].cpu()
         self.rows, self.hessian, self.factors = rows.cpu(), hessian, factors(hessian, group_size)
+
+    def encode(self, fitted: Tensor, fmt: WeightFormat, shifts: np.ndarray, settings: OutputAware) -> Found:
+        """Return codes, ids of sets and scales [filters, 1] of all filters, with ``shifts`` [filters].
+
+        ``fitted`` has the filters in the shape of the layer's weight; the first scales are for these.
+        """
+        # the search is per filter, so it is not used with one scale per tensor
+        scales = settings.scales if fmt.granularity == "channel" else (1.0,)
+        codes = torch.empty(len(shifts), self.width, dtype=torch.int16)
+        sets = torch.empty(len(shifts), self.factors.local.shape[1], dtype=torch.uint8)
+        scale = torch.empty(len(shifts), 1)
+        for n in np.unique(shifts).tolist():
+            mine = torch.from_numpy(shifts == n)
+            here, kept = fmt.with_shifts(n), None
+            quantized = quantize(fitted, here.code_bits, fmt.granularity, here.code_clip)
+            start = quantized.scale.reshape(-1, 1).expand(scale.shape)[mine]
+            found = self.best(mine, here, start, scales, settings)
+            if settings.codebook is not None and settings.codebook < len(here.level_sets()):
+                kept = self.codebook(mine, here, found, settings.codebook)
+                found = self.best(mine, here, start, scales, settings, kept=kept)
+            if settings.rate:
+                found = self.best_by_bits(mine, here, start, scales, settings, found, kept)
+            codes[mine], sets[mine], scale[mine] = self.in_order(mine, *found)
+        return codes, sets, scale
 
     def best_by_bits(
         self,

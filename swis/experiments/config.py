@@ -243,11 +243,11 @@ class Config:
         if self.does.simulates:
             designs = [self.accelerator, *map(accelerator_named, self.baselines)]
             looked_at = self.workload is None and any(design.needs_inputs for design in designs)
-            return self.schedule.sensitivity or looked_at
+            return self.schedule.looks_at_images or looked_at
         if not self.does.calibrates:
             return False
         calibrated = self.activation_bits is not None or self.is_calibrated
-        return self.schedule.sensitivity or calibrated
+        return self.schedule.looks_at_images or calibrated
 
     @property
     def has_rows(self) -> bool:

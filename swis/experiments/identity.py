@@ -48,9 +48,11 @@ class StudyIdentity:
 
     @cached_property
     def sensitivity_images(self) -> Split | None:
-        """The images that a schedule by sensitivity looks at; None for other schedules."""
+        """The images that the schedule looks at; None if it looks at none."""
         settings = self.config.schedule
-        return self.calibration.sample(settings.images, self.config.seed) if settings.sensitivity else None
+        return (
+            self.calibration.sample(settings.images, self.config.seed) if settings.looks_at_images else None
+        )
 
     @cached_property
     def calibrates_on_test(self) -> bool:

@@ -81,7 +81,7 @@ def calibration(config: Config) -> str:
     if config.is_calibrated or config.activation_bits is not None:
         what = "" if config.is_calibrated else "ranges of activations: "
         uses.append(f"{what}at most {config.calibration.images} unlabelled images")
-    if config.schedule.sensitivity:
+    if config.schedule.looks_at_images:
         uses.append(f"schedule: the first {config.schedule.images}")
     return f"{line} ({'; '.join(uses)} of {config.data.name}/{config.data.calibration_split})"
 

@@ -11,12 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from swis.api.post_training import PostTraining
 from swis.calibration.kinds import KINDS
 from swis.calibration.layerwise import check_memory
+from swis.calibration.logit_losses import logit_losses
 from swis.data.image_sets import Split, loader
 from swis.data.split import check_classes
 from swis.encoding.cost import network_cost
@@ -169,7 +171,12 @@ class Study(StudyIdentity):
             images=lambda: [batch for batch, _ in loader(images, _CALIBRATION_BATCH, config.data.workers)],
             device=self.device,
             folder=self.folder,
+            at_logits=self._losses_at_logits,
         )
+
+    def _losses_at_logits(self, fmt: WeightFormat, batches: list[Tensor]) -> dict[str, np.ndarray]:
+        network = fused(self.base_module.cpu(), self.network.inputs["input_size"])
+        return logit_losses(network, fmt, self.skip, batches, self.device)
 
     def schedule(self, fmt: WeightFormat) -> NetworkSchedule | None:
         """Return the schedule of a method; None if all filters have the configured number of shifts."""

@@ -42,6 +42,13 @@ class BudgetUnit(StrEnum):
     storage = "storage"
 
 
+class Losses(StrEnum):
+    """Where a schedule measures errors: at the weights, or at the logits, after output-aware calibration."""
+
+    weights = "weights"
+    logits = "logits"
+
+
 class Damaged(StrEnum):
     """What to do with an image file that cannot be decoded: stop with an error, or leave it out."""
 

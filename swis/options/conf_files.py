@@ -28,7 +28,7 @@ def choices(group: str) -> list[str]:
     """Return the names of the files in a folder of conf/, which are the choices of that option.
 
     >>> choices("schedule")
-    ['greedy', 'network', 'optimal', 'uniform']
+    ['calibrated', 'greedy', 'network', 'optimal', 'uniform']
     """
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 

@@ -17,6 +17,7 @@ from swis.encoding.layer_schedule import LayerSchedule
 from swis.errors import InputError
 from swis.options.scheduling import Schedule
 from swis.scheduling.knapsack import Solution, check_budget, greedy, optimal, solution_of
+from swis.scheduling.two_budgets import within_both
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,14 @@ class LayerTable:
 
     ``losses`` [filters, B]: the loss of each filter with 1..B shifts. ``price``: what one shift of one filter
     takes from the budget (its weights, MACs or bits). ``least``: the fewest shifts of a filter of this layer.
+    ``weights`` of a filter and ``stored`` [B], its bits in storage with 1..B shifts, are for a second budget.
     """
 
     losses: np.ndarray
     price: int
     least: int = 1
+    weights: int = 0
+    stored: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,10 @@ class NetworkSchedule:
 def allocate(tables: dict[str, LayerTable], bits: float, schedule: Schedule) -> NetworkSchedule:
     """Return a schedule with at most ``bits`` shifts on average, weighted by price.
 
-    Layers whose ``least`` is above the average get ``least``, and the other layers get fewer shifts. Raises
-    ``InputError`` if no number of shifts is allowed, or if the fewest allowed shifts exceed the budget.
+    Layers whose ``least`` is above the average get ``least``, and the other layers get fewer shifts. With
+    ``schedule.storage_bits`` the bits per weight in storage, with those of the schedule itself, are limited
+    too. Raises ``InputError`` if no number of shifts is allowed, or if the fewest allowed shifts exceed a
+    budget.
 
     >>> table = LayerTable(np.array([[9.0, 1.0, 0.0], [4.0, 3.0, 0.0]]), price=4)
     >>> allocate({"conv": table}, 1.5, Schedule("optimal")).layers["conv"].shifts.tolist()
@@ -119,20 +125,58 @@ def _solve(
             {name: np.argsort(-table.losses[:, n - 1], kind="stable") for name, table in tables.items()}
             for n in options[:-1]
         ]
-    solved = [_assign(tables, budget, schedule, options, order) for order in orders]
+    limits: list[int | None] = [None] * len(orders)
+    if schedule.storage_bits is not None:
+        limits = [_limit(tables, schedule.storage_bits, order) for order in orders]
+        fewest = sum(
+            len(table.losses) * int(_stored(table, _first_of(options, table.least)))
+            for table in tables.values()
+        )
+        kept = [place for place, limit in enumerate(limits) if fewest <= limit]
+        if not kept:
+            weights = sum(len(table.losses) * table.weights for table in tables.values())
+            needed = schedule.storage_bits + (fewest - max(limits)) / weights
+            raise InputError(
+                f"schedule.storage_bits={schedule.storage_bits:g} is too low: the fewest shifts take "
+                f"{needed:.4g} bits per weight; raise it, or lower schedule.min, .depthwise or .first"
+            )
+        orders, limits = [orders[place] for place in kept], [limits[place] for place in kept]
+    solved = [
+        _assign(tables, budget, limit, schedule, options, order)
+        for order, limit in zip(orders, limits, strict=True)
+    ]
     return min(solved, key=lambda pair: pair[1].loss)
+
+
+def _limit(tables: dict[str, LayerTable], storage_bits: float, orders: dict[str, np.ndarray]) -> int:
+    """Return the bits that all filters may take in storage, besides those that store the schedule."""
+    weights = sum(len(table.losses) * table.weights for table in tables.values())
+    of_schedule = sum(
+        LayerSchedule(orders[name], orders[name]).stored_bits(table.losses.shape[1])
+        for name, table in tables.items()
+    )
+    return int(Fraction(str(storage_bits)) * weights) - of_schedule
+
+
+def _stored(table: LayerTable, shifts: int | np.ndarray) -> np.ndarray:
+    """Return the most bits that a filter with at most this many shifts takes in storage."""
+    return np.maximum.accumulate(table.stored)[shifts - 1]
 
 
 def _assign(
     tables: dict[str, LayerTable],
     budget: int,
+    limit: int | None,
     schedule: Schedule,
     options: np.ndarray,
     orders: dict[str, np.ndarray],
 ) -> tuple[dict[str, LayerSchedule], Solution]:
-    """Choose the shifts of every tile, for given orders of the filters."""
-    solve = POLICIES[schedule.policy].solve
-    losses, prices, allowed, sizes = [], [], {}, {}
+    """Choose the shifts of every tile, for given orders of the filters.
+
+    ``limit``: the bits that the filters may take in storage, or None.
+    """
+    policy = POLICIES[schedule.policy]
+    losses, prices, stored, allowed, sizes = [], [], [], {}, {}
     for name, table in tables.items():
         starts = np.arange(0, len(table.losses), schedule.filters_per_tile)
         sizes[name] = np.diff([*starts, len(table.losses)])
@@ -142,7 +186,14 @@ def _assign(
         best = np.minimum.accumulate(table.losses[:, fewest - 1 :], 1)[:, allowed[name] - fewest]
         losses.append(np.add.reduceat(best[orders[name]], starts, 0))
         prices.append(table.price * sizes[name][:, None] * allowed[name])
-    solution = solve(np.concatenate(losses), np.concatenate(prices), budget)
+        if limit is not None:
+            stored.append(sizes[name][:, None] * _stored(table, allowed[name]))
+    given = np.concatenate(losses), np.concatenate(prices), budget
+    if limit is None:
+        solution = policy.solve(*given)
+    else:
+        check_budget(*given[1:])
+        solution = policy.solve_both(*given, np.concatenate(stored), limit)
     layers, at = {}, 0
     for name, table in tables.items():
         paid = allowed[name][solution.choices[at : at + len(sizes[name])]]
@@ -183,15 +234,17 @@ def _spread(losses: np.ndarray, prices: np.ndarray, budget: int) -> Solution:
 class Policy:
     """A policy: ``solve`` gets losses and prices [items, choices] and the budget.
 
-    If it does not look at losses, the filters are not reordered.
+    ``solve_both`` also gets second prices and their budget, if the policy can keep two. If the policy does
+    not look at losses, the filters are not reordered.
     """
 
     solve: Callable[[np.ndarray, np.ndarray, int], Solution]
     looks_at_losses: bool = True
+    solve_both: Callable[[np.ndarray, np.ndarray, int, np.ndarray, int], Solution] | None = None
 
 
 POLICIES = {
     "uniform": Policy(_spread, looks_at_losses=False),
     "greedy": Policy(greedy),
-    "optimal": Policy(optimal),
+    "optimal": Policy(optimal, solve_both=within_both),
 }

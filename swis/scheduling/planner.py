@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from swis.encoding.cost import LayerCost
 from swis.formats.weight_format import WeightFormat
 from swis.networks.layers import filter_shape, filters_of, is_depthwise, weight_layers
-from swis.options.choices import BudgetUnit
+from swis.options.choices import BudgetUnit, Losses
 from swis.options.scheduling import ScheduleConfig
 from swis.results import records
 from swis.results.tensors import kept_tensors
@@ -34,7 +34,8 @@ class Planner:
 
     ``macs``: the MACs of each layer per image. ``skip``: layers without a schedule. ``identity``: what the
     losses depend on besides the format. It is part of the key under which ``folder`` caches them (None: no
-    cache). ``images`` returns batches to measure sensitivities on; ``image_identity`` identifies them.
+    cache). ``images`` returns batches to measure on; ``image_identity`` identifies them. ``at_logits``
+    measures losses at the logits on these batches; it returns float64 [filters, 1..B shifts] by layer.
     """
 
     module: nn.Module
@@ -46,6 +47,7 @@ class Planner:
     images: Callable[[], list[Tensor]]
     device: torch.device
     folder: Path | None
+    at_logits: Callable[[WeightFormat, list[Tensor]], dict[str, np.ndarray]]
 
     @cached_property
     def layers(self) -> dict[str, nn.Module]:
@@ -63,7 +65,9 @@ class Planner:
         Raises ``InputError`` if the budget or a constraint cannot be met.
         """
         losses = self._losses(fmt)
-        if self.settings.sensitivity:
+        if self.settings.losses == Losses.logits:
+            losses = self._at_logits(fmt, losses)
+        elif self.settings.sensitivity:
             losses = self._weigh(fmt, losses)
         return replace(self._solve(fmt, bits, losses), policy=self.settings.label)
 
@@ -81,8 +85,14 @@ class Planner:
                 chosen.first if name == first else None,
                 chosen.depthwise if is_depthwise(layer) else None,
             )
-            price = self._price(name, layer, fmt)
-            tables[name] = LayerTable(losses[name], price, max(filter(None, least), default=1))
+            weights, numbers = filter_shape(layer)[1:].numel(), range(1, fmt.magnitude_bits + 1)
+            tables[name] = LayerTable(
+                losses[name],
+                self._price(name, layer, fmt),
+                max(filter(None, least), default=1),
+                weights,
+                np.array([fmt.with_shifts(n).stored_bits(1, weights) for n in numbers]),
+            )
         return allocate(tables, bits, chosen)
 
     def _price(self, name: str, layer: nn.Module, fmt: WeightFormat) -> int:
@@ -108,6 +118,21 @@ class Planner:
 
         kept = self._kept(self.identity | {"table": "losses", "layers": list(self.layers)}, fmt, compute)
         return {name: kept[name].numpy() for name in self.layers}
+
+    def _at_logits(self, fmt: WeightFormat, nearest: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the losses at the logits, which are measured for the first numbers of shifts only.
+
+        With more shifts they fall as much as the errors of ``nearest`` levels do.
+        """
+        identity = self.identity | self.image_identity
+        identity |= {"table": "losses at the logits", "skip": sorted(self.skip)}
+
+        def compute() -> dict[str, Tensor]:
+            found = self.at_logits(fmt, self.images())
+            return {name: torch.from_numpy(found[name]) for name in self.layers}
+
+        kept = self._kept(identity, fmt, compute)
+        return {name: _extended(kept[name].numpy(), nearest[name]) for name in self.layers}
 
     def _weigh(self, fmt: WeightFormat, losses: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Scale each layer's losses so that their sum is the measured divergence of the logits."""
@@ -160,9 +185,9 @@ class Planner:
 
 
 def schedule_columns(
-    schedule: NetworkSchedule, filters: pd.DataFrame, cycles_per_weight: float, costs: list[LayerCost]
+    schedule: NetworkSchedule, filters: pd.DataFrame, cycles_per_weight: float, costs: Sequence[LayerCost]
 ) -> dict[str, float]:
-    """Return the columns of a row about its schedule; ``filters`` is ``Planner.filter_table``."""
+    """Return a row's columns about its schedule; ``filters`` is the ``filter_table`` of the schedule."""
     weights = sum(cost.weights for cost in costs)
     waiting = ((filters["cycles"] - filters["shifts"]) * filters["weights"]).sum() / weights
     longer = ((filters["cycles_unordered"] - filters["cycles"]) * filters["weights"]).sum() / weights
@@ -173,3 +198,18 @@ def schedule_columns(
         "schedule_loss": schedule.loss,
         "schedule_bound": schedule.bound,
     }
+
+
+def _extended(measured: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+    """Return losses [filters, B] that go on from the ``measured`` ones as those of ``nearest`` levels do."""
+    known = measured.shape[1]
+    last = nearest[:, known - 1 : known]
+    falls = np.divide(nearest[:, known:], last, out=np.ones(nearest[:, known:].shape), where=last > 0)
+    found = np.concatenate([measured, measured[:, -1:] * falls.clip(max=1.0)], 1)
+    return _rounded(found)
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """Round to as many significant digits as sensitivities have."""
+    size = 10.0 ** (np.floor(np.log10(values, out=np.zeros(values.shape), where=values > 0)) - _DIGITS + 1)
+    return np.round(values / size) * size
