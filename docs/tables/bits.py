@@ -38,6 +38,11 @@ def at_bits(rows: pd.DataFrame, bits: float) -> pd.Series:
 
     Top-1 and agreement are interpolated linearly, and the logarithm of KL is. A format that does not reach
     the bits has no numbers.
+
+    >>> rows = pd.DataFrame({"weight_bits": [2.0, 4.0], "top1": [70.0, 80.0], "held_out_kl": [0.4, 0.1]})
+    >>> rows = rows.assign(cycles_per_weight=2.0, held_out_agreement=90.0)
+    >>> at_bits(rows, 3.0)[["top1", "held_out_kl"]].round(3).tolist()
+    [75.0, 0.2]
     """
     line = rows.sort_values("weight_bits")
     known = line["weight_bits"].to_numpy()

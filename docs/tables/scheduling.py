@@ -10,8 +10,10 @@ from docs.extension.registry import table
 from docs.extension.values import values
 from docs.tables.rows import called, ends, floats, imagenet_commands, of
 from swis.analysis.settings import schedule_setting
+from swis.evaluation.paired_tests import unpack_correct
 from swis.formats.swis import Swis
 from swis.options.choices import BudgetUnit, Policy
+from swis.results.intervals import Z
 from swis.results.records import load_table
 
 _KEYS = ["model", "data", "bits"]
@@ -97,11 +99,62 @@ def scheduling_calibrated(results: Path) -> pd.DataFrame:
     return called(found)
 
 
+def _beside_line(mine: pd.Series, ends: pd.DataFrame) -> dict[str, float]:
+    """Return a schedule's top-1 [%] and logits' SQNR [dB], beside those of the line between N = 2 and N = 3.
+
+    The line is at equal cycles per multiply-accumulate. The interval of the difference is a normal one, over
+    the images' differences: each image counts as correct on the line by the share of both ends.
+    """
+    two, three = ends.loc[2], ends.loc[3]
+    share = (mine["cycles_per_mac"] - two["cycles_per_mac"]) / (
+        three["cycles_per_mac"] - two["cycles_per_mac"]
+    )
+
+    def on_line(column: str) -> float:
+        return (1 - share) * two[column] + share * three[column]
+
+    right = [unpack_correct(row["correct"]).astype(float) for row in (mine, two, three)]
+    ahead = 100 * (right[0] - (1 - share) * right[1] - share * right[2])
+    reach = Z * ahead.std(ddof=1) / len(ahead) ** 0.5
+    return {
+        "cycles/MAC": mine["cycles_per_mac"],
+        "top-1 [%]": mine["top1"],
+        "top-1 of the line [%]": on_line("top1"),
+        "ahead [points]": ahead.mean(),
+        "low": ahead.mean() - reach,
+        "high": ahead.mean() + reach,
+        "SQNR [dB]": mine["logit_sqnr_db"],
+        "SQNR of the line [dB]": on_line("logit_sqnr_db"),
+    }
+
+
+def _at_logits(results: Path) -> pd.DataFrame:
+    rows = of(load_table(results / "scheduling_calibrated", "all"), Swis)
+    known = of(load_table(results / "formats", "all"), Swis).set_index(["model", "bits"])
+    found = {
+        (row["model"], row["bits"]): _beside_line(row, known.loc[row["model"]])
+        for _, row in rows.sort_values(["model", "bits"]).iterrows()
+    }
+    return pd.DataFrame.from_dict(found, orient="index").rename_axis(index=["model", "bits"])
+
+
+@table(*imagenet_commands("scheduling_calibrated"))
+def scheduling_at_logits(results: Path) -> pd.DataFrame:
+    """Calibrated schedules beside the line between two and three shifts everywhere, at equal cycles."""
+    found = _at_logits(results)
+    ends_ = found.pop("low").map("{:+.1f}".format) + " to " + found.pop("high").map("{:+.1f}".format)
+    found["ahead [points]"] = found["ahead [points]"].map("{:+.1f}".format) + " (" + ends_ + ")"
+    return called(found)
+
+
 @values
 def scheduling(results: Path) -> dict[str, str]:
     rows = of(scheduled(results), Swis).query("bits == 3")
     top1 = rows.pivot(index=["model", "data"], columns="policy", values="top1")
+    found = _at_logits(results)
     return {
         "macs_gain": ends(top1[NETWORK_BY_MACS] - top1[Policy.uniform]),
         "greedy_excess": f"{above_optimum(results).max().max():.2f}",
+        "logits_db": ends(found["SQNR [dB]"] - found["SQNR of the line [dB]"]),
+        "logits_points": ends(found["ahead [points]"]),
     }

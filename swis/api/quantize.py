@@ -110,6 +110,7 @@ def quantize(
     require_known("calibrate", calibrate, CALIBRATIONS)
     way = CALIBRATIONS[calibrate]
     _check_settings(calibrate, output_aware=output_aware, reconstruction=reconstruction)
+    fmt.check_rate(output_aware.rate if output_aware else 0.0)
     if inputs is None and (way.looks_at_images or activation_bits is not None):
         option = f"calibrate={calibrate}" if way.looks_at_images else f"activation_bits={activation_bits}"
         raise InputError(f"{option} needs a calibration set: calibration=..., inputs without labels")

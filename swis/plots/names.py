@@ -67,7 +67,7 @@ def format_name(method: str, bits: float) -> str:
     ('SWIS, N = 2', 'uniform, 4 bits', '8-bit')
     """
     name, kind = label_of(method), formats().get(method)
-    if kind is None or (kind.has_shifts and not kind.own_quantizer):
+    if kind is None or (kind.has_shifts and not (kind.own_quantizer or kind.scaled_groups)):
         return f"{name}, N = {bits:g}"
     return f"{name}, {bits + 1:g} bits" if kind.has_shifts else name
 

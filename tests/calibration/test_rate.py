@@ -11,6 +11,7 @@ import swis
 from swis.calibration.gptq import Prices, factors, walk
 from swis.calibration.output_aware import output_aware
 from swis.errors import InputError
+from swis.experiments.config import load
 from swis.formats.swis import Swis
 from swis.formats.truncate import Truncate
 from swis.formats.uniform import Uniform
@@ -156,3 +157,26 @@ def test_without_correlation_the_only_set_is_the_one_of_least_error():
 def test_codebook_coding_stores_the_index_among_the_sets_of_the_layer():
     found, *_ = encoded(Swis(2, coding="codebook"), 0.0, codebook=4)
     assert found.stored_bits == 24 + 40 * 6 * (4 * 3 + 2)  # 21 candidate sets, and 240 groups
+
+
+def test_a_rate_without_entropy_coding_is_refused_before_any_work():
+    network = nn.Linear(24, 40).eval()
+    with pytest.raises(InputError, match="calibration.rate=0.1 needs coding=entropy, not plain"):
+        swis.quantize(
+            network, Swis(2), inputs(24), calibrate="output_aware", output_aware=OutputAware(rate=0.1)
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["calibrate=stats", "calibration.rate=0.1"], "calibration.rate needs calibrate=output_aware"),
+        (["calibrate=none", "calibration.codebook=2"], "calibration.codebook needs calibrate=output_aware"),
+        (["calibrate=output_aware", "calibration.rate=0.1"], "needs coding=entropy, not plain"),
+        (["task=simulate", "coding=entropy"], "accelerators read plain coding"),
+        (["coding=zip"], "coding"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        load(options)
