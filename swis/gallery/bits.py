@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MultipleLocator
+from matplotlib.ticker import FixedLocator, MultipleLocator, NullLocator
 
 from swis.formats.float32 import Float
 from swis.gallery.registry import figure
-from swis.plots.names import format_name, images_name, network_name
+from swis.plots.names import images_name, label_of, network_name
 from swis.plots.style import grid_of_axes, level, looks_of, new_figure, one_legend
 from swis.results.records import load_table
 
@@ -20,7 +20,10 @@ _CAPTION = """
     CAPTION
 """
 _MODELS = ("mobilenet_v2", "efficientnet_lite0")
-_LOST = (16.0, -2.0)  # points below float that the panels show
+_LOST = (21.0, -2.0)  # points below float that the panels show
+_KL, _TICKS = (0.04, 0.8), (0.05, 0.1, 0.2, 0.5)
+_BITS = (2.2, 4.0)
+_FILLED = 2  # shifts of filled marks
 
 
 @figure(_TITLE, _CAPTION)
@@ -37,7 +40,12 @@ def draw(results: Path) -> Figure:
         above.set(title=f"{network_name(model)}, {images_name('imagenet')}")
         above.set(ylim=tuple(reference - points for points in _LOST))
         above.yaxis.set_major_locator(MultipleLocator(5))
-        below.set(yscale="log", xlabel="stored bits per weight")
+        below.set(yscale="log", ylim=_KL, xlabel="stored bits per weight")
+        below.yaxis.set_major_locator(FixedLocator(_TICKS))
+        below.yaxis.set_major_formatter("{x:g}")
+        below.yaxis.set_minor_locator(NullLocator())
+        for axes in (above, below):
+            axes.set_xlim(_BITS)
     grid[0, 0].set_ylabel("top-1 [%]")
     grid[1, 0].set_ylabel("KL from float [nats]")
     one_legend(drawn, grid.flat)
@@ -45,12 +53,12 @@ def draw(results: Path) -> Figure:
 
 
 def _lines(rows: pd.DataFrame, column: str, axes: Axes) -> None:
-    """Draw a column over stored bits, a line per format and number of shifts; the most shifts are hollow."""
+    """Draw a column over stored bits, a line per format and number of shifts; three shifts are hollow."""
     shown = rows[rows["coding"].notna()]
     looks = looks_of(shown["method"])
     for method, look in looks.items():
-        for number, (bits, line) in enumerate(shown[shown["method"] == method].groupby("bits")):
+        for bits, line in shown[shown["method"] == method].groupby("bits"):
             line = line.sort_values("weight_bits")
-            style = look.line() | ({"markerfacecolor": "white"} if number else {})
-            axes.plot(line["weight_bits"], line[column], **style, label=format_name(method, bits))
+            style = look.line() | ({"markerfacecolor": "white"} if bits > _FILLED else {})
+            axes.plot(line["weight_bits"], line[column], **style, label=label_of(method))
     axes.xaxis.set_major_locator(MultipleLocator(0.5))
