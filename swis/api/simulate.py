@@ -52,8 +52,9 @@ def simulate(
 
     The columns are those of ``swis.hardware.simulate``, such as ``latency_cycles`` [cycles], ``energy_pj``
     [pJ] and ``dram_bytes`` [bytes]. The rows "total" also have ``latency_ms`` [ms] and ``frames_per_s``.
-    Accelerators run neither weights that stay float nor products of activations: the column
-    ``unsimulated_macs`` of the totals counts these. ``plot()`` of the table draws cycles and energy by layer.
+    Accelerators read weights in plain coding, whatever the coding of the format. They run neither weights
+    that stay float nor products of activations: the column ``unsimulated_macs`` of the totals counts these.
+    ``plot()`` of the table draws cycles and energy by layer.
 
     Raises ``InputError`` for float activations, unknown designs, two designs of one name, and networks
     that a design cannot run.

@@ -15,9 +15,13 @@ from swis.plots.names import images_name, label_of, network_name
 from swis.plots.style import grid_of_axes, level, looks_of, new_figure, one_legend
 from swis.results.records import load_table
 
-_TITLE = "TITLE"
+_TITLE = "Per stored bit SWIS at two cycles is where the uniform quantizer is at three"
 _CAPTION = """
-    CAPTION
+    Entropy-coded weights; from right to left along a line, calibration gives bits a higher price. Filled
+    marks take two cycles per weight, hollow ones three. SWIS with signed digits and two shifts reaches the
+    bits and the closeness of the uniform quantizer of 4 bits (hollow). That of 3 bits takes two cycles as
+    well and is far below. KL is over 744 photographs, 500 of which have labels (M = 4, 8-bit activations,
+    output-aware calibration, one calibration set).
 """
 _MODELS = ("mobilenet_v2", "efficientnet_lite0")
 _LOST = (21.0, -2.0)  # points below float that the panels show

@@ -132,3 +132,21 @@ def test_what_sets_are_chosen_by_matters_most_at_three_shifts():
     assert mse[3] < plus[3] < together[3]
     assert max(together, key=lambda shifts: together[shifts] - mse[shifts]) == 3
     assert len(right.texts) == 4
+
+
+def test_swis_at_two_cycles_has_the_bits_and_the_closeness_of_uniform_at_three():
+    drawn = gallery.draw("bits", RESULTS)
+    for axes in drawn.axes[2:]:  # KL over bits; each format has a filled line of two cycles
+        lines = {}
+        for line in axes.lines:
+            hollow = line.get_markerfacecolor() == "white"
+            lines[line.get_label(), 3 if hollow else 2] = np.array(line.get_xydata())
+        swis, uniform, few = (lines[key] for key in (("SWIS signed", 2), ("uniform", 3), ("uniform", 2)))
+        bits = uniform[:, 0][(uniform[:, 0] >= swis[0, 0]) & (uniform[:, 0] <= 3.3)]
+        assert len(bits)
+        ratio = np.exp(
+            np.interp(bits, swis[:, 0], np.log(swis[:, 1]))
+            - np.interp(bits, uniform[:, 0], np.log(uniform[:, 1]))
+        )
+        assert ratio.max() < 1.2
+        assert few[:, 1].min() > 2 * np.interp(3.0, swis[:, 0], swis[:, 1])
