@@ -29,7 +29,7 @@ def test_a_table_has_rows_and_fits_a_page(name):
 
 
 FOLDERS = ["calibration", "first_table", "joint_selection", "lite0_per_tensor", "retrain", "retrain_ablation"]
-FOLDERS += ["retrain_quick", "retrain_stats", "scheduling"]
+FOLDERS += ["retrain_quick", "retrain_stats", "scheduling", "formats", "rate", "scheduling_calibrated"]
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
