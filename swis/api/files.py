@@ -12,7 +12,7 @@ from swis.api.checks import check_quantized
 from swis.api.quantized import HowMade, Quantized
 from swis.errors import InputError
 from swis.formats.registry import formats
-from swis.formats.weight_format import CODINGS
+from swis.formats.weight_format import CODINGS, WeightFormat
 from swis.networks.activations import quantize_activations
 from swis.networks.apply import skipped_layers
 from swis.networks.batch_norm import fused
@@ -27,13 +27,13 @@ _TOLERANCE = 1e-4
 def save(network: Quantized, path: str | Path, *, coding: str | None = None) -> None:
     """Write a quantized network with packed weights to a safetensors file.
 
-    The weights take as many bits as ``Quantized.layers`` says, or fewer. With the ``coding`` "plain" all
-    fields have a fixed width; "compact" leaves out bits that a group does not need; "entropy" gives frequent
-    sets and levels fewer bits. None: the format's coding, or "compact" if that is plain. The file also has
-    the activation ranges and the settings of the network, but no float weights. ``swis.load`` reads a timm
-    network from the file alone; for any other network it needs a network of the same class. Raises
-    ``InputError`` for a format that is not registered, for weights that changed after quantizing, and for
-    arguments that JSON cannot express; raises ``CannotWrite``.
+    Without ``coding`` the weights take as many bits as ``Quantized.layers`` says, or fewer. With the
+    ``coding`` "plain" all fields have a fixed width; "compact" leaves out bits that a group does not need;
+    "entropy" gives frequent sets and levels fewer bits. None: the format's coding, or "compact" if that is
+    plain. The file also has the activation ranges and the settings of the network, but no float weights.
+    ``swis.load`` reads a timm network from the file alone; for any other network it needs a network of the
+    same class. Raises ``InputError`` for a format that is not registered, for weights that changed after
+    quantizing, and for arguments that JSON cannot express; raises ``CannotWrite``.
 
     >>> import tempfile
     >>> from swis.api.quantize import quantize
@@ -60,7 +60,7 @@ def save(network: Quantized, path: str | Path, *, coding: str | None = None) -> 
         path,
         source,
         network.fmt,
-        coding=coding or (made_for if (made_for := network.fmt.coding) != CODINGS[0] else "compact"),
+        coding=_coding_for(network.fmt) if coding is None else coding,
         skip=sorted(made.skip),
         fold_bn=True,
         rewrites=made.rewrites,
@@ -74,6 +74,10 @@ def save(network: Quantized, path: str | Path, *, coding: str | None = None) -> 
         encoded=network.encoded,
         example=network.example if known is None else None,
     )
+
+
+def _coding_for(fmt: WeightFormat) -> str:
+    return "compact" if fmt.coding == CODINGS[0] else fmt.coding
 
 
 def load(path: str | Path, network: nn.Module | None = None) -> Quantized:

@@ -191,12 +191,12 @@ class ScaleSearch:
         """
         power = self._errors(mine, self.rows[mine])
         per_bit = settings.rate * power / self.width
-        for tries in (*[(1.0,)] * _ITERATIONS, scales):
+        for _ in range(_ITERATIONS):
             codes, sets, step = found
-            bits = _Bits.of(codes, sets, fmt)
-            around = start if tries is scales else step
-            found = self.best(mine, fmt, around, tries, settings, (bits, per_bit), kept)
-        return found
+            price = (_Bits.of(codes, sets, fmt), per_bit)
+            found = self.best(mine, fmt, step, (1.0,), settings, price, kept)
+        price = (_Bits.of(found[0], found[1], fmt), per_bit)
+        return self.best(mine, fmt, start, scales, settings, price, kept)
 
     def codebook(self, mine: Tensor, fmt: WeightFormat, found: Found, size: int) -> list[int]:
         """Return the indices of the ``size`` sets that together give the least output error, in order.
@@ -206,7 +206,7 @@ class ScaleSearch:
         """
         codes, _, step = found
         groups = self.factors.local.shape[1]
-        every = max(1, len(codes) * groups // _GROUPS)
+        every = -(-len(codes) * groups // _GROUPS)
         rows, owner = self.rows[mine][::every], self.owner[mine.numpy()][::every]
         about = (self.factors, owner, fmt, torch.get_num_threads())
         costs = set_costs(rows / step[::every], codes[::every], *about).astype(np.float64)

@@ -127,8 +127,11 @@ def unpack_layer(
 
     Raises ``InputError`` for bytes that are no such layer.
     """
-    codes = np.zeros((filters, weights), np.int8 if fmt.code_bits <= 7 else np.int16)
-    places = np.zeros((filters, -(-weights // fmt.weights_per_group)), np.int64)
+    try:  # zeros alone take no bits, so the bytes say nothing of the shape
+        codes = np.zeros((filters, weights), np.int8 if fmt.code_bits <= 7 else np.int16)
+        places = np.zeros((filters, -(-weights // fmt.weights_per_group)), np.int64)
+    except (MemoryError, ValueError) as error:
+        raise InputError(f"{_DAMAGED}its shape {filters} x {weights} is too large") from error
     tables, end = _read_tables(np.unpackbits(payload, bitorder="little"), fmt)
     body = payload[-(-end // 8) :]
     if len(body) < 4 or len(body) % 2:

@@ -49,7 +49,7 @@ def kl_divergence(reference: Tensor, logits: Tensor) -> float:
     """
     expected, found = reference.double().log_softmax(1), logits.double().log_softmax(1)
     total = kl_div(found, expected, reduction="sum", log_target=True)
-    return max(0.0, float(total)) / len(logits)  # rounding may give a negative zero
+    return max(float(total), 0.0) / len(logits)  # not below zero by rounding; nan stays nan
 
 
 @njit(nogil=True)

@@ -287,7 +287,7 @@ class Study(StudyIdentity):
         prediction = predict(module, batches, self.device, fmt.name)
         logits = self._with_held_out(module, prediction.logits, fmt.name)
         reference = logits if reference is None else reference
-        columns = score(prediction, reference[: len(self.split)]) | costs
+        columns = score(prediction, reference[: len(prediction.logits)]) | costs
         if self.held_out is not None:
             found = {"images": len(logits), **closeness(logits, reference)}
             columns |= {f"held_out_{name}": found[name] for name in ("images", "agreement", "kl")}

@@ -187,6 +187,10 @@ class WeightFormat(ABC):
         """Raise ``InputError`` if ``rate`` is above 0 and calibration cannot weigh the bits of levels."""
         if rate and self.coding != "entropy":
             raise InputError(f"calibration.rate={rate:g} needs coding=entropy, not {self.coding}")
+        if rate and not self.has_shifts:
+            raise InputError(
+                f"calibration.rate={rate:g} does not apply to {self.name}: it has no calibration"
+            )
         if rate and self.rounds_down:
             raise InputError(
                 f"calibration.rate={rate:g} does not apply to {self.name}: it always rounds down"

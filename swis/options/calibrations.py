@@ -75,8 +75,8 @@ class OutputAware:
     ``scales``: factors on the quantizer's scale; each filter keeps the one of least error. They are not used
     with one scale per tensor. ``rate``: the price of a bit, as a share of the filter's mean output power per
     weight; sets and levels are chosen for the least error + rate x bits of the entropy coder. ``codebook``:
-    the number of candidate sets that each layer keeps, those of least output error; None for all. Raises
-    ``InputError`` for a value out of range.
+    how many candidate sets each layer keeps for each number of shifts, those of least output error; None for
+    all. Learned rounding and retraining do not weigh bits. Raises ``InputError`` for a value out of range.
 
     >>> OutputAware(damping=0.0)
     Traceback (most recent call last):
@@ -97,6 +97,10 @@ class OutputAware:
         at_least(1, **named("calibration", self, "positions"))
         at_least(0, **named("calibration", self, "rounds", "rate"))
         at_least(1, **named("calibration", self, "codebook"))
+        require(
+            self.codebook is None or self.codebook == int(self.codebook),
+            f"calibration.codebook must be a whole number, not {self.codebook}",
+        )
         above_zero(**named("calibration", self, "damping"))
         require(len(self.scales) > 0, "calibration.scales is empty; use [1.0] to keep the quantizer's scale")
         for scale in self.scales:

@@ -19,8 +19,8 @@ class Schedule:
     keeps the budget, or only the "network" as a whole. A tile is ``filters_per_tile`` filters that run in
     lockstep; its shifts are a multiple of ``multiple`` (2 for a double-shift PE) in ``min``..``max`` (None:
     all magnitude bits). ``reorder``: filters may change places to share a tile. ``storage_bits``: the most
-    bits per weight in storage, a second budget that only "optimal" can keep. Raises ``InputError`` for a
-    value out of range.
+    bits per weight of the scheduled layers in plain coding, a second budget that only "optimal" can keep.
+    Raises ``InputError`` for a value out of range.
 
     >>> Schedule(Policy.greedy, storage_bits=4.0)
     Traceback (most recent call last):
@@ -84,6 +84,10 @@ class ScheduleConfig(Schedule):
             not (self.sensitivity and self.losses == Losses.logits),
             f"schedule.losses={self.losses} has the effect on the logits already: leave out sensitivity",
         )
+        require(
+            not (self.policy == Policy.uniform and self.losses == Losses.logits),
+            f"schedule.losses={self.losses} has no effect with schedule.policy={self.policy}",
+        )
 
     @property
     def looks_at_images(self) -> bool:
@@ -97,10 +101,10 @@ class ScheduleConfig(Schedule):
         >>> ScheduleConfig(Policy.optimal, Scope.network, losses=Losses.logits).label
         'calibrated'
         """
-        if self.scope == Scope.layer:
-            return f"{self.policy}, logits" if self.losses == Losses.logits else str(self.policy)
-        if self.policy == Policy.optimal and self.losses == Losses.logits:
+        over_layers = self.scope == Scope.network
+        if over_layers and self.policy == Policy.optimal and self.losses == Losses.logits:
             return "calibrated"
-        if self.policy == Policy.optimal and self.sensitivity:
+        if over_layers and self.policy == Policy.optimal and self.sensitivity:
             return "network"
-        return f"{self.policy} over layers"
+        found = f"{self.policy} over layers" if over_layers else str(self.policy)
+        return f"{found}, logits" if self.losses == Losses.logits else found

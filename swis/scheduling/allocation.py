@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 
 import numpy as np
 
@@ -135,10 +136,10 @@ def _solve(
         kept = [place for place, limit in enumerate(limits) if fewest <= limit]
         if not kept:
             weights = sum(len(table.losses) * table.weights for table in tables.values())
-            needed = schedule.storage_bits + (fewest - max(limits)) / weights
+            needed = ceil(1e4 * (schedule.storage_bits + (fewest - max(limits)) / weights)) / 1e4
             raise InputError(
                 f"schedule.storage_bits={schedule.storage_bits:g} is too low: the fewest shifts take "
-                f"{needed:.4g} bits per weight; raise it, or lower schedule.min, .depthwise or .first"
+                f"{needed:g} bits per weight; raise it, or lower schedule.min, .depthwise or .first"
             )
         orders, limits = [orders[place] for place in kept], [limits[place] for place in kept]
     solved = [

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from swis.encoding.cost import LayerCost
-from swis.formats.weight_format import WeightFormat
+from swis.formats.weight_format import CODINGS, WeightFormat
 from swis.networks.layers import filter_shape, filters_of, is_depthwise, weight_layers
 from swis.options.choices import BudgetUnit, Losses
+from swis.options.ranges import require
 from swis.options.scheduling import ScheduleConfig
 from swis.results import records
 from swis.results.tensors import kept_tensors
@@ -64,6 +65,7 @@ class Planner:
 
         Raises ``InputError`` if the budget or a constraint cannot be met.
         """
+        self._check_storage(fmt)
         losses = self._losses(fmt)
         if self.settings.losses == Losses.logits:
             losses = self._at_logits(fmt, losses)
@@ -73,8 +75,17 @@ class Planner:
 
     def check(self, fmt: WeightFormat, bits: float) -> None:
         """Raise the errors of ``schedule``, but without computing losses, on which they do not depend."""
+        self._check_storage(fmt)
         sizes = {name: (filter_shape(layer)[0], fmt.magnitude_bits) for name, layer in self.layers.items()}
         self._solve(fmt, bits, {name: np.zeros(size) for name, size in sizes.items()})
+
+    def _check_storage(self, fmt: WeightFormat) -> None:
+        """Raise ``InputError`` if stored bits depend on the weights, so that no budget can limit them."""
+        limit = self.settings.storage_bits
+        require(
+            limit is None or fmt.coding == CODINGS[0],
+            f"schedule.storage_bits={limit} needs coding={CODINGS[0]}, not {fmt.coding}",
+        )
 
     def _solve(self, fmt: WeightFormat, bits: float, losses: dict[str, np.ndarray]) -> NetworkSchedule:
         chosen = self.settings

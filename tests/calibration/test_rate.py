@@ -174,9 +174,26 @@ def test_a_rate_without_entropy_coding_is_refused_before_any_work():
         (["calibrate=none", "calibration.codebook=2"], "calibration.codebook needs calibrate=output_aware"),
         (["calibrate=output_aware", "calibration.rate=0.1"], "needs coding=entropy, not plain"),
         (["task=simulate", "coding=entropy"], "accelerators read plain coding"),
-        (["coding=zip"], "coding"),
+        (["coding=zip"], "coding must be one of"),
+        (["calibrate=output_aware", "calibration.codebook=0"], "codebook must be at least 1"),
+        (["schedule.policy=uniform", "schedule.losses=logits"], "has no effect with schedule.policy=uniform"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         load(options)
+
+
+def test_only_stored_bits_that_do_not_depend_on_weights_can_be_a_budget():
+    network = nn.Sequential(nn.Linear(24, 40)).eval()
+    settings = swis.ScheduleConfig(policy="optimal", storage_bits=4.0)
+    with pytest.raises(InputError, match="needs coding=plain, not entropy"):
+        swis.schedule(network, Swis(1.5, coding="entropy"), policy=settings, example=torch.ones(1, 24))
+
+
+def test_the_codebook_of_many_groups_looks_at_some_of_them(monkeypatch):
+    whole = encoded(Swis(2), 0.0, codebook=2)[0]
+    monkeypatch.setattr("swis.calibration.output_aware._GROUPS", 100)  # of 240 groups
+    some = encoded(Swis(2), 0.0, codebook=2)[0]
+    assert 0 < len(some.shift_sets.unique()) <= 2
+    assert some.codes.shape == whole.codes.shape

@@ -187,3 +187,10 @@ def test_the_bits_of_a_schedule_are_those_of_its_parts_and_itself():
         layout = Layout(Swis(shifts=n), 4, 30, "entropy")
         expected += 8 * len(pack(found.codes.numpy()[mine], found.shift_sets.numpy()[mine], layout)[0])
     assert found.stored_bits == expected
+
+
+def test_a_shape_without_end_is_refused():
+    layout, codes, sets = layer()
+    payload, _ = pack(codes, sets, layout)
+    with pytest.raises(InputError, match="too large"):
+        unpack(payload, Layout(layout.fmt, 1 << 40, 1 << 20, "entropy"))

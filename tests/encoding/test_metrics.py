@@ -1,7 +1,9 @@
+import math
+
 import pytest
 import torch
 
-from swis.encoding.metrics import mse_plus_plus, sqnr_db
+from swis.encoding.metrics import kl_divergence, mse_plus_plus, sqnr_db
 
 
 def test_mse_plus_plus_by_hand():
@@ -15,3 +17,7 @@ def test_sqnr_of_a_tenth_is_twenty_decibel():
     x = torch.randn(1000, generator=torch.Generator().manual_seed(0))
     assert sqnr_db(x, 1.1 * x) == pytest.approx(20, abs=1e-4)
     assert sqnr_db(x, x) == float("inf")
+
+
+def test_logits_that_are_no_numbers_have_no_divergence():
+    assert math.isnan(kl_divergence(torch.zeros(2, 3), torch.full((2, 3), math.nan)))
