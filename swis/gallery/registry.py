@@ -57,7 +57,7 @@ def figures() -> dict[str, Registered]:
     """Return the figures by name.
 
     >>> list(figures())[:3]
-    ['accuracy', 'calibration', 'compression']
+    ['accuracy', 'bits', 'calibration']
     """
     for module in iter_modules(swis.gallery.__path__):
         if module.name != "__main__":

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrizations, parametrize, prune
 from swis.calibration.kinds import STATS, walking
 from swis.calibration.layerwise import calibrate
 from swis.errors import InputError
-from swis.experiments.study import _plain
+from swis.experiments.plain_network import plain_network
 from swis.formats.registry import weight_format
 from swis.networks.apply import encode_layers, with_weights
 from swis.networks.batch_norm import fold_batch_norm, fused, norms_of
@@ -390,8 +390,8 @@ def test_a_network_is_packed_and_measured_only_if_plain_layers_compute_the_same(
     with pytest.raises(InputError, match="in place of 0 change"):
         save_packed(tmp_path / "packed.safetensors", strange, FORM)
     with pytest.raises(InputError, match="in place of 0 change"):
-        _plain(strange)
-    assert [type(part) for part in _plain(standardised).module.modules()].count(StdConv2d) == 0
+        plain_network(strange)
+    assert [type(part) for part in plain_network(standardised).module.modules()].count(StdConv2d) == 0
 
 
 @pytest.mark.parametrize("name", ["dm_nfnet_f0", "skresnet18"])

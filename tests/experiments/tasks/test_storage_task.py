@@ -38,5 +38,5 @@ def test_the_storage_task_writes_rows_of_the_network_and_of_gaussian_weights(tin
     assert "compact" in text
     table = pd.read_parquet(path)
     assert set(table["weights"]) == {"tiny", "gaussian"}
-    assert set(table["method"]) == {"swis", "swis_c", "layer", "dpred"}
+    assert set(table["method"]) == {"swis", "swis_c", "swis_signed", "layer", "dpred"}
     assert table["git_commit"].notna().all()
