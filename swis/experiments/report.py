@@ -10,6 +10,7 @@ import pandas as pd
 from swis.encoding.cost import BASELINE_BITS, FLOAT_BITS
 from swis.errors import InputError
 from swis.formats.registry import weight_format
+from swis.formats.weight_format import CODINGS
 from swis.results.hardware_results import REASON
 from swis.results.records import CURVE, SCHEDULE, artifact_path, read_table
 
@@ -125,7 +126,10 @@ def hardware(rows: pd.DataFrame, versus: list[str]) -> str:
     """
     first = rows.iloc[0]
     known, reasons = _with_numbers(rows, [_label(row) for row in rows.itertuples()])
-    lines = [f"one image on {first.accelerator}, energies of {first.energy_table}", *reasons]
+    where = f"one image on {first.accelerator}, energies of {first.energy_table}"
+    if "coding" in rows and rows["coding"].dropna().ne(CODINGS[0]).any():
+        where += ", weights in plain coding"  # whatever the coding of the rows
+    lines = [where, *reasons]
     if len(known):
         lines.append(_hardware_table([_label(row) for row in known.itertuples()], known, versus))
     return "\n".join(lines)

@@ -61,7 +61,8 @@ def test_retraining_does_not_depend_on_the_coding(tiny):
 def test_hardware_is_that_of_plain_coding(tiny):
     options = [*tiny, "methods=[swis]", "calibrate=none"]
     for coding in ("plain", "entropy"):
-        run(load([*options, f"coding={coding}"]))
+        text = run(load([*options, f"coding={coding}"]))
+        assert ("weights in plain coding" in text) == (coding == "entropy")
     rows = swis.load_table(load(options).results_dir, "all").query("method == 'swis'")
     assert rows["weight_bits"].nunique() == 2
     for column in ("latency_ms", "energy_pj", "dram_bytes"):
