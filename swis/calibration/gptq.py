@@ -9,7 +9,7 @@ each group again, given all other groups, while the error falls.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -105,13 +105,11 @@ def walk(
         search, per_bit = tuple(table[places] for table in tables), prices.per_bit
     settings = (owner, of.group_size, search, per_bit)
 
-    def work(start: int) -> None:
-        end = min(start + _PART, len(rows))
+    def work(start: int, end: int) -> None:
         _gptq_pass(rows, of.whole, *settings, start, end, codes, sets)
         _coordinate_descent(rows, of.hessian, of.local, *settings, start, end, rounds, codes, sets)
 
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, range(0, len(rows), _PART)))
+    _in_parts(work, len(rows), threads)
     return torch.from_numpy(codes).to(torch.int16), torch.from_numpy(ids[places][sets])
 
 
@@ -127,13 +125,18 @@ def set_costs(
     costs = np.empty((len(rows), of.local.shape[1], len(fmt.level_sets())), np.float32)
     search = (fmt.half_step_levels(), *_WITHOUT_PRICES)
 
-    def work(start: int) -> None:
-        end = min(start + _PART, len(rows))
+    def work(start: int, end: int) -> None:
         _set_costs(rows, of.hessian, of.local, owner, of.group_size, search, start, end, codes, costs)
 
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, range(0, len(rows), _PART)))
+    _in_parts(work, len(rows), threads)
     return costs
+
+
+def _in_parts(work: Callable[[int, int], None], filters: int, threads: int) -> None:
+    """Call ``work`` for ranges of filters, in threads."""
+    starts = range(0, filters, _PART)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda start: work(start, min(start + _PART, filters)), starts))
 
 
 @njit(nogil=True)

@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 from swis.calibration.gptq import Prices, factors, set_costs, walk
 from swis.calibration.input_moments import input_moments
 from swis.calibration.ridge import damped, refit
-from swis.coding.entropy import Tables, count
+from swis.coding.entropy import Tables, count, level_indices, padded_levels
 from swis.encoding.decompose import from_filters, to_filters
 from swis.encoding.encode import Encoded
 from swis.encoding.layer_schedule import LayerSchedule
@@ -103,9 +103,8 @@ class _Bits:
         """Return the bits of the tables that code these weights."""
         places = fmt.places_of(sets.numpy())
         set_bits, level_bits = Tables.of(count(codes.numpy(), places, fmt)).bits()
-        levels = np.full(level_bits.shape, np.inf, np.float32)
-        for row, known in zip(levels, fmt.level_sets(), strict=True):
-            row[: len(known)] = known
+        padded = padded_levels(fmt)
+        levels = np.where(padded < 0, np.inf, padded).astype(np.float32)
         return cls(fmt, levels, level_bits, set_bits)
 
     def at(self, per_bit: Tensor) -> Prices:
@@ -114,12 +113,10 @@ class _Bits:
 
     def of_filters(self, codes: Tensor, sets: Tensor) -> Tensor:
         """Return the bits of each filter, float64 [filters]."""
-        of_code = np.zeros((len(self.levels), 1 << self.fmt.code_bits), np.float32)
-        for row, known, bits in zip(of_code, self.fmt.level_sets(), self.level_bits, strict=True):
-            row[list(known)] = bits[: len(known)]
         places = self.fmt.places_of(sets.numpy())
         of_weights = np.repeat(places, self.fmt.weights_per_group, 1)[:, : codes.shape[1]]
-        bits = of_code[of_weights, abs(codes.numpy())].sum(1, dtype=np.float64)
+        indices = level_indices(self.fmt)[of_weights, abs(codes.numpy())]
+        bits = self.level_bits[of_weights, indices].sum(1, dtype=np.float64)
         return torch.from_numpy(bits + self.set_bits[places].sum(1, dtype=np.float64))
 
 

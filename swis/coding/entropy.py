@@ -106,7 +106,7 @@ def pack_layer(codes: np.ndarray, places: np.ndarray, fmt: WeightFormat) -> tupl
     header = np.packbits(tables.header(), bitorder="little")
     words = np.empty(codes.size * 2 + places.size + 4, np.uint16)
     start, state = _encode(
-        *(codes.reshape(-1), codes.shape[1], fmt.weights_per_group, places.reshape(-1), _level_indices(fmt)),
+        *(codes.reshape(-1), codes.shape[1], fmt.weights_per_group, places.reshape(-1), level_indices(fmt)),
         *(tables.sets, of_sets, tables.levels, of_levels, words),
     )
     payload = np.concatenate([header, np.array([state], "<u4").view(np.uint8), words[start:].view(np.uint8)])
@@ -139,7 +139,7 @@ def unpack_layer(
     state, words = int(body[:4].copy().view("<u4")[0]), body[4:].copy().view("<u2")
     of_sets = (_symbols(tables.sets[None])[0], tables.sets, _starts(tables.sets))
     of_levels = (_symbols(tables.levels), tables.levels, _starts(tables.levels))
-    values = _padded_levels(fmt)
+    values = padded_levels(fmt)
     if not _decode(
         *(state, words, weights, fmt.weights_per_group, of_sets, of_levels, values),
         *(codes.reshape(-1), places.reshape(-1)),
@@ -150,15 +150,15 @@ def unpack_layer(
 
 def count(codes: np.ndarray, places: np.ndarray, fmt: WeightFormat) -> Counts:
     """Return how often sets and levels occur; see ``pack_layer``."""
-    indices = _level_indices(fmt)
-    sets, levels = np.zeros(len(indices), np.int64), np.zeros(_padded_levels(fmt).shape, np.int64)
+    indices = level_indices(fmt)
+    sets, levels = np.zeros(len(indices), np.int64), np.zeros(padded_levels(fmt).shape, np.int64)
     flat = codes.reshape(-1), codes.shape[1], fmt.weights_per_group, places.reshape(-1)
     if not _count(*flat, indices, sets, levels):
         raise ValueError("a code is none of the levels of its set")
     return Counts(sets, levels)
 
 
-def _level_indices(fmt: WeightFormat) -> np.ndarray:
+def level_indices(fmt: WeightFormat) -> np.ndarray:
     """Return the index of every magnitude among the levels of each set [sets, magnitudes]; -1 for none."""
     table = np.full((len(fmt.level_sets()), 1 << fmt.code_bits), -1, np.int16)
     for row, levels in zip(table, fmt.level_sets(), strict=True):
@@ -166,7 +166,7 @@ def _level_indices(fmt: WeightFormat) -> np.ndarray:
     return table
 
 
-def _padded_levels(fmt: WeightFormat) -> np.ndarray:
+def padded_levels(fmt: WeightFormat) -> np.ndarray:
     """Return the levels of each set, int64 [sets, levels]; -1 after the last one."""
     sets = fmt.level_sets()
     table = np.full((len(sets), max(map(len, sets))), -1, np.int64)
