@@ -90,19 +90,22 @@ class Planner:
     def _solve(self, fmt: WeightFormat, bits: float, losses: dict[str, np.ndarray]) -> NetworkSchedule:
         chosen = self.settings
         first = next(iter(weight_layers(self.module)))
+        by_shifts = [fmt.with_shifts(n) for n in range(1, fmt.magnitude_bits + 1)]
         tables = {}
         for name, layer in self.layers.items():
             least = (
                 chosen.first if name == first else None,
                 chosen.depthwise if is_depthwise(layer) else None,
             )
-            weights, numbers = filter_shape(layer)[1:].numel(), range(1, fmt.magnitude_bits + 1)
+            weights, stored = filter_shape(layer)[1:].numel(), None
+            if chosen.storage_bits is not None:
+                stored = np.array([each.stored_bits(1, weights) for each in by_shifts])
             tables[name] = LayerTable(
                 losses[name],
                 self._price(name, layer, fmt),
                 max(filter(None, least), default=1),
                 weights,
-                np.array([fmt.with_shifts(n).stored_bits(1, weights) for n in numbers]),
+                stored,
             )
         return allocate(tables, bits, chosen)
 
