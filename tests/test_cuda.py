@@ -8,9 +8,8 @@ import torch
 from torch.utils.data import TensorDataset
 
 import swis
-from swis.calibration.kinds import walking
 from swis.calibration.layerwise import calibrate
-from swis.calibration.output_aware import OutputAware
+from swis.calibration.output_aware import OutputAware, walking
 from swis.encoding.decompose import decompose
 from swis.evaluation.predict import predict
 from swis.formats.registry import weight_format

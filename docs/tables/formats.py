@@ -23,7 +23,8 @@ _SHOWN = {
 
 
 def _pivoted(results: Path) -> pd.DataFrame:
-    return of(load_table(results / "formats", "all"), Swis, SwisSigned).pivot(index=_KEYS, columns="method")
+    rows = load_table(results / "formats", "all").query("seed == 0")
+    return of(rows, Swis, SwisSigned).pivot(index=_KEYS, columns="method")
 
 
 @table(*imagenet_commands("formats"))
@@ -38,6 +39,17 @@ def signed_digits_paired(results: Path) -> pd.DataFrame:
     """Signed digits compared with plain SWIS at the same cycles, image by image."""
     correct = _pivoted(results)["correct"]
     return called(compared(image_by_image(correct[SwisSigned.name], correct[Swis.name])))
+
+
+@table(*(f"{command} methods=[swis_signed] seed=0,1,2" for command in imagenet_commands("formats")))
+def signed_digits_by_seed(results: Path) -> pd.DataFrame:
+    """Signed digits with several calibration sets: means, and points of top-1 lost against float (M = 4)."""
+    rows = of(load_table(results / "formats", "all"), SwisSigned)
+    lost = rows["model"].map(floats(load_table(results / "formats", "all"))) - rows["top1"]
+    by = rows.assign(lost=lost).groupby(_KEYS)
+    found = {"calibration sets": by["seed"].nunique(), "top-1 [%]": by["top1"].mean()}
+    found |= {"points lost": by["lost"].mean(), "least": by["lost"].min(), "most": by["lost"].max()}
+    return called(pd.DataFrame(found | {_SHOWN["logit_sqnr_db"]: by["logit_sqnr_db"].mean()}))
 
 
 @values

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,22 +11,29 @@ from torch import Tensor, nn
 
 from swis.calibration.block_reconstruction import reconstruct
 from swis.calibration.layerwise import LayerCalibration, calibrate
-from swis.calibration.output_aware import OutputAware, memory_of, output_aware
+from swis.calibration.logit_losses import logit_prices
+from swis.calibration.output_aware import walking
 from swis.encoding.encode import Encoded
 from swis.encoding.layer_schedule import LayerSchedule
 from swis.errors import InputError
 from swis.formats.weight_format import WeightFormat
 from swis.networks.inputs import Inputs
+from swis.options.choices import Weighed
 
 Weights = dict[str, Encoded]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of calibration: the calibration of each layer, then an optional step for the whole network."""
+    """A kind of calibration: the calibration of each layer, then an optional step for the whole network.
+
+    ``logit_rate`` is the price of a bit per weight, for levels whose bits are weighed against their effect on
+    the logits; None if they are not.
+    """
 
     layer: LayerCalibration
     refine: Callable[[nn.Module, nn.Module, Weights, Tensor, torch.device], Weights] | None = None
+    logit_rate: float | None = None
 
     def run(
         self,
@@ -40,16 +46,24 @@ class Kind:
         device: torch.device,
     ) -> Weights:
         """Calibrate ``network`` in place; return its encoded weights. See ``layerwise.calibrate``."""
-        encoded = calibrate(reference, network, fmt, images, self.layer, skip, schedules, device)
+        layer = self.layer
+        if self.logit_rate is not None:
+            layer = replace(
+                layer, prices=logit_prices(reference, fmt, self.logit_rate, skip, [images], device)
+            )
+        encoded = calibrate(reference, network, fmt, images, layer, skip, schedules, device)
         return encoded if self.refine is None else self.refine(reference, network, encoded, images, device)
 
 
 BIAS, STATS = LayerCalibration(match_variance=False), LayerCalibration()
 
 
-def walking(settings: OutputAware | None = None) -> LayerCalibration:
-    """Return the layer calibration that chooses levels with the GPTQ pass."""
-    return LayerCalibration(partial(output_aware, settings=settings or OutputAware()), memory=memory_of)
+def _walked(
+    run: Any, refine: Callable[[nn.Module, nn.Module, Weights, Tensor, torch.device], Weights] | None = None
+) -> Kind:
+    settings = run.calibration
+    at_logits = settings.rate_against == Weighed.logits
+    return Kind(walking(settings), refine, settings.rate if at_logits else None)
 
 
 def _reconstructed(run: Any) -> Kind:
@@ -60,13 +74,13 @@ def _reconstructed(run: Any) -> Kind:
             raise InputError("calibrate=reconstruct needs images as a tensor [N, C, H, W]")
         return reconstruct(reference, network, encoded, images, run.reconstruction, run.seed, device)
 
-    return Kind(walking(run.calibration), refine)
+    return _walked(run, refine)
 
 
 # Each function takes the options of a run and returns the kind of calibration.
 KINDS: dict[str, Callable[[Any], Kind]] = {
     "bias": lambda run: Kind(BIAS),
     "stats": lambda run: Kind(STATS),
-    "output_aware": lambda run: Kind(walking(run.calibration)),
+    "output_aware": _walked,
     "reconstruct": _reconstructed,
 }

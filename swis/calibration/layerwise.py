@@ -10,8 +10,8 @@ one pass over the images, works for any network graph, and adds no cost to infer
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -39,15 +39,17 @@ LARGEST_GAIN = 4.0
 class LayerCalibration:
     """The calibration of one layer.
 
-    ``choose`` gets the float layer, its format, its schedule, and the layer's inputs in the quantized and in
-    the float network; it returns the encoded weights. None: every weight gets its nearest level. Afterwards
-    the means of the output channels are matched and, with ``match_variance``, their variances.
-    ``memory`` returns the bytes that ``choose`` needs for a layer.
+    ``choose`` gets the float layer, its format, its schedule, the layer's inputs in the quantized and in the
+    float network, and the price of a bit or None; it returns the encoded weights. If there is no ``choose``,
+    every weight gets its nearest level. Afterwards the means of the output channels are matched and, with
+    ``match_variance``, their variances. ``memory`` returns the bytes that ``choose`` needs for a layer.
+    ``prices`` are those of a bit, by layer.
     """
 
     choose: Callable[..., Encoded] | None = None
     match_variance: bool = True
     memory: Callable[[nn.Module], int] | None = None
+    prices: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def check_memory(
@@ -123,7 +125,8 @@ def calibrate(
                         [_by_image(layer, *pair) for pair in zip(run.inputs, chunks, strict=True)]
                         for run in (quantized_run, float_run)
                     )
-                    encoded[name] = choose(originals[name], plain.fmt, plain.schedule, inputs, float_inputs)
+                    how = (plain.fmt, plain.schedule, inputs, float_inputs)
+                    encoded[name] = choose(originals[name], *how, price=layer_calibration.prices.get(name))
                     put_filters(layer, encoded[name].weight().to(device))
                 quantized_run.leave()
                 float_run.leave()

@@ -20,10 +20,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from swis.calibration.input_moments import input_moments
-from swis.calibration.kinds import walking
 from swis.calibration.layer_stepper import Lockstep
 from swis.calibration.layerwise import LARGEST_GAIN, check_memory
-from swis.calibration.output_aware import ScaleSearch, output_error
+from swis.calibration.output_aware import ScaleSearch, output_error, walking
 from swis.calibration.ridge import damped
 from swis.encoding.decompose import from_filters, to_filters
 from swis.formats.weight_format import WeightFormat
@@ -43,6 +42,7 @@ _PROJECTIONS = 2  # random vectors per image
 # SQNR of the logits at 2.5 shifts: 10.9 (with 1), 11.9 (0.3) and 11.9 dB (0.1) for MobileNet-v2, and 13.7 (1)
 # and 14.3 dB (0.2) for EfficientNet-Lite0.
 FIRST_COUNTS = 0.2
+_LEAST_EFFECT = 0.01  # of a filter on the logits, relative to the mean of its layer
 
 
 def logit_losses(
@@ -64,33 +64,86 @@ def logit_losses(
     >>> logit_losses(network, Swis(), [], [images])["0"].shape
     (4, 4)
     """
+    numbers = range(1, min(fmt.magnitude_bits, MOST_SHIFTS) + 1)
+    return _losses(model, fmt, numbers, skip, images, device)[0]
+
+
+def logit_prices(
+    model: nn.Module,
+    fmt: WeightFormat,
+    rate: float,
+    skip: Collection[str],
+    images: Sequence[Tensor | Inputs],
+    device: torch.device | str = "cpu",
+) -> dict[str, Tensor]:
+    """Return the error of each filter's output that a bit costs, float64 [filters], by layer.
+
+    An error changes the logits, by ``logit_losses``, and a bit per weight of all these layers costs ``rate``
+    in the same unit. A filter's effect counts as at least a hundredth of the mean of its layer. A layer
+    without effect on the logits has no price. Arguments and errors are those of ``logit_losses``.
+
+    >>> from swis.formats.swis import Swis
+    >>> network, images = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2)), torch.randn(16, 8)
+    >>> logit_prices(network, Swis(2), 0.1, [], [images])["0"].shape
+    torch.Size([4])
+    """
+    numbers = [min(fmt.shifts, MOST_SHIFTS)]
+    losses, errors = _losses(model, fmt, numbers, skip, images, device)
+    layers, prices = weight_layers(model), {}
+    weights = sum(layers[name].weight.numel() for name in losses)
+    for name, of in losses.items():
+        loss, error = torch.from_numpy(of[:, 0]), errors[name][:, 0]
+        if (total := loss.sum()) > 0:
+            least = _LEAST_EFFECT * total / error.sum()
+            effect = torch.where(error > 0, loss / error, least).maximum(least)
+            prices[name] = rate / (weights * effect)
+    return prices
+
+
+def _losses(
+    model: nn.Module,
+    fmt: WeightFormat,
+    numbers: Sequence[int],
+    skip: Collection[str],
+    images: Sequence[Tensor | Inputs],
+    device: torch.device | str,
+) -> tuple[dict[str, np.ndarray], dict[str, Tensor]]:
+    """Return losses and the errors of outputs that cause them, float64 [filters, numbers], by layer."""
     check_memory(model, walking(_COARSE), skip, torch.device(device))
     model = model.to(device).eval()
     chunks = [part for batch in images for part in Inputs.of(batch).to(device).split(_CHUNK)]
     check_stateless(model, chunks[0][:1], chunks[-1][-1:])
     try:
-        errors = errors_after_calibration(model, fmt, skip, chunks)
+        errors, of_outputs = errors_after_calibration(model, fmt, numbers, skip, chunks)
         changes = changes_of_logits(model, errors, chunks)
     finally:
         model.cpu()
     last = max(len(changes) - 1, 1)
-    return {name: FIRST_COUNTS ** (1 - place / last) * of for place, (name, of) in enumerate(changes.items())}
+    counts = [FIRST_COUNTS ** (1 - place / last) for place in range(len(changes))]
+    return {name: count * changes[name] for count, name in zip(counts, changes, strict=True)}, of_outputs
 
 
 def errors_after_calibration(
-    model: nn.Module, fmt: WeightFormat, skip: Collection[str], chunks: Sequence[Inputs]
-) -> dict[str, list[Tensor]]:
-    """Return the error of each layer's filters with 1, 2, ... shifts, in the shape of its filters.
+    model: nn.Module,
+    fmt: WeightFormat,
+    numbers: Sequence[int],
+    skip: Collection[str],
+    chunks: Sequence[Inputs],
+) -> tuple[dict[str, list[Tensor]], dict[str, Tensor]]:
+    """Return the errors of each layer's filters and of their outputs, with so many shifts.
 
-    Every layer is calibrated for its inputs in the float network, and gains match the variances of its
-    outputs. Layers are in the order of their calls; those that are not called come first, without errors.
+    The errors of filters have their shape. Those of outputs are e^T H e with the covariance H of the inputs,
+    float64 [filters, numbers]. Every layer is calibrated for its inputs in the float network, and gains match
+    the variances of its outputs. Layers are in the order of their calls; those that are not called come
+    first, without errors.
     """
-    layers, numbers = weight_layers(model), range(1, min(fmt.magnitude_bits, MOST_SHIFTS) + 1)
+    layers = weight_layers(model)
     owners = {
         id(layer.weight): name for name, layer in reversed(layers.items())
     }  # the first of those that share
     names = [name for name in owners.values() if name not in skip]
     errors = {name: [torch.zeros_like(filters_of(layers[name])) for _ in numbers] for name in names}
+    of_outputs = {name: torch.zeros(len(of[0]), len(numbers)).double() for name, of in errors.items()}
     waiting, run = set(names), Lockstep(model, chunks)
     bar = tqdm(total=len(names), desc=f"{fmt.name}: errors after calibration", leave=False)
     with torch.no_grad(), bar:
@@ -100,24 +153,25 @@ def errors_after_calibration(
                 if name in waiting:
                     waiting.remove(name)
                     del errors[name]  # it goes to the end
-                    errors[name] = _errors_of(layers[name], fmt, numbers, run.inputs, sum(map(len, chunks)))
+                    how = (fmt, numbers, run.inputs, sum(map(len, chunks)))
+                    errors[name], of_outputs[name] = _errors_of(layers[name], *how)
                     bar.update()
                 run.leave()
         finally:
             run.close()
-    return errors
+    return errors, of_outputs
 
 
 def _errors_of(
     layer: nn.Module, fmt: WeightFormat, numbers: Sequence[int], inputs: Sequence[Tensor], images: int
-) -> list[Tensor]:
+) -> tuple[list[Tensor], Tensor]:
     weight = filters_of(layer).detach()
     one, other = input_moments(layer, inputs, inputs, _COARSE.positions)
     covariance = (one if other is None else one + other).covariances()[0]
     rows = to_filters(weight).double()
     hessian = damped(covariance, _COARSE.damping * rows.shape[1] / images)
     search = ScaleSearch(rows, hessian, min(fmt.weights_per_group, rows.shape[1]), _COARSE.order)
-    wanted, found = output_error(rows, covariance), []
+    wanted, found, of_outputs = output_error(rows, covariance), [], []
     for number in numbers:
         shifts = np.full(len(rows), number)
         codes, _, scale = search.encode(weight.float().cpu(), fmt, shifts, _COARSE)
@@ -126,7 +180,8 @@ def _errors_of(
         gain = torch.where((variance > 0) & (wanted > 0), (wanted / variance).sqrt(), 1.0)
         hat *= gain.clamp(1 / LARGEST_GAIN, LARGEST_GAIN)[:, None]
         found.append(from_filters((hat - rows).float(), weight.shape))
-    return found
+        of_outputs.append(output_error(hat - rows, covariance))
+    return found, torch.stack(of_outputs, 1).cpu()
 
 
 class _Sums:

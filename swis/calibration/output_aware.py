@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch.nn.functional import pad
 
 from swis.calibration.gptq import Prices, factors, set_costs, walk
 from swis.calibration.input_moments import input_moments
+from swis.calibration.layerwise import LayerCalibration
 from swis.calibration.ridge import damped, refit
 from swis.coding.entropy import Tables, count, level_indices, padded_levels
 from swis.encoding.decompose import from_filters, to_filters
@@ -41,12 +43,14 @@ def output_aware(
     inputs: Sequence[Tensor],
     float_inputs: Sequence[Tensor],
     settings: OutputAware,
+    price: Tensor | None = None,
 ) -> Encoded:
     """Return a layer's weights in ``fmt``, chosen for its ``inputs`` in the quantized network.
 
     ``layer`` is the layer of the float network, and ``float_inputs`` are its inputs there. Both inputs are
-    chunks with images along the first axis, on any device. The result is on the CPU, where the GPTQ pass
-    runs.
+    chunks with images along the first axis, on any device. ``price`` is the error of each filter's output
+    that a bit costs, float64 [filters]; None if it follows from the filter's output. The result is on the
+    CPU, where the GPTQ pass runs.
 
     >>> from swis.formats.swis import Swis
     >>> layer, images = nn.Linear(8, 2), torch.eye(8).split(2)
@@ -69,11 +73,16 @@ def output_aware(
     search = ScaleSearch(rows, hessian, group_size, settings.order)
     fitted = from_filters(rows.float(), weight.shape).cpu()
     shifts = np.full(len(rows), fmt.shifts) if schedule is None else schedule.shifts
-    codes, sets, scale = search.encode(fitted, fmt, shifts, settings)
+    codes, sets, scale = search.encode(fitted, fmt, shifts, settings, price)
     codes = codes.to(torch.int8 if fmt.magnitude_bits <= 7 else torch.int16)
     sets = sets if fmt.on_codes else None
     scale = scale.reshape(-1, *[1] * (weight.ndim - 1))
     return Encoded(fmt, codes, sets, scale, weight.shape, schedule=schedule)
+
+
+def walking(settings: OutputAware | None = None) -> LayerCalibration:
+    """Return the layer calibration that chooses levels with the GPTQ pass."""
+    return LayerCalibration(partial(output_aware, settings=settings or OutputAware()), memory=memory_of)
 
 
 def memory_of(layer: nn.Module) -> int:
@@ -147,11 +156,21 @@ class ScaleSearch:
             self.groups, self.columns = groups[self.owner].cpu(), columns[self.owner].cpu()
         self.rows, self.hessian, self.factors = rows.cpu(), hessian, factors(hessian, group_size)
 
-    def encode(self, fitted: Tensor, fmt: WeightFormat, shifts: np.ndarray, settings: OutputAware) -> Found:
+    def encode(
+        self,
+        fitted: Tensor,
+        fmt: WeightFormat,
+        shifts: np.ndarray,
+        settings: OutputAware,
+        price: Tensor | None = None,
+    ) -> Found:
         """Return codes, ids of sets and scales [filters, 1] of all filters, with ``shifts`` [filters].
 
         ``fitted`` has the filters in the shape of the layer's weight; the first scales are for these.
+        ``price`` is that of a bit, in output error, float64 [filters].
         """
+        if settings.rate and price is None:
+            price = settings.rate * self._errors(torch.ones(len(shifts)).bool(), self.rows) / self.width
         # the search is per filter, so it is not used with one scale per tensor
         scales = settings.scales if fmt.granularity == "channel" else (1.0,)
         codes = torch.empty(len(shifts), self.width, dtype=torch.int16)
@@ -166,8 +185,8 @@ class ScaleSearch:
             if settings.codebook is not None and settings.codebook < len(here.level_sets()):
                 kept = self.codebook(mine, here, found, settings.codebook)
                 found = self.best(mine, here, start, scales, settings, kept=kept)
-            if settings.rate:
-                found = self.best_by_bits(mine, here, start, scales, settings, found, kept)
+            if price is not None:
+                found = self.best_by_bits(mine, here, start, scales, settings, price[mine], found, kept)
             codes[mine], sets[mine], scale[mine] = self.in_order(mine, *found)
         return codes, sets, scale
 
@@ -178,16 +197,15 @@ class ScaleSearch:
         start: Tensor,
         scales: Sequence[float],
         settings: OutputAware,
+        per_bit: Tensor,
         found: Found,
         kept: Sequence[int] | None = None,
     ) -> Found:
-        """Return codes, sets and scales as ``best``, for the least error + rate x bits.
+        """Return codes, sets and scales as ``best``, for the least error + ``per_bit`` x bits.
 
         ``found`` is the result of ``best``. The tables of the entropy coder follow from the choices, and the
         choices from the tables, so both are computed several times.
         """
-        power = self._errors(mine, self.rows[mine])
-        per_bit = settings.rate * power / self.width
         for _ in range(_ITERATIONS):
             codes, sets, step = found
             price = (_Bits.of(codes, sets, fmt), per_bit)

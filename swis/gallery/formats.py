@@ -57,6 +57,7 @@ def _rows(results: Path, model: str) -> pd.DataFrame:
     """Return a network's calibrated rows: shared sets, the uniform quantizer, and the float row."""
     columns = [*CALIBRATION, "model", "data", "bits", "top1", "correct", "cycles_per_weight", "weight_bits"]
     shared = load_table(results / "formats", columns).query("model == @model")
+    shared = shared[shared["seed"].eq(0) | shared["method"].eq(Float.name)]
     others = load_table(results / "calibration", columns).query("model == @model and data == 'imagenet'")
     others = fully_calibrated(others)
     parts = [shared[shared["method"] != Int8.name], others[others["method"] == Uniform.name]]

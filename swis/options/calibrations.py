@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from swis.options.choices import Order
+from swis.options.choices import Order, Weighed
 from swis.options.names import require_known
 from swis.options.option import option
 from swis.options.ranges import above_zero, at_least, named, require, within
@@ -73,8 +73,10 @@ class OutputAware:
     ``asymmetric``: the target is the output of the float layer on the float network's inputs, so that a layer
     corrects the errors of the layers before it. Otherwise both outputs are computed from the same inputs.
     ``scales``: factors on the quantizer's scale; each filter keeps the one of least error. They are not used
-    with one scale per tensor. ``rate``: the price of a bit, as a share of the filter's mean output power per
-    weight; sets and levels are chosen for the least error + rate x bits of the entropy coder. ``codebook``:
+    with one scale per tensor. ``rate``: the price of a bit per weight; sets and levels are chosen for the
+    least error + rate x bits of the entropy coder. ``rate_against``: the error is that of each filter's
+    "output", as a share of its power, or what it does to the "logits", as a share of their power; the bits
+    are then per weight of the whole network, so that they go where the logits need them. ``codebook``:
     how many candidate sets each layer keeps for each number of shifts, those of least output error; None for
     all. Learned rounding and retraining do not weigh bits. Raises ``InputError`` for a value out of range.
 
@@ -90,10 +92,16 @@ class OutputAware:
     asymmetric: bool = True
     scales: list[float] = field(default_factory=lambda: [0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5])
     rate: float = option(0.0, younger=True)
+    rate_against: Weighed = option(Weighed.output, younger=True)
     codebook: int | None = option(None, younger=True)
 
     def __post_init__(self) -> None:
         require_known("calibration.order", self.order, Order)
+        require_known("calibration.rate_against", self.rate_against, Weighed)
+        require(
+            self.rate > 0 or self.rate_against == Weighed.output,
+            f"calibration.rate_against={self.rate_against} needs calibration.rate above 0",
+        )
         at_least(1, **named("calibration", self, "positions"))
         at_least(0, **named("calibration", self, "rounds", "rate"))
         at_least(1, **named("calibration", self, "codebook"))

@@ -77,6 +77,13 @@ class Order(StrEnum):
     variance = "variance"
 
 
+class Weighed(StrEnum):
+    """What a bit is weighed against: the error of a filter's output, or its effect on the logits."""
+
+    output = "output"
+    logits = "logits"
+
+
 class Rewrite(StrEnum):
     """A change of a folded network that keeps its function."""
 

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from swis.calibration.block_reconstruction import Reconstruction
-from swis.calibration.kinds import BIAS, STATS, walking
+from swis.calibration.kinds import BIAS, STATS
 from swis.calibration.layerwise import _by_image, calibrate, matching
-from swis.calibration.output_aware import OutputAware, output_aware
+from swis.calibration.output_aware import OutputAware, output_aware, walking
 from swis.encoding.encode import approximate
 from swis.encoding.layer_schedule import LayerSchedule
 from swis.encoding.metrics import sqnr_db

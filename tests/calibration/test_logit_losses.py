@@ -17,6 +17,7 @@ from swis.networks.layers import filters_of, weight_layers
 
 IMAGES = torch.randn(16, 1, 32, 32, generator=torch.Generator().manual_seed(1))
 FORMAT = weight_format("swis")
+NUMBERS = range(1, module.MOST_SHIFTS + 1)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,9 @@ def test_errors_are_those_of_a_calibration_of_the_layer_alone(folded, name):
             folded(part)
     handle.remove()
     settings = OutputAware(positions=32768, rounds=1, scales=[0.8, 1.0, 1.25], asymmetric=False)
-    errors = errors_after_calibration(folded, FORMAT, set(weight_layers(folded)) - {name}, chunks)[name]
+    errors = errors_after_calibration(folded, FORMAT, NUMBERS, set(weight_layers(folded)) - {name}, chunks)[
+        0
+    ][name]
     assert len(errors) == module.MOST_SHIFTS
     rows = to_filters(filters_of(layer)).double()
     one, other = input_moments(layer, inputs, inputs, 10**6)
@@ -130,7 +133,9 @@ def test_errors_of_earlier_layers_count_less_in_equal_ratios():
     network = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)).eval()
     images = torch.randn(12, 8)
     chunks = [Inputs.of(part) for part in images.split(8)]
-    plain = changes_of_logits(network, errors_after_calibration(network, FORMAT, [], chunks), chunks)
+    plain = changes_of_logits(
+        network, errors_after_calibration(network, FORMAT, NUMBERS, [], chunks)[0], chunks
+    )
     found = logit_losses(network, FORMAT, [], [images])
     for name, share in {"0": 0.2, "2": 0.2**0.5, "4": 1.0}.items():
         assert found[name] == pytest.approx(share * plain[name])

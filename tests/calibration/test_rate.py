@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import swis
+from swis.calibration import logit_losses
 from swis.calibration.gptq import Prices, factors, walk
 from swis.calibration.output_aware import output_aware
 from swis.errors import InputError
@@ -173,6 +174,10 @@ def test_a_rate_without_entropy_coding_is_refused_before_any_work():
         (["calibrate=stats", "calibration.rate=0.1"], "calibration.rate needs calibrate=output_aware"),
         (["calibrate=none", "calibration.codebook=2"], "calibration.codebook needs calibrate=output_aware"),
         (["calibrate=output_aware", "calibration.rate=0.1"], "needs coding=entropy, not plain"),
+        (
+            ["calibrate=output_aware", "calibration.rate_against=logits"],
+            "rate_against=logits needs calibration.rate above 0",
+        ),
         (["task=simulate", "coding=entropy"], "accelerators read plain coding"),
         (["coding=zip"], "coding must be one of"),
         (["calibrate=output_aware", "calibration.codebook=0"], "codebook must be at least 1"),
@@ -197,3 +202,53 @@ def test_the_codebook_of_many_groups_looks_at_some_of_them(monkeypatch):
     some = encoded(Swis(2), 0.0, codebook=2)[0]
     assert 0 < len(some.shift_sets.unique()) <= 2
     assert some.codes.shape == whole.codes.shape
+
+
+class Branches(nn.Module):
+    """Two equal layers; the output of the second counts less."""
+
+    def __init__(self, share):
+        super().__init__()
+        self.share = share
+        self.strong, self.weak, self.head = nn.Linear(24, 40), nn.Linear(24, 40), nn.Linear(40, 5)
+
+    def forward(self, images):
+        return self.head(torch.relu(self.strong(images)) + self.share * torch.relu(self.weak(images)))
+
+
+def test_bits_go_where_the_logits_need_them():
+    torch.manual_seed(2)
+    network, bits = Branches(0.05).eval(), {}
+    for against in ("output", "logits"):
+        settings = OutputAware(rate=0.003, rate_against=against)
+        low = swis.quantize(
+            network,
+            Swis(3, coding="entropy"),
+            torch.cat(inputs(24)),
+            calibrate="output_aware",
+            output_aware=settings,
+        )
+        stored = low.layers["bits"]
+        bits[against] = (stored["strong"], stored["weak"])
+    assert bits["output"][0] == pytest.approx(bits["output"][1], abs=0.3)
+    assert bits["logits"][0] > bits["logits"][1] + 1
+
+
+def test_the_price_of_a_bit_is_its_effect_on_linear_logits(monkeypatch):
+    monkeypatch.setattr(logit_losses, "_PROJECTIONS", 4000)
+    torch.manual_seed(3)
+    network, images = nn.Sequential(nn.Linear(24, 6), nn.Linear(6, 4)).requires_grad_(False), inputs(24)[0]
+    network[1].weight[:, 5] = 0
+    found = logit_losses.logit_prices(network, Swis(2), 0.1, [], [images])["0"]
+    power = float(network(images).double().square().sum(1).mean())
+    effects = logit_losses.FIRST_COUNTS * network[1].weight.square().sum(0) / power
+    expected = 0.1 / (effects[:5] * (24 * 6 + 6 * 4))
+    assert found[:5].numpy() == pytest.approx(expected.numpy(), rel=0.1)
+    assert found[5] > 20 * found[:5].mean()  # a filter without effect counts as a hundredth of the mean
+
+
+def test_a_layer_without_effect_has_no_price():
+    torch.manual_seed(3)
+    network = Branches(0.0).eval().requires_grad_(False)
+    found = logit_losses.logit_prices(network, Swis(2), 0.1, ["head"], [inputs(24)[0]])
+    assert set(found) == {"strong"}

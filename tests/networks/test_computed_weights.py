@@ -12,8 +12,9 @@ from timm.layers import Conv2dSame, ScaledStdConv2d, ScaledStdConv2dSame, StdCon
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
-from swis.calibration.kinds import STATS, walking
+from swis.calibration.kinds import STATS
 from swis.calibration.layerwise import calibrate
+from swis.calibration.output_aware import walking
 from swis.errors import InputError
 from swis.experiments.plain_network import plain_network
 from swis.formats.registry import weight_format

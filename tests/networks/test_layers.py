@@ -9,8 +9,9 @@ from torch.nn import functional as F
 
 from swis.calibration.block_reconstruction import Reconstruction, reconstruct
 from swis.calibration.input_moments import output_positions, patches
-from swis.calibration.kinds import STATS, walking
+from swis.calibration.kinds import STATS
 from swis.calibration.layerwise import calibrate
+from swis.calibration.output_aware import walking
 from swis.encoding.metrics import sqnr_db
 from swis.encoding.quantizer import quantize
 from swis.errors import InputError

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from swis.calibration.kinds import walking
 from swis.calibration.layerwise import calibrate
+from swis.calibration.output_aware import walking
 from swis.encoding.layer_schedule import LayerSchedule
 from swis.formats.registry import weight_format
 from swis.networks.apply import encode_layers, weight_layers
