@@ -9,7 +9,8 @@ import pandas as pd
 
 from docs.extension.registry import table
 from docs.extension.values import values
-from docs.tables.rows import called, ends, floats, imagenet_commands
+from docs.tables.rows import called, ends, floats, imagenet_commands, of
+from swis.formats.swis_signed import SwisSigned
 from swis.formats.uniform import Uniform
 from swis.plots.names import format_name
 from swis.results.records import load_table
@@ -29,11 +30,13 @@ _COMMANDS = [
     f"{imagenet_commands('rate')[1]} methods=[uniform] bits=3 calibration.rate=0.05",
 ]
 _FORMAT, _RATE = "format", "rate"
+_LOGITS = "rate_logits"  # folder of the rows whose bits are weighed against the logits
+_BOTH = 3.2  # bits per weight at which both kinds of error are compared
 
 
-def _rows(results: Path) -> pd.DataFrame:
+def _rows(results: Path, folder: str = "rate") -> pd.DataFrame:
     """Return the rows of formats with shifts; their rate is 0 where bits have no price."""
-    rows = load_table(results / "rate", "all").dropna(subset="bits")
+    rows = load_table(results / folder, "all").dropna(subset="bits")
     rows = rows[rows["coding"].notna()].fillna({_RATE: 0.0})
     names = [format_name(method, bits) for method, bits in zip(rows["method"], rows["bits"], strict=True)]
     return rows.assign(**{_FORMAT: names}).sort_values(["model", "bits", "method", _RATE])
@@ -75,21 +78,39 @@ def bits_at_three(results: Path) -> pd.DataFrame:
     return called(_at_three(results).rename(columns=_SHOWN))
 
 
-def _by_rate(results: Path, shifts: int) -> pd.DataFrame:
-    rows = _rows(results).query("bits == @shifts").set_index(["model", _FORMAT, _RATE])
-    return called(rows[list(_SHOWN)].rename(columns=_SHOWN))
+def _by_rate(rows: pd.DataFrame) -> pd.DataFrame:
+    return called(rows.set_index(["model", _FORMAT, _RATE])[list(_SHOWN)].rename(columns=_SHOWN))
 
 
 @table(*_COMMANDS, decimals={_SHOWN["held_out_kl"]: 3})
 def bits_of_two_shifts(results: Path) -> pd.DataFrame:
     """Two cycles per weight, entropy-coded, at several rates (M = 4, 8-bit activations, seed 0)."""
-    return _by_rate(results, 2)
+    return _by_rate(_rows(results).query("bits == 2"))
 
 
 @table(decimals={_SHOWN["held_out_kl"]: 3})
 def bits_of_three_shifts(results: Path) -> pd.DataFrame:
     """Three cycles per weight, entropy-coded, at several rates (M = 4, 8-bit activations, seed 0)."""
-    return _by_rate(results, 3)
+    return _by_rate(_rows(results).query("bits == 3"))
+
+
+@table(*imagenet_commands("rate_logits"), decimals={_SHOWN["held_out_kl"]: 3})
+def bits_against_logits(results: Path) -> pd.DataFrame:
+    """Bits weighed against what errors do to the logits, entropy-coded (M = 4, 8-bit activations, seed 0)."""
+    return _by_rate(_rows(results, _LOGITS))
+
+
+@values
+def logits_rate(results: Path) -> dict[str, str]:
+    """Compare both kinds of error for signed digits with three shifts, at ``_BOTH`` bits per weight."""
+    found = {}
+    for folder in ("rate", _LOGITS):
+        mine = of(_rows(results, folder).query("bits == 3"), SwisSigned)
+        found[folder] = pd.DataFrame({name: at_bits(line, _BOTH) for name, line in mine.groupby("model")}).T
+    kl = {folder: table["held_out_kl"] for folder, table in found.items()}
+    lost = floats(load_table(results / "rate", "all")) - found[_LOGITS]["top1"]
+    said = {"bits": f"{_BOTH:g}", "kl": ends(kl[_LOGITS], 2), "kl_before": ends(kl["rate"], 2)}
+    return said | {"lost": ends(lost), "smaller": f"{8 / _BOTH:.1f}"}
 
 
 @values

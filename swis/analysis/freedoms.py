@@ -12,35 +12,29 @@ from swis.formats.swis_c import SwisC
 from swis.formats.swis_signed import SwisSigned
 from swis.results.records import load_table
 
-PLAIN = "SWIS"
 SHIFTS = 2
-_PRICE = 0.01  # of a bit, among the rates of results/rate
+PLAIN = "SWIS"
 
-# Each variant by its format and the number of sets that a layer keeps.
-_VARIANTS = {
-    (Swis.name, None): PLAIN,
-    (SwisC.name, None): "consecutive powers",
-    (Swis.name, 4): "4 sets per layer",
-    (Swis.name, 1): "one set per layer",
-    (SwisSigned.name, None): "signed digits",
+# Each variant by its format, the sets that a layer keeps (0 for all), and the price of a bit.
+VARIANTS = {
+    (Swis.name, 0, 0.0): PLAIN,
+    (SwisC.name, 0, 0.0): "consecutive powers",
+    (Swis.name, 4, 0.0): "4 sets per layer",
+    (Swis.name, 1, 0.0): "one set per layer",
+    (SwisSigned.name, 0, 0.0): "signed digits",
+    (Swis.name, 0, 0.01): "a price of bits",
 }
-PRICED = "bits have a price"
 
 
 def freedoms(results: Path) -> pd.DataFrame:
-    """Return a row per network and variant with two shifts and entropy coding, in the order of variants.
+    """Return a row per network and variant, with two shifts and entropy coding, in the order of variants.
 
-    ``variant`` says how the row differs from plain SWIS, which has any sets for every group of 4 weights, one
-    sign per weight, and levels chosen without regard to their bits. Every variant differs in one property.
+    ``variant`` says how the row differs from plain SWIS: it takes any sets for its groups of 4 weights, has
+    one sign per weight, and its levels are chosen without regard to their bits.
     """
-    rows = load_table(results / "ablation", "all").query("bits == @SHIFTS and seed == 0")
-    kept = [json.loads(config)["calibration"].get("codebook") for config in rows["config"]]
-    names = [_VARIANTS.get(pair) for pair in zip(rows["method"], kept, strict=True)]
-    priced = load_table(results / "rate", "all").query("bits == @SHIFTS and seed == 0 and rate == @_PRICE")
-    priced = priced[priced["method"] == Swis.name]
-    found = pd.concat([rows.assign(variant=names), priced.assign(variant=PRICED)]).dropna(subset="variant")
-    order = [*_VARIANTS.values(), PRICED]
-    return found.sort_values(
-        ["model", "variant"],
-        key=lambda column: column.map(order.index) if column.name == "variant" else column,
-    )
+    tables = [load_table(results / name, "all") for name in ("rate", "ablation")]
+    rows = pd.concat(tables).query("bits == @SHIFTS and seed == 0").drop_duplicates("key")
+    kept = [json.loads(config)["calibration"].get("codebook") or 0 for config in rows["config"]]
+    keys = zip(rows["method"], kept, rows["rate"].fillna(0.0), strict=True)
+    variants = pd.Categorical([VARIANTS.get(key) for key in keys], list(VARIANTS.values()), ordered=True)
+    return rows.assign(variant=variants).dropna(subset="variant").sort_values(["model", "variant"])

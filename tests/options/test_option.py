@@ -28,6 +28,7 @@ GROUPS = (
 )
 # Settings with which every option of a group affects results, except those in NEVER.
 ALL_COUNT = {
+    CalibrationConfig: {"rate": 0.1},
     ActivationConfig: {"range": "percentile"},
     RetrainConfig: {"distillation": 0.25, "freeze_threshold": 0.1},
     ScheduleConfig: {"policy": "optimal", "sensitivity": True},
