@@ -36,7 +36,10 @@ def notes() -> str:
         f"* The gap of the second claim is there before retraining ({before} points). On Fashion-MNIST it is "
         f"{small} points.\n"
         "* The ratios are of one calibration seed. Between three seeds, top-1 of a format differs by up to "
-        f"{value('calibration', 'spread')}\n  points, so which format a design may use is uncertain too."
+        f"{value('calibration', 'spread')}\n  points, so which format a design may use is uncertain too.\n"
+        "* The claims are of SWIS as published. The best format of this suite loses "
+        f"{value('best', 'lost_ours')} points of top-1 at\n  two cycles on two ImageNet networks; SWIS loses "
+        f"{value('best', 'lost_swis')}, and the best rival {value('best', 'lost_rival')}."
     )
 
 

@@ -34,7 +34,7 @@ _LOGITS = "rate_logits"  # folder of the rows whose bits are weighed against the
 _BOTH = 3.2  # bits per weight at which both kinds of error are compared
 
 
-def _rows(results: Path, folder: str = "rate") -> pd.DataFrame:
+def bits_rows(results: Path, folder: str = "rate") -> pd.DataFrame:
     """Return the rows of formats with shifts; their rate is 0 where bits have no price."""
     rows = load_table(results / folder, "all").dropna(subset="bits")
     rows = rows[rows["coding"].notna()].fillna({_RATE: 0.0})
@@ -62,7 +62,7 @@ def at_bits(rows: pd.DataFrame, bits: float) -> pd.Series:
 
 
 def _at_three(results: Path) -> pd.DataFrame:
-    rows = _rows(results)
+    rows = bits_rows(results)
     found = [
         at_bits(line, _AT).rename((model, name))
         for (model, name), line in rows.groupby(["model", _FORMAT], sort=False)
@@ -85,19 +85,19 @@ def _by_rate(rows: pd.DataFrame) -> pd.DataFrame:
 @table(*_COMMANDS, decimals={_SHOWN["held_out_kl"]: 3})
 def bits_of_two_shifts(results: Path) -> pd.DataFrame:
     """Two cycles per weight, entropy-coded, at several rates (M = 4, 8-bit activations, seed 0)."""
-    return _by_rate(_rows(results).query("bits == 2"))
+    return _by_rate(bits_rows(results).query("bits == 2"))
 
 
 @table(decimals={_SHOWN["held_out_kl"]: 3})
 def bits_of_three_shifts(results: Path) -> pd.DataFrame:
     """Three cycles per weight, entropy-coded, at several rates (M = 4, 8-bit activations, seed 0)."""
-    return _by_rate(_rows(results).query("bits == 3"))
+    return _by_rate(bits_rows(results).query("bits == 3"))
 
 
 @table(*imagenet_commands("rate_logits"), decimals={_SHOWN["held_out_kl"]: 3})
 def bits_against_logits(results: Path) -> pd.DataFrame:
     """Bits weighed against what errors do to the logits, entropy-coded (M = 4, 8-bit activations, seed 0)."""
-    return _by_rate(_rows(results, _LOGITS))
+    return _by_rate(bits_rows(results, _LOGITS))
 
 
 @values
@@ -105,7 +105,7 @@ def logits_rate(results: Path) -> dict[str, str]:
     """Compare both kinds of error for signed digits with three shifts, at ``_BOTH`` bits per weight."""
     found = {}
     for folder in ("rate", _LOGITS):
-        mine = of(_rows(results, folder).query("bits == 3"), SwisSigned)
+        mine = of(bits_rows(results, folder).query("bits == 3"), SwisSigned)
         found[folder] = pd.DataFrame({name: at_bits(line, _BOTH) for name, line in mine.groupby("model")}).T
     kl = {folder: table["held_out_kl"] for folder, table in found.items()}
     lost = floats(load_table(results / "rate", "all")) - found[_LOGITS]["top1"]
@@ -116,7 +116,7 @@ def logits_rate(results: Path) -> dict[str, str]:
 @values
 def bits(results: Path) -> dict[str, str]:
     """Compare, at 3.0 bits, the best shared-set format with two shifts and the best uniform quantizer."""
-    found, rows = _at_three(results), _rows(results)
+    found, rows = _at_three(results), bits_rows(results)
     uniform = rows["method"] == Uniform.name
     names = {
         "ours": set(rows.loc[~uniform & (rows["bits"] == _TWO), _FORMAT]),

@@ -30,6 +30,7 @@ def test_a_table_has_rows_and_fits_a_page(name):
 
 FOLDERS = ["calibration", "first_table", "joint_selection", "lite0_per_tensor", "retrain", "retrain_ablation"]
 FOLDERS += ["retrain_quick", "retrain_stats", "scheduling", "formats", "rate", "scheduling_calibrated"]
+FOLDERS += ["ablation", "rate_logits"]
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

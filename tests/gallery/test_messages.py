@@ -5,6 +5,7 @@ import pytest
 from conftest import ROOT
 
 from swis import gallery
+from swis.analysis.freedoms import VARIANTS, freedoms
 from swis.analysis.trade_offs import LOSSES
 from swis.gallery.registry import figures
 
@@ -132,6 +133,21 @@ def test_what_sets_are_chosen_by_matters_most_at_three_shifts():
     assert mse[3] < plus[3] < together[3]
     assert max(together, key=lambda shifts: together[shifts] - mse[shifts]) == 3
     assert len(right.texts) == 4
+
+
+def test_one_set_per_layer_is_far_from_float_and_signs_bring_it_nearer():
+    rows = freedoms(RESULTS).astype({"variant": str}).set_index(["variant", "model"])
+    kl, bits = rows["held_out_kl"], rows["weight_bits"]
+    plain = kl["SWIS"]
+    assert (kl["one set per layer"] > 2 * plain).all()
+    assert (kl["signed digits"] < plain).all()
+    assert (bits["signed digits"] > bits["SWIS"]).all()
+    for variant in ("4 sets per layer", "a price of bits", "consecutive powers"):
+        assert (kl[variant] > plain).all()
+        assert (bits[variant] < bits["SWIS"]).all()
+    left, right = gallery.draw("ablation", RESULTS).axes
+    assert {text.get_text() for text in left.texts} >= set(VARIANTS.values())
+    assert len(left.lines) == len(right.lines) == len(VARIANTS)
 
 
 def test_swis_at_two_cycles_has_the_bits_and_the_closeness_of_uniform_at_three():
