@@ -12,7 +12,9 @@ from docs.tables.rows import called, ends, floats, imagenet_commands, of
 from swis.analysis.settings import schedule_setting
 from swis.evaluation.paired_tests import unpack_correct
 from swis.formats.swis import Swis
+from swis.formats.swis_signed import SwisSigned
 from swis.options.choices import BudgetUnit, Policy
+from swis.plots.names import label_of
 from swis.results.intervals import Z
 from swis.results.records import load_table
 
@@ -100,24 +102,24 @@ def scheduling_calibrated(results: Path) -> pd.DataFrame:
 
 
 def _beside_line(mine: pd.Series, ends: pd.DataFrame) -> dict[str, float]:
-    """Return a schedule's top-1 [%] and logits' SQNR [dB], beside those of the line between N = 2 and N = 3.
+    """Return a schedule's top-1 [%] and logits' SQNR [dB], beside those of the same shifts everywhere.
 
-    The line is at equal cycles per multiply-accumulate. The interval of the difference is a normal one, over
-    the images' differences: each image counts as correct on the line by the share of both ends.
+    The line lies between the whole numbers of shifts around it, at equal cycles per multiply-accumulate. The
+    interval of the difference is a normal one, over the images' differences: each image counts as correct on
+    the line by the share of both ends.
     """
-    two, three = ends.loc[2], ends.loc[3]
-    share = (mine["cycles_per_mac"] - two["cycles_per_mac"]) / (
-        three["cycles_per_mac"] - two["cycles_per_mac"]
+    fewer, more = ends.loc[mine["bits"] // 1], ends.loc[mine["bits"] // 1 + 1]
+    share = (mine["cycles_per_mac"] - fewer["cycles_per_mac"]) / (
+        more["cycles_per_mac"] - fewer["cycles_per_mac"]
     )
 
     def on_line(column: str) -> float:
-        return (1 - share) * two[column] + share * three[column]
+        return (1 - share) * fewer[column] + share * more[column]
 
-    right = [unpack_correct(row["correct"]).astype(float) for row in (mine, two, three)]
+    right = [unpack_correct(row["correct"]).astype(float) for row in (mine, fewer, more)]
     ahead = 100 * (right[0] - (1 - share) * right[1] - share * right[2])
     reach = Z * ahead.std(ddof=1) / len(ahead) ** 0.5
     return {
-        "cycles/MAC": mine["cycles_per_mac"],
         "top-1 [%]": mine["top1"],
         "top-1 of the line [%]": on_line("top1"),
         "ahead [points]": ahead.mean(),
@@ -129,18 +131,26 @@ def _beside_line(mine: pd.Series, ends: pd.DataFrame) -> dict[str, float]:
 
 
 def _at_logits(results: Path) -> pd.DataFrame:
-    rows = of(load_table(results / "scheduling_calibrated", "all"), Swis)
-    known = of(load_table(results / "formats", "all"), Swis).set_index(["model", "bits"])
+    rows = of(load_table(results / "scheduling_calibrated", "all"), Swis, SwisSigned)
+    known = load_table(results / "formats", "all").query("seed == 0").set_index(["model", "method", "bits"])
     found = {
-        (row["model"], row["bits"]): _beside_line(row, known.loc[row["model"]])
-        for _, row in rows.sort_values(["model", "bits"]).iterrows()
+        (row["model"], label_of(row["method"]), row["bits"]): _beside_line(
+            row, known.loc[row["model"], row["method"]]
+        )
+        for _, row in rows.sort_values(["model", "method", "bits"]).iterrows()
     }
-    return pd.DataFrame.from_dict(found, orient="index").rename_axis(index=["model", "bits"])
+    return pd.DataFrame.from_dict(found, orient="index").rename_axis(index=["model", "format", "bits"])
 
 
-@table(*imagenet_commands("scheduling_calibrated"))
+@table(
+    *imagenet_commands("scheduling_calibrated"),
+    *(
+        f"{command} methods=[swis_signed] bits=1.5,2"
+        for command in imagenet_commands("scheduling_calibrated")
+    ),
+)
 def scheduling_at_logits(results: Path) -> pd.DataFrame:
-    """Calibrated schedules beside the line between two and three shifts everywhere, at equal cycles."""
+    """Calibrated schedules beside the same shifts everywhere, at equal cycles per multiply-accumulate."""
     found = _at_logits(results)
     ends_ = found.pop("low").map("{:+.1f}".format) + " to " + found.pop("high").map("{:+.1f}".format)
     found["ahead [points]"] = found["ahead [points]"].map("{:+.1f}".format) + " (" + ends_ + ")"
