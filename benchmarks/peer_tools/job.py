@@ -35,7 +35,7 @@ class Refused(Exception):
 class Job:
     """A float network of plain layers, its images, and the number of bits to quantize it to.
 
-    ``calibration`` [N, C, H, W] are the images that a tool may look at. ``options`` are settings of the recipe.
+    ``calibration`` [N, C, H, W] are the images that a tool may look at. ``options`` are those of the recipe.
     """
 
     network: nn.Module

@@ -1,8 +1,8 @@
 """AIMET: scales per filter, learned rounding (AdaRound), activations by AIMET's enhanced method.
 
-Recipe ``adaround``: layers are equalized where that leaves the network's function alone, so not through ReLU6.
-Scales are those with the least error of weights and activations (``tf_enhanced``). Rounding is then learned
-layer by layer against the float layer's output after its activation. The logits stay float.
+Recipe ``adaround``: layers are equalized where that leaves the network's function alone, so not through
+ReLU6. Scales are those with the least error of weights and activations (``tf_enhanced``). Rounding is then
+learned layer by layer against the float layer's output after its activation. The logits stay float.
 """
 
 from __future__ import annotations

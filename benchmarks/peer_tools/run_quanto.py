@@ -1,9 +1,9 @@
 """optimum-quanto: weights by groups, activations per tensor.
 
-Recipe ``hqq``: weights of 2 or 4 bits have a scale and a zero point per group of up to 128 weights, both found
-by half-quadratic optimization (HQQ); those of 8 bits have a scale per filter from the largest weight. Scales of
-activations are moving averages of the largest values over the calibration images, the tool's only method. The
-logits stay float.
+Recipe ``hqq``: weights of 2 or 4 bits have a scale and a zero point per group of up to 128 weights, both
+found by half-quadratic optimization (HQQ). Those of 8 bits have a scale per filter from the largest weight.
+Scales of activations are moving averages of the largest values over the calibration images, the tool's only
+method. The logits stay float.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ def quantized(job: Job) -> Made:
     if job.bits not in KINDS:
         known = ", ".join(map(str, KINDS))
         raise Refused(f"optimum-quanto has weights of {known} bits, and not of {job.bits}")
+    if job.activation_bits != qint8.bits:
+        raise Refused(f"optimum-quanto has activations of 8 bits, and not of {job.activation_bits}")
     network, *_, last = job.network, *job.layers
     optimizer = None if job.bits == qint8.bits else HqqOptimizer()
     quantize(network, weights=KINDS[job.bits], activations=qint8, optimizer=optimizer)
