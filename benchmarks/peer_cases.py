@@ -50,10 +50,7 @@ class Case:
 
     def key(self, study: Study) -> str:
         """Return the identity of the row: what its numbers depend on, versions included."""
-        images = (study.calibration, study.split, study.held_out)
-        digests = [None if split is None else split.digest for split in images]
-        facts = [study.network.digest, study.network.inputs, digests, self.requirements, self.job(study)]
-        return digest(facts)
+        return digest([digest_of(study), self.requirements, self.job(study)])
 
     def job(self, study: Study) -> dict[str, Any]:
         """Return what the script of the tool is told, besides tensors."""
@@ -66,6 +63,13 @@ class Case:
             "seed": study.config.seed,
             "options": self.options,
         }
+
+
+def digest_of(study: Study) -> str:
+    """Return the identity of what all tools get: the float network and the images."""
+    images = (study.calibration, study.split, study.held_out)
+    digests = [None if split is None else split.digest for split in images]
+    return digest([study.network.digest, study.network.inputs, digests])
 
 
 def split_overrides(arguments: list[str]) -> tuple[dict[str, str], list[str]]:

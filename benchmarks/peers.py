@@ -29,7 +29,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from peer_cases import SCRIPTS, Case, cases, split_overrides
+from peer_cases import SCRIPTS, Case, cases, digest_of, split_overrides
 from safetensors.torch import load_file, save_file
 
 from swis.errors import InputError
@@ -126,6 +126,15 @@ def answered(case: Case, study: Study, place: Path, python: Path, images: Path) 
     }
 
 
+def of_float(study: Study) -> dict[str, torch.Tensor]:
+    """Return the float network's logits of the measured and of the held-out images."""
+    parts = {"measured": study.batches} | ({"held_out": study.held_out_batches} if study.held_out else {})
+    network, device = study.network.module, study.device
+    return {
+        name: predict(network, batches, device, f"float, {name}").logits for name, batches in parts.items()
+    }
+
+
 def scored(
     logits: dict[str, torch.Tensor], study: Study, reference: dict[str, torch.Tensor]
 ) -> dict[str, Any]:
@@ -168,12 +177,9 @@ def main(arguments: list[str]) -> int:
     rows = {row["key"]: row for row in stored}
     keys = {case.key(study): case for case in chosen}
     missing = [key for key in keys if key not in rows or own["force"] == "true"]
-    images, reference = folder / "images" / study.network.digest[:20], {}
-    if missing:
+    images, reference = folder / "images" / digest_of(study), None
+    if missing and not (images / "images.safetensors").exists():
         hand_over(study, images)
-        parts = {"measured": study.batches} | ({"held_out": study.held_out_batches} if study.held_out else {})
-        for name, batches in parts.items():
-            reference[name] = predict(study.network.module, batches, study.device, f"float, {name}").logits
     for key in missing:
         case, place = keys[key], folder / "answers" / key
         if own["force"] == "true":
@@ -181,6 +187,7 @@ def main(arguments: list[str]) -> int:
         row = described(case, key, study)
         row |= answered(case, study, place, environment(case.tool, folder), images)
         if row["status"] == "ok":
+            reference = reference or of_float(study)
             row |= scored(load_file(place / "logits.safetensors"), study, reference)
         rows[key] = {name: row.get(name) for name in COLUMNS}
         table = pd.DataFrame(rows.values()).sort_values(["model", "tool", "recipe", "bits", "seed"])

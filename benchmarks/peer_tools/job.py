@@ -88,7 +88,7 @@ def answer(package: str, quantize: Callable[[Job], Made]) -> None:
     try:
         made = quantize(job)
     except Refused as reason:
-        print(f"{type(reason).__name__}: {reason}", file=sys.stderr)
+        print(reason, file=sys.stderr)
         sys.exit(REFUSED)
     seconds = time.perf_counter() - start
     found = {name: logits(made.network, each) for name, each in images.items()}
