@@ -190,7 +190,8 @@ def test_every_experiment_can_be_composed_and_has_its_duration(path):
     config = load([f"experiment={path.stem}"])
     assert config.minutes > 0
     for name in config.sweep:  # an option with a value, or a choice of a file
-        assert load([f"{name}={config.sweep[name].partition(',')[0]}"])
+        value = config.sweep[name].partition(",")[0]
+        assert load([f"experiment={path.stem}", f"{name}={value}"])
     multirun = yaml.safe_load(path.read_text()).get("hydra") == {"mode": "MULTIRUN"}
     assert multirun == bool(config.sweep)
 
