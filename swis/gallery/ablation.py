@@ -19,8 +19,8 @@ _CAPTION = """
     Each arrow changes one property of SWIS at two cycles per weight. Down is nearer to the float network,
     left is smaller. One set per layer leaves groups no choice and loses most. Four sets per layer,
     consecutive powers and a price of bits in calibration save bits and cost some closeness. Signed digits
-    cost bits and gain closeness. KL is over 744 photographs (M = 4, 8-bit activations, output-aware calibration, entropy
-    coding, one calibration set).
+    cost bits and gain closeness. KL is over 744 photographs (M = 4, 8-bit activations, output-aware
+    calibration, entropy coding, one calibration set).
 """
 # Where each name is written: points apart from its mark, and the side on which the text begins.
 _BESIDE = {
