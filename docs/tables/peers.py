@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from docs.extension.registry import table
+from docs.extension.values import values
 from docs.tables.accuracy import full
 from docs.tables.rows import called, of
 from swis.formats.swis import Swis
@@ -52,3 +53,17 @@ def peers(results: Path) -> pd.DataFrame:
     found = pd.concat([mine[[*_INDEX, *_COLUMNS]], theirs[[*_INDEX, *_COLUMNS]]])
     found = found.sort_values(["model", "top1"], ascending=[True, False], kind="stable")
     return called(found.set_index(_INDEX).rename(columns=_COLUMNS))
+
+
+@values
+def peers_best(results: Path) -> dict[str, str]:
+    """Compare the best other tool at 4 bits with our uniform quantizer of 4 bits, on MobileNet-v2."""
+    rows = measurements(results).query("status == 'ok' and bits == 4 and model == 'mobilenet_v2'")
+    ours = _ours(results).query("model == 'mobilenet_v2'")
+    ours = of(ours, Uniform)
+    best = rows.sort_values("top1").iloc[-1]
+    return {
+        "tool": f"{_TOOLS[best['tool']]}",
+        "top1": f"{best['top1']:.1f}",
+        "ours": f"{ours['top1'].item():.1f}",
+    }
