@@ -11,7 +11,8 @@ images and the bits of weights; it gives back logits, which this suite scores as
   says what each does.
 * ``bits``: bits of a weight. Activations have those of activation_bits.
 * ``TOOL.OPTION=VALUE``: an option of a recipe, such as aimet.iterations=250. The row says it.
-* ``out`` (results/peers.csv): rows that are there are not computed again, except with ``force=true``.
+* ``out`` (results/peers.csv): rows that are there are not computed again, except failed ones, or with
+  ``force=true``.
 * ``folder`` (outputs/peers): the environments, and the answers of tools.
 
 A tool that fails, or does not offer the bits, has a row too, with the reason.
@@ -167,7 +168,8 @@ def main(arguments: list[str]) -> int:
     stored = pd.read_csv(out).to_dict("records") if out.exists() else []
     rows = {row["key"]: row for row in stored}
     keys = {case.key(study): case for case in chosen}
-    missing = [key for key in keys if key not in rows or own["force"] == "true"]
+    done = {key for key, row in rows.items() if row["status"] != "failed"}
+    missing = [key for key in keys if key not in done or own["force"] == "true"]
     images, reference = folder / "images" / digest_of(study), None
     if missing and not (images / "images.safetensors").exists():
         hand_over(study, images)

@@ -67,9 +67,8 @@ def best_at_cycles(results: Path) -> pd.DataFrame:
 
 
 def _at_bits(results: Path) -> pd.DataFrame:
-    rows = pd.concat([bits_rows(results, folder).assign(folder=folder) for folder in ("rate", "rate_logits")])
     found = []
-    for (model, name, _), line in rows.groupby(["model", "format", "folder"]):
+    for (model, name), line in bits_rows(results).groupby(["model", "format"]):
         kl = at_bits(line, _AT)["held_out_kl"]
         found.append({"model": model, "format": name, "method": line["method"].iloc[0], _KL: kl})
     return _sides(pd.DataFrame(found).dropna(), _KL, ["model"])
@@ -77,7 +76,6 @@ def _at_bits(results: Path) -> pd.DataFrame:
 
 @table(
     *imagenet_commands("rate"),
-    *imagenet_commands("rate_logits"),
     decimals={f"{side}: {_KL}": 3 for side in (_SWIS, _OURS, _RIVAL)},
 )
 def best_at_bits(results: Path) -> pd.DataFrame:

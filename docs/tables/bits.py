@@ -31,13 +31,13 @@ _COMMANDS = [
 ]
 _FORMAT, _RATE = "format", "rate"
 _LOGITS = "rate_logits"  # folder of the rows whose bits are weighed against the logits
-_BOTH = 3.2  # bits per weight at which both kinds of error are compared
+_UNIFORM_AT = 0.1  # rate at whose bits formats are compared there
 
 
 def bits_rows(results: Path, folder: str = "rate") -> pd.DataFrame:
     """Return the rows of formats with shifts; their rate is 0 where bits have no price."""
     rows = load_table(results / folder, "all").dropna(subset="bits")
-    rows = rows[rows["coding"].notna()].fillna({_RATE: 0.0})
+    rows = rows[rows["coding"].notna() & rows["seed"].eq(0)].fillna({_RATE: 0.0})
     names = [format_name(method, bits) for method, bits in zip(rows["method"], rows["bits"], strict=True)]
     return rows.assign(**{_FORMAT: names}).sort_values(["model", "bits", "method", _RATE])
 
@@ -94,7 +94,12 @@ def bits_of_three_shifts(results: Path) -> pd.DataFrame:
     return _by_rate(bits_rows(results).query("bits == 3"))
 
 
-@table(*imagenet_commands("rate_logits"), decimals={_SHOWN["held_out_kl"]: 3})
+@table(
+    *(f"{command} methods=[swis_signed]" for command in imagenet_commands("rate_logits")),
+    *(f"{command} methods=[uniform] bits=3" for command in imagenet_commands("rate_logits")),
+    f"{imagenet_commands('rate_logits')[1]} methods=[swis_signed] bits=3 calibration.rate=0.05",
+    decimals={_SHOWN["held_out_kl"]: 3},
+)
 def bits_against_logits(results: Path) -> pd.DataFrame:
     """Bits weighed against what errors do to the logits, entropy-coded (M = 4, 8-bit activations, seed 0)."""
     return _by_rate(bits_rows(results, _LOGITS))
@@ -102,15 +107,23 @@ def bits_against_logits(results: Path) -> pd.DataFrame:
 
 @values
 def logits_rate(results: Path) -> dict[str, str]:
-    """Compare both kinds of error for signed digits with three shifts, at ``_BOTH`` bits per weight."""
-    found = {}
-    for folder in ("rate", _LOGITS):
+    """Compare signed digits with the uniform quantizer, both at three cycles and weighed against the logits.
+
+    They are compared at the bits that the uniform quantizer takes at the rate ``_UNIFORM_AT``.
+    """
+    rows = bits_rows(results, _LOGITS)
+    theirs = of(rows[rows[_RATE] == _UNIFORM_AT], Uniform).set_index("model")
+
+    def ours(folder: str) -> pd.DataFrame:
         mine = of(bits_rows(results, folder).query("bits == 3"), SwisSigned)
-        found[folder] = pd.DataFrame({name: at_bits(line, _BOTH) for name, line in mine.groupby("model")}).T
-    kl = {folder: table["held_out_kl"] for folder, table in found.items()}
-    lost = floats(load_table(results / "rate", "all")) - found[_LOGITS]["top1"]
-    said = {"bits": f"{_BOTH:g}", "kl": ends(kl[_LOGITS], 2), "kl_before": ends(kl["rate"], 2)}
-    return said | {"lost": ends(lost), "smaller": f"{8 / _BOTH:.1f}"}
+        lines = {name: at_bits(line, theirs["weight_bits"][name]) for name, line in mine.groupby("model")}
+        return pd.DataFrame(lines).T
+
+    found = ours(_LOGITS)
+    lost = floats(load_table(results / _LOGITS, "all")) - found["top1"]
+    said = {"bits": ends(theirs["weight_bits"]), "lost": ends(lost)}
+    said |= {"kl": ends(found["held_out_kl"], 2), "kl_theirs": ends(theirs["held_out_kl"], 2)}
+    return said | {"kl_before": ends(ours("rate")["held_out_kl"], 2)}
 
 
 @values

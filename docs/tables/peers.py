@@ -65,5 +65,6 @@ def peers_best(results: Path) -> dict[str, str]:
     return {
         "tool": f"{_TOOLS[best['tool']]}",
         "top1": f"{best['top1']:.1f}",
+        "bits": f"{best['weight_bits']:.1f}",
         "ours": f"{ours['top1'].item():.1f}",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from pathlib import Path
 
 import pandas as pd
@@ -108,7 +109,7 @@ def _beside_line(mine: pd.Series, ends: pd.DataFrame) -> dict[str, float]:
     interval of the difference is a normal one, over the images' differences: each image counts as correct on
     the line by the share of both ends.
     """
-    fewer, more = ends.loc[mine["bits"] // 1], ends.loc[mine["bits"] // 1 + 1]
+    fewer, more = ends.loc[ceil(mine["bits"]) - 1], ends.loc[ceil(mine["bits"])]
     share = (mine["cycles_per_mac"] - fewer["cycles_per_mac"]) / (
         more["cycles_per_mac"] - fewer["cycles_per_mac"]
     )

@@ -13,6 +13,7 @@ errors of earlier layers count less.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from math import ceil
 
 import numpy as np
 import torch
@@ -79,20 +80,22 @@ def logit_prices(
     """Return the error of each filter's output that a bit costs, float64 [filters], by layer.
 
     An error changes the logits, by ``logit_losses``, and a bit per weight of all these layers costs ``rate``
-    in the same unit. A filter's effect counts as at least a hundredth of the mean of its layer. A layer
-    without effect on the logits has no price. Arguments and errors are those of ``logit_losses``.
+    in the same unit. The effect of a filter is measured with its shifts, at most 4, and counts as at least a
+    hundredth of the mean of its layer. Where a layer has no effect on the logits, bits cost nothing.
+    Arguments and errors are those of ``logit_losses``.
 
     >>> from swis.formats.swis import Swis
     >>> network, images = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2)), torch.randn(16, 8)
     >>> logit_prices(network, Swis(2), 0.1, [], [images])["0"].shape
     torch.Size([4])
     """
-    numbers = [min(fmt.shifts, MOST_SHIFTS)]
+    numbers = [min(ceil(fmt.shifts), MOST_SHIFTS)]  # a schedule has an average
     losses, errors = _losses(model, fmt, numbers, skip, images, device)
     layers, prices = weight_layers(model), {}
     weights = sum(layers[name].weight.numel() for name in losses)
     for name, of in losses.items():
         loss, error = torch.from_numpy(of[:, 0]), errors[name][:, 0]
+        prices[name] = torch.zeros_like(loss)
         if (total := loss.sum()) > 0:
             least = _LEAST_EFFECT * total / error.sum()
             effect = torch.where(error > 0, loss / error, least).maximum(least)

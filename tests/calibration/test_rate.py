@@ -247,8 +247,24 @@ def test_the_price_of_a_bit_is_its_effect_on_linear_logits(monkeypatch):
     assert found[5] > 20 * found[:5].mean()  # a filter without effect counts as a hundredth of the mean
 
 
-def test_a_layer_without_effect_has_no_price():
+def test_in_a_layer_without_effect_bits_cost_nothing():
     torch.manual_seed(3)
     network = Branches(0.0).eval().requires_grad_(False)
     found = logit_losses.logit_prices(network, Swis(2), 0.1, ["head"], [inputs(24)[0]])
-    assert set(found) == {"strong"}
+    assert set(found) == {"strong", "weak"}
+    assert found["strong"].min() > 0
+    assert torch.equal(found["weak"], torch.zeros(40).double())
+
+
+def test_bits_are_weighed_against_the_logits_with_a_schedule_too():
+    torch.manual_seed(2)
+    low = swis.quantize(
+        Branches(0.05).eval(),
+        Swis(2.5, coding="entropy"),
+        torch.cat(inputs(24)),
+        calibrate="output_aware",
+        schedule="optimal",
+        output_aware=OutputAware(rate=0.003, rate_against="logits"),
+    )
+    stored = low.layers["bits"]
+    assert stored["strong"] > stored["weak"] + 1
