@@ -127,9 +127,10 @@ def with_float(found: pd.DataFrame, reference: pd.Series) -> pd.DataFrame:
 
 
 def ends(numbers: pd.Series, decimals: int = 1) -> str:
-    """Return the least and the most of some numbers as text.
+    """Return the least and the most of some numbers as text; one number if both read alike.
 
     >>> ends(pd.Series([2.0, 1.25, 3.0]))
     '1.2 to 3.0'
     """
-    return f"{numbers.min():.{decimals}f} to {numbers.max():.{decimals}f}"
+    least, most = (f"{number:.{decimals}f}" for number in (numbers.min(), numbers.max()))
+    return least if least == most else f"{least} to {most}"
