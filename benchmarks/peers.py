@@ -102,6 +102,8 @@ def answered(case: Case, study: Study, place: Path, python: Path, images: Path) 
         script = SCRIPTS / f"run_{case.tool}.py"
         with (place / "log.txt").open("w") as log:
             done = subprocess.run([python, script, images, place], stdout=log, stderr=log, check=False)
+        if done.returncode < 0:  # it may work another time, so it is no row
+            raise InputError(f"{case.tool} was killed by signal {-done.returncode}")
         if done.returncode:
             said = last_line((place / "log.txt").read_text())
             return {"status": "refused" if done.returncode == REFUSED else "failed", "error": said}

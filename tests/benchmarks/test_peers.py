@@ -117,6 +117,13 @@ def test_an_answer_that_is_there_is_not_asked_for_again(run, tmp_path):
     assert run("bits=8")[1].loc[8, "status"] == "ok"
 
 
+def test_a_tool_that_is_killed_leaves_no_row(run, tmp_path):
+    (tmp_path / "scripts" / "run_rounding.py").write_text("import os\n\nos.kill(os.getpid(), 9)\n")
+    with pytest.raises(InputError, match="rounding was killed by signal 9"):
+        run("bits=8")
+    assert not (tmp_path / "peers.csv").exists()
+
+
 def test_a_refusal_and_a_failure_are_rows_with_a_reason(run):
     status, rows = run("bits=3,5")
     assert status == 1  # a refusal is an answer
