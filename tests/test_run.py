@@ -113,7 +113,7 @@ def test_a_run_prints_its_table(command_line, tiny, tmp_path):
         (["schedule=gredy"], "there is no schedule=gredy; did you mean greedy?"),
         (["experiment=[first_table,storag]"], "there is no experiment=storag; did you mean storage?"),
         (["versus=[strips]"], "not 'strips'; did you mean stripes?"),
-        (["experiment=null"], "experiment must be one of bandwidth"),
+        (["experiment=null"], "experiment must be one of ablation, bandwidth"),
         (["bits='3"], "write bits=3"),
         (["group_size=99999999999999999999"], "group_size must be at most 4294967295"),
         (["--config-name", "foo"], "--config-name must be config, not foo"),

@@ -30,6 +30,7 @@ _ACROSS = ("weight_bits", "cycles_per_weight", "latency_ms", "bits")
 _UPWARDS = ("top1", "energy_pj", "compression_vs_int8")
 _COLOUR, _FACET, _ONLY = ("accelerator", "method"), ("model", "network"), ("data",)
 _NONE = ("(none)", "")
+_FIRST = "results/calibration"  # the folder that is shown first; it has most formats and settings
 _WIDTH, _HEIGHT = 410, 370
 # Columns of a row that are of no use to a reader.
 _UNREADABLE = ("correct", "config", "packages", "hardware")
@@ -155,7 +156,7 @@ class TradeOffTab(Tab):
             known = folders()
             if not known:
                 raise InputError("there are no results here; give a table or a folder of results")
-            table = next(iter(known.values()))
+            table = known.get(_FIRST, next(iter(known.values())))
             self.folder = chosen("results", known, table)
             self.folder.observe(self._take_folder, "value")
             controls.insert(0, self.folder)

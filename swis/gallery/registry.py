@@ -57,7 +57,7 @@ def figures() -> dict[str, Registered]:
     """Return the figures by name.
 
     >>> list(figures())[:3]
-    ['accuracy', 'bits', 'calibration']
+    ['ablation', 'accuracy', 'bits']
     """
     for module in iter_modules(swis.gallery.__path__):
         if module.name != "__main__":

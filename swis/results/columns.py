@@ -86,9 +86,7 @@ SETTINGS = {
     "filters_per_tile": count("filters of a tile; the slowest one sets the tile's cycles", "filters", low=1),
     "shift_multiple": count("every filter's shifts are a multiple of this number", "shifts", low=1),
     "coding": note("how weights are stored: plain, compact, codebook, or entropy; null means plain"),
-    "rate": number(
-        "price of a bit per weight in calibration, a share of the power of outputs or logits", low=0
-    ),
+    "rate": number("price of a bit per weight, a share of the power of outputs or of logits", low=0),
     "calibration_on_test": flag("whether the calibration set may contain measured images"),
     "split": text("part of the data set that the measured images are from"),
     "images": count("number of measured images", "images", low=1),

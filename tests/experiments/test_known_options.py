@@ -167,7 +167,7 @@ def test_unknown_options_are_refused_with_a_suggestion(words, message):
 
 @pytest.mark.parametrize("words", [["experiment=null"], ["experiment="], ["experiment=[null]"]])
 def test_an_empty_experiment_is_refused_with_the_known_ones(words):
-    with pytest.raises(InputError, match=r"^experiment must be one of bandwidth, "):
+    with pytest.raises(InputError, match=r"^experiment must be one of ablation, bandwidth, "):
         command_line(words, Config)
 
 

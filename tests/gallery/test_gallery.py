@@ -114,7 +114,7 @@ def test_the_same_rows_make_the_same_files(tmp_path, monkeypatch):
 
 def test_a_figure_that_is_not_there_is_one_line(capsys):
     assert program.main(["nothing"]) == 2
-    assert capsys.readouterr().err.startswith("error: figure must be one of accuracy, bits, calibration,")
+    assert capsys.readouterr().err.startswith("error: figure must be one of ablation, accuracy, bits,")
 
 
 def test_a_registered_figure_is_drawn_in_the_style_and_has_its_caption(monkeypatch):
