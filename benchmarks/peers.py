@@ -57,15 +57,20 @@ def environment(tool: str, folder: Path) -> Path:
     if not made.exists() or made.read_text() != wanted.read_text():
         print(f"installing {tool} in {place}", flush=True)
         venv.create(place, with_pip=True, clear=True)
-        (site,) = place.glob("lib/python*/site-packages")
-        # torch and timm are those of this suite, since they take gigabytes
-        (site / "suite.pth").write_text(f"{Path(torch.__file__).parents[1]}\n")
+        _share_torch(place)
         install = [python, "-m", "pip", "install", "--quiet", "--requirement", wanted]
         done = subprocess.run(install, capture_output=True, text=True, check=False)
         if done.returncode:
             raise InputError(f"{tool} cannot be installed: {last_line(done.stderr)}")
         made.write_text(wanted.read_text())
+    _share_torch(place)  # this suite may have moved since
     return python
+
+
+def _share_torch(place: Path) -> None:
+    """Let an environment find torch and timm of this suite, since they take gigabytes."""
+    (site,) = place.glob("lib/python*/site-packages")
+    (site / "suite.pth").write_text(f"{Path(torch.__file__).parents[1]}\n")
 
 
 def last_line(text: str) -> str:
