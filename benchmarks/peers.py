@@ -63,7 +63,8 @@ def environment(tool: str, folder: Path) -> Path:
         if done.returncode:
             raise InputError(f"{tool} cannot be installed: {last_line(done.stderr)}")
         made.write_text(wanted.read_text())
-    _share_torch(place)  # this suite may have moved since
+    else:
+        _share_torch(place)  # this suite may have moved since
     return python
 
 

@@ -27,15 +27,15 @@ _COMMANDS = [
 @table(*_COMMANDS, decimals={_SHOWN["held_out_kl"]: 3})
 def each_freedom(results: Path) -> pd.DataFrame:
     """SWIS at two cycles, entropy-coded, and what differs from it in one property (M = 4, seed 0)."""
-    rows = freedoms(results).astype({"variant": str}).set_index(["model", "variant"])
+    rows = freedoms(results).set_index(["model", "variant"])
     return called(rows[list(_SHOWN)].rename(columns=_SHOWN))
 
 
 @values
 def freedom(results: Path) -> dict[str, str]:
     """Compare every variant's KL and bits with those of plain SWIS."""
-    rows = freedoms(results).astype({"variant": str}).set_index(["variant", "model"])
-    said = {}
+    rows = freedoms(results).set_index(["variant", "model"])
+    kl, bits, said = rows["held_out_kl"], rows["weight_bits"], {}
     for name, variant in {
         "consecutive": "consecutive powers",
         "four": "4 sets per layer",
@@ -43,8 +43,6 @@ def freedom(results: Path) -> dict[str, str]:
         "signed": "signed digits",
         "price": "a price of bits",
     }.items():
-        kl = rows["held_out_kl"]
-        bits = rows["weight_bits"]
         said[f"kl_{name}"] = ends(kl[variant] / kl[PLAIN])
         said[f"bits_{name}"] = ends((bits[variant] - bits[PLAIN]).abs(), 2)
     return said

@@ -37,4 +37,5 @@ def freedoms(results: Path) -> pd.DataFrame:
     kept = [json.loads(config)["calibration"].get("codebook") or 0 for config in rows["config"]]
     keys = zip(rows["method"], kept, rows["rate"].fillna(0.0), strict=True)
     variants = pd.Categorical([VARIANTS.get(key) for key in keys], list(VARIANTS.values()), ordered=True)
-    return rows.assign(variant=variants).dropna(subset="variant").sort_values(["model", "variant"])
+    found = rows.assign(variant=variants).dropna(subset="variant").sort_values(["model", "variant"])
+    return found.astype({"variant": str})

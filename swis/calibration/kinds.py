@@ -18,9 +18,9 @@ from swis.encoding.layer_schedule import LayerSchedule
 from swis.errors import InputError
 from swis.formats.weight_format import WeightFormat
 from swis.networks.inputs import Inputs
-from swis.options.choices import Weighed
 
 Weights = dict[str, Encoded]
+Refine = Callable[[nn.Module, nn.Module, Weights, Tensor, torch.device], Weights]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Kind:
     """
 
     layer: LayerCalibration
-    refine: Callable[[nn.Module, nn.Module, Weights, Tensor, torch.device], Weights] | None = None
+    refine: Refine | None = None
     logit_rate: float | None = None
 
     def run(
@@ -58,12 +58,8 @@ class Kind:
 BIAS, STATS = LayerCalibration(match_variance=False), LayerCalibration()
 
 
-def _walked(
-    run: Any, refine: Callable[[nn.Module, nn.Module, Weights, Tensor, torch.device], Weights] | None = None
-) -> Kind:
-    settings = run.calibration
-    at_logits = settings.rate_against == Weighed.logits
-    return Kind(walking(settings), refine, settings.rate if at_logits else None)
+def _walked(run: Any, refine: Refine | None = None) -> Kind:
+    return Kind(walking(run.calibration), refine, run.calibration.logit_rate)
 
 
 def _reconstructed(run: Any) -> Kind:

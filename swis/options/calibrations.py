@@ -114,6 +114,11 @@ class OutputAware:
         for scale in self.scales:
             above_zero(**{"calibration.scales": scale})
 
+    @property
+    def logit_rate(self) -> float | None:
+        """The rate, if bits are weighed against effects on the logits; otherwise None."""
+        return self.rate if self.rate_against == Weighed.logits else None
+
 
 @dataclass
 class CalibrationConfig(OutputAware):

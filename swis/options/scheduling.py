@@ -50,6 +50,11 @@ class Schedule:
             f"schedule.storage_bits needs schedule.policy={Policy.optimal}, not {self.policy}",
         )
 
+    @property
+    def over_layers(self) -> bool:
+        """Whether all layers share the budget."""
+        return self.scope == Scope.network
+
 
 @dataclass
 class ScheduleConfig(Schedule):
@@ -101,10 +106,9 @@ class ScheduleConfig(Schedule):
         >>> ScheduleConfig(Policy.optimal, Scope.network, losses=Losses.logits).label
         'calibrated'
         """
-        over_layers = self.scope == Scope.network
-        if over_layers and self.policy == Policy.optimal and self.losses == Losses.logits:
+        if self.over_layers and self.policy == Policy.optimal and self.losses == Losses.logits:
             return "calibrated"
-        if over_layers and self.policy == Policy.optimal and self.sensitivity:
+        if self.over_layers and self.policy == Policy.optimal and self.sensitivity:
             return "network"
-        found = f"{self.policy} over layers" if over_layers else str(self.policy)
+        found = f"{self.policy} over layers" if self.over_layers else str(self.policy)
         return f"{found}, logits" if self.losses == Losses.logits else found

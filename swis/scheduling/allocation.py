@@ -94,7 +94,7 @@ def _shares(
     """Return the parts of the budget, each with the names of the layers that share it."""
     prices = {name: table.price * len(table.losses) for name, table in tables.items()}
     total = sum(prices.values())
-    if schedule.scope == "network":
+    if schedule.over_layers:
         return [(list(tables), int(bits * total))]
     least = {name: _first_of(options, table.least) for name, table in tables.items()}
     at_least: set[str] = set()  # the layers that get their ``least``, because it is above the average
